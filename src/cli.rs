@@ -1,0 +1,200 @@
+//! The command line as clap sees it: names, help texts and environment variables.
+//! It imports nothing of this crate; `config` turns what was typed into a validated `Config`.
+
+#![allow(missing_docs, reason = "clap prints doc comments as help: what has none there is to have none")]
+
+use std::{net::IpAddr, path::PathBuf};
+
+use bytesize::ByteSize;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap_complete::Shell;
+
+/// Turn what a program produces into a live push feed over HTTP, for any browser, <img> tag or camera tool
+#[derive(Debug, Parser)]
+#[command(name = "mxr", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = ROUTES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mxr serve --demo                    the built-in demo
+  mxr watch ./plot.png                push a picture whenever it changes
+  tail -f log | mxr stdin             push each line
+  mxr serve ./frames --fps 24         replay a directory of frames
+
+Open the printed URL in a browser, or put it into an <img>. `mxr --help` lists the routes.";
+
+const ROUTES: &str = "\
+Examples:
+  mxr serve --demo                    the built-in demo
+  mxr watch ./plot.png                push a picture whenever it changes
+  tail -f log | mxr stdin             push each line
+  mxr serve ./frames --fps 24         replay a directory of frames
+
+Routes:
+  /                  the viewer page for a browser, the feed for everything else
+  /stream[/NAME]     the feed: multipart/x-mixed-replace, or multipart/mixed where Accept asks for it
+                     ?fps=N at most N parts a second, ?parts=N end after N, ?history=N begin N parts ago
+  /streams           all feeds over one connection; each part names its feed in X-Feed
+  /snapshot[/NAME]   the newest part as it is; ?after=SEQ waits for a newer one
+  /view              the viewer page, always
+  /state             JSON: feeds, their newest part, viewers
+  /healthz           200 while serving
+  /quit              ends the demo (the demo alone)
+  Also /?action=stream, /?action=snapshot, /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg,
+  as other camera servers have them.
+
+Exit status: 0 a clean end, 1 a failure, 2 wrong usage, 130 a second Ctrl-C.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Play the built-in demo, or replay a directory of frames
+    Serve(Serve),
+    /// Push a file whenever it changes; for a directory, whichever file in it changed
+    Watch(Watch),
+    /// Push what arrives on standard input, line by line
+    Stdin(Stdin),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to complete in
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Directory of frames, played in natural order (frame2 before frame10)
+    #[arg(value_name = "DIR", conflicts_with = "demo")]
+    pub dir: Option<PathBuf>,
+    /// Play the built-in demo (what happens without DIR, too)
+    #[arg(long, env = "MXR_DEMO", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub demo: bool,
+    /// Frames a second
+    #[arg(short = 'r', long, value_name = "N", default_value_t = 10.0, env = "MXR_FPS")]
+    pub fps: f64,
+    /// Each viewer gets its own run from the first frame, then the end; otherwise all share one loop
+    #[arg(long, requires = "dir", env = "MXR_ONCE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub once: bool,
+    /// After the last frame wait for new ones instead of starting over
+    #[arg(long, requires = "dir", conflicts_with = "once", env = "MXR_FOLLOW", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub follow: bool,
+    /// Only files whose name matches (* ? [a-z] {a,b})
+    #[arg(long, value_name = "PATTERN", requires = "dir", env = "MXR_GLOB")]
+    pub glob: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Files or directories to watch; several become several feeds, named after the files
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// In a directory only files whose name matches (* ? [a-z] {a,b})
+    #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
+    pub glob: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct Stdin {
+    /// Make each part the last N lines, as one document
+    #[arg(long, value_name = "N", env = "MXR_WINDOW")]
+    pub window: Option<usize>,
+    /// Copy the input to standard output as well, behind the URLs
+    #[arg(long, env = "MXR_TEE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub tee: bool,
+    /// End when the input ends; otherwise its last lines are served until Ctrl-C
+    #[arg(long, env = "MXR_EXIT_ON_EOF", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub exit_on_eof: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What every source shares.
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    pub parts: Parts,
+    #[command(flatten)]
+    pub serving: Serving,
+    #[command(flatten)]
+    pub log: Log,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Parts")]
+pub struct Parts {
+    /// Media type of every part [default: guessed from the name, then from the content]
+    #[arg(short = 't', long = "type", value_name = "MIME", env = "MXR_TYPE")]
+    pub media: Option<String>,
+    /// Push a part again although its bytes are those of the one before
+    #[arg(long, env = "MXR_KEEP_SAME", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub keep_same: bool,
+    /// Largest part; longer lines are cut, larger files are skipped
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "MXR_MAX_PART")]
+    pub max_part: ByteSize,
+    /// How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]
+    #[arg(long, value_name = "N", env = "MXR_HISTORY")]
+    pub history: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Serving")]
+pub struct Serving {
+    /// Port to listen on; 0 takes a free one
+    #[arg(short = 'p', long, value_name = "PORT", default_value_t = 8080, env = "MXR_PORT")]
+    pub port: u16,
+    /// Address to listen on; beyond loopback --public is needed
+    #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST")]
+    pub host: IpAddr,
+    /// Let anyone who can reach the address watch
+    #[arg(long, env = "MXR_PUBLIC", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub public: bool,
+    /// Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine's name
+    #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MXR_ALLOW_HOST")]
+    pub allow_host: Vec<String>,
+    /// Let scripts of this origin read the feed (CORS; repeatable; * allows any)
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MXR_ALLOW_ORIGIN")]
+    pub allow_origin: Vec<String>,
+    /// Viewers at once; further ones get 503
+    #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS")]
+    pub max_viewers: usize,
+    /// Seconds after which a viewer that takes nothing is cut
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, env = "MXR_STALL_TIMEOUT")]
+    pub stall_timeout: f64,
+    /// Seconds after which the newest part is repeated while nothing changes; 0 never
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, env = "MXR_KEEPALIVE")]
+    pub keepalive: f64,
+    /// Boundary between parts, for readers that want a certain one [default: drawn at random]
+    #[arg(long, value_name = "TOKEN", env = "MXR_BOUNDARY")]
+    pub boundary: Option<String>,
+    /// Open the viewer page in the browser (never over SSH)
+    #[arg(long, env = "MXR_OPEN", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub open: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub struct Log {
+    /// Say more (-v connections, -vv everything)
+    #[arg(short = 'v', long, action = ArgAction::Count, env = "MXR_VERBOSE")]
+    pub verbose: u8,
+    /// Say less (-q errors and warnings, -qq nothing)
+    #[arg(short = 'q', long, action = ArgAction::Count, conflicts_with = "verbose", env = "MXR_QUIET")]
+    pub quiet: u8,
+    /// How log lines are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "MXR_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line each
+    Text,
+    /// One JSON object a line
+    Json,
+}

@@ -1,0 +1,200 @@
+//! What was typed, validated: `cli` says what may be written, this says what it means. Only `Config` goes further.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::{
+    cli::{Common, LogFormat, Parts, Serve, Serving, Stdin, Watch},
+    error::{Error, Result},
+    http::{self, Hosts},
+    part::Media,
+    source::{
+        FeedSettings,
+        dir::{DirSettings, Mode},
+        stdin::StdinSettings,
+        watch::WatchSettings,
+    },
+    wire::Boundary,
+};
+
+/// Everything `run` needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// Where parts come from.
+    pub source: SourceConfig,
+    /// How feeds hold them.
+    pub feeds: FeedSettings,
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// How viewers are served.
+    pub http: http::Options,
+    /// Viewers at once.
+    pub max_viewers: usize,
+    /// End when the source has ended.
+    pub exit_at_end: bool,
+    /// Open the page in the browser.
+    pub open: bool,
+}
+
+/// How much is logged, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct LogConfig {
+    /// From -2 (nothing) over 0 (what one wants to know) to 2 (everything).
+    pub level: i8,
+    /// JSON instead of text.
+    pub is_json: bool,
+}
+
+/// Where parts come from.
+#[derive(Debug)]
+pub enum SourceConfig {
+    /// The built-in demo.
+    Demo,
+    /// A directory of frames.
+    Dir(DirSettings),
+    /// Watched files.
+    Watch(WatchSettings),
+    /// Standard input.
+    Stdin(StdinSettings),
+}
+
+impl LogConfig {
+    /// Of the flags.
+    pub fn new(log: &crate::cli::Log) -> Self {
+        let count = |count: u8| i8::try_from(count.min(2)).unwrap_or(2);
+        Self { level: count(log.verbose) - count(log.quiet), is_json: log.log_format == LogFormat::Json }
+    }
+}
+
+impl Config {
+    /// Of `mxr serve`.
+    ///
+    /// # Errors
+    /// Where a value makes no sense.
+    pub fn serve(serve: Serve) -> Result<Self> {
+        let source = match serve.dir {
+            None => SourceConfig::Demo,
+            Some(path) => SourceConfig::Dir(DirSettings {
+                path,
+                interval: interval(serve.fps)?,
+                mode: match (serve.once, serve.follow) {
+                    (true, _) => Mode::Once,
+                    (_, true) => Mode::Follow,
+                    _ => Mode::Loop,
+                },
+                glob: serve.glob.as_deref().map(glob).transpose()?,
+            }),
+        };
+        Self::new(source, serve.common)
+    }
+
+    /// Of `mxr watch`.
+    ///
+    /// # Errors
+    /// Where a value makes no sense.
+    pub fn watch(watch: Watch) -> Result<Self> {
+        let glob = watch.glob.as_deref().map(glob).transpose()?;
+        Self::new(SourceConfig::Watch(WatchSettings { paths: watch.paths, glob }), watch.common)
+    }
+
+    /// Of `mxr stdin`.
+    ///
+    /// # Errors
+    /// Where a value makes no sense.
+    pub fn stdin(stdin: Stdin) -> Result<Self> {
+        if stdin.window == Some(0) {
+            return Err(Error::usage("use --window 0", "a part has at least one line"));
+        }
+        let source = SourceConfig::Stdin(StdinSettings { window: stdin.window, tee: stdin.tee });
+        Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(source, stdin.common)? })
+    }
+
+    fn new(source: SourceConfig, common: Common) -> Result<Self> {
+        let Common { parts, serving, log: _ } = common;
+        refuse_exposure(&serving)?;
+        let is_demo = matches!(source, SourceConfig::Demo);
+        Ok(Self {
+            source,
+            feeds: feeds(parts, serving.boundary.as_deref())?,
+            address: SocketAddr::new(serving.host, serving.port),
+            http: http_options(&serving, is_demo)?,
+            max_viewers: serving.max_viewers,
+            exit_at_end: false,
+            open: serving.open,
+        })
+    }
+}
+
+fn refuse_exposure(serving: &Serving) -> Result<()> {
+    if is_loopback(serving.host) || serving.public {
+        return Ok(());
+    }
+    let error = Error::usage(format!("listen on {}", serving.host), "others could watch without a password");
+    Err(error.hint("--public says that they may; the default --host 127.0.0.1 is for this machine alone"))
+}
+
+fn is_loopback(host: IpAddr) -> bool {
+    host.to_canonical().is_loopback()
+}
+
+fn http_options(serving: &Serving, is_demo: bool) -> Result<http::Options> {
+    let keepalive = seconds("--keepalive", serving.keepalive)?;
+    let stall = seconds("--stall-timeout", serving.stall_timeout)?;
+    if stall < Duration::from_millis(100) {
+        return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would cut viewers that are well"));
+    }
+    for origin in serving.allow_origin.iter().filter(|origin| *origin != "*") {
+        let is_origin = origin.parse::<hyper::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.path() == "/" && !origin.ends_with('/'));
+        if !is_origin {
+            let error = Error::usage(format!("use --allow-origin {origin:?}"), "it is not an origin");
+            return Err(error.hint("an origin looks like http://mainsail.local, without a path"));
+        }
+    }
+    Ok(http::Options {
+        hosts: Hosts::new(&serving.allow_host),
+        origins: serving.allow_origin.clone(),
+        keepalive: (!keepalive.is_zero()).then_some(keepalive),
+        stall,
+        may_quit: is_demo,
+    })
+}
+
+fn feeds(parts: Parts, boundary: Option<&str>) -> Result<FeedSettings> {
+    let boundary = match boundary {
+        None => Boundary::random(),
+        Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
+    };
+    let media = match &parts.media {
+        None => None,
+        Some(text) => Some(Media::parse(text).map_err(|why| {
+            Error::usage(format!("use --type {text:?}"), why).hint("a type looks like image/png or text/plain; charset=utf-8")
+        })?),
+    };
+    let part_bytes = usize::try_from(parts.max_part.as_u64()).unwrap_or(usize::MAX);
+    if !(1024..=4 << 30).contains(&part_bytes) {
+        return Err(Error::usage("use --max-part", "it must be between 1KiB and 4GiB"));
+    }
+    if parts.history == Some(0) {
+        return Err(Error::usage("use --history 0", "the newest part is always held: 1 is the least"));
+    }
+    Ok(FeedSettings { boundary, media, history: parts.history, part_bytes, keep_same: parts.keep_same })
+}
+
+fn interval(fps: f64) -> Result<Duration> {
+    let interval = Some(fps).filter(|fps| *fps > 0.0 && *fps <= 1000.0).and_then(|fps| Duration::try_from_secs_f64(1.0 / fps).ok());
+    interval.ok_or_else(|| Error::usage(format!("use --fps {fps}"), "it must be more than 0 and at most 1000"))
+}
+
+fn seconds(flag: &str, seconds: f64) -> Result<Duration> {
+    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= Duration::from_secs(365 * 24 * 3600));
+    duration.ok_or_else(|| Error::usage(format!("use {flag} {seconds}"), "it must be a number of seconds, from 0 to a year"))
+}
+
+fn glob(pattern: &str) -> Result<GlobMatcher> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| Error::usage(format!("use --glob {pattern:?}"), error.kind()))
+}

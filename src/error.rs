@@ -1,0 +1,72 @@
+//! How a failure reaches a person: `mxr: cannot …: cause`, a `hint:` where one helps, and an exit code.
+//! It knows nothing of sources, feeds or HTTP.
+
+use std::fmt;
+
+/// What the program hands to the shell, as the man page lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// The work ended, or SIGTERM or the first Ctrl-C ended it.
+    Clean = 0,
+    /// Something could not be done; the message says what.
+    Failure = 1,
+    /// The command line made no sense (clap's own code too).
+    Usage = 2,
+    /// A second Ctrl-C: 128 + SIGINT, as shells have it.
+    Interrupted = 130,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// A failure that stops the program.
+#[derive(Debug)]
+pub struct Error {
+    what: String,
+    cause: String,
+    hint: Option<String>,
+    code: ExitCode,
+}
+
+/// Shorthand for results whose error stops the program.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// `what` completes the sentence "cannot …"; `cause` says why.
+    pub fn new(what: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self { what: what.into(), cause: cause.to_string(), hint: None, code: ExitCode::Failure }
+    }
+
+    /// A mistake on the command line: the same message, exit code 2.
+    pub fn usage(what: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self { code: ExitCode::Usage, ..Self::new(what, cause) }
+    }
+
+    /// Adds what the person can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code that goes with it.
+    pub fn code(&self) -> ExitCode {
+        self.code
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mxr: cannot {}: {}", self.what, self.cause)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

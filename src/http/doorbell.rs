@@ -1,0 +1,79 @@
+//! Wakes one task for many: each viewer's socket rings its own bell, the fan-out loop collects who rang.
+//! It knows numbers and wakers, neither sockets nor feeds.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Wake, Waker},
+};
+
+/// Collects the numbers of the bells that rang.
+#[derive(Debug, Default)]
+pub(super) struct Porch {
+    rung: Mutex<Rung>,
+}
+
+#[derive(Debug, Default)]
+struct Rung {
+    bells: Vec<Arc<Bell>>,
+    listener: Option<Waker>,
+}
+
+/// One bell. It rings once until it is collected.
+#[derive(Debug)]
+pub(super) struct Bell {
+    number: usize,
+    ringing: AtomicBool,
+    porch: Arc<Porch>,
+}
+
+impl Porch {
+    /// A waker that rings the bell of this number.
+    pub(super) fn bell(self: &Arc<Self>, number: usize) -> Waker {
+        Arc::new(Bell { number, ringing: AtomicBool::new(false), porch: self.clone() }).into()
+    }
+
+    /// Waits until a bell rings, then puts the numbers of all that did into `numbers`.
+    pub(super) async fn collect(&self, numbers: &mut Vec<usize>) {
+        poll_fn(|cx| {
+            let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+            if rung.bells.is_empty() {
+                if !rung.listener.as_ref().is_some_and(|listener| listener.will_wake(cx.waker())) {
+                    rung.listener = Some(cx.waker().clone());
+                }
+                return Poll::Pending;
+            }
+            numbers.extend(rung.bells.drain(..).map(|bell| {
+                bell.ringing.store(false, Ordering::Release);
+                bell.number
+            }));
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        if self.ringing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let porch = self.porch.clone();
+        let mut rung = porch.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        rung.bells.push(self);
+        if rung.bells.len() == 1
+            && let Some(listener) = &rung.listener
+        {
+            listener.wake_by_ref();
+        }
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.ringing.load(Ordering::Acquire) {
+            self.clone().wake();
+        }
+    }
+}

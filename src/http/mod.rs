@@ -1,0 +1,311 @@
+//! The HTTP side: accepts connections, lets hyper parse and answer, and takes the connection back where a
+//! stream was asked for. It knows feeds, not where their parts come from.
+
+mod doorbell;
+mod guard;
+mod page;
+mod reply;
+mod route;
+mod stream;
+mod viewer;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper::{
+    Method, Request, StatusCode,
+    header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+pub use guard::Hosts;
+
+use self::{
+    reply::Reply,
+    route::{Route, Which, Wish},
+    stream::{Entrance, Fanout},
+    viewer::{Times, Viewer, Wishes},
+};
+use crate::{
+    feed::{Accepts, Feed, Kind, Offer, Subscription},
+    stats::{Seat, Viewers},
+};
+
+/// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (FIELD: 0.3 s
+/// instead of 7 s).
+const NOTSENT_LOWAT: u32 = 16 * 1024;
+/// The time for a request's head, from the first byte of silence.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest head, the smallest that hyper allows.
+const HEAD_BYTES: usize = 8192;
+/// The pause when connections cannot be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long `/snapshot?after=` waits.
+const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
+/// What browsers are sent at most (FIELD: they grow by gigabytes otherwise).
+const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
+
+/// How viewers are served.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The names that Host may carry.
+    pub hosts: Hosts,
+    /// Origins whose scripts may read; `*` for all.
+    pub origins: Vec<String>,
+    /// The silence after which the newest part is repeated.
+    pub keepalive: Option<Duration>,
+    /// The time after which a viewer that takes nothing is cut.
+    pub stall: Duration,
+    /// Whether `/quit` ends the program.
+    pub may_quit: bool,
+}
+
+/// Serves `offers` on `listener` until `shutdown`, then says farewell to the viewers.
+pub async fn serve(listener: TcpListener, offers: Arc<Vec<Offer>>, viewers: Arc<Viewers>, options: Options, shutdown: CancellationToken) {
+    let times = Times { keepalive: options.keepalive, stall: options.stall };
+    let live: Vec<Arc<Feed>> = offers.iter().filter_map(Offer::live).cloned().collect();
+    let (entrance, fanout) = Fanout::new(&live, times);
+    tune(&SockRef::from(&listener), options.stall);
+    let server = Arc::new(Server { offers, viewers, options, entrance, shutdown: shutdown.clone() });
+    let accepting = tokio::spawn(accept(listener, server));
+    fanout.run(shutdown).await;
+    accepting.abort();
+}
+
+/// Sets what accepted sockets inherit from the listener.
+fn tune(socket: &SockRef<'_>, stall: Duration) {
+    let set = [
+        socket.set_tcp_nodelay(true),
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(stall)),
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_notsent_lowat(NOTSENT_LOWAT),
+    ];
+    for error in set.into_iter().filter_map(Result::err) {
+        warn!(%error, "cannot set a socket option; slow viewers may see older pictures");
+    }
+}
+
+async fn accept(listener: TcpListener, server: Arc<Server>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                tokio::spawn(connection(socket, peer, server.clone()));
+            }
+            // Out of file descriptors or memory: it passes, and trying at once would burn a core.
+            Err(error) if !is_of_one_connection(&error) => {
+                warn!(%error, "cannot accept connections for now");
+                sleep(ACCEPT_PAUSE).await;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[derive(Debug)]
+struct Server {
+    offers: Arc<Vec<Offer>>,
+    viewers: Arc<Viewers>,
+    options: Options,
+    entrance: Entrance,
+    shutdown: CancellationToken,
+}
+
+/// A stream that was promised: hyper has written the head, the rest is ours.
+#[derive(Debug)]
+struct Promise {
+    cursors: Vec<Subscription>,
+    wishes: Wishes,
+    seat: Seat,
+}
+
+/// Lets hyper answer requests until one asks for a stream, then takes the socket from it.
+async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
+    let promised = Mutex::new(None);
+    let service = service_fn(|request| {
+        let (server, promised) = (&server, &promised);
+        async move { Ok::<_, Infallible>(server.answer(request, peer, promised).await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES)
+            .title_case_headers(true)
+            .serve_connection(TokioIo::new(socket), service)
+            .without_shutdown()
+    );
+    let parts = tokio::select! {
+        parts = &mut connection => parts,
+        () = server.shutdown.cancelled() => {
+            // A reply that is on its way (the one to /quit) still gets out.
+            match tokio::time::timeout(Duration::from_millis(200), connection).await {
+                Ok(parts) => parts,
+                Err(_) => return,
+            }
+        }
+    };
+    let socket = match parts {
+        Ok(parts) => parts.io.into_inner(),
+        Err(error) => return debug!(%peer, %error, "connection ended"),
+    };
+    let promised = promised.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match promised {
+        Some(Promise { cursors, wishes, seat }) if !cursors.is_empty() => {
+            let boundary = cursors[0].feed().boundary().clone();
+            server.entrance.admit(Viewer::new(socket, cursors, boundary, wishes, seat));
+        }
+        _ => part_company(socket).await,
+    }
+}
+
+/// Closes without a reset, which could overtake the reply: first our side, then, for a moment, what the peer still sends.
+async fn part_company(mut socket: TcpStream) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let drain = async {
+        socket.shutdown().await?;
+        let mut scratch = [0; 1024];
+        while socket.read(&mut scratch).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(500), drain).await;
+}
+
+impl Server {
+    async fn answer<B>(&self, request: Request<B>, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
+        let mut reply = match guard::check(&request, &self.options.hosts) {
+            Ok(()) => self.answer_route(&request, peer, promised).await,
+            Err(refusal) => reply::refuse(&refusal),
+        };
+        if guard::has_body(request.headers()) {
+            reply::close(&mut reply);
+        }
+        self.allow_origin(&request, &mut reply);
+        debug!(%peer, method = %request.method(), target = %request.uri(), status = reply.status().as_u16(), "request");
+        reply
+    }
+
+    async fn answer_route<B>(&self, request: &Request<B>, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
+        match route::route(request) {
+            Route::Page => reply::page(),
+            Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, peer, promised),
+            Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
+            Route::State => reply::json(&self.state()),
+            Route::Health => reply::say(StatusCode::OK, "ok"),
+            Route::Quit if !self.options.may_quit => nowhere(),
+            Route::Quit if guard::is_cross_site(request.headers()) => {
+                reply::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
+            }
+            Route::Quit => {
+                info!(%peer, "asked to quit");
+                self.shutdown.cancel();
+                let mut reply = reply::say(StatusCode::ACCEPTED, "Accepted");
+                reply::close(&mut reply);
+                reply
+            }
+            Route::Nonsense(why) => reply::say(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
+            Route::Nowhere => nowhere(),
+        }
+    }
+
+    fn find(&self, which: &Which) -> Vec<&Offer> {
+        match which {
+            Which::Number(number) => self.offers.get(*number).into_iter().collect(),
+            Which::Named(name) => self.offers.iter().filter(|offer| offer.name() == name).take(1).collect(),
+            Which::All => self.offers.iter().collect(),
+        }
+    }
+
+    fn stream(&self, method: &Method, which: &Which, wish: Wish, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
+        let offers = self.find(which);
+        let Some(first) = offers.first() else { return self.unknown(which) };
+        let reply = reply::stream(first.boundary().as_str(), wish.mixed);
+        if method == Method::HEAD {
+            return reply;
+        }
+        let Some(seat) = self.viewers.enter(Some(peer)) else { return reply::full() };
+        let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
+        let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind == Kind::Newest);
+        let interval = wish.interval.max(slowest.then_some(BROWSER_INTERVAL));
+        let cursors = feeds.iter().map(|feed| feed.subscribe(wish.history, wish.accepts)).collect();
+        let wishes = Wishes { interval, parts: wish.parts, named: *which == Which::All };
+        *promised.lock().unwrap_or_else(PoisonError::into_inner) = Some(Promise { cursors, wishes, seat });
+        reply
+    }
+
+    async fn snapshot(&self, which: &Which, after: Option<u64>, asked: &header::HeaderMap) -> Reply {
+        let Some(offer) = self.find(which).into_iter().next() else { return self.unknown(which) };
+        let feed = offer.open();
+        // A run plays while it has a viewer: this is one, for its first part.
+        let _viewer = (feed.kind == Kind::Run).then(|| feed.subscribe(None, Accepts::All));
+        let part = match after {
+            None if feed.kind != Kind::Run => feed.newest(),
+            after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {
+                Ok(part) if part.as_ref().is_none_or(|part| Some(part.sequence) > after) => part,
+                _ => return reply::say(StatusCode::NO_CONTENT, ""),
+            },
+        };
+        part.map_or_else(reply::not_yet, |part| reply::snapshot(&part, feed.boundary().as_str(), asked))
+    }
+
+    fn state(&self) -> serde_json::Value {
+        let (uptime, started) = self.viewers.uptime();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime": uptime,
+            "started": started,
+            "feeds": self.offers.iter().map(Offer::state).collect::<Vec<_>>(),
+            "refused": self.viewers.refused(),
+            "viewers": self.viewers.states(),
+        })
+    }
+
+    fn unknown(&self, which: &Which) -> Reply {
+        let names: Vec<&str> = self.offers.iter().map(Offer::name).collect();
+        let asked = match which {
+            Which::Named(name) => name.clone(),
+            Which::Number(number) => format!("number {number}"),
+            Which::All => "any".to_owned(),
+        };
+        reply::say(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", names.join(", ")))
+    }
+
+    fn allow_origin<B>(&self, request: &Request<B>, reply: &mut Reply) {
+        let origins = &self.options.origins;
+        let asked = request.headers().get(header::ORIGIN);
+        let allowed = match asked {
+            _ if origins.iter().any(|origin| origin == "*") => Some(HeaderValue::from_static("*")),
+            Some(asked) if origins.iter().any(|origin| origin.as_bytes() == asked.as_bytes()) => Some(asked.clone()),
+            _ => None,
+        };
+        if let Some(allowed) = allowed {
+            reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+            reply.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+    }
+}
+
+fn nowhere() -> Reply {
+    reply::say(StatusCode::NOT_FOUND, "mxr: nothing is here\nhint: try /, /stream, /snapshot, /view or /state")
+}

@@ -1,0 +1,92 @@
+// The one connection to the server: reads every feed from it, notices when it dies, and comes back.
+
+// `on` has server(told), which answers how much history to ask for, part(part) and change().
+function makeLink(base, on) {
+  let abort = new AbortController()
+  let tries = 0
+  // `heard` is when the last bytes came, once a part has come.
+  let silence, heard, timer
+  const link = {
+    // Then open, lost, ended or asleep.
+    state: 'connecting',
+    // Seconds from this clock to the server's.
+    skew: 0,
+    open,
+    read,
+    sleep: () => link.state === 'ended' || stop('asleep'),
+    wake: () => /asleep|lost/.test(link.state) && open(),
+    // Silent past its keepalives: dead, whatever the system says of the connection.
+    watch: () => Date.now() - heard > silence && retry(Error('it fell silent')),
+  }
+
+  async function open() {
+    stop(link.state === 'lost' ? 'lost' : 'connecting')
+    const {signal} = abort
+    const opened = () => on.change(link.state = 'open')
+    const part = part => on.part(part, heard = Date.now(), tries = 0)
+    try {
+      const told = await (await get('state', signal)).json()
+      silence = 3000 * (told.keepalive ?? 5) + 1000
+      if (!await read(`streams?fps=60&history=${on.server(told)}`, signal, part, opened)) throw Error('it broke off')
+      stop('ended')
+    } catch (error) {
+      if (!signal.aborted) retry(error)
+    }
+  }
+
+  async function get(path, signal) {
+    // WebKit's fetch refuses multipart/x-mixed-replace.
+    const reply = await fetch(base + path, {signal, cache: 'no-store', headers: {Accept: 'multipart/mixed, */*;q=.1'}})
+    const apart = Date.parse(reply.headers.get('date')) - Date.now()
+    // The header has whole seconds.
+    link.skew = Math.abs(apart) > 2000 ? apart / 1000 : 0
+    if (reply.ok) return reply
+    throw Error(`the server answers ${reply.status}`)
+  }
+
+  // Calls onPart for each part; the promise is true at the close-delimiter, false where the stream broke off.
+  async function read(path, signal, onPart, onOpen) {
+    const {headers, body} = await get(path, signal)
+    onOpen?.()
+    const push = makeSplitter(boundaryOf(headers.get('content-type')), raw => onPart(partOf(raw)))
+    const reader = body.getReader()
+    for (let since = performance.now(); ;) {
+      const {done, value} = await reader.read()
+      if (done) return false
+      if (heard < Infinity) heard = Date.now()
+      for (let at = 0; at < value.length; at += 65536) {
+        if (push(value.subarray(at, at + 65536))) return true
+        if (performance.now() - since < SLICE_MS) continue
+        // A burst leaves room for painting and keys.
+        await pause(0)
+        since = performance.now()
+      }
+    }
+  }
+
+  function retry({name, message}) {
+    const ms = min(15, 2 ** tries++ / 2) * (500 + Math.random() * 1000)
+    // It is fetch itself that fails with a TypeError.
+    link.reason = name === 'TypeError' ? 'no answer' : message
+    link.next = Date.now() + ms
+    stop('lost')
+    timer = setTimeout(open, ms)
+  }
+
+  function stop(state) {
+    // A reader's cancel() does not close the connection in Firefox.
+    abort.abort()
+    abort = new AbortController()
+    clearTimeout(timer)
+    heard = Infinity
+    on.change(link.state = state)
+  }
+
+  return link
+}
+
+function partOf({headers, body}) {
+  const fullType = headers['content-type'] ?? 'no type'
+  const [sequence, time, dropped] = ['sequence', 'timestamp', 'dropped'].map(name => +(headers[`x-${name}`] ?? 0))
+  return {body, fullType, type: fullType.split(';')[0].toLowerCase(), feed: decodeURIComponent(headers['x-feed'] ?? ''), sequence, time, dropped}
+}

@@ -1,0 +1,108 @@
+// A text log that scrolls: at most MAX_LINES lines, drawn in slices of time so that a burst never freezes
+// the tab. It knows lines and nothing of feeds.
+
+const MAX_LINES = 10000
+const MAX_LINE = 16384
+const BLOCK = 100
+const SLICE_MS = 12
+
+function makeLog() {
+  // `next` is how many lines are drawn.
+  let next, style, frame, sheet
+  let text = []
+  let unseen = 0
+  let top = 0
+  const more = make('button.more', {hidden: true, onclick: toEnd})
+  const el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more)
+  const log = {el, lines: [], follow: true, needle: '', frozen: false, append, push, replace, redraw, wake, toEnd}
+  const resized = new ResizeObserver(() => log.follow && toEnd())
+
+  // Builds a new sheet behind the one on screen, which it replaces when it is done: no flicker.
+  function redraw() {
+    sheet = make('div.sheet')
+    next = 0
+    wake()
+  }
+
+  function clear() {
+    log.lines = []
+    style = PLAIN
+    redraw()
+  }
+
+  function append(text, time) {
+    const cut = text.length - MAX_LINE
+    if (cut > 0) text = text.slice(0, MAX_LINE)
+    push({text, time, style, cut})
+    if (text.includes('\x1b')) style = readLine(text, style).style
+  }
+
+  // A line without a style is a mark of ours between the lines.
+  function push(line) {
+    log.lines.push(line)
+    if (!log.follow) unseen++
+    if (log.lines.length > MAX_LINES * 1.1) next = max(0, next - log.lines.splice(0, MAX_LINES / 10).length)
+    wake()
+  }
+
+  // Shows a whole document in place of the one before; where it only grew, the rest is appended.
+  function replace(document) {
+    const now = document.replace(/\n$/, '').split('\n')
+    const grown = text.length && text.every((line, i) => line === now[i])
+    if (!grown) clear()
+    for (const line of now.slice(grown ? text.length : -MAX_LINES)) append(line)
+    if (!grown) unseen = 0
+    text = now
+    draw()
+  }
+
+  function wake() {
+    frame ||= requestAnimationFrame(draw)
+  }
+
+  function draw() {
+    cancelAnimationFrame(frame)
+    frame = 0
+    if (log.frozen) return
+    for (const start = performance.now(); next < log.lines.length && performance.now() - start < SLICE_MS;) {
+      const line = log.lines[next++]
+      if (log.needle && !plainText(line.text).toLowerCase().includes(log.needle)) continue
+      // In blocks, since what is off the screen then costs no layout (content-visibility).
+      if (!(sheet.lastChild?.childElementCount < BLOCK)) sheet.append(make('div.block'))
+      sheet.lastChild.append(drawLine(line))
+    }
+    while (sheet.childElementCount > MAX_LINES / BLOCK) sheet.firstChild.remove()
+    if (next < log.lines.length) wake()
+    else if (el.firstChild !== sheet) {
+      el.firstChild.replaceWith(sheet)
+      resized.observe(sheet)
+    }
+    more.hidden = log.follow || !unseen
+    more.textContent = `${count(unseen, 'new line')} ↓`
+  }
+
+  function toEnd() {
+    log.follow = more.hidden = true
+    unseen = 0
+    top = el.scrollTop = el.scrollHeight
+  }
+
+  el.onscroll = () => {
+    if (el.scrollHeight - el.scrollTop - el.clientHeight < 24) toEnd()
+    else if (el.scrollTop < top - 1) log.follow = false
+    top = el.scrollTop
+  }
+  resized.observe(el)
+  clear()
+  return log
+}
+
+function drawLine({text, time, style, cut}) {
+  if (!style) return make('div.mark', {}, text)
+  const node = make('div.line', {}, ...readLine(text, style).runs.map(run => run.style === PLAIN ? run.text : styledNode(run)))
+  if (cut > 0) node.append(make('i.mark', {}, ` … ${count(cut, 'more character')}`))
+  if (time) node.dataset.time = clock(time)
+  // An empty line keeps its height, also when it is copied.
+  if (!node.firstChild) node.append('\n')
+  return node
+}

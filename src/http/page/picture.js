@@ -1,0 +1,113 @@
+// Shows a picture that keeps changing: decodes it off the main path, paints it without flicker, and zooms
+// and pans it by wheel, pinch, drag and keys.
+
+// Pixels: Safari on iPhone paints no larger canvas.
+const MAX_CANVAS = 16e6
+// How many times a small picture is enlarged to fit.
+const MAX_FIT = 4
+
+function makePicture(onlayout) {
+  let face, width, height, scale, x, y
+  let fitted = true
+  const el = make('div.picture', {tabIndex: 0, role: 'img'})
+  const canvas = make('canvas')
+  const pointers = new Map()
+
+  async function show(part) {
+    // A bitmap holds a GIF's first frame alone, and cannot be made of an SVG.
+    const bitmap = !/gif|svg/.test(part.type) && await createImageBitmap(blobOf(part)).catch(() => {})
+    if (bitmap?.width * bitmap?.height < MAX_CANVAS) return paint(bitmap)
+    const image = make('img', {src: URL.createObjectURL(blobOf(part))})
+    await image.decode().finally(() => URL.revokeObjectURL(image.src))
+    // Firefox says 0 for an SVG without a size.
+    place(image, image.naturalWidth || 300, image.naturalHeight || 150)
+  }
+
+  function paint(bitmap) {
+    const {width, height} = bitmap
+    // Setting a canvas's size allocates it anew, so only where it differs.
+    if (canvas.width !== width || canvas.height !== height) set(canvas, {width, height})
+    const context = canvas.getContext('2d')
+    context.clearRect(0, 0, width, height)
+    context.drawImage(bitmap, 0, 0)
+    place(canvas, width, height)
+    bitmap.close()
+  }
+
+  function place(next, w, h) {
+    const resized = width !== w || height !== h
+    if (face !== next) el.replaceChildren(face = next)
+    else if (!resized) return
+    width = w
+    height = h
+    fitted ||= resized
+    layout()
+  }
+
+  const room = () => [el.clientWidth, el.clientHeight]
+  const fitScale = () => min(room()[0] / width, room()[1] / height, MAX_FIT)
+  const within = (at, slack) => slack > 0 ? slack / 2 : min(0, max(slack, at || 0))
+
+  function layout() {
+    if (!face) return
+    if (fitted) scale = fitScale()
+    x = within(x, room()[0] - width * scale)
+    y = within(y, room()[1] - height * scale)
+    const imageRendering = scale * devicePixelRatio < 3 ? '' : 'pixelated'
+    set(face.style, {width: `${width * scale}px`, height: `${height * scale}px`, translate: `${x}px ${y}px`, imageRendering})
+    onlayout()
+  }
+
+  // Keeps the point `at` where it is.
+  function zoomTo(to, at = room().map(length => length / 2)) {
+    to = min(40, max(min(fitScale(), 1) / 2, to))
+    x = at[0] - (at[0] - x) * to / scale
+    y = at[1] - (at[1] - y) * to / scale
+    scale = to
+    fitted = false
+    layout()
+  }
+
+  const zoomBy = (factor, at) => zoomTo(scale * factor, at)
+  const toggle = at => fitted ? zoomTo(fitScale() < 1 ? 1 : 2 * fitScale(), at) : layout(fitted = true)
+
+  // Answers whether there was anything to move.
+  function panBy(right, down) {
+    const before = x + y / 9
+    x += right
+    y += down
+    layout()
+    return before !== x + y / 9
+  }
+
+  // In a tile the wheel scrolls the page and a tap enlarges the feed.
+  const awake = act => event => {
+    const box = el.getBoundingClientRect()
+    if (face && !el.closest('.tiled')) act(event, [event.clientX - box.x, event.clientY - box.y])
+  }
+  el.onwheel = awake((event, at) => {
+    event.preventDefault()
+    // With ctrlKey it is a pinch on a trackpad.
+    const speed = (event.deltaMode ? 16 : 1) * (event.ctrlKey ? 0.01 : 0.002)
+    zoomBy(Math.exp(-event.deltaY * speed), at)
+  })
+  el.ondblclick = awake((_, at) => toggle(at))
+  el.onpointerdown = awake((event, at) => {
+    el.setPointerCapture(event.pointerId)
+    pointers.set(event.pointerId, at)
+  })
+  el.onpointermove = awake((event, to) => {
+    const from = pointers.get(event.pointerId)
+    if (!from) return
+    pointers.set(event.pointerId, to)
+    const other = [...pointers.values()].find(at => at !== to)
+    const apart = at => Math.hypot(at[0] - other[0], at[1] - other[1]) || 1
+    if (other) zoomBy(apart(to) / apart(from), [(to[0] + other[0]) / 2, (to[1] + other[1]) / 2])
+    else panBy(to[0] - from[0], to[1] - from[1])
+  })
+  el.onpointerup = el.onpointercancel = event => pointers.delete(event.pointerId)
+  new ResizeObserver(layout).observe(el)
+
+  const picture = {el, show, zoomTo, zoomBy, panBy, toggle, zoom: () => fitted ? 'fit' : `${round(scale * 100)} %`, size: () => face && `${width} × ${height}`}
+  return {...picture, picture}
+}

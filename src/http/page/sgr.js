@@ -1,0 +1,72 @@
+// Reads a terminal's line: colours (SGR) become runs of styled text, every other escape is left out.
+
+const PLAIN = {}
+const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f]/
+// A CSI sequence, a string (OSC, DCS and their like) up to its end, a two-byte escape, another control.
+const ESCAPE = /(?:\x1b\[|\x9b)([0-?]*)([ -/]*[@-~]?)|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f]).*?(?:\x07|\x1b\\|\x9c|$)|\x1b[ -/]*[0-~]?|[\0-\x08\x0b-\x1f\x7f-\x9f]/gs
+
+// Splits a line that begins in `style` into runs of {text, style}; the style returned is the next line's.
+// What a carriage return or a backspace overwrites is left out, as a progress bar wants it.
+function readLine(line, style) {
+  let runs = []
+  let at = 0
+  line = line.replace(/\r+$/, '')
+  const put = end => end > at && runs.push({text: line.slice(at, end), style})
+  for (const found of CONTROL.test(line) ? line.matchAll(ESCAPE) : []) {
+    const [all, parameters, final] = found
+    put(found.index)
+    at = found.index + all.length
+    if (final === 'm') style = applySgr(style, parameters)
+    if (all === '\r') runs = []
+    if (all === '\b' && runs.length) runs.at(-1).text = runs.at(-1).text.slice(0, -1)
+  }
+  put(line.length)
+  return {runs, style}
+}
+
+const plainText = line => readLine(line, PLAIN).runs.map(run => run.text).join('')
+
+// What each code sets, as the CSS that shows it; inverse is worked out when it is drawn.
+const CODES = {
+  1: {fontWeight: 'bold'}, 2: {opacity: 0.7}, 3: {fontStyle: 'italic'}, 4: {textDecoration: 'underline'}, 7: {inverse: 1},
+  9: {textDecoration: 'line-through'}, 22: {fontWeight: '', opacity: ''}, 23: {fontStyle: ''}, 24: {textDecoration: ''},
+  27: {inverse: 0}, 29: {textDecoration: ''}, 39: {color: ''}, 49: {background: ''},
+}
+
+function applySgr(style, parameters) {
+  // Those are private to a terminal.
+  if (/[<-?]/.test(parameters)) return style
+  const codes = parameters.replace(/\b4:0/g, '24').split(';')
+  while (codes.length) {
+    let [code, ...deep] = codes.shift().split(':').map(Number)
+    const [, tens, ones] = /^(3|4|9|10)([0-8])$/.exec(code) ?? []
+    const side = tens % 3 ? 'background' : 'color'
+    if (ones === '8' || code === 58) {
+      // `5;N` or `2;R;G;B`; written with colons, a colour space may stand before R.
+      if (!deep.length) deep = codes.splice(0, codes[0] === '5' ? 2 : 4).map(Number)
+      if (tens) style = {...style, [side]: deep[0] === 5 ? paletteColour(deep[1], side) : `rgb(${deep.slice(-3)})`}
+    } else if (tens) style = {...style, [side]: paletteColour(+ones + (tens > 8 ? 8 : 0), side)}
+    else style = code ? {...style, ...CODES[code]} : PLAIN
+  }
+  return style
+}
+
+// The first sixteen take the page's own lightness, so that they can be read on dark and on light.
+const HUES = [0, 25, 145, 85, 260, 325, 200]
+
+function paletteColour(n, side) {
+  if (n > 231) return `rgb(${Array(3).fill(n * 10 - 2312)})`
+  if (n > 15) return `rgb(${[36, 6, 1].map(step => Math.floor((n - 16) / step) % 6).map(level => level && level * 40 + 55)})`
+  const hue = HUES[n % 8]
+  const colour = hue ? `oklch(var(--${n < 8 ? 'light' : 'bright'}) .15 ${hue})` : `var(--${n % 2 ? 'ink' : 'soft'})`
+  return side === 'background' ? `color-mix(in oklab,${colour} 40%,var(--ground))` : colour
+}
+
+function styledNode({text, style: {inverse, ...css}}) {
+  const node = make('span', {}, text)
+  if (inverse) css = {...css, color: css.background || 'var(--ground)', background: css.color || 'var(--ink)'}
+  set(node.style, css)
+  return node
+}
+
+export {readLine, plainText, paletteColour, PLAIN}

@@ -1,0 +1,72 @@
+// One renderer for each kind of part: {el, show(part)}, and what the tools need of it. Nothing of a part
+// ever runs: text is set as text, HTML sits in a sandbox without scripts, SVG is an image.
+
+// Bytes; larger JSON is shown as text.
+const MAX_TREE = 4e6
+
+function rendererOf(part) {
+  const {type} = part
+  if (/^image\//.test(type)) return showPicture
+  if (/^(text\/html|application\/xhtml\+xml)$/.test(type)) return showFrame
+  if (/[/+]json$/.test(type) && part.body.length < MAX_TREE) {
+    try {
+      part.value = JSON.parse(textOf(part))
+      return makeTree
+    } catch {}
+  }
+  if (/^text\/|[/+](json|xml|yaml|toml|javascript|x-ndjson)$/.test(type)) return showText
+  const native = type === 'application/pdf' ? navigator.pdfViewerEnabled : /^(audio|video)/.test(type) && make('video').canPlayType(type)
+  return native ? showFrame : showCard
+}
+
+function textOf({fullType, body}) {
+  try {
+    return new TextDecoder(/charset="?([\w-]+)/i.exec(fullType)?.[1]).decode(body)
+  } catch {
+    return new TextDecoder().decode(body)
+  }
+}
+
+const showPicture = () => makePicture(refresh)
+
+function showText(part) {
+  const log = makeLog()
+  log.follow = /\.(log|out|err)$/.test(part.feed)
+  return {el: log.el, log, show: part => log.replace(textOf(part))}
+}
+
+// HTML, and PDF, sound and film by the browser's own viewer. The new one is laid out behind the old one and
+// then takes its place: no flash of white.
+function showFrame() {
+  const el = make('div')
+  let old
+  const show = async part => {
+    const face = make(/^[av].*o\//.test(part.type) ? 'video.coming' : 'iframe.coming', {title: `${part.feed}, ${part.type}`, controls: true})
+    if (/html/.test(part.type)) set(face, {sandbox: '', srcdoc: textOf(part)})
+    else face.src = URL.createObjectURL(blobOf(part))
+    const loaded = new Promise((done, failed) => set(face, {onload: done, onloadeddata: done, onerror: failed}))
+    el.append(face)
+    await Promise.race([loaded, pause(1500)])
+    face.className = ''
+    while (el.firstChild !== face) el.firstChild.remove()
+    URL.revokeObjectURL(old)
+    old = face.src
+  }
+  return {el, show}
+}
+
+function showCard() {
+  const el = make('div.card')
+  const show = (part, note = 'No viewer here for this type.') =>
+    el.replaceChildren(make('b', {}, part.fullType), `${size(part.body.length)}. ${note}`, make('button', {onclick: () => savePart(part)}, 'save'))
+  return {el, show}
+}
+
+const blobOf = ({body, type}) => new Blob([body], {type})
+
+function savePart(part) {
+  const name = /\.\w+$/.test(part.feed) ? part.feed : `${part.feed}.${part.type.replace(/.*\//, '').replace(/\W.*/, '')}`
+  const link = make('a', {href: URL.createObjectURL(blobOf(part)), download: `${part.sequence}-${name}`})
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 9999)
+}

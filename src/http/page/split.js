@@ -1,0 +1,48 @@
+// Cuts a multipart body into parts, at whatever sizes its bytes are read. Pure: bytes in, parts out.
+// Our server writes strictly, so a body is cut by its Content-Length and never looked into.
+
+const MAX_HEAD = 16384
+const MAX_BODY = 2 ** 29
+
+// Returns push(bytes): it calls onPart({headers, body}) for each part once it is whole, and answers true
+// once the close-delimiter has come. It throws where the bytes are not what our server writes.
+function makeSplitter(boundary, onPart) {
+  let head = ''
+  let part, filled, ended
+  return bytes => {
+    for (let at = 0; at < bytes.length && !ended;) {
+      if (part) {
+        const piece = bytes.subarray(at, at + part.body.length - filled)
+        part.body.set(piece, filled)
+        filled += piece.length
+        at += piece.length
+      } else {
+        const byte = bytes[at++]
+        head += String.fromCharCode(byte)
+        if (byte === 45) ended = head.trim() === `--${boundary}--`
+        if (byte !== 10 || !head.endsWith('\r\n\r\n')) continue
+        part = readHead(head, boundary)
+        filled = 0
+        head = ''
+      }
+      if (filled < part.body.length) continue
+      onPart(part)
+      part = null
+    }
+    if (head.length > MAX_HEAD) throw Error('part headers too long')
+    return !!ended
+  }
+}
+
+function readHead(head, boundary) {
+  const [delimiter, ...lines] = head.trim().split('\r\n')
+  const headers = Object.fromEntries(lines.map(line => line.split(/:\s*(.*)/)).map(([name, value]) => [name.toLowerCase(), value]))
+  const length = headers['content-length']
+  if (delimiter !== `--${boundary}` || !/^\d+$/.test(length) || length > MAX_BODY) throw Error('the stream is garbled')
+  return {headers, body: new Uint8Array(+length)}
+}
+
+// The boundary parameter of a Content-Type, bare or quoted.
+const boundaryOf = type => /boundary="?([^";]+)/i.exec(type)?.[1]
+
+export {makeSplitter, boundaryOf}

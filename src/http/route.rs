@@ -1,0 +1,222 @@
+//! What a request asks for: path, query and a few headers become a `Route`. It reads, it answers nothing.
+
+use std::{borrow::Cow, time::Duration};
+
+use hyper::{
+    Request,
+    header::{ACCEPT, HeaderMap, HeaderName, USER_AGENT},
+};
+use percent_encoding::percent_decode_str;
+
+use crate::{feed::Accepts, wire::Layout};
+
+/// What a request asks for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Route {
+    Page,
+    Stream { feeds: Which, wish: Wish },
+    Snapshot { feed: Which, after: Option<u64> },
+    State,
+    Health,
+    Quit,
+    /// Nothing is there.
+    Nowhere,
+    /// A query that makes no sense, and why.
+    Nonsense(String),
+}
+
+/// Which feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Which {
+    Number(usize),
+    Named(String),
+    All,
+}
+
+/// How a viewer wants its stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Wish {
+    pub(super) interval: Option<Duration>,
+    pub(super) parts: Option<u64>,
+    pub(super) history: Option<usize>,
+    /// Under `multipart/mixed`: the fetch of WebKit refuses x-mixed-replace.
+    pub(super) mixed: bool,
+    pub(super) accepts: Accepts,
+    /// Firefox and WebKit do not push back and grow by gigabytes: browsers get at most 60 pictures a second.
+    pub(super) is_browser: bool,
+}
+
+/// Reads a request.
+pub(super) fn route<B>(request: &Request<B>) -> Route {
+    let headers = request.headers();
+    let query = Query(request.uri().query().unwrap_or_default());
+    let stream = |feeds| match wish(headers, query) {
+        Ok(wish) => Route::Stream { feeds, wish },
+        Err(why) => Route::Nonsense(why),
+    };
+    let snapshot = |feed| match query.number("after") {
+        Ok(after) => Route::Snapshot { feed, after },
+        Err(why) => Route::Nonsense(why),
+    };
+    let source = || query.get("src").map_or(Which::Number(0), |name| Which::Named(name.into_owned()));
+    match request.uri().path() {
+        "/" => match action(query) {
+            // mjpg-streamer, and with it OctoPrint, Mainsail and crowsnest.
+            Some(("stream", number)) => stream(Which::Number(number)),
+            Some(("snapshot", number)) => snapshot(Which::Number(number)),
+            _ if wants_page(headers) => Route::Page,
+            _ => stream(Which::Number(0)),
+        },
+        "/view" => Route::Page,
+        // picamera2's examples, and go2rtc.
+        "/stream" | "/stream.mjpg" => stream(Which::Number(0)),
+        "/api/stream.mjpeg" => stream(source()),
+        "/api/frame.jpeg" => snapshot(source()),
+        "/streams" => stream(Which::All),
+        "/snapshot" => snapshot(Which::Number(0)),
+        "/state" => Route::State,
+        "/healthz" => Route::Health,
+        "/quit" => Route::Quit,
+        path => match (named(path, "/stream/"), named(path, "/snapshot/")) {
+            (Some(feed), _) => stream(feed),
+            (_, Some(feed)) => snapshot(feed),
+            _ => Route::Nowhere,
+        },
+    }
+}
+
+fn named(path: &str, under: &str) -> Option<Which> {
+    let name = path.strip_prefix(under).filter(|name| !name.is_empty())?;
+    Some(Which::Named(percent_decode_str(name).decode_utf8().ok()?.into_owned()))
+}
+
+fn wish(headers: &HeaderMap, query: Query<'_>) -> Result<Wish, String> {
+    let agent = text(headers, USER_AGENT);
+    let interval = match query.number::<f64>("fps")? {
+        None => None,
+        Some(fps) if fps > 0.0 => Some(Duration::try_from_secs_f64(1.0 / fps).map_err(|_| "fps is too small".to_owned())?),
+        Some(_) => return Err("fps must be more than 0".to_owned()),
+    };
+    let parts = query.number("parts")?;
+    if parts == Some(0) {
+        return Err("parts must be at least 1".to_owned());
+    }
+    Ok(Wish {
+        interval,
+        parts,
+        history: query.number("history")?,
+        mixed: text(headers, ACCEPT).contains("multipart/mixed"),
+        accepts: match is_img(headers) {
+            false => Accepts::All,
+            // Chromium and WebKit paint a part once they have the next part's headers (crbug 527446).
+            true if agent.contains("AppleWebKit") => Accepts::Pictures(Layout::EarlyHeaders),
+            true => Accepts::Pictures(Layout::Plain),
+        },
+        is_browser: agent.starts_with("Mozilla/"),
+    })
+}
+
+/// Whether a picture element asks. Browsers send `Sec-Fetch-Dest` to localhost and over https only.
+fn is_img(headers: &HeaderMap) -> bool {
+    match text(headers, SEC_FETCH_DEST) {
+        "" => text(headers, ACCEPT).trim_start().starts_with("image/"),
+        dest => dest == "image",
+    }
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    match text(headers, SEC_FETCH_DEST) {
+        "" => text(headers, ACCEPT).contains("text/html"),
+        dest => matches!(dest, "document" | "iframe" | "frame"),
+    }
+}
+
+pub(super) const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// `action=stream_1`: what, and of which feed.
+fn action(query: Query<'_>) -> Option<(&'static str, usize)> {
+    let action = query.get("action")?;
+    let (what, number) = action.split_once('_').unwrap_or((&action, "0"));
+    let what = ["stream", "snapshot"].into_iter().find(|known| *known == what)?;
+    Some((what, number.parse().ok()?))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    fn get(self, key: &str) -> Option<Cow<'a, str>> {
+        form_urlencoded::parse(self.0.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    fn number<N: std::str::FromStr>(self, key: &str) -> Result<Option<N>, String> {
+        self.get(key).map(|value| value.parse().map_err(|_| format!("{key} is not a number: {value}"))).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route_of(target: &str, headers: &[(&str, &str)]) -> Route {
+        let request = headers.iter().fold(Request::get(target), |request, (name, value)| request.header(*name, *value));
+        route(&request.body(()).unwrap())
+    }
+
+    fn which(target: &str) -> Which {
+        match route_of(target, &[]) {
+            Route::Stream { feeds, .. } => feeds,
+            Route::Snapshot { feed, .. } => feed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_root_is_a_page_for_who_navigates_and_the_feed_for_all_else() {
+        let navigates = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        assert_eq!(route_of("/", &[navigates]), Route::Page);
+        assert_eq!(route_of("/", &[("accept", "*/*"), ("sec-fetch-dest", "document")]), Route::Page);
+        assert!(matches!(route_of("/", &[navigates, ("sec-fetch-dest", "image")]), Route::Stream { .. }));
+        assert!(matches!(route_of("/", &[("accept", "*/*")]), Route::Stream { .. }));
+        assert!(matches!(route_of("/", &[]), Route::Stream { .. }));
+    }
+
+    #[test]
+    fn other_servers_paths_lead_to_ours() {
+        assert_eq!(which("/?action=stream"), Which::Number(0));
+        assert_eq!(which("/?action=snapshot_1"), Which::Number(1));
+        assert_eq!(which("/stream.mjpg"), Which::Number(0));
+        assert_eq!(which("/api/stream.mjpeg?src=a%20b"), Which::Named("a b".into()));
+        assert_eq!(which("/api/frame.jpeg"), Which::Number(0));
+        assert_eq!(which("/stream/a%2Fb.png"), Which::Named("a/b.png".into()));
+        assert_eq!(which("/streams"), Which::All);
+    }
+
+    #[test]
+    fn queries_are_read_and_unknown_keys_ignored() {
+        let Route::Stream { wish, .. } = route_of("/stream?fps=4&parts=3&history=2&bypassCache=1", &[]) else { panic!() };
+        assert_eq!((wish.interval, wish.parts, wish.history), (Some(Duration::from_millis(250)), Some(3), Some(2)));
+        for nonsense in ["fps=x", "fps=0", "fps=-1", "fps=NaN", "fps=1e-300", "parts=0", "history=-1"] {
+            assert!(matches!(route_of(&format!("/stream?{nonsense}"), &[]), Route::Nonsense(_)), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn an_img_is_told_apart_and_the_browsers_that_need_early_headers() {
+        let accepts = |headers: &[(&str, &str)]| match route_of("/stream", headers) {
+            Route::Stream { wish, .. } => wish.accepts,
+            other => panic!("{other:?}"),
+        };
+        let chromium = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36");
+        let firefox = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0");
+        assert_eq!(accepts(&[chromium, ("accept", "image/avif,*/*")]), Accepts::Pictures(Layout::EarlyHeaders));
+        assert_eq!(accepts(&[firefox, ("accept", "image/avif,*/*")]), Accepts::Pictures(Layout::Plain));
+        assert_eq!(accepts(&[chromium, ("accept", "*/*"), ("sec-fetch-dest", "image")]), Accepts::Pictures(Layout::EarlyHeaders));
+        assert_eq!(accepts(&[chromium, ("accept", "text/html,image/png")]), Accepts::All);
+        assert_eq!(accepts(&[("accept", "*/*")]), Accepts::All);
+    }
+}

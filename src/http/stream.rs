@@ -1,0 +1,192 @@
+//! The fan-out: one loop over all viewers of a thread. A part that is published goes to every socket with one
+//! `send` of the same shared bytes; only a viewer whose socket is full is waited for, by its own bell.
+
+use std::{
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use slab::Slab;
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    task::{coop, yield_now},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{
+    doorbell::Porch,
+    viewer::{Times, Turn, Viewer},
+};
+use crate::feed::{Feed, Kind};
+
+/// The number of the bell that the feeds ring; the viewers' bells have their keys.
+const FEEDS: usize = usize::MAX;
+/// How long viewers have at the end to take the close-delimiter.
+const FAREWELL: Duration = Duration::from_millis(1500);
+/// When nothing is due.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// What the loop serves.
+pub(super) type Guest = Viewer<TcpStream>;
+
+/// Where connections become viewers.
+#[derive(Debug, Clone)]
+pub(super) struct Entrance(mpsc::UnboundedSender<Guest>);
+
+impl Entrance {
+    /// Hands a viewer to the loop, for good.
+    pub(super) fn admit(&self, viewer: Guest) {
+        // The loop is gone only when the server ends; dropping the viewer then closes its connection.
+        let _ = self.0.send(viewer);
+    }
+}
+
+/// The loop and all it owns.
+#[derive(Debug)]
+pub(super) struct Fanout {
+    viewers: Slab<Seated>,
+    porch: Arc<Porch>,
+    feeds: Vec<(Arc<Feed>, usize)>,
+    arrivals: mpsc::UnboundedReceiver<Guest>,
+    times: Times,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+struct Seated {
+    viewer: Guest,
+    bell: Waker,
+    /// The feeds that ring this viewer's own bell: those that nobody else watches.
+    runs: Vec<(Arc<Feed>, usize)>,
+}
+
+impl Fanout {
+    /// A loop for the viewers of these feeds and of runs of their own.
+    pub(super) fn new(feeds: &[Arc<Feed>], times: Times) -> (Entrance, Self) {
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        let porch = Arc::new(Porch::default());
+        let feeds = feeds.iter().map(|feed| (feed.clone(), feed.watch(porch.bell(FEEDS)))).collect();
+        let deadline = Instant::now() + NEVER;
+        (Entrance(sender), Self { viewers: Slab::new(), porch, feeds, arrivals, times, deadline })
+    }
+
+    /// Serves until `shutdown`, then until every viewer has its close-delimiter, for a bounded time.
+    pub(super) async fn run(self, shutdown: CancellationToken) {
+        // tokio's budget would stop a pass over many viewers half-way; the loop yields after each pass itself.
+        coop::unconstrained(self.serve(shutdown)).await;
+    }
+
+    async fn serve(mut self, shutdown: CancellationToken) {
+        let mut rung = Vec::new();
+        let mut end = None;
+        loop {
+            if self.viewers.is_empty() && end.is_some() && self.arrivals.is_empty() {
+                return;
+            }
+            let farewell = end.unwrap_or(self.deadline + NEVER);
+            tokio::select! {
+                biased;
+                () = self.porch.collect(&mut rung) => {
+                    self.answer(&rung);
+                    rung.clear();
+                }
+                Some(viewer) = self.arrivals.recv() => self.seat(viewer),
+                () = sleep_until(self.deadline) => self.sweep(),
+                () = shutdown.cancelled(), if end.is_none() => end = Some(Instant::now() + FAREWELL),
+                () = sleep_until(farewell), if end.is_some() => return,
+            }
+            yield_now().await;
+        }
+    }
+
+    fn seat(&mut self, viewer: Guest) {
+        let entry = self.viewers.vacant_entry();
+        let key = entry.key();
+        let bell = self.porch.bell(key);
+        let runs = viewer.cursors().iter().map(|cursor| cursor.feed()).filter(|feed| feed.kind == Kind::Run);
+        let runs = runs.map(|feed| (feed.clone(), feed.watch(bell.clone()))).collect();
+        debug!(viewer = viewer.seat.stats.id, peer = ?viewer.seat.stats.peer, "viewer came");
+        entry.insert(Seated { viewer, bell, runs });
+        self.turn(key, Instant::now(), |viewer, now, cx| match viewer.hear(cx) {
+            Turn::Over(why) => Turn::Over(why),
+            _ => viewer.push(now, cx),
+        });
+    }
+
+    fn answer(&mut self, rung: &[usize]) {
+        let now = Instant::now();
+        for &number in rung {
+            if number == FEEDS {
+                self.push_all(now);
+            } else {
+                self.turn(number, now, |viewer, now, cx| match (viewer.hear(cx), viewer.push(now, cx)) {
+                    (Turn::Over(why), _) => Turn::Over(why),
+                    (Turn::WantsMore, Turn::Resting) => Turn::WantsMore,
+                    (_, turn) => turn,
+                });
+            }
+        }
+    }
+
+    /// A feed has news: everybody who is not behind gets them now.
+    fn push_all(&mut self, now: Instant) {
+        for key in 0..self.viewers.capacity() {
+            if self.viewers.get(key).is_some_and(|seated| !seated.viewer.is_blocked()) {
+                self.turn(key, now, Viewer::push);
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        self.deadline = now + NEVER;
+        for key in 0..self.viewers.capacity() {
+            let Some(seated) = self.viewers.get(key) else { continue };
+            match seated.viewer.deadline(self.times) {
+                Some(at) if at <= now => {
+                    let times = self.times;
+                    self.turn(key, now, |viewer, now, cx| viewer.at_deadline(now, times, cx));
+                }
+                Some(at) => self.deadline = self.deadline.min(at),
+                None => {}
+            }
+        }
+    }
+
+    fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Guest, Instant, &mut Context<'_>) -> Turn) {
+        // A bell may ring for a viewer that has left meanwhile.
+        let Some(Seated { viewer, bell, .. }) = self.viewers.get_mut(key) else { return };
+        match act(viewer, now, &mut Context::from_waker(bell)) {
+            Turn::Resting => {}
+            Turn::WantsMore => bell.wake_by_ref(),
+            Turn::Over(why) => return self.unseat(key, why),
+        }
+        if let Some(at) = viewer.deadline(self.times) {
+            self.deadline = self.deadline.min(at);
+        }
+    }
+
+    fn unseat(&mut self, key: usize, why: &'static str) {
+        let seated = self.viewers.remove(key);
+        for (feed, watch) in seated.runs {
+            feed.unwatch(watch);
+        }
+        let stats = &seated.viewer.seat.stats;
+        debug!(viewer = stats.id, peer = ?stats.peer, stats = ?stats, why, "viewer left");
+        if self.viewers.is_empty() {
+            self.viewers.shrink_to_fit();
+        }
+    }
+}
+
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        for (feed, watch) in self.feeds.drain(..) {
+            feed.unwatch(watch);
+        }
+    }
+}

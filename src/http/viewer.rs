@@ -1,0 +1,312 @@
+//! One viewer of a feed: its socket, its cursors, the bytes on their way. It never waits; it tells the
+//! fan-out loop when it has to be asked again.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use crate::{
+    feed::{Kind, Subscription},
+    stats::Seat,
+    wire::{Boundary, Prefix},
+};
+
+/// Pieces that one write takes at most (the kernel's own limit is 1024).
+const PIECES: usize = 64;
+/// Bytes a viewer is sent before others have their turn.
+const TURN_BYTES: usize = 1024 * 1024;
+/// How long a viewer may take to close after the close-delimiter.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a viewer asked for beside the feeds themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wishes {
+    /// The least time between two parts.
+    pub(super) interval: Option<Duration>,
+    /// Parts after which the stream ends.
+    pub(super) parts: Option<u64>,
+    /// Whether each part names its feed.
+    pub(super) named: bool,
+}
+
+/// Times that apply to every viewer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// After this silence the newest part is repeated.
+    pub(super) keepalive: Option<Duration>,
+    /// After this time without taking a byte a viewer is cut.
+    pub(super) stall: Duration,
+}
+
+/// What a viewer's turn came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has what there is, or its socket is full: it will ring, or the feed will.
+    Resting,
+    /// It has had its share for now and wants more at once.
+    WantsMore,
+    /// It is over; why stands with it.
+    Over(&'static str),
+}
+
+#[derive(Debug)]
+pub(super) struct Viewer<T> {
+    io: T,
+    cursors: Vec<Subscription>,
+    next_cursor: usize,
+    boundary: Boundary,
+    wishes: Wishes,
+    pub(super) seat: Seat,
+    out: VecDeque<Bytes>,
+    out_bytes: usize,
+    started: bool,
+    ending: bool,
+    closed: bool,
+    /// When bytes last moved.
+    moved: Instant,
+    /// When the next part is due where an interval is kept.
+    due: Instant,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
+    /// A viewer whose response head has left and whose first delimiter has not. There is at least one cursor.
+    pub(super) fn new(io: T, cursors: Vec<Subscription>, boundary: Boundary, wishes: Wishes, seat: Seat) -> Self {
+        let now = Instant::now();
+        Self {
+            io,
+            cursors,
+            next_cursor: 0,
+            boundary,
+            wishes,
+            seat,
+            out: VecDeque::new(),
+            out_bytes: 0,
+            started: false,
+            ending: false,
+            closed: false,
+            moved: now,
+            due: now,
+        }
+    }
+
+    /// Its cursors.
+    pub(super) fn cursors(&self) -> &[Subscription] {
+        &self.cursors
+    }
+
+    /// Whether its socket is full: its bell rings when there is room.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.out.is_empty() || self.closed
+    }
+
+    /// Reads away whatever a viewer sends, to notice when it leaves.
+    pub(super) fn hear(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut scratch = [0; 4096];
+        for _ in 0..16 {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+                Poll::Pending => return Turn::Resting,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(Ok(())) => return Turn::Over("it left"),
+                Poll::Ready(Err(_)) => return Turn::Over("its connection broke"),
+            }
+        }
+        Turn::WantsMore
+    }
+
+    /// Sends what is there for this viewer, until it has all of it or its socket is full.
+    pub(super) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
+        let mut sent = 0;
+        loop {
+            if self.closed {
+                return Turn::Resting;
+            }
+            if self.out.is_empty() && !self.ending {
+                self.fill(now);
+            }
+            if self.out.is_empty() && !self.ending {
+                return Turn::Resting;
+            }
+            match self.write(now, cx) {
+                Poll::Pending => return Turn::Resting,
+                Poll::Ready(Err(_)) => return Turn::Over("its connection broke"),
+                Poll::Ready(Ok(bytes)) => sent += bytes,
+            }
+            if sent >= TURN_BYTES {
+                return Turn::WantsMore;
+            }
+        }
+    }
+
+    /// When this viewer needs the loop though nothing happens.
+    pub(super) fn deadline(&self, times: Times) -> Option<Instant> {
+        match () {
+            () if self.closed => Some(self.moved + LINGER),
+            () if self.is_blocked() => Some(self.moved + times.stall),
+            () => self.early_until().or(times.keepalive.map(|keepalive| self.moved + keepalive)),
+        }
+    }
+
+    /// Does what the deadline is for.
+    pub(super) fn at_deadline(&mut self, now: Instant, times: Times, cx: &mut Context<'_>) -> Turn {
+        match () {
+            () if self.closed => return Turn::Over("the feed ended"),
+            () if self.is_blocked() => return Turn::Over("it stalled"),
+            () if self.early_until().is_some() => {}
+            () if times.keepalive.is_some_and(|keepalive| self.moved + keepalive <= now) => self.keep_alive(now),
+            () => {}
+        }
+        self.push(now, cx)
+    }
+
+    /// Repeats the newest part, of several feeds the smallest: one is enough to show that the connection lives.
+    fn keep_alive(&mut self, now: Instant) {
+        let named = self.wishes.named;
+        let again = self.cursors.iter_mut().filter_map(|cursor| Some((cursor.repeat(false)?, prefix_of(cursor, named, 0))));
+        if let Some((again, prefix)) = again.min_by_key(|(again, _)| again.len()) {
+            self.put([prefix, again]);
+        }
+        // A feed without a part has nothing to repeat; the next look is one interval away.
+        self.moved = now;
+    }
+
+    /// Until when the next part has to wait, where one is there. Half an interval of slack: a source that keeps just the
+    /// wished-for rate, a little unevenly, loses nothing.
+    fn early_until(&self) -> Option<Instant> {
+        let interval = self.wishes.interval?;
+        self.cursors.iter().any(Subscription::has_news).then(|| self.due - interval / 2)
+    }
+
+    fn fill(&mut self, now: Instant) {
+        if self.early_until().is_some_and(|until| now < until) {
+            return;
+        }
+        // Round and round over the feeds, so that a busy one does not starve the others.
+        let mut tried = 0;
+        while tried < self.cursors.len() && !self.ending && self.out.len() < PIECES {
+            tried = if self.take(now) { 0 } else { tried + 1 };
+            self.next_cursor = (self.next_cursor + 1) % self.cursors.len();
+            if self.out_bytes >= TURN_BYTES / 4 || self.early_until().is_some_and(|until| now < until) {
+                break;
+            }
+        }
+        if self.out.is_empty() && !self.ending && self.all_over() {
+            self.end();
+        }
+        self.seat.stats.backlog.store(self.out_bytes, Relaxed);
+    }
+
+    fn all_over(&self) -> bool {
+        self.cursors.iter().all(Subscription::is_over)
+    }
+
+    /// Takes the next of one feed. Gives whether there was one.
+    fn take(&mut self, now: Instant) -> bool {
+        let named = self.wishes.named;
+        let others = (0..self.cursors.len()).filter(|other| *other != self.next_cursor);
+        let others_are_over = others.map(|other| &self.cursors[other]).all(Subscription::is_over);
+        let most = if named || self.wishes.interval.is_some() { 1 } else { u64::MAX };
+        let most = most.min(self.wishes.parts.unwrap_or(u64::MAX));
+        let most_is_all = self.wishes.parts == Some(most);
+        let cursor = &mut self.cursors[self.next_cursor];
+        let Some(taken) = cursor.take(most, most_is_all, others_are_over) else { return false };
+        let stats = &self.seat.stats;
+        stats.dropped.fetch_add(taken.dropped, Relaxed);
+        stats.left_out.fetch_add(taken.left_out, Relaxed);
+        if taken.parts == 0 {
+            return true;
+        }
+        stats.sent.fetch_add(taken.parts, Relaxed);
+        let first = if self.started { Bytes::new() } else { self.boundary.first_delimiter() };
+        self.started = true;
+        let prefix = prefix_of(cursor, named, taken.dropped);
+        let close = if taken.last { self.boundary.close_delimiter() } else { Bytes::new() };
+        self.put([first, prefix, taken.bytes, close]);
+        self.ending = taken.last;
+        if let Some(parts) = &mut self.wishes.parts {
+            *parts -= taken.parts;
+        }
+        if let Some(interval) = self.wishes.interval {
+            self.due = self.due.max(now) + interval;
+        }
+        true
+    }
+
+    /// The delimiter behind the newest part has left already, and an empty part breaks readers: the newest part once more,
+    /// then the close-delimiter.
+    fn end(&mut self) {
+        let last = self.cursors.iter_mut().rev().find_map(|cursor| Some((cursor.repeat(true)?, prefix_of(cursor, self.wishes.named, 0))));
+        match last {
+            Some((again, prefix)) => self.put([prefix, again, self.boundary.close_delimiter()]),
+            None => self.put([self.boundary.close_delimiter_alone()]),
+        }
+        self.ending = true;
+    }
+
+    fn put<const N: usize>(&mut self, pieces: [Bytes; N]) {
+        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+            self.out_bytes += piece.len();
+            self.out.push_back(piece);
+        }
+    }
+
+    fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.out.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            (self.closed, self.moved) = (true, now);
+            return Poll::Ready(Ok(0));
+        }
+        let written = ready!(self.write_out(cx))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.moved = now;
+        self.out_bytes -= written;
+        let mut rest = written;
+        while rest > 0
+            && let Some(piece) = self.out.front_mut()
+        {
+            let step = rest.min(piece.len());
+            piece.advance(step);
+            rest -= step;
+            if piece.is_empty() {
+                self.out.pop_front();
+            }
+        }
+        self.seat.stats.bytes.fetch_add(written as u64, Relaxed);
+        self.seat.stats.backlog.store(self.out_bytes, Relaxed);
+        Poll::Ready(Ok(written))
+    }
+
+    fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        if self.out.len() == 1 {
+            return io.poll_write(cx, &self.out[0]);
+        }
+        let mut slices = [IoSlice::new(&[]); PIECES];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(&self.out) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        io.poll_write_vectored(cx, &slices[..count])
+    }
+}
+
+/// Header lines for this viewer alone. Dropped parts are told where lines were promised, and where there are such lines anyway.
+fn prefix_of(cursor: &Subscription, named: bool, dropped: u64) -> Bytes {
+    let feed = cursor.feed();
+    let dropped = if named || feed.kind == Kind::Lines { dropped } else { 0 };
+    Prefix { feed: named.then_some(feed.url_name.as_str()), dropped }.bytes()
+}

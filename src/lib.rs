@@ -1,0 +1,134 @@
+//! mxr turns what a program produces into a live push feed over HTTP `multipart/x-mixed-replace`.
+//!
+//! ```text
+//!   source ──▶ Part ──▶ Feed ──▶ wire::encode (once) ──▶ Subscription ──▶ http::stream ──▶ sockets
+//!   demo dir            newest part,                     a cursor,        one loop over
+//!   watch stdin         bounded history                  newest or every  the viewers
+//! ```
+//!
+//! - [`cli`] what may be typed, [`config`] what it means, [`command`] one invocation, [`error`] how a failure is told
+//! - [`source`] produces [`part`]s; [`whole`] knows when one is complete
+//! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers
+//! - [`http`] answers requests and fans parts out; [`terminal`] is standard error
+//!
+//! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
+
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod error;
+pub mod feed;
+pub mod http;
+pub mod part;
+pub mod source;
+pub mod stats;
+pub mod terminal;
+pub mod whole;
+pub mod wire;
+
+use std::{io, thread, time::Duration};
+
+use tokio::{net::TcpListener, runtime, sync::oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    config::{Config, SourceConfig},
+    error::{Error, Result},
+    feed::Offer,
+    source::{Source, Work, demo, dir, stdin, watch},
+    stats::Viewers,
+    terminal::Terminal,
+};
+
+/// Binds where the configuration says.
+///
+/// # Errors
+/// Where the address is taken or not ours.
+pub async fn bind(config: &Config) -> Result<TcpListener> {
+    let address = config.address;
+    TcpListener::bind(address).await.map_err(|error| {
+        let failure = Error::new(format!("listen on {address}"), &error);
+        match error.kind() {
+            io::ErrorKind::AddrInUse => failure.hint("another program has it; --port 0 takes a free port"),
+            io::ErrorKind::AddrNotAvailable => failure.hint("--host takes an address of this machine, or 0.0.0.0 for all"),
+            io::ErrorKind::PermissionDenied => failure.hint("ports below 1024 need privileges; try --port 8080"),
+            _ => failure,
+        }
+    })
+}
+
+/// Serves until the work is done or `shutdown` is cancelled; then every viewer has had its close-delimiter.
+///
+/// # Errors
+/// Where the source cannot start, or fails for good.
+pub async fn run(config: Config, listener: TcpListener, terminal: Terminal, shutdown: CancellationToken) -> Result<()> {
+    let workshop = Workshop::open()?;
+    let Source { offers, work } = source(config.source, config.feeds, &workshop.runtime)?;
+    let live: Vec<_> = offers.iter().filter_map(Offer::live).cloned().collect();
+    let viewers = Viewers::new(config.max_viewers);
+    let offers = std::sync::Arc::new(offers);
+    let line = tokio::spawn(terminal.clone().show(offers.clone(), viewers.clone()));
+    let server = http::serve(listener, offers, viewers, config.http, shutdown.clone());
+    let worked = workshop.start(work, shutdown.clone())?;
+    let supervise = async {
+        let result = worked.await;
+        if result.is_ok() && !config.exit_at_end && !shutdown.is_cancelled() {
+            info!("the input has ended; its last parts are served until Ctrl-C");
+            shutdown.cancelled().await;
+        }
+        shutdown.cancel();
+        live.iter().for_each(|feed| feed.end());
+        result
+    };
+    let (result, ()) = tokio::join!(supervise, server);
+    line.abort();
+    terminal.clear();
+    result
+}
+
+fn source(config: SourceConfig, feeds: source::FeedSettings, workshop: &runtime::Handle) -> Result<Source> {
+    match config {
+        SourceConfig::Demo => Ok(demo::source(feeds, workshop.clone())),
+        SourceConfig::Dir(dir) => dir::source(dir, feeds, workshop.clone()),
+        SourceConfig::Watch(watch) => Ok(watch::source(watch, &feeds)),
+        SourceConfig::Stdin(stdin) => stdin::source(stdin, &feeds),
+    }
+}
+
+/// The thread on which sources work: a slow disk there holds up no viewer here.
+struct Workshop {
+    runtime: runtime::Handle,
+    jobs: oneshot::Sender<(Work, CancellationToken, oneshot::Sender<Result<()>>)>,
+}
+
+impl Workshop {
+    fn open() -> Result<Self> {
+        let cannot = |error| Error::new("start the source's thread", error);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let handle = runtime.handle().clone();
+        let (jobs, job) = oneshot::channel::<(Work, CancellationToken, oneshot::Sender<Result<()>>)>();
+        let body = move || {
+            runtime.block_on(async {
+                let Ok((work, shutdown, report)) = job.await else { return };
+                let result = tokio::select! {
+                    result = work => result,
+                    () = shutdown.cancelled() => Ok(()),
+                };
+                let _ = report.send(result);
+                // Runs of single viewers go on after a shared source has ended.
+                shutdown.cancelled().await;
+            });
+            runtime.shutdown_timeout(Duration::ZERO);
+        };
+        thread::Builder::new().name("source".to_owned()).spawn(body).map_err(cannot)?;
+        Ok(Self { runtime: handle, jobs })
+    }
+
+    fn start(self, work: Work, shutdown: CancellationToken) -> Result<impl Future<Output = Result<()>>> {
+        let broke = || Error::new("go on with the source", "its thread broke down");
+        let (report, result) = oneshot::channel();
+        self.jobs.send((work, shutdown, report)).map_err(|_| broke())?;
+        Ok(async move { result.await.unwrap_or_else(|_| Err(broke())) })
+    }
+}

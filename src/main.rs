@@ -1,0 +1,23 @@
+//! The `mxr` program: reads the command line and hands it to the library.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use mxr::{
+    cli::{Cli, Command},
+    command,
+    config::Config,
+};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(serve) => command::serve(mxr::config::LogConfig::new(&serve.common.log), Config::serve(serve)),
+        Command::Watch(watch) => command::serve(mxr::config::LogConfig::new(&watch.common.log), Config::watch(watch)),
+        Command::Stdin(stdin) => command::serve(mxr::config::LogConfig::new(&stdin.common.log), Config::stdin(stdin)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "mxr", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
+    };
+    done.into()
+}

@@ -1,0 +1,64 @@
+//! The built-in demo (DESIGN §6): fifteen parts of three types, which show that a part may be anything.
+//! It comes from a 2021 example in Tcl by D. Bohdan (MIT licence).
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, time::sleep};
+
+use super::{FeedSettings, Source};
+use crate::{
+    feed::{Kind, Offer, Publisher},
+    part::{Media, Part},
+};
+
+const PICTURE: &[u8] = include_bytes!("demo.png");
+const PICTURE_BASE64: &str = concat!(
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgBAMAAACBVGfHAAAAMFBMVEXy9PH+/xb/ysn/ev8A+vmhk/+XmJYA6wCBgYD/R0UArQA1",
+    "ZiodCuEAMQAAAXEFCARuxRLHAAAAg0lEQVR42r3OR1UFURAE0DuFAhz0eQZIGpCAOL4EsDAWMEB2MArI6Z3TK1Z/eztULW/YYXtk",
+    "9focAAURYPKEgATQHFQHHYDl6oYdBqm28QpxDADEQQcd5s1/e7zhHCsu9Y29wXL3bBu4xgWSYrSTQ6NMCMQZIBSMX0kJ8CMJYwpR",
+    "AMA7X8kSzYsnKHwAAAAASUVORK5CYII=",
+);
+const TEXT: [&str; 2] = ["Hello,       text       ", "       plain      world!"];
+const WORDS: [&str; 6] = ["Hello,", "the", "<i>wonderful</i>", "world", "of", "HTML!"];
+
+/// The demo as a source: each viewer gets its own run, from `runtime`.
+pub fn source(settings: FeedSettings, runtime: Handle) -> Source {
+    let boundary = settings.boundary.clone();
+    let start = Box::new(move || {
+        let (publisher, feed) = settings.feed("demo", Kind::Run);
+        runtime.spawn(play(publisher));
+        Arc::clone(&feed)
+    });
+    let offers = vec![Offer::Runs { name: "demo".to_owned(), boundary, start }];
+    Source { offers, work: Box::pin(std::future::pending()) }
+}
+
+/// Plays the demo once, at the pace of its viewer at the most.
+pub async fn play(publisher: Publisher) {
+    let mut parts = script().peekable();
+    while let Some((media, body, pause)) = parts.next() {
+        if !publisher.room().await {
+            return;
+        }
+        let part = Part::now(Media::from_known(media), body);
+        if parts.peek().is_none() {
+            // Its bodies are constants that no limit refuses but one set on purpose; then the run ends.
+            let _ = publisher.publish_last(part);
+            return;
+        }
+        let _ = publisher.publish(part);
+        sleep(pause).await;
+    }
+}
+
+/// Types, bodies and the pauses behind them.
+fn script() -> impl Iterator<Item = (&'static str, Vec<u8>, Duration)> {
+    let text = (0..6).map(|n| ("text/plain", TEXT[n % 2].as_bytes().to_vec(), Duration::from_millis(500)));
+    let picture = ("image/png", PICTURE.to_vec(), Duration::from_millis(1000));
+    let html = |words: usize, tail: &str| {
+        let body = format!("<!doctype html><h1>{}</h1>{tail}", WORDS[..words].join(" "));
+        ("text/html", body.into_bytes(), Duration::from_millis(300))
+    };
+    let last = html(6, &format!("<img src=\"data:image/png;base64,{PICTURE_BASE64}\">"));
+    text.chain([picture]).chain((0..=6).map(move |words| html(words, ""))).chain([last])
+}

@@ -1,0 +1,93 @@
+//! Reads a file so that what comes out was there at one moment: regular files alone, within a limit, and only if
+//! nothing changed while they were read.
+
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    io::{self, Read},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+
+/// What tells two states of a path apart: the file itself, its size and its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Signature {
+    identity: (u64, u64),
+    /// Bytes.
+    pub(super) size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Signature {
+    /// Of a file's metadata.
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            identity: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Of a file's metadata.
+    #[cfg(not(unix))]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let since = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+        let modified = (since.as_secs() as i64, i64::from(since.subsec_nanos()));
+        Self { identity: (0, 0), size: metadata.len(), modified, changed: modified }
+    }
+
+    /// When the bytes last changed, as the file system says.
+    pub(super) fn modified(&self) -> SystemTime {
+        let (seconds, nanos) = self.modified;
+        match u64::try_from(seconds) {
+            Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos as u32),
+            Err(_) => SystemTime::UNIX_EPOCH,
+        }
+    }
+}
+
+/// What came of reading.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// The bytes of one moment.
+    Whole(Bytes, Signature),
+    /// It changed meanwhile.
+    Changed,
+    /// A directory, FIFO, device or socket.
+    NotAFile,
+    /// Its size, in bytes, is over the limit.
+    TooLarge(u64),
+}
+
+/// Reads a regular file of at most `limit` bytes. Opening never waits, not even for a FIFO without a writer.
+pub(super) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
+    let file = open(path)?;
+    let metadata = file.metadata()?;
+    let before = Signature::of(&metadata);
+    if !metadata.is_file() {
+        return Ok(Reading::NotAFile);
+    }
+    if before.size > limit as u64 {
+        return Ok(Reading::TooLarge(before.size));
+    }
+    let mut body = Vec::with_capacity(before.size as usize + 1);
+    (&file).take(limit as u64 + 1).read_to_end(&mut body)?;
+    let is_same = body.len() as u64 == before.size && Signature::of(&file.metadata()?) == before;
+    Ok(if is_same { Reading::Whole(body.into(), before) } else { Reading::Changed })
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    options.open(path)
+}

@@ -1,0 +1,190 @@
+//! What a shell sees of `mxr`: its output, its messages and its exit codes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    net::{TcpListener, TcpStream},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use support::{Folder, RED, Server, mxr, noise, png};
+
+fn watched(bytes: Vec<u8>) -> (Folder, Server) {
+    let folder = Folder::new();
+    folder.put("a.png", bytes);
+    let server = mxr(["watch"]).arg(folder.file("a.png")).start();
+    (folder, server)
+}
+
+#[test]
+fn a_wrong_flag_is_a_usage_error_that_names_it() {
+    for (args, named) in [
+        (&["serve", "--nonsense"][..], "--nonsense"),
+        (&["serve", "--port", "many"], "many"),
+        (&["serve", "--port", "70000"], "70000"),
+        (&["nonsense"], "nonsense"),
+        (&["watch"], "PATH"),
+        (&["serve", "--fps", "x"], "x"),
+        (&["serve", "--demo", "DIR"], "--demo"),
+        (&["serve", "--boundary", "a b"], "boundary"),
+        (&["serve", ".", "--fps", "0"], "fps"),
+        (&["serve", ".", "--glob", "[a"], "[a"),
+        (&["stdin", "--type", "text"], "text"),
+        (&["completions", "tcsh"], "tcsh"),
+    ] {
+        let finished = mxr(args).run();
+        assert_eq!(finished.status.code(), Some(2), "{args:?}: {}", finished.stderr);
+        assert!(finished.stdout.is_empty(), "{args:?}");
+        assert!(finished.stderr.contains(named), "{args:?}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn no_command_at_all_shows_the_usage() {
+    let finished = mxr::<&str>([]).run();
+    assert_eq!(finished.status.code(), Some(2));
+    assert!(finished.stderr.contains("Usage:"), "{}", finished.stderr);
+}
+
+#[test]
+fn help_and_version_are_a_clean_end() {
+    for (args, said) in [
+        (&["--version"][..], concat!("mxr ", env!("CARGO_PKG_VERSION"))),
+        (&["--help"], "/snapshot"),
+        (&["serve", "--help"], "MXR_PORT"),
+        (&["completions", "bash"], "complete"),
+    ] {
+        let finished = mxr(args).run();
+        assert_eq!(finished.status.code(), Some(0), "{args:?}");
+        let stdout = String::from_utf8(finished.stdout).unwrap();
+        assert!(stdout.contains(said), "{args:?}: {stdout}");
+    }
+}
+
+#[test]
+fn a_failure_says_what_could_not_be_done_and_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let failures = [mxr(["serve", "--demo", "--port", &port]).run(), mxr(["serve", "/nowhere/at/all", "--port", "0"]).run()];
+    for finished in &failures {
+        assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
+        assert!(finished.stdout.is_empty());
+        let line = finished.stderr.lines().find(|line| line.starts_with("mxr: cannot ")).expect(&finished.stderr);
+        assert!(line.matches(": ").count() >= 2, "no cause: {line}");
+    }
+    assert!(failures[0].stderr.contains(&port), "{}", failures[0].stderr);
+    assert!(failures[0].stderr.lines().any(|line| line.starts_with("hint: ")), "{}", failures[0].stderr);
+    assert!(failures[1].stderr.contains("/nowhere/at/all"), "{}", failures[1].stderr);
+}
+
+#[test]
+fn standard_output_holds_the_urls_and_nothing_else() {
+    let (folder, server) = watched(png(RED));
+    let url = server.url("/");
+    server.view("/stream").part();
+    folder.put("a.png", "not a picture at all");
+    server.get("/snapshot");
+    server.terminate();
+    let finished = server.finish();
+    assert_eq!(String::from_utf8(finished.stdout).unwrap(), format!("{url}\n"));
+    assert!(!finished.stderr.contains('\u{1b}'), "colours in a log that is no terminal: {}", finished.stderr);
+}
+
+#[test]
+fn the_url_is_printed_once_connections_are_taken() {
+    for _ in 0..10 {
+        assert_eq!(mxr(["serve", "--demo"]).start().get("/healthz").head.status, 200);
+    }
+}
+
+#[test]
+fn flags_have_environment_variables() {
+    let folder = Folder::new();
+    folder.put("a.txt", "hello");
+    let server = mxr(["watch"]).arg(folder.file("a.txt")).env("MXR_BOUNDARY", "from-env").env("MXR_TYPE", "text/x-env").start();
+    let mut viewer = server.view("/stream");
+    assert_eq!(viewer.boundary, "from-env");
+    assert_eq!(viewer.part().header("Content-Type"), "text/x-env");
+    let finished = mxr(["serve", "--demo"]).env("MXR_PORT", "many").run();
+    assert_eq!(finished.status.code(), Some(2));
+}
+
+#[test]
+fn another_loopback_address_can_be_asked_for() {
+    let server = mxr(["serve", "--demo", "--host", "127.0.0.2"]).start();
+    assert!(server.host.starts_with("127.0.0.2:"));
+    assert_eq!(server.get("/healthz").head.status, 200);
+}
+
+#[test]
+fn the_loopback_of_ipv6_is_printed_in_brackets() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let server = mxr(["serve", "--demo", "--host", "::1"]).start();
+    assert!(server.host.starts_with("[::1]:"), "{}", server.host);
+    assert_eq!(server.get("/healthz").head.status, 200);
+}
+
+#[test]
+fn a_signal_is_a_clean_end_with_viewers_attached() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (_folder, server) = watched(png(RED));
+        let mut viewers: Vec<_> = (0..20).map(|_| server.view("/stream")).collect();
+        for viewer in &mut viewers {
+            viewer.part();
+        }
+        let start = Instant::now();
+        server.signal(signal);
+        for viewer in &mut viewers {
+            viewer.part();
+            viewer.expect_end();
+        }
+        assert_eq!(server.finish().status.code(), Some(0), "{signal:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?} for {signal:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_stalled_viewer_holds_up_no_end() {
+    let (_folder, server) = watched(noise(10_000_000, 1));
+    let _stalled: Vec<_> = (0..5).map(|_| server.view_narrowly("/stream")).collect();
+    let _silent = TcpStream::connect(&server.host).unwrap();
+    server.wait_for_viewers(5);
+    let start = Instant::now();
+    server.terminate();
+    assert_eq!(server.finish().status.code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    let (_folder, server) = watched(noise(10_000_000, 1));
+    let _stalled = server.view_narrowly("/stream");
+    let mut reader = server.view("/stream");
+    reader.part();
+    server.wait_for_viewers(2);
+    server.signal(Signal::INT);
+    // The first is heard when the feed ends; the stalled viewer still holds up the end of the program.
+    reader.part();
+    reader.expect_end();
+    server.signal(Signal::INT);
+    let start = Instant::now();
+    assert_eq!(server.finish().status.code(), Some(130));
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_log_can_be_json() {
+    let server = mxr(["serve", "--demo", "--log-format", "json", "-v"]).start();
+    server.view("/stream").part();
+    server.terminate();
+    let stderr = server.finish().stderr;
+    assert!(!stderr.is_empty());
+    for line in stderr.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}

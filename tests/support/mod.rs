@@ -1,0 +1,69 @@
+//! What the black-box tests stand on: the real binary on a free port, a viewer that reads its
+//! bytes strictly, folders and pictures to feed it, real browsers to look at it.
+//! It knows the program from outside alone: its command line, its routes and its bytes.
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file takes what it needs of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking")]
+
+mod browser;
+mod connection;
+mod folder;
+mod page;
+mod picture;
+mod server;
+mod tool;
+mod viewer;
+
+use std::time::{Duration, Instant};
+
+pub use browser::{Browser, Kind};
+pub use connection::{Connection, Head, Reply};
+pub use folder::Folder;
+pub use page::Page;
+pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, jpeg, near, noise, png};
+pub use server::{Finished, Mxr, Server, mxr};
+pub use tool::tool;
+pub use viewer::{Part, Viewer};
+
+/// How long a test waits for something that ought to happen soon. Generous, since it is only spent
+/// where a test fails.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// How long nothing has to happen before a test believes that nothing will.
+pub const A_WHILE: Duration = Duration::from_millis(300);
+
+/// What an `<img>` of Chromium asks for.
+pub const CHROMIUM_IMAGE: &[&str] = &[
+    "Accept: image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+];
+
+/// What an `<img>` of Firefox asks for.
+pub const FIREFOX_IMAGE: &[&str] = &[
+    "Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
+];
+
+/// What a navigating browser asks for.
+pub const NAVIGATION: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// Looks every few milliseconds until the condition holds; fails the test after the deadline.
+pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
+    wait_for(what, deadline, || condition().then_some(()));
+}
+
+/// Looks every few milliseconds until there is something to return; fails the test after the deadline.
+pub fn wait_for<T>(what: &str, deadline: Duration, look: impl FnMut() -> Option<T>) -> T {
+    look_for(deadline, look).unwrap_or_else(|| panic!("waited {deadline:?} in vain until {what}"))
+}
+
+/// Looks every few milliseconds until there is something to return, or the deadline is over.
+pub fn look_for<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        let found = look();
+        if found.is_some() || start.elapsed() >= deadline {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
