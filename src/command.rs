@@ -36,7 +36,7 @@ pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
 
 async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
-    let listener = crate::bind(&config).await?;
+    let listener = crate::bind(&config)?;
     listen_to_signals(shutdown.clone())?;
     announce(&listener, config.open)?;
     crate::run(config, listener, terminal, shutdown).await

@@ -148,7 +148,8 @@ fn http_options(serving: &Serving, is_demo: bool) -> Result<http::Options> {
         return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would cut viewers that are well"));
     }
     for origin in serving.allow_origin.iter().filter(|origin| *origin != "*") {
-        let is_origin = origin.parse::<hyper::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.path() == "/" && !origin.ends_with('/'));
+        let is_origin =
+            origin.parse::<hyper::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.path() == "/" && !origin.ends_with('/'));
         if !is_origin {
             let error = Error::usage(format!("use --allow-origin {origin:?}"), "it is not an origin");
             return Err(error.hint("an origin looks like http://mainsail.local, without a path"));

@@ -45,9 +45,9 @@ use crate::{
 ///
 /// # Errors
 /// Where the address is taken or not ours.
-pub async fn bind(config: &Config) -> Result<TcpListener> {
+pub fn bind(config: &Config) -> Result<TcpListener> {
     let address = config.address;
-    TcpListener::bind(address).await.map_err(|error| {
+    http::listen(address).map_err(|error| {
         let failure = Error::new(format!("listen on {address}"), &error);
         match error.kind() {
             io::ErrorKind::AddrInUse => failure.hint("another program has it; --port 0 takes a free port"),

@@ -59,8 +59,8 @@ impl Media {
     pub fn guess(path: &Path, body: &[u8]) -> Self {
         let named = mime_guess::from_path(path).first_raw();
         let media = named.unwrap_or_else(|| match infer::get(body) {
+            _ if is_svg(body) => "image/svg+xml",
             Some(kind) => kind.mime_type(),
-            None if is_svg(body) => "image/svg+xml",
             None if is_text(body) => "text/plain",
             None => Self::BYTES,
         });

@@ -265,7 +265,9 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_gif_a_webp_and_boxes_is_torn() {
-        let gif = [b"GIF89a".as_slice(), &[1, 0, 1, 0, 0x80, 0, 0], &[0; 6], &[0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x4c, 1, 0, 0x3b]].concat();
+        let gif =
+            [b"GIF89a".as_slice(), &[1, 0, 1, 0, 0x80, 0, 0], &[0; 6], &[0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x4c, 1, 0, 0x3b]]
+                .concat();
         let webp = [b"RIFF".as_slice(), &16u32.to_le_bytes(), b"WEBPVP8L", &4u32.to_le_bytes(), &[0x2f, 0, 0, 0]].concat();
         let avif = [&12u32.to_be_bytes()[..], b"ftypavif", &9u32.to_be_bytes(), b"mdat", &[1]].concat();
         for (media, body) in [("image/gif", gif), ("image/webp", webp), ("image/avif", avif)] {

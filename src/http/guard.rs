@@ -67,7 +67,9 @@ fn authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Option<
     };
     let authority = uri.authority().cloned().or(host);
     match authority {
-        Some(authority) if authority.as_str().contains('@') || authority.host().is_empty() => Err(Refusal::Malformed("Host is not a host")),
+        Some(authority) if authority.as_str().contains('@') || authority.host().is_empty() => {
+            Err(Refusal::Malformed("Host is not a host"))
+        }
         authority => Ok(authority),
     }
 }

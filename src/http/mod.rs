@@ -7,6 +7,8 @@ mod page;
 mod reply;
 mod route;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod viewer;
 
 use std::{
@@ -28,7 +30,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use socket2::SockRef;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -76,8 +78,25 @@ pub struct Options {
     pub may_quit: bool,
 }
 
+/// Binds a listener whose queue holds what 5,000 connections a second bring in a moment.
+///
+/// # Errors
+/// Where the address is taken or not ours.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(cfg!(unix))?;
+    socket.bind(address)?;
+    socket.listen(4096)
+}
+
 /// Serves `offers` on `listener` until `shutdown`, then says farewell to the viewers.
-pub async fn serve(listener: TcpListener, offers: Arc<Vec<Offer>>, viewers: Arc<Viewers>, options: Options, shutdown: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    offers: Arc<Vec<Offer>>,
+    viewers: Arc<Viewers>,
+    options: Options,
+    shutdown: CancellationToken,
+) {
     let times = Times { keepalive: options.keepalive, stall: options.stall };
     let live: Vec<Arc<Feed>> = offers.iter().filter_map(Offer::live).cloned().collect();
     let (entrance, fanout) = Fanout::new(&live, times);
@@ -128,7 +147,7 @@ struct Server {
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
     options: Options,
-    entrance: Entrance,
+    entrance: Entrance<TcpStream>,
     shutdown: CancellationToken,
 }
 

@@ -14,8 +14,14 @@ use crate::{feed::Accepts, wire::Layout};
 #[derive(Debug, PartialEq)]
 pub(super) enum Route {
     Page,
-    Stream { feeds: Which, wish: Wish },
-    Snapshot { feed: Which, after: Option<u64> },
+    Stream {
+        feeds: Which,
+        wish: Wish,
+    },
+    Snapshot {
+        feed: Which,
+        after: Option<u64>,
+    },
     State,
     Health,
     Quit,
@@ -211,7 +217,8 @@ mod tests {
             Route::Stream { wish, .. } => wish.accepts,
             other => panic!("{other:?}"),
         };
-        let chromium = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36");
+        let chromium =
+            ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36");
         let firefox = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0");
         assert_eq!(accepts(&[chromium, ("accept", "image/avif,*/*")]), Accepts::Pictures(Layout::EarlyHeaders));
         assert_eq!(accepts(&[firefox, ("accept", "image/avif,*/*")]), Accepts::Pictures(Layout::Plain));

@@ -9,7 +9,7 @@ use std::{
 
 use slab::Slab;
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     task::{coop, yield_now},
     time::{Instant, sleep_until},
@@ -30,16 +30,13 @@ const FAREWELL: Duration = Duration::from_millis(1500);
 /// When nothing is due.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
-/// What the loop serves.
-pub(super) type Guest = Viewer<TcpStream>;
-
 /// Where connections become viewers.
 #[derive(Debug, Clone)]
-pub(super) struct Entrance(mpsc::UnboundedSender<Guest>);
+pub(super) struct Entrance<T>(mpsc::UnboundedSender<Viewer<T>>);
 
-impl Entrance {
+impl<T> Entrance<T> {
     /// Hands a viewer to the loop, for good.
-    pub(super) fn admit(&self, viewer: Guest) {
+    pub(super) fn admit(&self, viewer: Viewer<T>) {
         // The loop is gone only when the server ends; dropping the viewer then closes its connection.
         let _ = self.0.send(viewer);
     }
@@ -47,26 +44,26 @@ impl Entrance {
 
 /// The loop and all it owns.
 #[derive(Debug)]
-pub(super) struct Fanout {
-    viewers: Slab<Seated>,
+pub(super) struct Fanout<T> {
+    viewers: Slab<Seated<T>>,
     porch: Arc<Porch>,
     feeds: Vec<(Arc<Feed>, usize)>,
-    arrivals: mpsc::UnboundedReceiver<Guest>,
+    arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
     times: Times,
     deadline: Instant,
 }
 
 #[derive(Debug)]
-struct Seated {
-    viewer: Guest,
+struct Seated<T> {
+    viewer: Viewer<T>,
     bell: Waker,
     /// The feeds that ring this viewer's own bell: those that nobody else watches.
     runs: Vec<(Arc<Feed>, usize)>,
 }
 
-impl Fanout {
+impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
     /// A loop for the viewers of these feeds and of runs of their own.
-    pub(super) fn new(feeds: &[Arc<Feed>], times: Times) -> (Entrance, Self) {
+    pub(super) fn new(feeds: &[Arc<Feed>], times: Times) -> (Entrance<T>, Self) {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let porch = Arc::new(Porch::default());
         let feeds = feeds.iter().map(|feed| (feed.clone(), feed.watch(porch.bell(FEEDS)))).collect();
@@ -103,7 +100,7 @@ impl Fanout {
         }
     }
 
-    fn seat(&mut self, viewer: Guest) {
+    fn seat(&mut self, viewer: Viewer<T>) {
         let entry = self.viewers.vacant_entry();
         let key = entry.key();
         let bell = self.porch.bell(key);
@@ -157,7 +154,7 @@ impl Fanout {
         }
     }
 
-    fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Guest, Instant, &mut Context<'_>) -> Turn) {
+    fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Viewer<T>, Instant, &mut Context<'_>) -> Turn) {
         // A bell may ring for a viewer that has left meanwhile.
         let Some(Seated { viewer, bell, .. }) = self.viewers.get_mut(key) else { return };
         match act(viewer, now, &mut Context::from_waker(bell)) {
@@ -183,7 +180,7 @@ impl Fanout {
     }
 }
 
-impl Drop for Fanout {
+impl<T> Drop for Fanout<T> {
     fn drop(&mut self) {
         for (feed, watch) in self.feeds.drain(..) {
             feed.unwatch(watch);

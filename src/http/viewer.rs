@@ -246,7 +246,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
     /// The delimiter behind the newest part has left already, and an empty part breaks readers: the newest part once more,
     /// then the close-delimiter.
     fn end(&mut self) {
-        let last = self.cursors.iter_mut().rev().find_map(|cursor| Some((cursor.repeat(true)?, prefix_of(cursor, self.wishes.named, 0))));
+        let last =
+            self.cursors.iter_mut().rev().find_map(|cursor| Some((cursor.repeat(true)?, prefix_of(cursor, self.wishes.named, 0))));
         match last {
             Some((again, prefix)) => self.put([prefix, again, self.boundary.close_delimiter()]),
             None => self.put([self.boundary.close_delimiter_alone()]),

@@ -18,8 +18,9 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    FeedSettings, Source, name_of,
+    FeedSettings, Source,
     file::{self, Reading, Signature},
+    name_of,
     notice::Notices,
     watch::is_hidden,
 };

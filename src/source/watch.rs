@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::{
-    FeedSettings, Source, name_of,
+    FeedSettings, Source,
     file::{self, Reading, Signature},
+    name_of,
     notice::{Heard, Notices, Touch},
 };
 use crate::{

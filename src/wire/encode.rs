@@ -10,7 +10,7 @@
 //! only to an `<img>` of Chromium or WebKit, which paint a part when they have read the headers of the
 //! next (crbug 527446); such a viewer then gets `body..end` of each later part.
 
-use std::{fmt, ops::Range, time::SystemTime};
+use std::{fmt, ops::Range, sync::Arc, time::SystemTime};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem;
@@ -20,8 +20,10 @@ use crate::part::{Media, Part};
 
 /// The boundary parameter: a bare token, so that every reader takes it without quotes.
 #[derive(Clone)]
-pub struct Boundary {
-    token: String,
+pub struct Boundary(Arc<Token>);
+
+struct Token {
+    text: String,
     finder: memmem::Finder<'static>,
 }
 
@@ -48,42 +50,42 @@ impl Boundary {
 
     fn of(token: String) -> Self {
         let finder = memmem::Finder::new(token.as_bytes()).into_owned();
-        Self { token, finder }
+        Self(Arc::new(Token { text: token, finder }))
     }
 
     /// The token, for `boundary=`.
     pub fn as_str(&self) -> &str {
-        &self.token
+        &self.0.text
     }
 
     /// Whether the token stands anywhere in the bytes: Chromium's tab dies of that even in mid-line.
     pub fn is_in(&self, bytes: &[u8]) -> bool {
-        self.finder.find(bytes).is_some()
+        self.0.finder.find(bytes).is_some()
     }
 
     /// `--B CRLF`: the first delimiter, without the CRLF in front that would be a preamble.
     pub fn first_delimiter(&self) -> Bytes {
-        format!("--{}\r\n", self.token).into()
+        format!("--{}\r\n", self.0.text).into()
     }
 
     /// `CRLF--B-- CRLF`: what follows the last part's body.
     pub fn close_delimiter(&self) -> Bytes {
-        format!("\r\n--{}--\r\n", self.token).into()
+        format!("\r\n--{}--\r\n", self.0.text).into()
     }
 
     /// `--B-- CRLF`: the whole of a feed without a part.
     pub fn close_delimiter_alone(&self) -> Bytes {
-        format!("--{}--\r\n", self.token).into()
+        format!("--{}--\r\n", self.0.text).into()
     }
 
     fn delimiter_len(&self) -> usize {
-        self.token.len() + 6
+        self.0.text.len() + 6
     }
 }
 
 impl fmt::Debug for Boundary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.token.fmt(f)
+        self.0.text.fmt(f)
     }
 }
 
@@ -125,7 +127,7 @@ impl Encoded {
     }
 
     /// The bytes that this part occupies.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.end - self.start
     }
 
@@ -191,7 +193,7 @@ fn put(block: &mut BytesMut, part: &Part, sequence: u64, boundary: &Boundary) ->
     let body = block.len();
     block.put_slice(&part.body);
     let body_end = block.len();
-    let _ = write!(block, "\r\n--{}\r\n", boundary.token);
+    let _ = write!(block, "\r\n--{}\r\n", boundary.0.text);
     let next = block.len();
     if part.media.is_image() {
         let _ = write!(block, "Content-Type: {}\r\n\r\n", part.media);

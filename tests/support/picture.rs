@@ -23,9 +23,14 @@ pub fn jpeg(colour: Colour) -> Vec<u8> {
     encode(RgbImage::from_pixel(64, 64, Rgb(colour)), ImageFormat::Jpeg)
 }
 
-/// A PNG of about so many bytes, another one for another seed: a small picture with a chunk that decoders pass over
-/// (PNG, section 5.4), since encoding a large one takes its time.
+/// A PNG of about so many bytes, another one for another seed.
 pub fn noise(bytes: usize, seed: u32) -> Vec<u8> {
+    padded_png(RED, bytes, seed)
+}
+
+/// A PNG of 64 by 64 pixels with so many bytes more, in a chunk that decoders pass over (PNG, section 5.4): encoding a
+/// large picture takes its time.
+pub fn padded_png(colour: Colour, bytes: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
     let random = std::iter::repeat_with(|| {
         state ^= state << 13;
@@ -37,7 +42,7 @@ pub fn noise(bytes: usize, seed: u32) -> Vec<u8> {
     let named = [b"noIs", data.as_slice()].concat();
     let length = u32::try_from(data.len()).unwrap().to_be_bytes();
     let chunk = [&length[..], &named, &crc32fast::hash(&named).to_be_bytes()].concat();
-    let mut picture = png(RED);
+    let mut picture = png(colour);
     let end = picture.len() - b"\0\0\0\0IEND\xae\x42\x60\x82".len();
     picture.splice(end..end, chunk);
     picture

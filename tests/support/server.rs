@@ -102,7 +102,12 @@ impl Mxr {
 
     /// Starts it on a free port and waits for its URL.
     pub fn start(self) -> Server {
-        self.arg("--port").arg("0").spawn().listening()
+        self.start_at(0)
+    }
+
+    /// Starts it on a port that a server had before.
+    pub fn start_at(self, port: u16) -> Server {
+        self.arg("--port").arg(port.to_string()).spawn().listening()
     }
 
     /// Runs it to its end.

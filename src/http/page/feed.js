@@ -1,7 +1,7 @@
 // One feed on the page: its tile, the part that is shown, and what is known of it.
 
 class Feed {
-  // The sequence of the newest part that came, and how many came while they were not to be shown.
+  // The sequence of the newest part that came, and how many came while the newest was not to be shown.
   last = 0
   held = 0
   dropped = 0
@@ -12,9 +12,11 @@ class Feed {
 
   constructor(name, onclick) {
     this.name = name
-    this.note = make('span.soft')
+    this.state = make('b.state', {role: 'status'})
+    this.detail = make('span')
+    this.readings = make('span.readings')
     this.view = make('div.view', {onclick}, make('p.card', {}, 'Waiting for the first part'))
-    this.el = make('section.feed', {ariaLabel: name}, make('header', {}, make('i.lamp'), make('button.name', {onclick}, name), this.note), this.view)
+    this.el = make('section', {ariaLabel: name}, make('header', {}, this.state, make('button.name', {onclick}, name), this.detail, this.readings), this.view)
   }
 
   // What the server says of it. Another process counts from one again, and so does each viewer's own run.
@@ -30,14 +32,15 @@ class Feed {
     if (missed < 0) return
     if (serverNow - part.time < 5) this.fresh++
     if (newest) this.gap = part.time - newest.time
-    if (this.paused || this.past) this.held++
     this.last = part.sequence
     this.newest = part
+    this.held++
     if (this.kind === 'lines') return this.addLine(part, missed, last)
-    // What waits was replaced before it could be painted.
-    this.dropped += part.dropped + (this.waiting && !this.held)
-    this.waiting = part
-    this.work()
+    this.dropped += part.dropped
+    if (this.paused || this.past) return
+    // The newest wins: what waits to be painted is replaced.
+    if (this.next) this.dropped++
+    this.paint(part)
   }
 
   addLine(part, missed, last) {
@@ -48,16 +51,16 @@ class Feed {
     log.append(textOf(part), part.time)
   }
 
-  // The newest wins: what waits is what came last.
-  async work() {
-    if (this.busy) return
-    this.busy = true
-    while (this.waiting && !this.paused && !this.past) {
-      const part = this.waiting
-      this.waiting = null
+  // Paints one part after the other; each waits for the one before.
+  async paint(part) {
+    this.next = part
+    while (this.next && !this.busy) {
+      this.busy = true
+      const part = this.next
+      this.next = null
       await this.draw(part)
+      this.busy = false
     }
-    this.busy = false
   }
 
   async draw(part) {
@@ -78,28 +81,20 @@ class Feed {
   }
 
   put(shows) {
-    if (this.shows !== shows) refresh(this.view.replaceChildren((this.shows = shows).el))
+    if (this.shows === shows) return
+    shows.el.ariaLabel = this.name
+    this.view.replaceChildren((this.shows = shows).el)
+    refresh()
     return shows
   }
 
-  pause(paused) {
-    this.paused = paused
+  // Holds what is shown, or lets it go on with the newest; `past` is {parts, at}, from the server's history.
+  hold(paused, past) {
+    set(this, {paused, past, held: 0})
     const log = this.kind === 'lines' && this.shows?.log
     if (log) log.wake(log.frozen = paused)
-    this.release()
-  }
-
-  // Shows parts[at] of what the server still holds; without `parts`, the newest again.
-  async showPast(parts, at) {
-    if (!parts) this.waiting ??= this.past?.parts.at(-1)
-    this.past = parts && {parts, at}
-    if (parts) await this.draw(parts[at])
-    this.release()
-  }
-
-  release() {
-    if (!this.paused && !this.past) this.held = 0
-    this.work()
+    else if (past) return this.paint(past.parts[past.at])
+    else if (!paused && this.newest) this.paint(this.newest)
   }
 
   save() {

@@ -7,27 +7,28 @@ function makeLink(base, on) {
   // `heard` is when the last bytes came, once a part has come.
   let silence, heard, timer
   const link = {
-    // Then open, lost, ended or asleep.
+    // Then live, reconnecting, ended or asleep.
     state: 'connecting',
     // Seconds from this clock to the server's.
     skew: 0,
     open,
+    get,
     read,
     sleep: () => link.state === 'ended' || stop('asleep'),
-    wake: () => /asleep|lost/.test(link.state) && open(),
+    wake: () => /asleep|reconnecting/.test(link.state) && open(),
     // Silent past its keepalives: dead, whatever the system says of the connection.
     watch: () => Date.now() - heard > silence && retry(Error('it fell silent')),
   }
 
   async function open() {
-    stop(link.state === 'lost' ? 'lost' : 'connecting')
+    stop(link.state === 'reconnecting' ? link.state : 'connecting')
     const {signal} = abort
-    const opened = () => on.change(link.state = 'open')
-    const part = part => on.part(part, heard = Date.now(), tries = 0)
     try {
       const told = await (await get('state', signal)).json()
       silence = 3000 * (told.keepalive ?? 5) + 1000
-      if (!await read(`streams?fps=60&history=${on.server(told)}`, signal, part, opened)) throw Error('it broke off')
+      const reply = await get(`streams?fps=60&history=${on.server(told)}`, signal)
+      on.change(link.state = 'live')
+      if (!await read(reply, part => on.part(part, heard = Date.now(), tries = 0))) throw Error('it broke off')
       stop('ended')
     } catch (error) {
       if (!signal.aborted) retry(error)
@@ -45,9 +46,7 @@ function makeLink(base, on) {
   }
 
   // Calls onPart for each part; the promise is true at the close-delimiter, false where the stream broke off.
-  async function read(path, signal, onPart, onOpen) {
-    const {headers, body} = await get(path, signal)
-    onOpen?.()
+  async function read({headers, body}, onPart) {
     const push = makeSplitter(boundaryOf(headers.get('content-type')), raw => onPart(partOf(raw)))
     const reader = body.getReader()
     for (let since = performance.now(); ;) {
@@ -69,7 +68,7 @@ function makeLink(base, on) {
     // It is fetch itself that fails with a TypeError.
     link.reason = name === 'TypeError' ? 'no answer' : message
     link.next = Date.now() + ms
-    stop('lost')
+    stop('reconnecting')
     timer = setTimeout(open, ms)
   }
 

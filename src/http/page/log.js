@@ -66,7 +66,7 @@ function makeLog() {
     if (log.frozen) return
     for (const start = performance.now(); next < log.lines.length && performance.now() - start < SLICE_MS;) {
       const line = log.lines[next++]
-      if (log.needle && !plainText(line.text).toLowerCase().includes(log.needle)) continue
+      if (log.needle && !plainText(line.text).toLowerCase().includes(log.needle.toLowerCase())) continue
       // In blocks, since what is off the screen then costs no layout (content-visibility).
       if (!(sheet.lastChild?.childElementCount < BLOCK)) sheet.append(make('div.block'))
       sheet.lastChild.append(drawLine(line))

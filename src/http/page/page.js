@@ -1,13 +1,12 @@
-// Puts the page together: the link, the feeds, the bar that says how they are, the tools and keys.
+// Puts the page together: the link, the feeds and what is said of each, the tools and keys.
 
 const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node => [node.id, node]))
 const base = location.pathname.replace(/view$/, '')
-const feeds = new Map()
+const feeds = []
 // The feed that fills the page; none where all are tiled.
 let focus
 let started, paused
 
-const all = () => [...feeds.values()]
 const picture = () => focus?.shows?.picture
 const log = () => focus?.shows?.log
 const serverNow = () => Date.now() / 1000 + link.skew
@@ -21,19 +20,19 @@ const link = makeLink(base, {
     started = told.started
     for (const info of told.feeds) feedOf(info.name).learn(info, restarted)
     // Lines that are not here yet, with a margin for what comes between the two requests.
-    return min(MAX_LINES, max(0, ...all().map(feed => feed.kind === 'lines' && feed.published - feed.last + 100)))
+    return min(MAX_LINES, max(0, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100)))
   },
 })
 
 function feedOf(name) {
-  if (!feeds.has(name)) {
-    const feed = new Feed(name, () => !focus && !String(getSelection()) && go(feed))
-    feeds.set(name, feed)
-    ui.feeds.append(feed.el)
-    feed.pause(paused)
-    route()
-  }
-  return feeds.get(name)
+  let feed = feeds.find(feed => feed.name === name)
+  if (feed) return feed
+  feed = new Feed(name, () => !focus && !String(getSelection()) && go(feed))
+  feeds.push(feed)
+  ui.feeds.append(feed.el)
+  feed.paused = paused
+  route()
+  return feed
 }
 
 // The address remembers which feed is enlarged.
@@ -41,19 +40,20 @@ const encoded = feed => encodeURIComponent(feed.name)
 const go = feed => location.hash = feed ? encoded(feed) : ''
 
 function route() {
-  focus = feeds.size === 1 ? all()[0] : all().find(feed => location.hash === `#${encoded(feed)}`)
-  for (const feed of all()) feed.el.classList.toggle('focus', feed === focus)
+  focus = feeds.length === 1 ? feeds[0] : feeds.find(feed => location.hash === `#${encoded(feed)}`)
+  for (const feed of feeds) feed.el.classList.toggle('focus', feed === focus)
   ui.feeds.className = focus ? '' : 'tiled'
-  ui.feeds.style.setProperty('--columns', min(Math.ceil(Math.sqrt(feeds.size)), round(innerWidth / 400) || 1))
+  ui.feeds.style.setProperty('--columns', min(Math.ceil(Math.sqrt(feeds.length)), round(innerWidth / 400) || 1))
   refresh()
 }
 
 function stateOf(feed) {
-  if (link.state === 'lost') return 'reconnecting'
+  if (link.state === 'reconnecting') return link.state
   if (feed.past) return 'history'
-  if (paused || link.state === 'asleep') return 'paused'
-  if (link.state === 'ended' || feed.ended) return 'ended'
-  if (!feed.newest) return link.state === 'open' ? 'waiting' : 'connecting'
+  if (paused) return 'paused'
+  if (feed.ended) return 'ended'
+  if (link.state !== 'live') return link.state
+  if (!feed.newest) return 'waiting'
   // A feed that has a part every minute is not stale after ten seconds.
   return ageOf(feed) > max(10, feed.gap * 3) ? 'stale' : 'live'
 }
@@ -66,12 +66,10 @@ const SAYS = {
   ended: feed => feed.newest && `${age(ageOf(feed))} ago`,
 }
 
-const joined = (...texts) => texts.filter(Boolean).join(' · ')
-const pace = ({rate, newest}) => joined(rate > 0.4 && `${rate.toFixed(rate < 10)}/s`, newest && size(newest.body.length))
-
-function readings(feed) {
-  const {shows, dropped, newest, shown = newest} = feed
-  return shown && joined(pace(feed), shows?.picture?.size(), shown.type, `#${shown.sequence}`, dropped && `${number(dropped)} dropped`)
+function readings({rate, newest, shown = newest, shows, dropped}) {
+  const pace = rate > 0.4 && `${rate.toFixed(rate < 10)}/s`
+  const texts = [pace, size(shown.body.length), shows?.picture?.size(), shown.type, `#${shown.sequence}`, dropped && `${number(dropped)} dropped`]
+  return texts.filter(Boolean).join(' · ')
 }
 
 function say(node, text) {
@@ -80,47 +78,44 @@ function say(node, text) {
 
 // Writes all that the page says of itself: at each change, and twice a second for the ages.
 function refresh() {
-  const states = all().map(stateOf)
-  const state = focus ? stateOf(focus) : states.find(one => one === 'live') ?? states[0] ?? 'connecting'
-  const name = focus?.name ?? (feeds.size ? `${feeds.size} feeds` : 'mxr')
-  say(ui.state, state)
-  say(ui.detail, focus && SAYS[state]?.(focus))
-  say(ui.name, name)
-  say(ui.readings, focus && readings(focus))
-  all().forEach((feed, i) => {
-    feed.el.dataset.state = states[i]
-    say(feed.note, states[i] === 'live' ? pace(feed) : joined(states[i], feed.newest && age(ageOf(feed))))
-    if (feed.shows) feed.shows.el.ariaLabel = `${feed.name}, ${feed.newest.type}`
-  })
+  for (const feed of feeds) {
+    const state = stateOf(feed)
+    feed.el.dataset.state = state
+    say(feed.state, state)
+    say(feed.detail, SAYS[state]?.(feed))
+    say(feed.readings, feed.newest && readings(feed))
+  }
   ui.picture.hidden = !picture()
   ui.text.hidden = !log()
   ui.past.hidden = !(focus?.kept > 1)
-  buttons.Esc.hidden = !focus || feeds.size < 2
+  if (!focus?.past) ui.slider.value = ui.slider.max = focus?.kept
+  buttons.Esc.hidden = !focus || feeds.length < 2
   buttons.s.hidden = !focus
   buttons.t.hidden = focus?.kind !== 'lines'
   buttons.r.hidden = link.state !== 'ended'
-  say(buttons.r, all().some(feed => feed.kind === 'run') ? 'play again' : 'connect again')
+  say(buttons.r, feeds.some(feed => feed.kind === 'run') ? 'play again' : 'connect again')
   say(buttons.Space, paused ? 'resume' : 'pause')
   say(buttons[0], picture()?.zoom())
   buttons.w.ariaPressed = !log()?.el.matches('.nowrap')
   buttons.t.ariaPressed = !!log()?.el.matches('.times')
-  if (document.activeElement !== ui.filter) ui.filter.value = log()?.needle ?? ''
-  document.title = `${name} · ${state}`
-  if (document.body.dataset.state === state) return
-  document.body.dataset.state = state
-  const drawing = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><circle cx="1" cy="1" r=".8" fill="${getComputedStyle(ui.state).color}"/></svg>`
-  ui.icon.href = `data:image/svg+xml,${encodeURIComponent(drawing)}`
+  ui.filter.value = log()?.needle ?? ''
+  const feed = focus ?? feeds.find(feed => stateOf(feed) === 'live') ?? feeds[0]
+  const title = feed ? `${focus ? focus.name : `${feeds.length} feeds`} · ${stateOf(feed)}` : 'mxr'
+  if (document.title === title) return
+  document.title = title
+  const colour = getComputedStyle(feed?.el ?? ui.feeds).getPropertyValue('--lamp')
+  ui.icon.href = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><circle cx="1" cy="1" r=".8" fill="${colour}"/></svg>`)}`
 }
 
 function setPaused(on) {
   paused = on
-  for (const feed of all()) feed.pause(on)
+  for (const feed of feeds) feed.hold(on)
   refresh()
 }
 
-async function newest() {
+function newest() {
   log()?.toEnd()
-  await focus?.showPast()
+  focus?.hold(paused)
   refresh()
 }
 
@@ -132,7 +127,7 @@ async function step(by) {
   const at = max(0, (feed.past?.at ?? parts.length - 1) + by)
   if (at >= parts.length) return newest()
   set(ui.slider, {max: parts.length - 1, value: at})
-  await feed.showPast(parts, at)
+  await feed.hold(paused, {parts, at})
   refresh()
 }
 
@@ -140,15 +135,15 @@ async function heldParts(feed) {
   const {name, last, kept} = feed
   const parts = []
   const abort = new AbortController()
-  await link.read(`stream/${encoded(feed)}?history=${kept}`, abort.signal, part => {
+  await link.get(`stream/${encoded(feed)}?history=${kept}`, abort.signal).then(reply => link.read(reply, part => {
     parts.push({...part, feed: name})
     if (part.sequence >= last) abort.abort()
-  }).catch(() => {})
+  })).catch(() => {})
   return parts
 }
 
 function openSheet() {
-  const path = encoded(focus ?? all()[0])
+  const path = encoded(focus ?? feeds[0])
   ui.plain.href = `${base}stream/${path}`
   ui.snap.href = `${base}snapshot/${path}`
   ui.snippet.value = `<img src="${ui.plain.href}">`
@@ -160,8 +155,7 @@ const full = () => document.fullscreenElement ? document.exitFullscreen() : docu
 
 // A key, where its button stands, what that says, what it does.
 const ACTIONS = [
-  ['Esc', 'bar', '‹ all', 'all feeds; out of history', () => focus?.past ? newest() : go()],
-  ['n', '', '', 'next feed', () => go(all()[(all().indexOf(focus) + 1) % feeds.size])],
+  ['Esc', 'first', '‹ all', 'all feeds; out of history', () => focus?.past ? newest() : go()],
   ['Space', 'rest', 'pause', 'pause, then on with the newest', () => setPaused(!paused)],
   ['←', 'past', '‹', 'older', () => step(-1)],
   ['→', 'past', '›', 'newer', () => step(1)],
@@ -184,9 +178,8 @@ for (const [key, place, text, title, onclick] of ACTIONS) {
   ui.keys.append(make('dt', {}, key), make('dd', {}, title))
   if (place) ui[place].append(buttons[key] = make('button', {onclick, title: `${title} (${key})`, ariaLabel: /\w/.test(text) ? null : title}, text))
 }
-ui.bar.prepend(buttons.Esc)
 buttons.f.hidden = !document.fullscreenEnabled
-ui.filter.oninput = () => log().redraw(log().needle = ui.filter.value.toLowerCase())
+ui.filter.oninput = () => log().redraw(log().needle = ui.filter.value)
 ui.slider.oninput = () => step(ui.slider.value - (focus.past?.at ?? ui.slider.max))
 ui.copy.onclick = () => {
   ui.snippet.select()
@@ -197,8 +190,7 @@ ui.copy.onclick = () => {
 onkeydown = event => {
   const {key, target} = event
   if (event.ctrlKey || event.metaKey || event.altKey || ui.sheet.open) return
-  if (target.matches('input')) return key === 'Escape' && target.blur()
-  if (key === ' ' && target.matches('button, summary')) return
+  if (target.matches(key === ' ' ? 'button, input, summary' : 'input')) return
   const action = ACTIONS.find(([name]) => name === (NAMES[key] ?? key))
   if (PAN[key] && picture()?.panBy(...PAN[key])) event.preventDefault()
   else if (action) action[4](event.preventDefault())
@@ -211,11 +203,11 @@ let hiding
 document.onvisibilitychange = () => {
   clearTimeout(hiding)
   if (!document.hidden) link.wake()
-  else if (!all().some(feed => feed.kind === 'run')) hiding = setTimeout(link.sleep, 3000)
+  else if (!feeds.some(feed => feed.kind === 'run')) hiding = setTimeout(link.sleep, 3000)
 }
 
 setInterval(() => {
-  for (const feed of all()) feed.tick()
+  for (const feed of feeds) feed.tick()
   link.watch()
   refresh()
 }, 500)

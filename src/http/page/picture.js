@@ -88,8 +88,7 @@ function makePicture(onlayout) {
   el.onwheel = awake((event, at) => {
     event.preventDefault()
     // With ctrlKey it is a pinch on a trackpad.
-    const speed = (event.deltaMode ? 16 : 1) * (event.ctrlKey ? 0.01 : 0.002)
-    zoomBy(Math.exp(-event.deltaY * speed), at)
+    zoomBy(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), at)
   })
   el.ondblclick = awake((_, at) => toggle(at))
   el.onpointerdown = awake((event, at) => {

@@ -29,22 +29,22 @@ const plainText = line => readLine(line, PLAIN).runs.map(run => run.text).join('
 // What each code sets, as the CSS that shows it; inverse is worked out when it is drawn.
 const CODES = {
   1: {fontWeight: 'bold'}, 2: {opacity: 0.7}, 3: {fontStyle: 'italic'}, 4: {textDecoration: 'underline'}, 7: {inverse: 1},
-  9: {textDecoration: 'line-through'}, 22: {fontWeight: '', opacity: ''}, 23: {fontStyle: ''}, 24: {textDecoration: ''},
-  27: {inverse: 0}, 29: {textDecoration: ''}, 39: {color: ''}, 49: {background: ''},
+  22: {fontWeight: '', opacity: ''}, 23: {fontStyle: ''}, 24: {textDecoration: ''}, 27: {inverse: 0}, 39: {color: ''}, 49: {background: ''},
 }
 
 function applySgr(style, parameters) {
   // Those are private to a terminal.
   if (/[<-?]/.test(parameters)) return style
-  const codes = parameters.replace(/\b4:0/g, '24').split(';')
+  // With colons an underline has a shape, and a colour may have a space of its own: `4:3`, `38:2::R:G:B`.
+  const codes = parameters.replace(/\b4:[1-9]/g, 4).replace('::', ':').split(/[;:]/).map(Number)
   while (codes.length) {
-    let [code, ...deep] = codes.shift().split(':').map(Number)
+    const code = codes.shift()
     const [, tens, ones] = /^(3|4|9|10)([0-8])$/.exec(code) ?? []
     const side = tens % 3 ? 'background' : 'color'
-    if (ones === '8' || code === 58) {
-      // `5;N` or `2;R;G;B`; written with colons, a colour space may stand before R.
-      if (!deep.length) deep = codes.splice(0, codes[0] === '5' ? 2 : 4).map(Number)
-      if (tens) style = {...style, [side]: deep[0] === 5 ? paletteColour(deep[1], side) : `rgb(${deep.slice(-3)})`}
+    if (ones === '8') {
+      // `5;N` or `2;R;G;B`.
+      const [kind, ...rest] = codes.splice(0, codes[0] === 5 ? 2 : 4)
+      style = {...style, [side]: kind === 5 ? paletteColour(rest[0], side) : `rgb(${rest})`}
     } else if (tens) style = {...style, [side]: paletteColour(+ones + (tens > 8 ? 8 : 0), side)}
     else style = code ? {...style, ...CODES[code]} : PLAIN
   }
@@ -58,7 +58,7 @@ function paletteColour(n, side) {
   if (n > 231) return `rgb(${Array(3).fill(n * 10 - 2312)})`
   if (n > 15) return `rgb(${[36, 6, 1].map(step => Math.floor((n - 16) / step) % 6).map(level => level && level * 40 + 55)})`
   const hue = HUES[n % 8]
-  const colour = hue ? `oklch(var(--${n < 8 ? 'light' : 'bright'}) .15 ${hue})` : `var(--${n % 2 ? 'ink' : 'soft'})`
+  const colour = hue ? `oklch(var(--${n < 8 ? 'light' : 'bright'}) .15 ${hue})` : `var(--${n === 8 || !n && side === 'background' ? 'soft' : 'ink'})`
   return side === 'background' ? `color-mix(in oklab,${colour} 40%,var(--ground))` : colour
 }
 

@@ -5,7 +5,7 @@ const set = Object.assign
 const number = n => n.toLocaleString('en')
 const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? '' : 's'}`
 const size = n => n < 1e3 ? `${n} B` : n < 1e6 ? `${round(n / 1e3)} KB` : `${(n / 1e6).toFixed(1)} MB`
-const age = s => s < 60 ? `${max(0, round(s))} s` : s < 3600 ? `${round(s / 60)} min` : s < 172800 ? `${round(s / 3600)} h` : `${round(s / 86400)} days`
+const age = s => s < 60 ? `${max(0, round(s))} s` : s < 6e3 ? `${round(s / 60)} min` : s < 2e5 ? `${round(s / 3600)} h` : `${round(s / 86400)} days`
 const pause = ms => new Promise(done => setTimeout(done, ms))
 
 // Local time with milliseconds, as in 09:05:07.042.

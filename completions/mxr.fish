@@ -1,0 +1,105 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_mxr_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_mxr_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_mxr_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_mxr_using_subcommand
+    set -l cmd (__fish_mxr_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c mxr -n "__fish_mxr_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_needs_command" -s V -l version -d 'Print version'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input, line by line'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames a second' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b})' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Seconds after which a viewer that takes nothing is cut' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Seconds after which the newest part is repeated while nothing changes; 0 never' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
+json\t'One JSON object a line'"
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the built-in demo (what happens without DIR, too)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Each viewer gets its own run from the first frame, then the end; otherwise all share one loop'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the last frame wait for new ones instead of starting over'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part again although its bytes are those of the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Let anyone who can reach the address watch'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory only files whose name matches (* ? [a-z] {a,b})' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Seconds after which a viewer that takes nothing is cut' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Seconds after which the newest part is repeated while nothing changes; 0 never' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
+json\t'One JSON object a line'"
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part again although its bytes are those of the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Let anyone who can reach the address watch'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part the last N lines, as one document' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Seconds after which a viewer that takes nothing is cut' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Seconds after which the newest part is repeated while nothing changes; 0 never' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
+json\t'One JSON object a line'"
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Copy the input to standard output as well, behind the URLs'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'End when the input ends; otherwise its last lines are served until Ctrl-C'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part again although its bytes are those of the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Let anyone who can reach the address watch'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "stdin" -d 'Push what arrives on standard input, line by line'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

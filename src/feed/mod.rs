@@ -1,0 +1,221 @@
+//! A feed: the one live sequence of parts, encoded once, held within bounds. A `Publisher` puts parts in; a
+//! `Subscription` is a viewer's cursor on it. No sockets here, no waiting for viewers, and nobody here knows a source.
+
+mod offer;
+mod publisher;
+mod state;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::Waker,
+};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use slab::Slab;
+use tokio::sync::Notify;
+
+use self::state::NewestState;
+pub use self::{
+    offer::Offer,
+    publisher::{Publisher, Refused},
+    state::FeedState,
+    subscription::{Accepts, Subscription, Taken},
+};
+use crate::{
+    part::Part,
+    whole::{self, Family},
+    wire::{self, Boundary, Encoded},
+};
+
+/// What a name keeps in a URL and in `X-Feed`: the unreserved characters of RFC 3986, section 2.3.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How a feed treats a viewer that is slower than its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A viewer takes the newest part; what was replaced meanwhile is dropped for it.
+    Newest,
+    /// Each part reaches each viewer, in order; who falls behind what is held skips ahead.
+    Lines,
+    /// One viewer's own run: the publisher waits for it (`Publisher::room`).
+    Run,
+}
+
+/// What a feed holds and takes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Past parts that a viewer may ask for, at least 1.
+    pub history: usize,
+    /// Parts held for viewers that are behind; never fewer than `history`.
+    pub held: usize,
+    /// Bytes held, whatever the counts say; the newest part is always held.
+    pub held_bytes: usize,
+    /// Largest body that is taken.
+    pub part_bytes: usize,
+    /// Whether a part is pushed although its bytes are those of the one before.
+    pub keep_same: bool,
+}
+
+/// The live sequence of parts.
+#[derive(Debug)]
+pub struct Feed {
+    /// What it is called in URLs, `/state` and the log.
+    pub name: String,
+    /// The name percent-encoded, for URLs and headers.
+    pub url_name: String,
+    /// How it treats slow viewers.
+    pub kind: Kind,
+    boundary: Boundary,
+    limits: Limits,
+    state: Mutex<State>,
+    watchers: Mutex<Slab<Waker>>,
+    changed: Notify,
+    dropped: AtomicU64,
+    refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    published: u64,
+    /// Sequence that the viewers of a run have all taken.
+    taken: u64,
+    subscribers: usize,
+    /// Whether there ever was a subscriber: a run whose viewer is yet to come is not abandoned.
+    was_watched: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    part: Encoded,
+    family: Option<Family>,
+}
+
+impl Held {
+    fn family(&mut self) -> Family {
+        let part = &self.part;
+        *self.family.get_or_insert_with(|| whole::family(&part.media, &part.body()))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Feed {
+    /// A new feed and the one end that publishes into it.
+    pub fn new(name: impl Into<String>, kind: Kind, boundary: Boundary, limits: Limits) -> (Publisher, Arc<Self>) {
+        let name = name.into();
+        let feed = Arc::new(Self {
+            url_name: utf8_percent_encode(&name, NAME).to_string(),
+            name,
+            kind,
+            boundary,
+            limits,
+            state: Mutex::default(),
+            watchers: Mutex::default(),
+            changed: Notify::new(),
+            dropped: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        });
+        (Publisher { feed: feed.clone() }, feed)
+    }
+
+    /// The boundary between its parts.
+    pub fn boundary(&self) -> &Boundary {
+        &self.boundary
+    }
+
+    /// The newest part.
+    pub fn newest(&self) -> Option<Encoded> {
+        lock(&self.state).held.back().map(|held| held.part.clone())
+    }
+
+    /// Waits until there is a part newer than `sequence`, or the feed has ended; then gives the newest, if any.
+    pub async fn newer_than(&self, sequence: u64) -> Option<Encoded> {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let state = lock(&self.state);
+                if state.ended || state.published > sequence {
+                    return state.held.back().map(|held| held.part.clone());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether no part will follow.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.state).ended
+    }
+
+    /// Ends the feed: viewers get what is left and the close-delimiter.
+    pub fn end(&self) {
+        lock(&self.state).ended = true;
+        self.wake();
+    }
+
+    /// Has `waker` woken at every change, until the key is given to `unwatch`.
+    pub fn watch(&self, waker: Waker) -> usize {
+        lock(&self.watchers).insert(waker)
+    }
+
+    /// Ends a `watch`.
+    pub fn unwatch(&self, key: usize) {
+        lock(&self.watchers).try_remove(key);
+    }
+
+    /// Its numbers.
+    pub fn state(&self) -> FeedState {
+        let state = lock(&self.state);
+        FeedState {
+            name: self.name.clone(),
+            kind: self.kind,
+            ended: state.ended,
+            history: self.limits.history,
+            published: state.published,
+            refused: self.refused.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            viewers: state.subscribers,
+            newest: state.held.back().map(|held| NewestState::of(&held.part)),
+        }
+    }
+
+    fn publish(&self, parts: &[Part], last: bool) {
+        let first = lock(&self.state).published + 1;
+        // Encoded outside the lock: there is one publisher, so the numbers stay ours.
+        let encoded = wire::encode(parts, first, &self.boundary);
+        let mut state = lock(&self.state);
+        state.published += encoded.len() as u64;
+        for part in encoded {
+            state.held_bytes += part.size();
+            state.held.push_back(Held { part, family: None });
+        }
+        while state.held.len() > self.limits.held || (state.held_bytes > self.limits.held_bytes && state.held.len() > 1) {
+            let Some(old) = state.held.pop_front() else { break };
+            state.held_bytes -= old.part.size();
+        }
+        state.ended |= last;
+        drop(state);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.changed.notify_waiters();
+        for (_, waker) in lock(&self.watchers).iter() {
+            waker.wake_by_ref();
+        }
+    }
+}

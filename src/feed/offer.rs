@@ -1,0 +1,69 @@
+//! What viewers may open under a name: the one live feed, or a run of their own.
+
+use std::sync::Arc;
+
+use super::{Feed, FeedState};
+use crate::wire::Boundary;
+
+/// What a name in a URL stands for.
+pub enum Offer {
+    /// A feed that all viewers share.
+    Live(Arc<Feed>),
+    /// A run from the start for each viewer.
+    Runs {
+        /// Its name, as a feed's.
+        name: String,
+        /// The boundary of every run.
+        boundary: Boundary,
+        /// Begins a run.
+        start: Box<dyn Fn() -> Arc<Feed> + Send + Sync>,
+    },
+}
+
+impl Offer {
+    /// The shared feed, where it is one.
+    pub fn live(&self) -> Option<&Arc<Feed>> {
+        match self {
+            Self::Live(feed) => Some(feed),
+            Self::Runs { .. } => None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Live(feed) => &feed.name,
+            Self::Runs { name, .. } => name,
+        }
+    }
+
+    /// Its boundary.
+    pub fn boundary(&self) -> &Boundary {
+        match self {
+            Self::Live(feed) => feed.boundary(),
+            Self::Runs { boundary, .. } => boundary,
+        }
+    }
+
+    /// The feed for one more viewer: the shared one, or a new run, which plays while somebody subscribes to it.
+    pub fn open(&self) -> Arc<Feed> {
+        match self {
+            Self::Live(feed) => feed.clone(),
+            Self::Runs { start, .. } => start(),
+        }
+    }
+
+    /// Its numbers.
+    pub fn state(&self) -> FeedState {
+        match self {
+            Self::Live(feed) => feed.state(),
+            Self::Runs { name, .. } => FeedState::of_runs(name),
+        }
+    }
+}
+
+impl std::fmt::Debug for Offer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Offer").field(&self.name()).finish()
+    }
+}

@@ -1,0 +1,116 @@
+//! The end of a feed that a source holds: it puts parts in, and never waits for a viewer but in a run.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{Feed, Kind, lock};
+use crate::{part::Part, wire::Encoded};
+
+/// Why a part was not taken. The feed stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// An empty body breaks readers (FIELD: ffmpeg, GStreamer, Chromium).
+    Empty,
+    /// Larger than the limit.
+    TooLarge,
+    /// The boundary stands in it.
+    HasBoundary,
+    /// The same bytes as the part before.
+    Same,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "it is empty",
+            Self::TooLarge => "it is larger than --max-part",
+            Self::HasBoundary => "it contains the boundary",
+            Self::Same => "it is the same as the one before",
+        })
+    }
+}
+
+/// The end of a feed that parts are put into. Dropping it ends the feed.
+#[derive(Debug)]
+pub struct Publisher {
+    pub(super) feed: Arc<Feed>,
+}
+
+impl Publisher {
+    /// Makes a part the newest.
+    ///
+    /// # Errors
+    /// Says why the part was not taken; the feed is then as it was.
+    pub fn publish(&self, part: Part) -> Result<(), Refused> {
+        self.check(&part)?;
+        self.feed.publish(&[part], false);
+        Ok(())
+    }
+
+    /// Publishes the last part: the close-delimiter follows it directly.
+    ///
+    /// # Errors
+    /// As `publish`; the feed ends all the same.
+    pub fn publish_last(self, part: Part) -> Result<(), Refused> {
+        self.check(&part)?;
+        self.feed.publish(&[part], true);
+        Ok(())
+    }
+
+    /// Publishes parts that came together, as one block. What a feed does not take is left out, and counted.
+    pub fn publish_all(&self, mut parts: Vec<Part>) {
+        parts.retain(|part| self.check(part).is_ok());
+        if !parts.is_empty() {
+            self.feed.publish(&parts, false);
+        }
+    }
+
+    /// Waits until the viewer of a run has taken all that was published.
+    /// Gives `false` when it has left.
+    pub async fn room(&self) -> bool {
+        loop {
+            let changed = self.feed.changed.notified();
+            {
+                let state = lock(&self.feed.state);
+                if state.was_watched && state.subscribers == 0 {
+                    return false;
+                }
+                if state.was_watched && state.taken >= state.published {
+                    return true;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// The feed's name.
+    pub fn name(&self) -> &str {
+        &self.feed.name
+    }
+
+    /// The largest body that is taken, in bytes.
+    pub fn part_bytes(&self) -> usize {
+        self.feed.limits.part_bytes
+    }
+
+    fn check(&self, part: &Part) -> Result<(), Refused> {
+        let feed = &self.feed;
+        let is_same = |newest: Encoded| newest.media == part.media && newest.body() == part.body;
+        if feed.kind == Kind::Newest && !feed.limits.keep_same && feed.newest().is_some_and(is_same) {
+            return Err(Refused::Same);
+        }
+        let refused = match () {
+            () if part.body.is_empty() => Refused::Empty,
+            () if part.body.len() > feed.limits.part_bytes => Refused::TooLarge,
+            () if feed.boundary.is_in(&part.body) => Refused::HasBoundary,
+            () => return Ok(()),
+        };
+        feed.refused.fetch_add(1, Relaxed);
+        Err(refused)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.feed.end();
+    }
+}

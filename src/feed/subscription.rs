@@ -1,0 +1,198 @@
+//! The end of a feed that a viewer holds: a cursor, which knows what this viewer has had and what it can take.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use bytes::Bytes;
+
+use super::{Feed, Held, Kind, State, lock};
+use crate::{whole::Family, wire::Layout};
+
+/// Plain bytes that one `take` joins at most, so that one viewer's turn stays short.
+const RUN_BYTES: usize = 256 * 1024;
+
+/// What a viewer can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepts {
+    /// Every part.
+    All,
+    /// An `<img>`: pictures of one family, in the layout that its browser needs to paint them.
+    Pictures(Layout),
+}
+
+impl Accepts {
+    fn layout(self) -> Layout {
+        match self {
+            Self::All => Layout::Plain,
+            Self::Pictures(layout) => layout,
+        }
+    }
+}
+
+impl Feed {
+    /// A viewer's cursor, which begins `history` parts ago (1: with the newest). A log that has ended is given from its
+    /// start where nothing was asked: nothing newer will come.
+    pub fn subscribe(self: &Arc<Self>, history: Option<usize>, accepts: Accepts) -> Subscription {
+        let mut state = lock(&self.state);
+        state.subscribers += 1;
+        state.was_watched = true;
+        self.changed.notify_waiters();
+        let all_there_is = state.ended && self.kind == Kind::Lines;
+        let every_until = match self.kind {
+            Kind::Newest if history.is_none() => 0,
+            Kind::Newest => state.published,
+            Kind::Lines | Kind::Run => u64::MAX,
+        };
+        let history = match history {
+            None if all_there_is || self.kind == Kind::Run => usize::MAX,
+            history => history.unwrap_or(1),
+        };
+        let count = history.min(self.limits.history).min(state.held.len()) as u64;
+        let next = state.published + 1 - count;
+        let mut subscription =
+            Subscription { feed: self.clone(), next, every_until, started: false, accepts, layout: accepts.layout(), family: None };
+        if count == 1 {
+            subscription.step_back_to_a_picture(&mut state);
+        }
+        subscription
+    }
+}
+
+/// A viewer's cursor on a feed.
+#[derive(Debug)]
+pub struct Subscription {
+    feed: Arc<Feed>,
+    /// The next sequence wanted.
+    next: u64,
+    /// Up to this one every part is given, whatever the kind.
+    every_until: u64,
+    /// Whether a part was given: from then on the next headers may have left early.
+    started: bool,
+    accepts: Accepts,
+    layout: Layout,
+    family: Option<Family>,
+}
+
+/// What a viewer takes at a time.
+#[derive(Debug)]
+pub struct Taken {
+    /// One part or several that follow one another, without a first delimiter.
+    pub bytes: Bytes,
+    /// How many parts these are.
+    pub parts: u64,
+    /// Parts that were replaced before this viewer took them.
+    pub dropped: u64,
+    /// Parts that this viewer cannot take, left out.
+    pub left_out: u64,
+    /// Nothing follows: no delimiter is in `bytes`, the close-delimiter is to be written.
+    pub last: bool,
+}
+
+impl Subscription {
+    /// The feed it is on.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// Takes what is next for this viewer, at most `most` parts, or nothing where it has seen everything. `Taken` without
+    /// parts reports those that were left out. `last` is set where `most_is_all` and that many were taken, and at
+    /// the end of the feed where `may_end`: a stream of several feeds ends with the last of them.
+    pub fn take(&mut self, most: u64, most_is_all: bool, may_end: bool) -> Option<Taken> {
+        let feed = self.feed.clone();
+        let mut state = lock(&feed.state);
+        let oldest = state.published + 1 - state.held.len() as u64;
+        if self.next > state.published {
+            return None;
+        }
+        let from = if self.next <= self.every_until { self.next.max(oldest) } else { state.published };
+        let dropped = from - self.next;
+        let (mut index, mut left_out) = ((from - oldest) as usize, 0);
+        while index < state.held.len() && !self.can_take(&mut state.held[index]) {
+            left_out += 1;
+            index += 1;
+        }
+        self.feed.dropped.fetch_add(dropped, Relaxed);
+        let run = self.run_at(&state, index, most);
+        self.next = from + left_out + run;
+        state.taken = state.taken.max(self.next - 1);
+        if self.feed.kind == Kind::Run {
+            self.feed.changed.notify_waiters();
+        }
+        let over = may_end && state.ended && self.next > state.published;
+        let last = run > 0 && (over || most_is_all && run == most);
+        let bytes = if run == 0 { Bytes::new() } else { self.bytes_of(&state, index, run as usize, last) };
+        Some(Taken { bytes, parts: run, dropped, left_out, last })
+    }
+
+    /// The newest part once more, for a viewer that has it; `last` for the close-delimiter to follow.
+    pub fn repeat(&mut self, last: bool) -> Option<Bytes> {
+        let feed = self.feed.clone();
+        let mut state = lock(&feed.state);
+        let given = state.held.iter_mut().rev().find_map(|held| {
+            let is_seen = self.started && held.part.sequence < self.next;
+            (is_seen && self.can_take(held)).then_some(&held.part)
+        })?;
+        Some(given.bytes(self.layout, self.opened(), last))
+    }
+
+    /// Whether everything was taken and nothing will follow.
+    pub fn is_over(&self) -> bool {
+        let state = lock(&self.feed.state);
+        state.ended && self.next > state.published
+    }
+
+    /// Whether there are parts that this viewer has not seen.
+    pub fn has_news(&self) -> bool {
+        self.next <= lock(&self.feed.state).published
+    }
+
+    fn opened(&self) -> bool {
+        self.started && self.layout == Layout::EarlyHeaders
+    }
+
+    fn can_take(&self, held: &mut Held) -> bool {
+        match (self.accepts, self.family) {
+            (Accepts::All, _) => true,
+            (Accepts::Pictures(_), None) => held.family() != Family::Other,
+            (Accepts::Pictures(_), Some(family)) => held.family() == family,
+        }
+    }
+
+    /// How many parts from `index` on leave together: lines of one block, otherwise one.
+    fn run_at(&self, state: &State, index: usize, most: u64) -> u64 {
+        let Some(first) = state.held.get(index).filter(|_| most > 0) else { return 0 };
+        if self.accepts != Accepts::All || self.next > self.every_until {
+            return 1;
+        }
+        let joins = |held: &&Held| first.part.run_to(&held.part, false).is_some_and(|run| run.len() <= RUN_BYTES);
+        let later = state.held.iter().skip(index + 1).take(most as usize - 1).take_while(joins).count() as u64;
+        1 + later.min(self.every_until.saturating_sub(first.part.sequence))
+    }
+
+    fn bytes_of(&mut self, state: &State, index: usize, run: usize, last: bool) -> Bytes {
+        let (opened, first) = (self.opened(), &state.held[index].part);
+        if let Accepts::Pictures(_) = self.accepts {
+            self.family = state.held[index].family;
+        }
+        self.started = true;
+        match run {
+            1 => first.bytes(self.layout, opened, last),
+            _ => first.run_to(&state.held[index + run - 1].part, last).unwrap_or_default(),
+        }
+    }
+
+    /// An `<img>` that comes while the newest part is nothing for it begins with the newest that is.
+    fn step_back_to_a_picture(&mut self, state: &mut State) {
+        let newest = state.held.iter_mut().rev().find_map(|held| self.can_take(held).then_some(held.part.sequence));
+        if let (Some(sequence), Accepts::Pictures(_)) = (newest, self.accepts) {
+            self.next = sequence;
+            self.every_until = self.every_until.max(sequence);
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        lock(&self.feed.state).subscribers -= 1;
+        self.feed.changed.notify_waiters();
+    }
+}
