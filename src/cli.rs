@@ -95,6 +95,12 @@ pub struct Watch {
     /// In a directory only files whose name matches (* ? [a-z] {a,b})
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
+    /// Milliseconds of quiet after which a file counts as done that nobody was seen to close
+    #[arg(long, value_name = "MS", default_value_t = 100, env = "MXR_SETTLE")]
+    pub settle: u64,
+    /// Look every MS milliseconds instead of waiting for the system to tell (default on network mounts, beside it)
+    #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "300", require_equals = true, env = "MXR_POLL")]
+    pub poll: Option<u64>,
     #[command(flatten)]
     pub common: Common,
 }

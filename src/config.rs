@@ -98,7 +98,11 @@ impl Config {
     /// Where a value makes no sense.
     pub fn watch(watch: Watch) -> Result<Self> {
         let glob = watch.glob.as_deref().map(glob).transpose()?;
-        Self::new(SourceConfig::Watch(WatchSettings { paths: watch.paths, glob }), watch.common)
+        if watch.poll == Some(0) {
+            return Err(Error::usage("use --poll=0", "looking without a pause would burn a core"));
+        }
+        let (settle, poll) = (Duration::from_millis(watch.settle), watch.poll.map(Duration::from_millis));
+        Self::new(SourceConfig::Watch(WatchSettings { paths: watch.paths, glob, settle, poll }), watch.common)
     }
 
     /// Of `mxr stdin`.

@@ -1,8 +1,13 @@
 //! Knows where a format ends: whether bytes are a whole document, and whether an image decoder can
 //! take them. It reads structure (chunks, markers, boxes), never pixels, and knows nothing of files.
 
+mod document;
+mod walk;
+
 use std::ops::ControlFlow;
 
+use self::document::{html_is_closed, json_is_whole, pdf_is_whole, tiff_is_sane, xml_root};
+pub use self::walk::{JpegWalk, PictureWalk, PngWalk, Step, Walk, jpeg_end, png_end};
 use crate::part::Media;
 
 /// Whether the end of a document is there.
@@ -27,19 +32,30 @@ pub enum Family {
     Other,
 }
 
-/// Tells whether `body` is a whole document of the type.
+/// Tells whether `body` is a whole document of the type. A picture is judged by what it is, since many a `.png` is a JPEG.
 pub fn ending(media: &Media, body: &[u8]) -> Ending {
-    let whole = match media.essence() {
-        "image/png" | "image/apng" => png_end(body).is_some(),
-        "image/jpeg" => jpeg_end(body).is_some(),
-        "image/gif" => gif_is_whole(body),
-        "image/webp" => webp_is_whole(body),
-        "image/bmp" => bmp_is_whole(body),
-        "image/avif" | "image/heic" | "image/heif" | "video/mp4" => boxes_are_whole(body),
+    let essence = media.essence();
+    let whole = match essence {
+        _ if media.is_image() && starts_as_raster(body) => raster_is_whole(body),
         "image/svg+xml" => xml_root(body).is_some(),
+        "image/tiff" => tiff_is_sane(body),
+        "image/heic" | "image/heif" | "video/mp4" | "video/quicktime" | "audio/mp4" | "audio/x-m4a" => boxes_are_whole(body),
+        "image/png" | "image/apng" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp" | "image/avif" => false,
+        "application/pdf" => pdf_is_whole(body),
+        "application/json" => json_is_whole(body),
+        "text/html" => match html_is_closed(body) {
+            Some(closed) => closed,
+            None => return Ending::Unmarked,
+        },
+        _ if matches!(essence, "text/xml" | "application/xml") || essence.ends_with("+xml") => xml_root(body).is_some(),
         _ => return Ending::Unmarked,
     };
     if whole { Ending::Whole } else { Ending::Torn }
+}
+
+/// Whether every piece of the body carries a checksum: then a whole structure is whole content, too.
+pub fn has_checksums(body: &[u8]) -> bool {
+    body.first() == Some(&0x89)
 }
 
 /// Tells which image decoder takes the body. What counts is the content: browsers sniff pictures, whatever their type says.
@@ -47,19 +63,35 @@ pub fn family(media: &Media, body: &[u8]) -> Family {
     if !media.is_image() {
         return Family::Other;
     }
-    let raster = match body {
-        [0x89, b'P', b'N', b'G', ..] => png_end(body).is_some(),
-        [0xff, 0xd8, 0xff, ..] => jpeg_end(body).is_some(),
-        [b'G', b'I', b'F', ..] => gif_is_whole(body),
-        [b'R', b'I', b'F', b'F', ..] => webp_is_whole(body),
-        [b'B', b'M', ..] => bmp_is_whole(body),
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..] => boxes_are_whole(body),
-        _ => false,
-    };
-    match raster {
-        true => Family::Raster,
-        false if xml_root(body).as_deref() == Some("svg") => Family::Svg,
-        false => Family::Other,
+    match () {
+        () if raster_is_whole(body) => Family::Raster,
+        () if xml_root(body).as_deref() == Some("svg") => Family::Svg,
+        () => Family::Other,
+    }
+}
+
+/// Whether the first bytes are those of a picture that every browser decodes.
+fn starts_as_raster(body: &[u8]) -> bool {
+    matches!(
+        body,
+        [0x89, b'P', b'N', b'G', ..]
+            | [0xff, 0xd8, ..]
+            | [b'G', b'I', b'F', b'8', ..]
+            | [b'R', b'I', b'F', b'F', ..]
+            | [b'B', b'M', ..]
+            | [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..]
+    )
+}
+
+fn raster_is_whole(body: &[u8]) -> bool {
+    match body.first() {
+        _ if !starts_as_raster(body) => false,
+        Some(0x89) => png_end(body).is_some(),
+        Some(0xff) => jpeg_end(body).is_some(),
+        Some(b'G') => gif_is_whole(body),
+        Some(b'R') => webp_is_whole(body),
+        Some(b'B') => bmp_is_whole(body),
+        _ => boxes_are_whole(body),
     }
 }
 
@@ -71,74 +103,6 @@ fn be32(bytes: &[u8], at: usize) -> Option<usize> {
 fn le32(bytes: &[u8], at: usize) -> Option<usize> {
     let four = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_le_bytes(four.try_into().ok()?) as usize)
-}
-
-/// The offset behind `IEND` (PNG specification, section 5.3), if every chunk before it is there, has its
-/// checksum, and one of them holds pixels.
-pub fn png_end(body: &[u8]) -> Option<usize> {
-    if !body.starts_with(b"\x89PNG\r\n\x1a\n") || body.get(12..16)? != b"IHDR" {
-        return None;
-    }
-    let (mut at, mut pixels) = (8, false);
-    loop {
-        let length = be32(body, at)?;
-        let checked = body.get(at + 4..(at + 8).checked_add(length)?)?;
-        let sum = be32(body, at + 8 + length)?;
-        if crc32fast::hash(checked) as usize != sum {
-            return None;
-        }
-        at += 12 + length;
-        match &checked[..4] {
-            b"IDAT" => pixels = true,
-            b"IEND" => return pixels.then_some(at),
-            _ => {}
-        }
-    }
-}
-
-/// The offset behind a JPEG's own EOI (ITU T.81, annex B): markers are walked, so that a thumbnail's EOI inside
-/// an APP segment does not count.
-pub fn jpeg_end(body: &[u8]) -> Option<usize> {
-    if !body.starts_with(&[0xff, 0xd8]) {
-        return None;
-    }
-    let (mut at, mut scans) = (2, 0);
-    loop {
-        let fill = body.get(at..)?.iter().take_while(|b| **b == 0xff).count();
-        let marker = *body.get(at + fill)?;
-        if fill == 0 {
-            return None;
-        }
-        at += fill + 1;
-        match marker {
-            0xd9 => return (scans > 0).then_some(at),
-            0x01 | 0xd0..=0xd7 => {}
-            0x00 | 0xd8 => return None,
-            _ => {
-                let length = usize::from(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?]));
-                if length < 2 {
-                    return None;
-                }
-                at += length;
-                if marker == 0xda {
-                    scans += 1;
-                    at = scan_end(body, at)?;
-                }
-            }
-        }
-    }
-}
-
-/// Behind entropy-coded data: the next marker that is neither a stuffed zero nor a restart.
-fn scan_end(body: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        at += memchr::memchr(0xff, body.get(at..)?)?;
-        match body.get(at + 1)? {
-            0x00 | 0xd0..=0xd7 => at += 2,
-            _ => return Some(at),
-        }
-    }
 }
 
 /// GIF89a, appendix A: blocks to the trailer.
@@ -205,29 +169,6 @@ fn boxes_are_whole(body: &[u8]) -> bool {
     at == body.len() && data
 }
 
-/// The local name of the root element, if the document is well-formed to its end.
-fn xml_root(body: &[u8]) -> Option<String> {
-    use quick_xml::events::Event;
-    let text = std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}');
-    let mut reader = quick_xml::Reader::from_str(text);
-    let (mut root, mut depth) = (None, 0usize);
-    loop {
-        let event = reader.read_event().ok()?;
-        if let (Event::Start(tag) | Event::Empty(tag), 0) = (&event, depth) {
-            let second_root = root.replace(String::from_utf8_lossy(tag.local_name().as_ref()).into_owned());
-            if second_root.is_some() {
-                return None;
-            }
-        }
-        match event {
-            Event::Start(_) => depth += 1,
-            Event::End(_) => depth = depth.checked_sub(1)?,
-            Event::Eof => return root.filter(|_| depth == 0),
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,33 +176,6 @@ mod tests {
     const JPEG: &[u8] = &[
         0xff, 0xd8, 0xff, 0xe1, 0, 8, 0xff, 0xd8, 0xff, 0xd9, 0, 0, 0xff, 0xff, 0xda, 0, 2, 1, 0xff, 0, 0xff, 0xd0, 2, 0xff, 0xd9,
     ];
-
-    fn png() -> Vec<u8> {
-        let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
-        for (kind, data) in [(b"IHDR", &[0u8; 13][..]), (b"IDAT", &[1, 2, 3]), (b"IEND", &[])] {
-            let checked = [&kind[..], data].concat();
-            png.extend((data.len() as u32).to_be_bytes());
-            png.extend(&checked);
-            png.extend(crc32fast::hash(&checked).to_be_bytes());
-        }
-        png
-    }
-
-    #[test]
-    fn a_jpeg_ends_at_its_own_eoi_not_at_that_of_its_thumbnail() {
-        assert_eq!(jpeg_end(JPEG), Some(JPEG.len()));
-        assert!((0..JPEG.len()).all(|n| jpeg_end(&JPEG[..n]).is_none()));
-    }
-
-    #[test]
-    fn a_png_ends_with_iend_and_every_checksum_counts() {
-        let whole = png();
-        assert_eq!(png_end(&whole), Some(whole.len()));
-        assert!((0..whole.len()).all(|n| png_end(&whole[..n]).is_none()));
-        let mut flipped = whole.clone();
-        flipped[42] ^= 1;
-        assert_eq!(png_end(&flipped), None);
-    }
 
     #[test]
     fn every_cut_of_a_gif_a_webp_and_boxes_is_torn() {
@@ -294,5 +208,6 @@ mod tests {
         assert_eq!(family(&png, b"<html>"), Family::Other);
         assert_eq!(family(&Media::from_known("text/plain"), JPEG), Family::Other);
         assert_eq!(family(&png, JPEG), Family::Raster);
+        assert_eq!(ending(&png, JPEG), Ending::Whole, "judged by what it is");
     }
 }

@@ -19,8 +19,7 @@ use clap_mangen::{
     roff::{Roff, bold, italic, roman},
 };
 use mxr::{cli::Cli, error::ExitCode};
-use rustix::process::Signal;
-use support::{SOON, mxr, tool, wait_for};
+use support::{SOON, look_for, mxr, tool};
 
 /// Rewrites every generated text.
 const BLESS: &str = "MXR_BLESS=1 cargo test --test docs";
@@ -181,12 +180,8 @@ impl Script {
 fn said(command: &mut Command) -> String {
     command.env("TERM", "dumb").env_remove("COLUMNS").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
-    let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wait_for("the shell ends", SOON * 3, || child.try_wait().unwrap());
-    }));
-    if waited.is_err() {
-        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    if look_for(SOON * 3, || child.try_wait().unwrap()).is_none() {
+        child.kill().unwrap();
     }
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&stderr));

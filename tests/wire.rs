@@ -246,6 +246,25 @@ mod an_img {
     }
 
     #[test]
+    fn keeps_its_picture_at_the_end_though_text_came_behind_it() {
+        for lines in [CHROMIUM_IMAGE, FIREFOX_IMAGE] {
+            let folder = Folder::new();
+            let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "1"]).start();
+            let mut all = server.view("/stream");
+            folder.put("a.png", png(RED));
+            all.part();
+            let mut image = server.view_with("/stream", lines);
+            assert_eq!(image.part().body, png(RED));
+            folder.put("b.txt", "text");
+            assert_eq!(all.part().text(), "text");
+            assert_eq!(image.part().body, png(RED), "the newest picture is repeated while nothing changes for the viewer");
+            server.terminate();
+            assert_eq!(image.part().body, png(RED));
+            image.expect_end();
+        }
+    }
+
+    #[test]
     fn is_known_by_sec_fetch_dest_too() {
         let (_folder, server) = watched_picture(&[]);
         let agent = CHROMIUM_IMAGE[1];

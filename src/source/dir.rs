@@ -22,7 +22,7 @@ use super::{
     file::{self, Reading, Signature},
     name_of,
     notice::Notices,
-    watch::is_hidden,
+    target::is_hidden,
 };
 use crate::{
     error::{Error, Result},
@@ -135,7 +135,7 @@ async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
     let mut notices = Notices::new();
     let mut played: HashSet<OsString> = HashSet::new();
     loop {
-        notices.watch(&frames.directory);
+        notices.watch(&HashSet::from([frames.directory.clone()]));
         let list = frames.list();
         played.retain(|name| list.binary_search_by(|path| compare(path.file_name().unwrap_or_default(), name)).is_ok());
         for path in list {

@@ -5,8 +5,10 @@ pub mod demo;
 pub mod dir;
 mod file;
 mod notice;
+mod reach;
 mod split;
 pub mod stdin;
+mod target;
 pub mod watch;
 
 use std::{fmt, future::Future, path::Path, pin::Pin};

@@ -2,7 +2,7 @@
 //! Notices are hints where to look, never facts: who gets one looks at the file itself.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -21,8 +21,10 @@ const MOST: usize = 1024;
 /// How a path was touched last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Touch {
-    /// Closed by a writer, or moved into place.
-    Done,
+    /// Closed by a writer.
+    Closed,
+    /// Moved into place, whole.
+    Moved,
     /// Written to, created or removed: more may follow.
     Changing,
 }
@@ -61,8 +63,22 @@ impl Notices {
         Self { watcher, ear, watched: HashMap::new() }
     }
 
-    /// Watches the entries of a directory; again, where it was replaced since.
-    pub(super) fn watch(&mut self, directory: &Path) {
+    /// Nobody who watches: polling has to do.
+    pub(super) fn none() -> Self {
+        Self { watcher: None, ear: Arc::default(), watched: HashMap::new() }
+    }
+
+    /// Watches the entries of these directories, and of no others; again, where one was replaced since.
+    pub(super) fn watch(&mut self, directories: &HashSet<PathBuf>) {
+        let gone: Vec<PathBuf> = self.watched.keys().filter(|watched| !directories.contains(*watched)).cloned().collect();
+        for directory in gone {
+            self.watched.remove(&directory);
+            self.watcher.as_mut().map(|watcher| watcher.unwatch(&directory));
+        }
+        directories.iter().for_each(|directory| self.watch_one(directory));
+    }
+
+    fn watch_one(&mut self, directory: &Path) {
         let identity = identity(directory).ok();
         if self.watched.get(directory).copied() == identity {
             return;
@@ -134,7 +150,8 @@ impl Ear {
             return self.lose();
         }
         let touch = match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => Touch::Done,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Touch::Closed,
+            EventKind::Modify(ModifyKind::Name(_)) => Touch::Moved,
             EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => Touch::Changing,
             // Opening and reading: our own reads among them.
             _ => return,

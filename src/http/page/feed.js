@@ -16,7 +16,7 @@ class Feed {
     this.detail = make('span')
     this.readings = make('span.readings')
     this.view = make('div.view', {onclick}, make('p.card', {}, 'Waiting for the first part'))
-    this.el = make('section', {ariaLabel: name}, make('header', {}, this.state, make('button.name', {onclick}, name), this.detail, this.readings), this.view)
+    this.el = make('section', {}, make('header', {}, this.state, make('button.name', {onclick}, name), this.detail, this.readings), this.view)
   }
 
   // What the server says of it. Another process counts from one again, and so does each viewer's own run.
@@ -26,8 +26,8 @@ class Feed {
   }
 
   take(part, serverNow) {
-    const {last, newest} = this
-    const missed = part.sequence - last - 1
+    const {last, newest} = this,
+      missed = part.sequence - last - 1
     // A keepalive, or history that is here already.
     if (missed < 0) return
     if (serverNow - part.time < 5) this.fresh++
@@ -47,7 +47,7 @@ class Feed {
     if (!this.shows) this.put(showText(part)).log.toEnd()
     const {log} = this.shows
     if (last) this.dropped += missed
-    if (missed) log.push({text: last ? `${count(missed, 'line')} skipped` : count(missed, 'earlier line')})
+    if (missed) log.push({text: `${count(missed, 'line')} ${last ? 'skipped' : 'before'}`})
     log.append(textOf(part), part.time)
   }
 
@@ -91,15 +91,19 @@ class Feed {
   // Holds what is shown, or lets it go on with the newest; `past` is {parts, at}, from the server's history.
   hold(paused, past) {
     set(this, {paused, past, held: 0})
-    const log = this.kind === 'lines' && this.shows?.log
+    const log = this.lines
     if (log) log.wake(log.frozen = paused)
     else if (past) return this.paint(past.parts[past.at])
     else if (!paused && this.newest) this.paint(this.newest)
   }
 
+  // The log, where each part is a line of it.
+  get lines() {
+    return this.kind === 'lines' && this.shows?.log
+  }
+
   save() {
-    const log = this.kind === 'lines' && this.shows?.log
-    if (log) savePart({feed: this.name, sequence: this.last, type: 'text/plain', body: log.lines.map(line => `${line.text}\n`).join('')})
+    if (this.lines) savePart({feed: this.name, sequence: this.last, type: 'text/plain', body: this.lines.lines.map(line => `${line.text}\n`).join('')})
     else if (this.shown) savePart(this.shown)
   }
 

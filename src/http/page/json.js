@@ -4,15 +4,15 @@
 const MAX_BRANCHES = 1000
 
 function makeTree() {
-  const folds = new Map()
-  const el = make('div.json', {tabIndex: 0, role: 'region'})
+  const folds = new Map(),
+    el = make('div.json', {tabIndex: 0, role: 'region'})
 
   function draw(key, value, path, depth) {
-    const label = path ? [make('span.key', {}, key), ': '] : []
-    const keys = value && typeof value === 'object' && Object.keys(value)
+    const label = path ? [make('span.key', {}, key), ': '] : [],
+      keys = value && typeof value === 'object' && Object.keys(value)
     if (!keys) return make('div', {}, ...label, make(`span.${typeof value}`, {}, JSON.stringify(value)))
-    const summary = make('summary', {}, ...label, Array.isArray(value) ? `[ ${keys.length} ]` : `{ ${keys.length} }`)
-    const node = make('details', {open: folds.get(path) ?? (depth < 3 && keys.length < 100)}, summary)
+    const summary = make('summary', {}, ...label, Array.isArray(value) ? `[ ${keys.length} ]` : `{ ${keys.length} }`),
+      node = make('details', {open: folds.get(path) ?? (depth < 3 && keys.length < 100)}, summary)
     const fill = () => {
       if (!node.open || node.children[1]) return
       node.append(...keys.slice(0, MAX_BRANCHES).map(name => draw(name, value[name], `${path}/${name}`, depth + 1)))

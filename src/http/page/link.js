@@ -2,8 +2,7 @@
 
 // `on` has server(told), which answers how much history to ask for, part(part) and change().
 function makeLink(base, on) {
-  let abort = new AbortController()
-  let tries = 0
+  let abort = new AbortController(), tries = 0
   // `heard` is when the last bytes came, once a part has come.
   let silence, heard, timer
   const link = {
@@ -37,28 +36,27 @@ function makeLink(base, on) {
 
   async function get(path, signal) {
     // WebKit's fetch refuses multipart/x-mixed-replace.
-    const reply = await fetch(base + path, {signal, cache: 'no-store', headers: {Accept: 'multipart/mixed, */*;q=.1'}})
-    const apart = Date.parse(reply.headers.get('date')) - Date.now()
-    // The header has whole seconds.
-    link.skew = Math.abs(apart) > 2000 ? apart / 1000 : 0
+    const reply = await fetch(base + path, {signal, headers: {Accept: 'multipart/mixed'}})
+    // In steps of four, since the header has whole seconds.
+    link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
     throw Error(`the server answers ${reply.status}`)
   }
 
   // Calls onPart for each part; the promise is true at the close-delimiter, false where the stream broke off.
   async function read({headers, body}, onPart) {
-    const push = makeSplitter(boundaryOf(headers.get('content-type')), raw => onPart(partOf(raw)))
-    const reader = body.getReader()
-    for (let since = performance.now(); ;) {
+    const push = makeSplitter(boundaryOf(headers.get('content-type')), raw => onPart(partOf(raw))),
+      reader = body.getReader()
+    for (let since = now(); ;) {
       const {done, value} = await reader.read()
       if (done) return false
       if (heard < Infinity) heard = Date.now()
       for (let at = 0; at < value.length; at += 65536) {
         if (push(value.subarray(at, at + 65536))) return true
-        if (performance.now() - since < SLICE_MS) continue
+        if (now() - since < SLICE_MS) continue
         // A burst leaves room for painting and keys.
         await pause(0)
-        since = performance.now()
+        since = now()
       }
     }
   }
@@ -85,7 +83,7 @@ function makeLink(base, on) {
 }
 
 function partOf({headers, body}) {
-  const fullType = headers['content-type'] ?? 'no type'
-  const [sequence, time, dropped] = ['sequence', 'timestamp', 'dropped'].map(name => +(headers[`x-${name}`] ?? 0))
-  return {body, fullType, type: fullType.split(';')[0].toLowerCase(), feed: decodeURIComponent(headers['x-feed'] ?? ''), sequence, time, dropped}
+  const fullType = headers['content-type'],
+    [sequence, time, dropped] = ['sequence', 'timestamp', 'dropped'].map(name => +headers[`x-${name}`] || 0)
+  return {body, fullType, type: fullType.split(';')[0].toLowerCase(), feed: decodeURIComponent(headers['x-feed']), sequence, time, dropped}
 }

@@ -1,21 +1,19 @@
 // A text log that scrolls: at most MAX_LINES lines, drawn in slices of time so that a burst never freezes
 // the tab. It knows lines and nothing of feeds.
 
-const MAX_LINES = 10000
-const MAX_LINE = 16384
-const BLOCK = 100
-const SLICE_MS = 12
+const MAX_LINES = 10000,
+  MAX_LINE = 16384,
+  BLOCK = 100,
+  SLICE_MS = 12
 
 function makeLog() {
   // `next` is how many lines are drawn.
   let next, style, frame, sheet
-  let text = []
-  let unseen = 0
-  let top = 0
-  const more = make('button.more', {hidden: true, onclick: toEnd})
-  const el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more)
-  const log = {el, lines: [], follow: true, needle: '', frozen: false, append, push, replace, redraw, wake, toEnd}
-  const resized = new ResizeObserver(() => log.follow && toEnd())
+  let text = [], unseen = 0, top = 0
+  const more = make('button.more', {hidden: true, onclick: toEnd}),
+    el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more),
+    log = {el, lines: [], follow: true, needle: '', frozen: false, append, push, replace, redraw, wake, toEnd},
+    resized = new ResizeObserver(() => log.follow && toEnd())
 
   // Builds a new sheet behind the one on screen, which it replaces when it is done: no flicker.
   function redraw() {
@@ -47,8 +45,8 @@ function makeLog() {
 
   // Shows a whole document in place of the one before; where it only grew, the rest is appended.
   function replace(document) {
-    const now = document.replace(/\n$/, '').split('\n')
-    const grown = text.length && text.every((line, i) => line === now[i])
+    const now = document.replace(/\n$/, '').split('\n'),
+      grown = text.length && text.every((line, i) => line === now[i])
     if (!grown) clear()
     for (const line of now.slice(grown ? text.length : -MAX_LINES)) append(line)
     if (!grown) unseen = 0
@@ -64,7 +62,7 @@ function makeLog() {
     cancelAnimationFrame(frame)
     frame = 0
     if (log.frozen) return
-    for (const start = performance.now(); next < log.lines.length && performance.now() - start < SLICE_MS;) {
+    for (const start = now(); next < log.lines.length && now() - start < SLICE_MS;) {
       const line = log.lines[next++]
       if (log.needle && !plainText(line.text).toLowerCase().includes(log.needle.toLowerCase())) continue
       // In blocks, since what is off the screen then costs no layout (content-visibility).

@@ -3,15 +3,13 @@
 
 // Pixels: Safari on iPhone paints no larger canvas.
 const MAX_CANVAS = 16e6
-// How many times a small picture is enlarged to fit.
-const MAX_FIT = 4
 
-function makePicture(onlayout) {
+function showPicture() {
   let face, width, height, scale, x, y
   let fitted = true
-  const el = make('div.picture', {tabIndex: 0, role: 'img'})
-  const canvas = make('canvas')
-  const pointers = new Map()
+  const el = make('div.picture', {tabIndex: 0, role: 'img'}),
+    canvas = make('canvas'),
+    pointers = new Map()
 
   async function show(part) {
     // A bitmap holds a GIF's first frame alone, and cannot be made of an SVG.
@@ -20,7 +18,8 @@ function makePicture(onlayout) {
     const image = make('img', {src: URL.createObjectURL(blobOf(part))})
     await image.decode().finally(() => URL.revokeObjectURL(image.src))
     // Firefox says 0 for an SVG without a size.
-    place(image, image.naturalWidth || 300, image.naturalHeight || 150)
+    set(image, {width: image.naturalWidth || 300, height: image.naturalHeight || 150})
+    place(image)
   }
 
   function paint(bitmap) {
@@ -30,23 +29,24 @@ function makePicture(onlayout) {
     const context = canvas.getContext('2d')
     context.clearRect(0, 0, width, height)
     context.drawImage(bitmap, 0, 0)
-    place(canvas, width, height)
+    place(canvas)
     bitmap.close()
   }
 
-  function place(next, w, h) {
-    const resized = width !== w || height !== h
+  function place(next) {
+    const resized = width !== next.width || height !== next.height
     if (face !== next) el.replaceChildren(face = next)
     else if (!resized) return
-    width = w
-    height = h
+    width = next.width
+    height = next.height
     fitted ||= resized
     layout()
   }
 
-  const room = () => [el.clientWidth, el.clientHeight]
-  const fitScale = () => min(room()[0] / width, room()[1] / height, MAX_FIT)
-  const within = (at, slack) => slack > 0 ? slack / 2 : min(0, max(slack, at || 0))
+  const room = () => [el.clientWidth, el.clientHeight],
+    // A small picture is not enlarged beyond four times.
+    fitScale = () => min(room()[0] / width, room()[1] / height, 4),
+    within = (at, slack) => slack > 0 ? slack / 2 : min(0, max(slack, at || 0))
 
   function layout() {
     if (!face) return
@@ -54,8 +54,8 @@ function makePicture(onlayout) {
     x = within(x, room()[0] - width * scale)
     y = within(y, room()[1] - height * scale)
     const imageRendering = scale * devicePixelRatio < 3 ? '' : 'pixelated'
-    set(face.style, {width: `${width * scale}px`, height: `${height * scale}px`, translate: `${x}px ${y}px`, imageRendering})
-    onlayout()
+    set(face.style, {transform: `translate(${x}px,${y}px)scale(${scale})`, imageRendering})
+    refresh()
   }
 
   // Keeps the point `at` where it is.
@@ -68,16 +68,15 @@ function makePicture(onlayout) {
     layout()
   }
 
-  const zoomBy = (factor, at) => zoomTo(scale * factor, at)
-  const toggle = at => fitted ? zoomTo(fitScale() < 1 ? 1 : 2 * fitScale(), at) : layout(fitted = true)
+  const zoomBy = (factor, at) => zoomTo(scale * factor, at),
+    toggle = at => fitted ? zoomTo(fitScale() < 1 ? 1 : 2 * fitScale(), at) : layout(fitted = true)
 
-  // Answers whether there was anything to move.
+  // Answers whether there is anything to move.
   function panBy(right, down) {
-    const before = x + y / 9
     x += right
     y += down
     layout()
-    return before !== x + y / 9
+    return !fitted
   }
 
   // In a tile the wheel scrolls the page and a tap enlarges the feed.
@@ -99,14 +98,13 @@ function makePicture(onlayout) {
     const from = pointers.get(event.pointerId)
     if (!from) return
     pointers.set(event.pointerId, to)
-    const other = [...pointers.values()].find(at => at !== to)
-    const apart = at => Math.hypot(at[0] - other[0], at[1] - other[1]) || 1
+    const other = [...pointers.values()].find(at => at !== to),
+      apart = at => Math.hypot(at[0] - other[0], at[1] - other[1]) || 1
     if (other) zoomBy(apart(to) / apart(from), [(to[0] + other[0]) / 2, (to[1] + other[1]) / 2])
     else panBy(to[0] - from[0], to[1] - from[1])
   })
-  el.onpointerup = el.onpointercancel = event => pointers.delete(event.pointerId)
+  el.onpointerup = el.onpointercancel = ({pointerId}) => pointers.delete(pointerId)
   new ResizeObserver(layout).observe(el)
 
-  const picture = {el, show, zoomTo, zoomBy, panBy, toggle, zoom: () => fitted ? 'fit' : `${round(scale * 100)} %`, size: () => face && `${width} × ${height}`}
-  return {...picture, picture}
+  return {el, show, picture: {zoomBy, panBy, toggle, zoom: () => fitted ? 'fit' : `${round(scale * 100)} %`, size: () => face && `${width} × ${height}`}}
 }

@@ -1,18 +1,16 @@
 // Reads a terminal's line: colours (SGR) become runs of styled text, every other escape is left out.
 
-const PLAIN = {}
-const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f]/
-// A CSI sequence, a string (OSC, DCS and their like) up to its end, a two-byte escape, another control.
-const ESCAPE = /(?:\x1b\[|\x9b)([0-?]*)([ -/]*[@-~]?)|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f]).*?(?:\x07|\x1b\\|\x9c|$)|\x1b[ -/]*[0-~]?|[\0-\x08\x0b-\x1f\x7f-\x9f]/gs
+const PLAIN = {},
+  // A CSI sequence, a string (OSC, DCS and their like) up to its end, a two-byte escape, another control.
+  ESCAPE = /(?:\x1b\[|\x9b)([0-?]*)([ -/]*[@-~]?)|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f]).*?(?:\x07|\x1b\\|\x9c|$)|\x1b[ -/]*[0-~]?|[\0-\x08\x0b-\x1f\x7f-\x9f]/gs
 
 // Splits a line that begins in `style` into runs of {text, style}; the style returned is the next line's.
 // What a carriage return or a backspace overwrites is left out, as a progress bar wants it.
 function readLine(line, style) {
-  let runs = []
-  let at = 0
+  let runs = [], at = 0
   line = line.replace(/\r+$/, '')
   const put = end => end > at && runs.push({text: line.slice(at, end), style})
-  for (const found of CONTROL.test(line) ? line.matchAll(ESCAPE) : []) {
+  for (const found of line.matchAll(ESCAPE)) {
     const [all, parameters, final] = found
     put(found.index)
     at = found.index + all.length
@@ -38,9 +36,9 @@ function applySgr(style, parameters) {
   // With colons an underline has a shape, and a colour may have a space of its own: `4:3`, `38:2::R:G:B`.
   const codes = parameters.replace(/\b4:[1-9]/g, 4).replace('::', ':').split(/[;:]/).map(Number)
   while (codes.length) {
-    const code = codes.shift()
-    const [, tens, ones] = /^(3|4|9|10)([0-8])$/.exec(code) ?? []
-    const side = tens % 3 ? 'background' : 'color'
+    const code = codes.shift(),
+      [, tens, ones] = /^(3|4|9|10)([0-8])$/.exec(code) ?? [],
+      side = tens % 3 ? 'background' : 'color'
     if (ones === '8') {
       // `5;N` or `2;R;G;B`.
       const [kind, ...rest] = codes.splice(0, codes[0] === 5 ? 2 : 4)
@@ -57,8 +55,8 @@ const HUES = [0, 25, 145, 85, 260, 325, 200]
 function paletteColour(n, side) {
   if (n > 231) return `rgb(${Array(3).fill(n * 10 - 2312)})`
   if (n > 15) return `rgb(${[36, 6, 1].map(step => Math.floor((n - 16) / step) % 6).map(level => level && level * 40 + 55)})`
-  const hue = HUES[n % 8]
-  const colour = hue ? `oklch(var(--${n < 8 ? 'light' : 'bright'}) .15 ${hue})` : `var(--${n === 8 || !n && side === 'background' ? 'soft' : 'ink'})`
+  const hue = HUES[n % 8],
+    colour = hue ? `oklch(var(--${n < 8 ? 'light' : 'bright'}) .15 ${hue})` : `var(--${n === 8 || !n && side === 'background' ? 'soft' : 'ink'})`
   return side === 'background' ? `color-mix(in oklab,${colour} 40%,var(--ground))` : colour
 }
 

@@ -7,7 +7,7 @@ const MAX_TREE = 4e6
 function rendererOf(part) {
   const {type} = part
   if (/^image\//.test(type)) return showPicture
-  if (/^(text\/html|application\/xhtml\+xml)$/.test(type)) return showFrame
+  if (/html/.test(type)) return showFrame
   if (/[/+]json$/.test(type) && part.body.length < MAX_TREE) {
     try {
       part.value = JSON.parse(textOf(part))
@@ -26,8 +26,6 @@ function textOf({fullType, body}) {
     return new TextDecoder().decode(body)
   }
 }
-
-const showPicture = () => makePicture(refresh)
 
 function showText(part) {
   const log = makeLog()
@@ -65,8 +63,8 @@ function showCard() {
 const blobOf = ({body, type}) => new Blob([body], {type})
 
 function savePart(part) {
-  const name = /\.\w+$/.test(part.feed) ? part.feed : `${part.feed}.${part.type.replace(/.*\//, '').replace(/\W.*/, '')}`
-  const link = make('a', {href: URL.createObjectURL(blobOf(part)), download: `${part.sequence}-${name}`})
+  const name = /\.\w+$/.test(part.feed) ? part.feed : `${part.feed}.${part.type.replace(/.*\//, '').replace(/\W.*/, '')}`,
+    link = make('a', {href: URL.createObjectURL(blobOf(part)), download: `${part.sequence}-${name}`})
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 9999)
 }

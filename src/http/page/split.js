@@ -26,14 +26,14 @@ function makeSplitter(boundary, onPart) {
       onPart(part)
       part = null
     }
-    return !!ended
+    return ended
   }
 }
 
 function readHead(head, boundary) {
-  const [delimiter, ...lines] = head.trim().split('\r\n')
-  const headers = Object.fromEntries(lines.map(line => line.split(/:\s*(.*)/)).map(([name, value]) => [name.toLowerCase(), value]))
-  const length = headers['content-length']
+  const [delimiter, ...lines] = head.trim().split('\r\n'),
+    headers = Object.fromEntries(lines.map(line => line.split(/:\s*(.*)/)).map(([name, value]) => [name.toLowerCase(), value])),
+    length = headers['content-length']
   if (delimiter !== `--${boundary}` || !/^\d+$/.test(length)) throw Error('the stream is garbled')
   return {headers, body: new Uint8Array(+length)}
 }

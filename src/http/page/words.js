@@ -1,20 +1,20 @@
 // How the page words numbers, sizes, ages and times, and how it makes an element.
 
-const {min, max, round} = Math
-const set = Object.assign
-const number = n => n.toLocaleString('en')
-const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? '' : 's'}`
-const size = n => n < 1e3 ? `${n} B` : n < 1e6 ? `${round(n / 1e3)} KB` : `${(n / 1e6).toFixed(1)} MB`
-const age = s => s < 60 ? `${max(0, round(s))} s` : s < 6e3 ? `${round(s / 60)} min` : s < 2e5 ? `${round(s / 3600)} h` : `${round(s / 86400)} days`
-const pause = ms => new Promise(done => setTimeout(done, ms))
-
-// Local time with milliseconds, as in 09:05:07.042.
-const clock = seconds => new Date(seconds * 1e3 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(11, 23)
+const {min, max, round} = Math,
+  set = Object.assign,
+  now = () => performance.now(),
+  pause = ms => new Promise(done => setTimeout(done, ms)),
+  number = n => n.toLocaleString('en'),
+  count = (n, noun) => `${number(n)} ${noun}${n === 1 ? '' : 's'}`,
+  size = n => n < 1e3 ? `${n} B` : n < 1e6 ? `${round(n / 1e3)} KB` : `${(n / 1e6).toFixed(1)} MB`,
+  age = s => s < 60 ? `${max(0, round(s))} s` : s < 6e3 ? `${round(s / 60)} min` : `${round(s / 3600)} h`,
+  // Local time with milliseconds, as in 09:05:07.042.
+  clock = seconds => new Date(seconds * 1e3 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(11, 23)
 
 // make('div.log', {tabIndex: 0}, child…): a part's text only ever gets in as a text node.
 function make(name, properties, ...children) {
-  const [tag, className = ''] = name.split('.')
-  const node = set(document.createElement(tag), {className}, properties)
+  const [tag, className = ''] = name.split('.'),
+    node = set(document.createElement(tag), {className}, properties)
   node.append(...children)
   return node
 }

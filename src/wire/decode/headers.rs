@@ -1,0 +1,153 @@
+//! The header lines of a part, read with more patience than they are written with.
+
+use std::time::{Duration, SystemTime};
+
+use crate::part::Media;
+
+/// What is understood of a part's headers. What is missing, or makes no sense, is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// `Content-Type`; of a picture's without parameters, which readers do not take.
+    pub media: Option<Media>,
+    /// `Content-Length` in bytes, right or wrong.
+    pub length: Option<usize>,
+    /// `X-Timestamp`, by the clock of who sent it.
+    pub time: Option<SystemTime>,
+    /// `X-Sequence`, as mxr counts.
+    pub sequence: Option<u64>,
+}
+
+impl Headers {
+    /// Reads one line; what is not understood is passed over.
+    pub(super) fn read(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let Some((name, value)) = line.split_once(':') else { return };
+        let value = value.trim();
+        match name.trim_end().to_ascii_lowercase().as_str() {
+            "content-type" => self.media = media(value),
+            "content-length" => self.length = value.parse().ok(),
+            "x-timestamp" => self.time = time(value),
+            "x-sequence" => self.sequence = value.parse().ok(),
+            _ => {}
+        }
+    }
+}
+
+fn media(value: &str) -> Option<Media> {
+    let media = Media::parse(value).ok()?;
+    let essence = media.essence().to_ascii_lowercase();
+    Some(if essence.starts_with("image/") { Media::from_known(&essence) } else { media })
+}
+
+/// Seconds since 1970 with a fraction, read without the rounding of a float.
+fn time(value: &str) -> Option<SystemTime> {
+    let (seconds, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let digits = fraction.get(..fraction.len().min(9)).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
+    let nanos: u32 = format!("{digits:0<9}").parse().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds.parse().ok()?, nanos))
+}
+
+/// The `boundary` parameter of a response's `Content-Type`, quoted or not.
+pub fn boundary_of(content_type: &str) -> Option<String> {
+    let parameter = content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim())
+    })?;
+    let bare = parameter.trim_matches(['"', '\'']);
+    (!bare.is_empty()).then(|| bare.to_owned())
+}
+
+/// Whether bytes begin as something does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    Yes,
+    No,
+    /// As far as they go.
+    Unsure,
+}
+
+/// Whether bytes begin with what no body begins with: `Content-…` or the status line that some servers repeat.
+pub(super) fn starts_with_name(bytes: &[u8]) -> Start {
+    let start = |name: &[u8]| {
+        let shown = &bytes[..bytes.len().min(name.len())];
+        match shown.eq_ignore_ascii_case(&name[..shown.len()]) {
+            false => Start::No,
+            true if shown.len() < name.len() => Start::Unsure,
+            true => Start::Yes,
+        }
+    };
+    match start(b"Content-") {
+        Start::No => start(b"HTTP/1."),
+        start => start,
+    }
+}
+
+/// Whether a line is a header, going by its name (RFC 9110, section 5.1) or its being a status line.
+pub(super) fn starts_as_header(bytes: &[u8]) -> Start {
+    let known = starts_with_name(bytes);
+    if known == Start::Yes {
+        return known;
+    }
+    let is_token = |byte: &&u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let name = bytes.iter().take(100).take_while(is_token).count();
+    let spaces = bytes[name..].iter().take(8).take_while(|byte| **byte == b' ').count();
+    match bytes.get(name + spaces) {
+        Some(b':') if name > 0 => Start::Yes,
+        None => Start::Unsure,
+        Some(_) => known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[&str]) -> Headers {
+        let mut headers = Headers::default();
+        lines.iter().for_each(|line| headers.read(line.as_bytes()));
+        headers
+    }
+
+    #[test]
+    fn headers_are_read_with_patience() {
+        let read = headers(&["content-type:image/jpg; charset=x", "CONTENT-LENGTH :   42  ", "X-Timestamp: 5.000001", "x-sequence: 7", "junk"]);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(5_000_001);
+        assert_eq!(read, Headers { media: Some(Media::from_known("image/jpeg")), length: Some(42), time: Some(time), sequence: Some(7) });
+        let nonsense = ["Content-Length: -1", "Content-Type: picture", "X-Timestamp: 1.x", "X-Timestamp: now", "X-Timestamp: 99999999999999999999"];
+        assert_eq!(headers(&nonsense), Headers::default());
+        assert_eq!(headers(&["Content-Type: text/plain; charset=utf-8"]).media.unwrap().as_str(), "text/plain; charset=utf-8");
+    }
+
+    #[test]
+    fn the_boundary_is_found_in_any_spelling() {
+        for (content_type, boundary) in [
+            ("multipart/x-mixed-replace; boundary=B", Some("B")),
+            ("multipart/x-mixed-replace;BOUNDARY=\"--a b\" ; x=y", Some("--a b")),
+            ("multipart/x-mixed-replace; charset=x; boundary = 'B'", Some("B")),
+            ("multipart/x-mixed-replace;boundary=ZoneMinderFrame;", Some("ZoneMinderFrame")),
+            ("multipart/x-mixed-replace; boundary=", None),
+            ("boundary=B", None),
+        ] {
+            assert_eq!(boundary_of(content_type).as_deref(), boundary, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_told_from_a_body() {
+        for (line, start) in [
+            ("X-Y: z", Start::Yes),
+            ("Content-Type", Start::Yes),
+            ("HTTP/1.0 200 OK", Start::Yes),
+            ("a :", Start::Yes),
+            ("HTTP/", Start::Unsure),
+            ("HTTP/2", Start::No),
+            ("hello", Start::Unsure),
+            ("hello world", Start::No),
+            (":", Start::No),
+            ("\u{ff}", Start::No),
+            ("a\n", Start::No),
+        ] {
+            assert_eq!(starts_as_header(line.as_bytes()), start, "{line:?}");
+        }
+    }
+}
