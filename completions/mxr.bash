@@ -337,13 +337,21 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__watch)
-            opts="-t -p -H -m -v -q -h --glob --type --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --verbose --quiet --log-format --help"
+            opts="-t -p -H -m -v -q -h --glob --settle --poll --type --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --glob)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --settle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --poll)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

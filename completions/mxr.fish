@@ -56,6 +56,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Say m
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory only files whose name matches (* ? [a-z] {a,b})' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'Milliseconds of quiet after which a file counts as done that nobody was seen to close' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds instead of waiting for the system to tell (default on network mounts, beside it)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r

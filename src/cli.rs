@@ -181,6 +181,9 @@ pub struct Serving {
     /// Open the viewer page in the browser (never over SSH)
     #[arg(long, env = "MXR_OPEN", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub open: bool,
+    /// Show the URL as a QR code on standard error, for a phone
+    #[arg(long, env = "MXR_QR", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub qr: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,16 +1,17 @@
 //! One invocation from start to end: log, socket, URLs on standard output, signals, exit code.
 
 use std::{
-    io::{self, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    io::{self, IsTerminal, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
+use qrcode::{QrCode, render::unicode::Dense1x2};
 use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    config::{Config, LogConfig},
+    config::{Config, LogConfig, Show},
     error::{Error, ExitCode, Result},
     terminal::Terminal,
 };
@@ -36,35 +37,70 @@ pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
 
 async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
-    let listener = crate::bind(&config)?;
+    let (address, show) = (config.address, config.show);
+    let server = crate::Server::new(config)?;
+    let listener = crate::bind(address)?;
     listen_to_signals(shutdown.clone())?;
-    announce(&listener, config.open)?;
-    crate::run(config, listener, terminal, shutdown).await
+    announce(&listener, show)?;
+    server.run(listener, terminal, shutdown).await
 }
 
-/// The URLs on standard output, one a line, and nothing else.
-fn announce(listener: &TcpListener, open: bool) -> Result<()> {
+/// The URLs on standard output, one a line, and nothing else. The last is the one for other machines, where there is one.
+fn announce(listener: &TcpListener, show: Show) -> Result<()> {
     let address = listener.local_addr().map_err(|error| Error::new("learn the address", error))?;
-    let url = format!("http://{}/", reachable(address));
-    info!(%url, "serving");
+    let urls: Vec<String> = reachable(address).iter().map(|address| format!("http://{address}/")).collect();
     let mut stdout = io::stdout();
-    if let Err(error) = writeln!(stdout, "{url}").and_then(|()| stdout.flush()) {
-        warn!(%error, "cannot print the URL");
+    for url in &urls {
+        // Whoever sees standard output on the same terminal need not be told twice.
+        if !(stdout.is_terminal() && io::stderr().is_terminal()) {
+            info!(%url, "serving");
+        }
+        if let Err(error) = writeln!(stdout, "{url}").and_then(|()| stdout.flush()) {
+            warn!(%error, "cannot print the URL");
+        }
     }
-    if open {
-        open_browser(&url);
+    let (Some(here), Some(elsewhere)) = (urls.first(), urls.last()) else { return Ok(()) };
+    if show.as_qr {
+        if address.ip().is_loopback() {
+            info!("a phone cannot reach a loopback address; --host 0.0.0.0 --public lets it");
+        }
+        draw_qr(elsewhere);
+    }
+    if show.in_browser {
+        open_browser(here);
     }
     Ok(())
 }
 
-/// An address that a browser on this machine can open.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+/// Addresses that a browser can open: on this machine, and from the network where all addresses are listened on.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    let (loopback, any): (IpAddr, SocketAddr) = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST.into(), (Ipv4Addr::UNSPECIFIED, 0).into()),
+        SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST.into(), (Ipv6Addr::UNSPECIFIED, 0).into()),
     };
-    SocketAddr::new(ip, address.port())
+    if !address.ip().is_unspecified() {
+        return vec![address];
+    }
+    // Connecting a UDP socket sends nothing; it tells which of our addresses leads outside (192.0.2.1 is TEST-NET-1).
+    let outside: IpAddr = if address.is_ipv4() { [192, 0, 2, 1].into() } else { [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into() };
+    let network = || {
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect((outside, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
+    };
+    [Some(loopback), network()].into_iter().flatten().map(|ip| SocketAddr::new(ip, address.port())).collect()
+}
+
+/// Draws the URL with half blocks.
+fn draw_qr(url: &str) {
+    match QrCode::new(url) {
+        Ok(code) => {
+            // On a dark terminal a full block is light: cameras want dark modules on a light ground.
+            let image = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+            let _ = writeln!(io::stderr(), "{image}\n{url}");
+        }
+        Err(error) => warn!(%error, "cannot draw the URL as a QR code"),
+    }
 }
 
 /// Over SSH the browser would open on the wrong machine, or block the terminal.

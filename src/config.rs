@@ -36,8 +36,17 @@ pub struct Config {
     pub max_viewers: usize,
     /// End when the source has ended.
     pub exit_at_end: bool,
+    /// How the URL is shown beside standard output.
+    pub show: Show,
+}
+
+/// How the URL is shown beside standard output.
+#[derive(Debug, Clone, Copy)]
+pub struct Show {
     /// Open the page in the browser.
-    pub open: bool,
+    pub in_browser: bool,
+    /// Draw a QR code.
+    pub as_qr: bool,
 }
 
 /// How much is logged, and in which form.
@@ -76,11 +85,12 @@ impl Config {
     /// # Errors
     /// Where a value makes no sense.
     pub fn serve(serve: Serve) -> Result<Self> {
+        let interval = interval(serve.fps)?;
         let source = match serve.dir {
             None => SourceConfig::Demo,
             Some(path) => SourceConfig::Dir(DirSettings {
                 path,
-                interval: interval(serve.fps)?,
+                interval,
                 mode: match (serve.once, serve.follow) {
                     (true, _) => Mode::Once,
                     (_, true) => Mode::Follow,
@@ -128,7 +138,7 @@ impl Config {
             http: http_options(&serving, is_demo)?,
             max_viewers: serving.max_viewers,
             exit_at_end: false,
-            open: serving.open,
+            show: Show { in_browser: serving.open, as_qr: serving.qr },
         })
     }
 }

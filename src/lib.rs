@@ -26,7 +26,7 @@ pub mod terminal;
 pub mod whole;
 pub mod wire;
 
-use std::{io, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use tokio::{net::TcpListener, runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
@@ -45,8 +45,7 @@ use crate::{
 ///
 /// # Errors
 /// Where the address is taken or not ours.
-pub fn bind(config: &Config) -> Result<TcpListener> {
-    let address = config.address;
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
     http::listen(address).map_err(|error| {
         let failure = Error::new(format!("listen on {address}"), &error);
         match error.kind() {
@@ -58,33 +57,52 @@ pub fn bind(config: &Config) -> Result<TcpListener> {
     })
 }
 
-/// Serves until the work is done or `shutdown` is cancelled; then every viewer has had its close-delimiter.
-///
-/// # Errors
-/// Where the source cannot start, or fails for good.
-pub async fn run(config: Config, listener: TcpListener, terminal: Terminal, shutdown: CancellationToken) -> Result<()> {
-    let workshop = Workshop::open()?;
-    let Source { offers, work } = source(config.source, config.feeds, &workshop.runtime)?;
-    let live: Vec<_> = offers.iter().filter_map(Offer::live).cloned().collect();
-    let viewers = Viewers::new(config.max_viewers);
-    let offers = std::sync::Arc::new(offers);
-    let line = tokio::spawn(terminal.clone().show(offers.clone(), viewers.clone()));
-    let server = http::serve(listener, offers, viewers, config.http, shutdown.clone());
-    let worked = workshop.start(work, shutdown.clone())?;
-    let supervise = async {
-        let result = worked.await;
-        if result.is_ok() && !config.exit_at_end && !shutdown.is_cancelled() {
-            info!("the input has ended; its last parts are served until Ctrl-C");
-            shutdown.cancelled().await;
-        }
-        shutdown.cancel();
-        live.iter().for_each(|feed| feed.end());
+/// A server that lacks nothing but its socket: its source is there and makes sense.
+pub struct Server {
+    workshop: Workshop,
+    work: Work,
+    offers: Arc<Vec<Offer>>,
+    viewers: Arc<Viewers>,
+    http: http::Options,
+    exit_at_end: bool,
+}
+
+impl Server {
+    /// Opens the source.
+    ///
+    /// # Errors
+    /// Where the source cannot start.
+    pub fn new(config: Config) -> Result<Self> {
+        let workshop = Workshop::open()?;
+        let Source { offers, work } = source(config.source, config.feeds, &workshop.runtime)?;
+        let (offers, viewers) = (Arc::new(offers), Viewers::new(config.max_viewers));
+        Ok(Self { workshop, work, offers, viewers, http: config.http, exit_at_end: config.exit_at_end })
+    }
+
+    /// Serves until the work is done or `shutdown` is cancelled; then every viewer has had its close-delimiter.
+    ///
+    /// # Errors
+    /// Where the source fails for good.
+    pub async fn run(self, listener: TcpListener, terminal: Terminal, shutdown: CancellationToken) -> Result<()> {
+        let live: Vec<_> = self.offers.iter().filter_map(Offer::live).cloned().collect();
+        let line = tokio::spawn(terminal.clone().show(self.offers.clone(), self.viewers.clone()));
+        let server = http::serve(listener, self.offers, self.viewers, self.http, shutdown.clone());
+        let worked = self.workshop.start(self.work, shutdown.clone())?;
+        let supervise = async {
+            let result = worked.await;
+            if result.is_ok() && !self.exit_at_end && !shutdown.is_cancelled() {
+                info!("the input has ended; its last parts are served until Ctrl-C");
+                shutdown.cancelled().await;
+            }
+            shutdown.cancel();
+            live.iter().for_each(|feed| feed.end());
+            result
+        };
+        let (result, ()) = tokio::join!(supervise, server);
+        line.abort();
+        terminal.clear();
         result
-    };
-    let (result, ()) = tokio::join!(supervise, server);
-    line.abort();
-    terminal.clear();
-    result
+    }
 }
 
 fn source(config: SourceConfig, feeds: source::FeedSettings, workshop: &runtime::Handle) -> Result<Source> {
@@ -96,10 +114,13 @@ fn source(config: SourceConfig, feeds: source::FeedSettings, workshop: &runtime:
     }
 }
 
+/// The work, what ends it, and where to report.
+type Job = (Work, CancellationToken, oneshot::Sender<Result<()>>);
+
 /// The thread on which sources work: a slow disk there holds up no viewer here.
 struct Workshop {
     runtime: runtime::Handle,
-    jobs: oneshot::Sender<(Work, CancellationToken, oneshot::Sender<Result<()>>)>,
+    jobs: oneshot::Sender<Job>,
 }
 
 impl Workshop {
@@ -107,7 +128,7 @@ impl Workshop {
         let cannot = |error| Error::new("start the source's thread", error);
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let handle = runtime.handle().clone();
-        let (jobs, job) = oneshot::channel::<(Work, CancellationToken, oneshot::Sender<Result<()>>)>();
+        let (jobs, job) = oneshot::channel::<Job>();
         let body = move || {
             runtime.block_on(async {
                 let Ok((work, shutdown, report)) = job.await else { return };

@@ -12,23 +12,22 @@ use std::{
 /// Each room of the crate and the rooms that its code names, its tests left out.
 fn imports() -> BTreeMap<String, BTreeSet<String>> {
     let mut imports = BTreeMap::new();
-    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), None, &mut imports);
+    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &[], &mut imports);
     assert!(imports.len() > 10, "found the rooms {:?}", imports.keys());
     imports
 }
 
-fn read_folder(folder: &Path, room: Option<&str>, imports: &mut BTreeMap<String, BTreeSet<String>>) {
+/// `at` are the modules on the way from the crate to this folder, the room first.
+fn read_folder(folder: &Path, at: &[String], imports: &mut BTreeMap<String, BTreeSet<String>>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let room = room.unwrap_or(&stem);
+        let module = if stem == "mod" { at.to_vec() } else { [at, std::slice::from_ref(&stem)].concat() };
         if path.is_dir() {
-            read_folder(&path, Some(room), imports);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            // In the file of the room itself `super` is the crate, in those beside it `super::super` is.
-            let up = if stem == "mod" || stem == room { "super::" } else { "super::super::" };
-            let code = fs::read_to_string(&path).unwrap().replace(up, "crate::");
-            imports.entry(room.to_owned()).or_default().extend(rooms_named_in(&code));
+            read_folder(&path, &module, imports);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && stem != "tests" {
+            let code = fs::read_to_string(&path).unwrap().replace(&"super::".repeat(module.len()), "crate::");
+            imports.entry(module[0].clone()).or_default().extend(rooms_named_in(&code));
         }
     }
 }

@@ -25,9 +25,10 @@ function makeLink(base, on) {
     try {
       const told = await (await get('state', signal)).json()
       silence = 3000 * (told.keepalive ?? 5) + 1000
-      const reply = await get(`streams?fps=60&history=${on.server(told)}`, signal)
+      const history = on.server(told)
+      // Firefox gives a reply out with its first bytes alone, and a feed may have none yet.
       on.change(link.state = 'live')
-      if (!await read(reply, part => on.part(part, heard = Date.now(), tries = 0))) throw Error('it broke off')
+      if (!await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0))) throw Error('it broke off')
       stop('ended')
     } catch (error) {
       if (!signal.aborted) retry(error)

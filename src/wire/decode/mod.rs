@@ -197,11 +197,10 @@ impl Decoder {
         false
     }
 
-    /// Gives a part up, and looks for the next.
-    fn drop_part(&mut self) -> bool {
+    /// Gives a part up, and looks for the next from this offset on.
+    fn drop_part(&mut self, searched: usize) -> bool {
         self.dropped += 1;
-        let searched = self.searched;
-        self.enter(State::Between(Between { has_junk: true, ..Between::default() }));
+        self.state = State::Between(Between::default());
         self.searched = searched;
         true
     }
@@ -259,7 +258,7 @@ impl Decoder {
         }
         let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]).map(|ahead| self.searched + ahead + 1) else {
             if head.bytes + self.buffer.len() > self.bounds.header_bytes {
-                return self.drop_part();
+                return self.drop_part(0);
             }
             self.searched = self.buffer.len();
             return self.stay(State::Head(head));
@@ -267,7 +266,7 @@ impl Decoder {
         head.bytes += end;
         head.lines += 1;
         if head.bytes > self.bounds.header_bytes || head.lines > self.bounds.headers {
-            return self.drop_part();
+            return self.drop_part(0);
         }
         let line = self.buffer.split_to(end);
         if is_line_ends(&line) {
@@ -369,16 +368,15 @@ impl Decoder {
         }
         let found = self.delimiter.find(&self.buffer, self.searched, true, self.is_end);
         let shown = found.map_or(self.buffer.len(), |found| without_line_end(&self.buffer[..found.start]));
-        if let Some(end) = body.walk.go(&self.buffer[..shown]) {
+        // A picture beyond the limit is not walked to its end: it is dropped, and the delimiter behind it found.
+        if let Some(end) = body.walk.go(&self.buffer[..shown.min(self.bounds.body_bytes)]) {
             return self.emit(body.headers, end, false, parts);
         }
         match found {
             Ok(_) => self.emit(body.headers, shown, false, parts),
+            Err(searched) if self.buffer.len() > self.bounds.body_bytes + self.delimiter.reach() => self.drop_part(searched),
             Err(searched) => {
                 self.searched = searched;
-                if self.buffer.len() > self.bounds.body_bytes + self.delimiter.reach() {
-                    return self.drop_part();
-                }
                 self.stay(State::Body(body))
             }
         }
@@ -386,16 +384,17 @@ impl Decoder {
 
     /// Hands out a body of so many bytes, which its length has told or something else.
     fn emit(&mut self, headers: Headers, bytes: usize, by_length: bool, parts: &mut Vec<Decoded>) -> bool {
+        let body = self.buffer.split_to(bytes).freeze();
+        self.starts_line = true;
+        if bytes > self.bounds.body_bytes {
+            return self.drop_part(0);
+        }
         if !by_length && let Some(length) = headers.length {
             self.lengths = if length == bytes { Lengths::Unproven } else { Lengths::Wrong };
         }
-        let body = self.buffer.split_to(bytes).freeze();
-        match () {
-            () if body.is_empty() => {}
-            () if body.len() > self.bounds.body_bytes => self.dropped += 1,
-            () => parts.push(Decoded { headers, body, has_end: true }),
+        if !body.is_empty() {
+            parts.push(Decoded { headers, body, has_end: true });
         }
-        self.starts_line = true;
         self.enter(State::Between(Between { is_behind_length: by_length, ..Between::default() }))
     }
 }
