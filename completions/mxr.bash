@@ -165,7 +165,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__serve)
-            opts="-r -t -p -H -m -v -q -h --demo --fps --once --follow --glob --type --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --verbose --quiet --log-format --help"
+            opts="-r -t -p -H -m -v -q -h --demo --fps --once --follow --glob --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -188,6 +188,10 @@ _mxr() {
                     return 0
                     ;;
                 -t)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-fps)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -255,12 +259,16 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__stdin)
-            opts="-t -p -H -m -v -q -h --window --tee --exit-on-eof --type --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --verbose --quiet --log-format --help"
+            opts="-t -p -H -m -v -q -h --split --window --tee --exit-on-eof --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --split)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --window)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -270,6 +278,10 @@ _mxr() {
                     return 0
                     ;;
                 -t)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-fps)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -337,7 +349,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__watch)
-            opts="-t -p -H -m -v -q -h --glob --settle --poll --type --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --verbose --quiet --log-format --help"
+            opts="-t -p -H -m -v -q -h --glob --settle --poll --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -360,6 +372,10 @@ _mxr() {
                     return 0
                     ;;
                 -t)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-fps)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -34,6 +34,7 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this messag
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames a second' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b})' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
@@ -52,6 +53,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the l
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part again although its bytes are those of the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -59,6 +61,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a director
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'Milliseconds of quiet after which a file counts as done that nobody was seen to close' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds instead of waiting for the system to tell (default on network mounts, beside it)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
@@ -74,11 +77,14 @@ json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part again although its bytes are those of the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l split -d 'Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR such as \'\\n---\\n\' or \'\\x1e\'; auto looks at the first bytes for pictures and multipart and takes the rest for lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part the last N lines, as one document' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
@@ -96,6 +102,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'End wh
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part again although its bytes are those of the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -107,6 +107,11 @@ pub struct Watch {
 
 #[derive(Debug, Args)]
 pub struct Stdin {
+    /// Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR
+    /// such as '\n---\n' or '\x1e'; auto looks at the first bytes for pictures and multipart and takes
+    /// the rest for lines
+    #[arg(long, value_name = "HOW", default_value = "auto", env = "MXR_SPLIT")]
+    pub split: String,
     /// Make each part the last N lines, as one document
     #[arg(long, value_name = "N", env = "MXR_WINDOW")]
     pub window: Option<usize>,
@@ -137,6 +142,9 @@ pub struct Parts {
     /// Media type of every part [default: guessed from the name, then from the content]
     #[arg(short = 't', long = "type", value_name = "MIME", env = "MXR_TYPE")]
     pub media: Option<String>,
+    /// At most N parts a second: the newest of each interval, and the last one always
+    #[arg(long, value_name = "N", env = "MXR_MAX_FPS")]
+    pub max_fps: Option<f64>,
     /// Push a part again although its bytes are those of the one before
     #[arg(long, env = "MXR_KEEP_SAME", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub keep_same: bool,

@@ -15,6 +15,8 @@ use crate::{
     source::{
         FeedSettings,
         dir::{DirSettings, Mode},
+        pipe::PipeSettings,
+        split::Split,
         stdin::StdinSettings,
         watch::WatchSettings,
     },
@@ -85,7 +87,7 @@ impl Config {
     /// # Errors
     /// Where a value makes no sense.
     pub fn serve(serve: Serve) -> Result<Self> {
-        let interval = interval(serve.fps)?;
+        let interval = interval("--fps", serve.fps)?;
         let source = match serve.dir {
             None => SourceConfig::Demo,
             Some(path) => SourceConfig::Dir(DirSettings {
@@ -123,7 +125,11 @@ impl Config {
         if stdin.window == Some(0) {
             return Err(Error::usage("use --window 0", "a part has at least one line"));
         }
-        let source = SourceConfig::Stdin(StdinSettings { window: stdin.window, tee: stdin.tee });
+        let split = Split::parse(&stdin.split).map_err(|why| Error::usage(format!("use --split {:?}", stdin.split), why))?;
+        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
+            return Err(Error::usage("use --window", format!("the parts of --split {} are no lines", stdin.split)));
+        }
+        let source = SourceConfig::Stdin(StdinSettings { pipe: PipeSettings { split, window: stdin.window }, tee: stdin.tee });
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(source, stdin.common)? })
     }
 
@@ -193,15 +199,16 @@ fn feeds(parts: Parts, boundary: Option<&str>) -> Result<FeedSettings> {
     if !(1024..=4 << 30).contains(&part_bytes) {
         return Err(Error::usage("use --max-part", "it must be between 1KiB and 4GiB"));
     }
+    let interval = parts.max_fps.map(|fps| interval("--max-fps", fps)).transpose()?;
     if parts.history == Some(0) {
         return Err(Error::usage("use --history 0", "the newest part is always held: 1 is the least"));
     }
-    Ok(FeedSettings { boundary, media, history: parts.history, part_bytes, keep_same: parts.keep_same })
+    Ok(FeedSettings { boundary, media, history: parts.history, part_bytes, keep_same: parts.keep_same, interval })
 }
 
-fn interval(fps: f64) -> Result<Duration> {
+fn interval(flag: &str, fps: f64) -> Result<Duration> {
     let interval = Some(fps).filter(|fps| *fps > 0.0 && *fps <= 1000.0).and_then(|fps| Duration::try_from_secs_f64(1.0 / fps).ok());
-    interval.ok_or_else(|| Error::usage(format!("use --fps {fps}"), "it must be more than 0 and at most 1000"))
+    interval.ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0 and at most 1000"))
 }
 
 fn seconds(flag: &str, seconds: f64) -> Result<Duration> {

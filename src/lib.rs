@@ -85,6 +85,10 @@ impl Server {
     /// Where the source fails for good.
     pub async fn run(self, listener: TcpListener, terminal: Terminal, shutdown: CancellationToken) -> Result<()> {
         let live: Vec<_> = self.offers.iter().filter_map(Offer::live).cloned().collect();
+        for feed in &live {
+            let feed = feed.clone();
+            tokio::spawn(async move { feed.keep_pace().await });
+        }
         let line = tokio::spawn(terminal.clone().show(self.offers.clone(), self.viewers.clone()));
         let server = http::serve(listener, self.offers, self.viewers, self.http, shutdown.clone());
         let worked = self.workshop.start(self.work, shutdown.clone())?;
@@ -110,7 +114,7 @@ fn source(config: SourceConfig, feeds: source::FeedSettings, workshop: &runtime:
         SourceConfig::Demo => Ok(demo::source(feeds, workshop.clone())),
         SourceConfig::Dir(dir) => dir::source(dir, feeds, workshop.clone()),
         SourceConfig::Watch(watch) => Ok(watch::source(watch, &feeds)),
-        SourceConfig::Stdin(stdin) => stdin::source(stdin, &feeds),
+        SourceConfig::Stdin(stdin) => stdin::source(&stdin, &feeds),
     }
 }
 

@@ -255,11 +255,12 @@ fn the_page_comes_back_with_the_server(kind: Kind) {
     let Some(browser) = Browser::start(kind) else { return };
     browser.go(&server.url("/"));
     wait_until("the part is there", SOON, || browser.text().contains("before"));
+    folder.put("a.txt", "before, and new");
     wait_until("the page says that it is live", SOON, || browser.text().contains("live"));
     let port = server.port();
     drop(server);
     wait_until("the page says that it is not", SOON, || browser.text().contains("reconnecting"));
-    assert!(browser.text().contains("before"), "the last part stays: {}", browser.text());
+    assert!(browser.text().contains("before, and new"), "the last part stays: {}", browser.text());
     folder.put("a.txt", "after");
     let _server = mxr(["watch"]).arg(folder.file("a.txt")).start_at(port);
     wait_until("the new part is there", 3 * SOON, || browser.text().contains("after"));

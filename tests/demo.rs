@@ -23,7 +23,7 @@ fn demo() -> Server {
 }
 
 /// Media type, body and pause behind it in milliseconds.
-fn script() -> Vec<(&'static str, Vec<u8>, u64)> {
+fn script() -> Vec<(&'static str, Vec<u8>, i64)> {
     use base64::prelude::{BASE64_STANDARD, Engine};
     let mut script = Vec::new();
     for _ in 0..3 {
@@ -52,10 +52,14 @@ fn expect_the_script(parts: &[Part]) {
 fn plays_fifteen_parts_with_their_pauses_and_closes() {
     let parts = demo().view("/stream").parts_to_end();
     expect_the_script(&parts);
-    for (at, (pair, (_, _, pause))) in parts.windows(2).zip(script()).enumerate() {
-        let paused = (pair[1].arrived - pair[0].arrived).as_millis() as u64;
-        assert!((pause.saturating_sub(100)..pause + 250).contains(&paused), "{paused} ms instead of {pause} behind part {at}");
-    }
+    let mut late: Vec<i64> = parts
+        .windows(2)
+        .zip(script())
+        .map(|(pair, (_, _, pause))| (pair[1].arrived - pair[0].arrived).as_millis() as i64 - pause)
+        .collect();
+    late.sort_unstable();
+    // A busy machine may be late now and then, nobody may be early, and most have to be on time.
+    assert!(late[0] > -100 && late[7] < 100 && late[13] < 1000, "{late:?} ms late");
 }
 
 #[test]

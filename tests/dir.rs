@@ -59,10 +59,14 @@ fn once_gives_each_viewer_a_run_of_its_own_and_the_end() {
 fn frames_come_at_the_rate_asked_for() {
     let names: Vec<_> = (0..21).map(|at| format!("{at}.txt")).collect();
     let folder = folder_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    for (args, expected) in [(&["--once"][..], 2000), (&["--once", "--fps", "40"], 500)] {
+    for (args, expected) in [(&["--once"][..], 100), (&["--once", "--fps", "40"], 25)] {
         let parts = serve(&folder, args).view("/stream").parts_to_end();
-        let took = (parts[20].arrived - parts[0].arrived).as_millis() as i64;
-        assert!((took - expected).abs() < 250, "{took} ms instead of {expected} for {args:?}");
+        let gaps = parts.windows(2).map(|pair| (pair[1].arrived - pair[0].arrived).as_millis());
+        let mut gaps: Vec<_> = gaps.collect();
+        gaps.sort_unstable();
+        // A busy machine is late with some and hurries with others; the one in the middle is right, and so is the whole.
+        assert!(gaps[10].abs_diff(expected) < expected / 3, "{gaps:?} ms instead of {expected} for {args:?}");
+        assert!(gaps.iter().sum::<u128>() > expected * 19, "{gaps:?} ms instead of {expected} for {args:?}");
     }
 }
 
@@ -204,8 +208,10 @@ fn a_hundred_thousand_frames_start_at_once() {
     let printed = start.elapsed();
     let mut viewer = server.view("/stream");
     assert_eq!(viewer.part().text(), "0");
-    let delivered = start.elapsed();
-    assert!(delivered < Duration::from_secs(3), "URL after {printed:?}, first frame after {delivered:?}");
+    let (delivered, worked) = (start.elapsed(), server.cpu_time());
+    // The time on the clock depends on what else the machine does; the work does not. A debug build does five times of it.
+    let is_fast = printed < Duration::from_secs(1) && delivered < SOON && worked < Duration::from_secs(3);
+    assert!(is_fast, "URL after {printed:?}, first frame after {delivered:?} and {worked:?} of work");
     assert_eq!(viewer.part().text(), "1");
 }
 

@@ -290,8 +290,8 @@ fn man_page(mut command: clap::Command, root: &clap::Command) -> String {
     page.extend(rest.render().into_bytes());
     // Every section is rendered as a document of its own; the preamble about apostrophes is needed once.
     let (page, preamble) = (String::from_utf8(page).unwrap(), Roff::new().render());
-    // In front of the possible values clap_mangen breaks the line around an empty one, which mandoc warns of.
-    preamble.clone() + &page.replace(&preamble, "").replace(".br\n\n.br\n", ".sp\n")
+    // mandoc warns of line breaks around an empty line, in front of possible values, and of a backslash written as `\\`.
+    preamble.clone() + &page.replace(&preamble, "").replace(".br\n\n.br\n", ".sp\n").replace(r"\\", r"\e")
 }
 
 fn synopsis(command: &mut clap::Command) -> Roff {

@@ -196,7 +196,9 @@ fn html_and_svg_leave_under_a_sandbox_policy() {
         let folder = Folder::new();
         folder.put(name, body);
         let server = mxr(["watch"]).arg(folder.file(name)).start();
-        assert!(server.view("/stream").head.want("Content-Security-Policy").contains("sandbox"), "{name}");
+        let mut viewer = server.view("/stream");
+        assert!(viewer.head.want("Content-Security-Policy").contains("sandbox"), "{name}");
+        assert_eq!(viewer.part().text(), body);
         assert!(server.get("/snapshot").head.want("Content-Security-Policy").contains("sandbox"), "{name}");
     }
 }

@@ -2,6 +2,7 @@
 //! `Subscription` is a viewer's cursor on it. No sockets here, no waiting for viewers, and nobody here knows a source.
 
 mod offer;
+mod pace;
 mod publisher;
 mod state;
 mod subscription;
@@ -11,7 +12,7 @@ mod tests;
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::Waker,
@@ -22,13 +23,13 @@ use serde::Serialize;
 use slab::Slab;
 use tokio::sync::Notify;
 
-use self::state::NewestState;
 pub use self::{
     offer::Offer,
     publisher::{Publisher, Refused},
     state::FeedState,
     subscription::{Accepts, Subscription, Taken},
 };
+use self::{pace::Pace, state::NewestState};
 use crate::{
     part::Part,
     whole::{self, Family},
@@ -72,15 +73,22 @@ pub struct Feed {
     pub name: String,
     /// The name percent-encoded, for URLs and headers.
     pub url_name: String,
-    /// How it treats slow viewers.
-    pub kind: Kind,
     boundary: Boundary,
-    limits: Limits,
+    rules: Rules,
+    /// The rules of a feed whose first bytes told what it is (`Publisher::settle`).
+    settled: OnceLock<Rules>,
+    pace: OnceLock<Pace>,
     state: Mutex<State>,
     watchers: Mutex<Slab<Waker>>,
     changed: Notify,
     dropped: AtomicU64,
     refused: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Rules {
+    kind: Kind,
+    limits: Limits,
 }
 
 #[derive(Debug, Default)]
@@ -120,9 +128,10 @@ impl Feed {
         let feed = Arc::new(Self {
             url_name: utf8_percent_encode(&name, NAME).to_string(),
             name,
-            kind,
             boundary,
-            limits,
+            rules: Rules { kind, limits },
+            settled: OnceLock::new(),
+            pace: OnceLock::new(),
             state: Mutex::default(),
             watchers: Mutex::default(),
             changed: Notify::new(),
@@ -130,6 +139,22 @@ impl Feed {
             refused: AtomicU64::new(0),
         });
         (Publisher { feed: feed.clone() }, feed)
+    }
+
+    /// How it treats slow viewers.
+    pub fn kind(&self) -> Kind {
+        self.rules().kind
+    }
+
+    fn rules(&self) -> &Rules {
+        self.settled.get().unwrap_or(&self.rules)
+    }
+
+    /// Keeps the pace that `Publisher::keep_pace` set, until the end; without one it has nothing to do.
+    pub async fn keep_pace(&self) {
+        if let Some(pace) = self.pace.get() {
+            pace.keep(self).await;
+        }
     }
 
     /// The boundary between its parts.
@@ -163,8 +188,10 @@ impl Feed {
 
     /// Ends the feed: viewers get what is left and the close-delimiter.
     pub fn end(&self) {
-        lock(&self.state).ended = true;
-        self.wake();
+        if !self.pace.get().is_some_and(|pace| pace.end(self)) {
+            lock(&self.state).ended = true;
+            self.wake();
+        }
     }
 
     /// Has `waker` woken at every change, until the key is given to `unwatch`.
@@ -182,9 +209,9 @@ impl Feed {
         let state = lock(&self.state);
         FeedState {
             name: self.name.clone(),
-            kind: self.kind,
+            kind: self.kind(),
             ended: state.ended,
-            history: self.limits.history,
+            history: self.rules().limits.history,
             published: state.published,
             refused: self.refused.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
@@ -203,7 +230,8 @@ impl Feed {
             state.held_bytes += part.size();
             state.held.push_back(Held { part, family: None });
         }
-        while state.held.len() > self.limits.held || (state.held_bytes > self.limits.held_bytes && state.held.len() > 1) {
+        let limits = &self.rules().limits;
+        while state.held.len() > limits.held || (state.held_bytes > limits.held_bytes && state.held.len() > 1) {
             let Some(old) = state.held.pop_front() else { break };
             state.held_bytes -= old.part.size();
         }

@@ -1,8 +1,11 @@
 //! The end of a feed that a source holds: it puts parts in, and never waits for a viewer but in a run.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use super::{Feed, Kind, lock};
+use super::{Feed, Kind, Limits, Pace, Rules, lock};
 use crate::{part::Part, wire::Encoded};
 
 /// Why a part was not taken. The feed stays as it was.
@@ -41,6 +44,9 @@ impl Publisher {
     /// # Errors
     /// Says why the part was not taken; the feed is then as it was.
     pub fn publish(&self, part: Part) -> Result<(), Refused> {
+        if let Some(pace) = self.feed.pace.get() {
+            return pace.offer(self, part);
+        }
         self.check(&part)?;
         self.feed.publish(&[part], false);
         Ok(())
@@ -58,10 +64,33 @@ impl Publisher {
 
     /// Publishes parts that came together, as one block. What a feed does not take is left out, and counted.
     pub fn publish_all(&self, mut parts: Vec<Part>) {
+        if self.feed.pace.get().is_some() {
+            // The newest alone, unless it cannot be taken.
+            let is_done = |part| matches!(self.publish(part), Ok(()) | Err(Refused::Same));
+            parts.into_iter().rev().any(is_done);
+            return;
+        }
         parts.retain(|part| self.check(part).is_ok());
         if !parts.is_empty() {
             self.feed.publish(&parts, false);
         }
+    }
+
+    /// Says what the feed is, where the first bytes had to tell; before its first part, and once.
+    pub fn settle(&self, kind: Kind, limits: Limits) {
+        // A feed that is settled stays as it is.
+        let _ = self.feed.settled.set(Rules { kind, limits });
+    }
+
+    /// Thins the feed to a part an interval, as `Feed::keep_pace` lets them go. Not for runs, whose viewer sets the pace.
+    pub fn keep_pace(&self, interval: Duration) {
+        // The first pace stays.
+        let _ = self.feed.pace.set(Pace::new(interval));
+    }
+
+    /// Counts parts that the source itself had to refuse.
+    pub fn count_refused(&self, parts: u64) {
+        self.feed.refused.fetch_add(parts, Relaxed);
     }
 
     /// Waits until the viewer of a run has taken all that was published.
@@ -89,18 +118,19 @@ impl Publisher {
 
     /// The largest body that is taken, in bytes.
     pub fn part_bytes(&self) -> usize {
-        self.feed.limits.part_bytes
+        self.feed.rules().limits.part_bytes
     }
 
-    fn check(&self, part: &Part) -> Result<(), Refused> {
+    pub(super) fn check(&self, part: &Part) -> Result<(), Refused> {
         let feed = &self.feed;
+        let Rules { kind, limits } = feed.rules();
         let is_same = |newest: Encoded| newest.media == part.media && newest.body() == part.body;
-        if feed.kind == Kind::Newest && !feed.limits.keep_same && feed.newest().is_some_and(is_same) {
+        if *kind == Kind::Newest && !limits.keep_same && feed.newest().is_some_and(is_same) {
             return Err(Refused::Same);
         }
         let refused = match () {
             () if part.body.is_empty() => Refused::Empty,
-            () if part.body.len() > feed.limits.part_bytes => Refused::TooLarge,
+            () if part.body.len() > limits.part_bytes => Refused::TooLarge,
             () if feed.boundary.is_in(&part.body) => Refused::HasBoundary,
             () => return Ok(()),
         };

@@ -5,7 +5,10 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use bytes::Bytes;
 
 use super::{Feed, Held, Kind, State, lock};
-use crate::{whole::Family, wire::Layout};
+use crate::{
+    whole::Family,
+    wire::{Encoded, Layout},
+};
 
 /// Plain bytes that one `take` joins at most, so that one viewer's turn stays short.
 const RUN_BYTES: usize = 256 * 1024;
@@ -36,20 +39,24 @@ impl Feed {
         state.subscribers += 1;
         state.was_watched = true;
         self.changed.notify_waiters();
-        let all_there_is = state.ended && self.kind == Kind::Lines;
-        let every_until = match self.kind {
-            Kind::Newest if history.is_none() => 0,
-            Kind::Newest => state.published,
-            Kind::Lines | Kind::Run => u64::MAX,
-        };
+        let all_there_is = state.ended && self.kind() == Kind::Lines;
+        let every_until = if history.is_some() { state.published } else { 0 };
         let history = match history {
-            None if all_there_is || self.kind == Kind::Run => usize::MAX,
+            None if all_there_is || self.kind() == Kind::Run => usize::MAX,
             history => history.unwrap_or(1),
         };
-        let count = history.min(self.limits.history).min(state.held.len()) as u64;
+        let count = history.min(self.rules().limits.history).min(state.held.len()) as u64;
         let next = state.published + 1 - count;
-        let mut subscription =
-            Subscription { feed: self.clone(), next, every_until, started: false, accepts, layout: accepts.layout(), family: None };
+        let mut subscription = Subscription {
+            feed: self.clone(),
+            next,
+            every_until,
+            started: false,
+            accepts,
+            layout: accepts.layout(),
+            family: None,
+            picture: None,
+        };
         if count == 1 {
             subscription.step_back_to_a_picture(&mut state);
         }
@@ -63,13 +70,15 @@ pub struct Subscription {
     feed: Arc<Feed>,
     /// The next sequence wanted.
     next: u64,
-    /// Up to this one every part is given, whatever the kind.
+    /// Up to this one every part is given, although only the newest counts.
     every_until: u64,
     /// Whether a part was given: from then on the next headers may have left early.
     started: bool,
     accepts: Accepts,
     layout: Layout,
     family: Option<Family>,
+    /// The last picture given: the feed may hold nothing but text by the time it is to be repeated.
+    picture: Option<Box<Encoded>>,
 }
 
 /// What a viewer takes at a time.
@@ -103,7 +112,7 @@ impl Subscription {
         if self.next > state.published {
             return None;
         }
-        let from = if self.next <= self.every_until { self.next.max(oldest) } else { state.published };
+        let from = if self.next <= self.every_until() { self.next.max(oldest) } else { state.published };
         let dropped = from - self.next;
         let (mut index, mut left_out) = ((from - oldest) as usize, 0);
         while index < state.held.len() && !self.can_take(&mut state.held[index]) {
@@ -114,7 +123,7 @@ impl Subscription {
         let run = self.run_at(&state, index, most);
         self.next = from + left_out + run;
         state.taken = state.taken.max(self.next - 1);
-        if self.feed.kind == Kind::Run {
+        if self.feed.kind() == Kind::Run {
             self.feed.changed.notify_waiters();
         }
         let over = may_end && state.ended && self.next > state.published;
@@ -123,14 +132,25 @@ impl Subscription {
         Some(Taken { bytes, parts: run, dropped, left_out, last })
     }
 
+    /// Counts what was replaced while this viewer is busy with a part: it will take the newest, so that the others are
+    /// dropped already. Gives how many.
+    pub fn fall_behind(&mut self) -> u64 {
+        let published = lock(&self.feed.state).published;
+        if self.feed.kind() != Kind::Newest || self.next <= self.every_until || self.next >= published {
+            return 0;
+        }
+        let dropped = published - std::mem::replace(&mut self.next, published);
+        self.feed.dropped.fetch_add(dropped, Relaxed);
+        dropped
+    }
+
     /// The newest part once more, for a viewer that has it; `last` for the close-delimiter to follow.
     pub fn repeat(&mut self, last: bool) -> Option<Bytes> {
-        let feed = self.feed.clone();
-        let mut state = lock(&feed.state);
-        let given = state.held.iter_mut().rev().find_map(|held| {
-            let is_seen = self.started && held.part.sequence < self.next;
-            (is_seen && self.can_take(held)).then_some(&held.part)
-        })?;
+        let newest = || self.feed.newest().filter(|newest| self.started && newest.sequence < self.next);
+        let given = match self.accepts {
+            Accepts::All => newest()?,
+            Accepts::Pictures(_) => self.picture.as_deref()?.clone(),
+        };
         Some(given.bytes(self.layout, self.opened(), last))
     }
 
@@ -143,6 +163,11 @@ impl Subscription {
     /// Whether there are parts that this viewer has not seen.
     pub fn has_news(&self) -> bool {
         self.next <= lock(&self.feed.state).published
+    }
+
+    /// The kind is asked each time: it may have been settled since this viewer came.
+    fn every_until(&self) -> u64 {
+        if self.feed.kind() == Kind::Newest { self.every_until } else { u64::MAX }
     }
 
     fn opened(&self) -> bool {
@@ -160,18 +185,19 @@ impl Subscription {
     /// How many parts from `index` on leave together: lines of one block, otherwise one.
     fn run_at(&self, state: &State, index: usize, most: u64) -> u64 {
         let Some(first) = state.held.get(index).filter(|_| most > 0) else { return 0 };
-        if self.accepts != Accepts::All || self.next > self.every_until {
+        if self.accepts != Accepts::All || self.next > self.every_until() {
             return 1;
         }
         let joins = |held: &&Held| first.part.run_to(&held.part, false).is_some_and(|run| run.len() <= RUN_BYTES);
         let later = state.held.iter().skip(index + 1).take(most as usize - 1).take_while(joins).count() as u64;
-        1 + later.min(self.every_until.saturating_sub(first.part.sequence))
+        1 + later.min(self.every_until().saturating_sub(first.part.sequence))
     }
 
     fn bytes_of(&mut self, state: &State, index: usize, run: usize, last: bool) -> Bytes {
         let (opened, first) = (self.opened(), &state.held[index].part);
         if let Accepts::Pictures(_) = self.accepts {
             self.family = state.held[index].family;
+            self.picture = Some(Box::new(first.clone()));
         }
         self.started = true;
         match run {

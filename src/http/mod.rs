@@ -265,7 +265,7 @@ impl Server {
         }
         let Some(seat) = self.viewers.enter(Some(peer)) else { return reply::full() };
         let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
-        let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind == Kind::Newest);
+        let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind() == Kind::Newest);
         let interval = wish.interval.max(slowest.then_some(BROWSER_INTERVAL));
         let cursors = feeds.iter().map(|feed| feed.subscribe(wish.history, wish.accepts)).collect();
         let wishes = Wishes { interval, parts: wish.parts, named: *which == Which::All };
@@ -277,9 +277,9 @@ impl Server {
         let Some(offer) = self.find(which).into_iter().next() else { return self.unknown(which) };
         let feed = offer.open();
         // A run plays while it has a viewer: this is one, for its first part.
-        let _viewer = (feed.kind == Kind::Run).then(|| feed.subscribe(None, Accepts::All));
+        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(None, Accepts::All));
         let part = match after {
-            None if feed.kind != Kind::Run => feed.newest(),
+            None if feed.kind() != Kind::Run => feed.newest(),
             after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {
                 Ok(part) if part.as_ref().is_none_or(|part| Some(part.sequence) > after) => part,
                 _ => return reply::say(StatusCode::NO_CONTENT, ""),

@@ -104,7 +104,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
         let entry = self.viewers.vacant_entry();
         let key = entry.key();
         let bell = self.porch.bell(key);
-        let runs = viewer.cursors().iter().map(|cursor| cursor.feed()).filter(|feed| feed.kind == Kind::Run);
+        let runs = viewer.cursors().iter().map(|cursor| cursor.feed()).filter(|feed| feed.kind() == Kind::Run);
         let runs = runs.map(|feed| (feed.clone(), feed.watch(bell.clone()))).collect();
         debug!(viewer = viewer.seat.stats.id, peer = ?viewer.seat.stats.peer, "viewer came");
         entry.insert(Seated { viewer, bell, runs });
@@ -132,8 +132,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
     /// A feed has news: everybody who is not behind gets them now.
     fn push_all(&mut self, now: Instant) {
         for key in 0..self.viewers.capacity() {
-            if self.viewers.get(key).is_some_and(|seated| !seated.viewer.is_blocked()) {
-                self.turn(key, now, Viewer::push);
+            match self.viewers.get_mut(key) {
+                Some(seated) if seated.viewer.is_blocked() => seated.viewer.fall_behind(),
+                Some(_) => self.turn(key, now, Viewer::push),
+                None => {}
             }
         }
     }

@@ -149,6 +149,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
         }
     }
 
+    /// Takes note of news while the socket is full.
+    pub(super) fn fall_behind(&mut self) {
+        let dropped = self.cursors.iter_mut().map(Subscription::fall_behind).sum();
+        self.seat.stats.dropped.fetch_add(dropped, Relaxed);
+    }
+
     /// When this viewer needs the loop though nothing happens.
     pub(super) fn deadline(&self, times: Times) -> Option<Instant> {
         match () {
@@ -308,6 +314,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
 /// Header lines for this viewer alone. Dropped parts are told where lines were promised, and where there are such lines anyway.
 fn prefix_of(cursor: &Subscription, named: bool, dropped: u64) -> Bytes {
     let feed = cursor.feed();
-    let dropped = if named || feed.kind == Kind::Lines { dropped } else { 0 };
+    let dropped = if named || feed.kind() == Kind::Lines { dropped } else { 0 };
     Prefix { feed: named.then_some(feed.url_name.as_str()), dropped }.bytes()
 }

@@ -5,13 +5,14 @@ pub mod demo;
 pub mod dir;
 mod file;
 mod notice;
+pub mod pipe;
 mod reach;
-mod split;
+pub mod split;
 pub mod stdin;
 mod target;
 pub mod watch;
 
-use std::{fmt, future::Future, path::Path, pin::Pin};
+use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};
 
 use crate::{
     error::Result,
@@ -50,6 +51,8 @@ pub struct FeedSettings {
     pub part_bytes: usize,
     /// Whether identical bytes are pushed again.
     pub keep_same: bool,
+    /// The least time between two parts of a feed, where the user gave one.
+    pub interval: Option<Duration>,
 }
 
 /// Parts held of a log for viewers that are behind (half a second of 200,000 lines a second).
@@ -63,14 +66,21 @@ const HELD_BYTES: usize = 256 << 20;
 
 impl FeedSettings {
     fn feed(&self, name: impl Into<String>, kind: Kind) -> (Publisher, std::sync::Arc<Feed>) {
+        let (publisher, feed) = Feed::new(name, kind, self.boundary.clone(), self.limits(kind));
+        if let Some(interval) = self.interval.filter(|_| kind != Kind::Run) {
+            publisher.keep_pace(interval);
+        }
+        (publisher, feed)
+    }
+
+    fn limits(&self, kind: Kind) -> Limits {
         let history = self.history.unwrap_or(if kind == Kind::Lines { HISTORY_LINES } else { 1 }).max(1);
         let (held, held_bytes) = match kind {
             Kind::Lines => (history.max(HELD_LINES), HELD_LINES_BYTES),
             Kind::Newest => (history, HELD_BYTES),
             Kind::Run => (1, HELD_BYTES),
         };
-        let limits = Limits { history, held, held_bytes, part_bytes: self.part_bytes, keep_same: self.keep_same };
-        Feed::new(name, kind, self.boundary.clone(), limits)
+        Limits { history, held, held_bytes, part_bytes: self.part_bytes, keep_same: self.keep_same }
     }
 }
 

@@ -1,32 +1,31 @@
-//! What arrives on standard input, a part a line. A thread of its own reads, since a blocking read cannot be
+//! What arrives on standard input. A thread of its own reads, since a blocking read cannot be
 //! cancelled: it must not keep the process alive, nor wait for viewers.
 
 use std::{
-    collections::VecDeque,
     io::{self, IsTerminal, Read, Write},
-    sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::{FeedSettings, Source, split::Lines};
+use super::{
+    FeedSettings, Source,
+    pipe::{Pipe, PipeSettings},
+};
 use crate::{
     error::{Error, Result},
-    feed::{Feed, Kind, Offer, Publisher},
-    part::{Media, Part},
+    feed::Offer,
 };
 
 /// Read at a time; also the most that is published in one block.
 const READ_BYTES: usize = 64 * 1024;
 
 /// How standard input becomes parts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StdinSettings {
-    /// Each part is this many last lines.
-    pub window: Option<usize>,
+    /// How it is cut.
+    pub pipe: PipeSettings,
     /// Copy the input to standard output.
     pub tee: bool,
 }
@@ -35,13 +34,11 @@ pub struct StdinSettings {
 ///
 /// # Errors
 /// Where it cannot be read at all: a directory.
-pub fn source(stdin: StdinSettings, settings: &FeedSettings) -> Result<Source> {
-    let kind = if stdin.window.is_some() { Kind::Newest } else { Kind::Lines };
-    let (publisher, feed) = settings.feed("stdin", kind);
-    let media = settings.media.clone().unwrap_or_else(|| Media::from_known(Media::TEXT));
+pub fn source(stdin: &StdinSettings, settings: &FeedSettings) -> Result<Source> {
+    let (pipe, feed) = Pipe::new("stdin", &stdin.pipe, settings);
     look_at_stdin()?;
-    let offers = vec![Offer::Live(Arc::<Feed>::clone(&feed))];
-    Ok(Source { offers, work: Box::pin(work(stdin, media, publisher)) })
+    let reader = Reader { pipe, tee: stdin.tee.then(io::stdout) };
+    Ok(Source { offers: vec![Offer::Live(feed)], work: Box::pin(work(reader)) })
 }
 
 fn look_at_stdin() -> Result<()> {
@@ -57,10 +54,10 @@ fn look_at_stdin() -> Result<()> {
     Ok(())
 }
 
-async fn work(stdin: StdinSettings, media: Media, publisher: Publisher) -> Result<()> {
+async fn work(reader: Reader) -> Result<()> {
     let (sender, done) = oneshot::channel();
     let reader = move || {
-        let _ = sender.send(Pipe::new(stdin, media, publisher).run());
+        let _ = sender.send(reader.run());
     };
     std::thread::Builder::new()
         .name("stdin".to_owned())
@@ -72,57 +69,27 @@ async fn work(stdin: StdinSettings, media: Media, publisher: Publisher) -> Resul
     }
 }
 
-struct Pipe {
-    lines: Lines,
-    window: Option<Window>,
+struct Reader {
+    pipe: Pipe,
     tee: Option<io::Stdout>,
-    media: Media,
-    publisher: Publisher,
 }
 
-impl Pipe {
-    fn new(stdin: StdinSettings, media: Media, publisher: Publisher) -> Self {
-        let limit = publisher.part_bytes();
-        Self {
-            lines: Lines::new(limit, media.as_str().starts_with("text/")),
-            window: stdin.window.map(|most| Window { most, limit, lines: VecDeque::new(), bytes: 0 }),
-            tee: stdin.tee.then(io::stdout),
-            media,
-            publisher,
-        }
-    }
-
+impl Reader {
     fn run(mut self) -> io::Result<()> {
         let mut buffer = vec![0; READ_BYTES];
-        let mut found = Vec::new();
         loop {
+            if let Some(due) = self.pipe.hint_due()
+                && !is_readable_before(due)
+            {
+                self.pipe.hint();
+            }
             let read = read(&mut buffer)?;
             if read == 0 {
-                found.extend(self.lines.finish());
-                self.publish(&mut found);
+                self.pipe.finish();
                 return Ok(());
             }
             self.copy(&buffer[..read]);
-            self.lines.push(&buffer[..read], &mut found);
-            self.publish(&mut found);
-        }
-    }
-
-    fn publish(&mut self, found: &mut Vec<Bytes>) {
-        if found.is_empty() {
-            return;
-        }
-        let part = |body| Part::now(self.media.clone(), body);
-        match &mut self.window {
-            None => self.publisher.publish_all(found.drain(..).map(part).collect()),
-            Some(window) => {
-                found.drain(..).for_each(|line| window.push(line));
-                if let Err(why @ (crate::feed::Refused::TooLarge | crate::feed::Refused::HasBoundary)) =
-                    self.publisher.publish(part(window.document()))
-                {
-                    warn!("window not pushed: {why}");
-                }
-            }
+            self.pipe.push(&buffer[..read]);
         }
     }
 
@@ -148,15 +115,10 @@ fn read(buffer: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(unix)]
 fn wait_readable() -> io::Result<()> {
-    use rustix::event::{PollFd, PollFlags, poll};
-    let stdin = io::stdin();
-    match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(_) => {
-            std::thread::sleep(Duration::from_millis(50));
-            Ok(())
-        }
+    if poll_stdin(None).is_err() {
+        std::thread::sleep(Duration::from_millis(50));
     }
+    Ok(())
 }
 
 #[cfg(not(unix))]
@@ -165,31 +127,26 @@ fn wait_readable() -> io::Result<()> {
     Ok(())
 }
 
-/// The last lines as one document.
-#[derive(Debug)]
-struct Window {
-    most: usize,
-    limit: usize,
-    lines: VecDeque<Bytes>,
-    bytes: usize,
+/// Whether there is something to read before that moment, be it the end.
+#[cfg(unix)]
+fn is_readable_before(moment: Instant) -> bool {
+    let left = moment.saturating_duration_since(Instant::now());
+    let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    // What cannot be waited for is read, and blocks as long as it likes.
+    !left.is_zero() && !matches!(poll_stdin(Some(&timeout)), Ok(0))
 }
 
-impl Window {
-    fn push(&mut self, line: Bytes) {
-        let line = if line == "\n" { Bytes::new() } else { line };
-        self.bytes += line.len() + 1;
-        self.lines.push_back(line);
-        while self.lines.len() > self.most || (self.bytes > self.limit && self.lines.len() > 1) {
-            self.bytes -= self.lines.pop_front().map_or(0, |line| line.len() + 1);
-        }
-    }
+#[cfg(not(unix))]
+fn is_readable_before(moment: Instant) -> bool {
+    moment > Instant::now()
+}
 
-    fn document(&self) -> Bytes {
-        let mut document = BytesMut::with_capacity(self.bytes);
-        for line in &self.lines {
-            document.put_slice(line);
-            document.put_u8(b'\n');
-        }
-        document.freeze()
+#[cfg(unix)]
+fn poll_stdin(timeout: Option<&rustix::event::Timespec>) -> rustix::io::Result<usize> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let stdin = io::stdin();
+    match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], timeout) {
+        Err(rustix::io::Errno::INTR) => Ok(1),
+        result => result,
     }
 }

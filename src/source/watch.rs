@@ -42,6 +42,11 @@ pub fn source(watch: WatchSettings, settings: &FeedSettings) -> Source {
         offers.push(Offer::Live(feed));
         targets.push(Target::new(path, watch.glob.clone(), settings.media.clone(), watch.settle, publisher));
     }
+    // What is there already is the newest part before anybody can ask.
+    for target in &mut targets {
+        target.patrol();
+        target.look_if_due();
+    }
     Source { offers, work: Box::pin(work(targets, watch.poll)) }
 }
 

@@ -15,7 +15,7 @@ pub enum Step {
 }
 
 /// A format whose end is found by walking.
-pub trait Walk: Default {
+pub trait Walk: Default + std::fmt::Debug + Send {
     /// What every picture of the format begins with.
     const START: &'static [u8];
     /// Its media type.
@@ -27,6 +27,9 @@ pub trait Walk: Default {
     /// Where the next picture may begin when this one has proved broken or too long: in front of this offset all
     /// belonged to the broken one.
     fn restart(&self) -> usize;
+
+    /// The offset that a broken walk came to. It is behind `restart` where a length led there.
+    fn reached(&self) -> usize;
 }
 
 /// The offset behind the picture that `body` begins with.
@@ -98,7 +101,8 @@ impl Walk for JpegWalk {
                     let Some(&[high, low]) = body.get(self.at + 2..self.at + 4) else { return Step::More };
                     let length = usize::from(u16::from_be_bytes([high, low]));
                     self.restart = self.at;
-                    if length < 2 {
+                    // A scan has four components at the most (B.2.3).
+                    if length < 2 || (marker == 0xda && length > 14) {
                         return Step::Broken;
                     }
                     self.at += 2 + length;
@@ -112,18 +116,23 @@ impl Walk for JpegWalk {
     fn restart(&self) -> usize {
         self.restart
     }
+
+    fn reached(&self) -> usize {
+        self.at
+    }
 }
 
 /// Through the chunks of a PNG.
 #[derive(Debug)]
 pub struct PngWalk {
     at: usize,
+    reached: usize,
     has_pixels: bool,
 }
 
 impl Default for PngWalk {
     fn default() -> Self {
-        Self { at: Self::START.len(), has_pixels: false }
+        Self { at: Self::START.len(), reached: Self::START.len(), has_pixels: false }
     }
 }
 
@@ -142,6 +151,7 @@ impl Walk for PngWalk {
             let end = self.at + 12 + length;
             let Some(checked) = body.get(self.at + 4..end - 4) else { return Step::More };
             let Some(sum) = be32(body, end - 4) else { return Step::More };
+            self.reached = end;
             if crc32fast::hash(checked) as usize != sum {
                 return Step::Broken;
             }
@@ -156,6 +166,10 @@ impl Walk for PngWalk {
 
     fn restart(&self) -> usize {
         self.at
+    }
+
+    fn reached(&self) -> usize {
+        self.reached
     }
 }
 

@@ -207,6 +207,14 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// Time that it has spent on a processor (proc_pid_stat(5), fields 14 and 15, in hundredths of a second).
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Its standard input, to write to from another thread.
     pub fn take_stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("a standard input")

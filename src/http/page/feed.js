@@ -15,7 +15,7 @@ class Feed {
     this.state = make('b.state', {role: 'status'})
     this.detail = make('span')
     this.readings = make('span.readings')
-    this.view = make('div.view', {onclick}, make('p.card', {}, 'Waiting for the first part'))
+    this.view = make('div.view', {onclick}, make('p.card', {}, 'Nothing yet'))
     this.el = make('section', {}, make('header', {}, this.state, make('button.name', {onclick}, name), this.detail, this.readings), this.view)
   }
 
@@ -73,7 +73,7 @@ class Feed {
       await shows.show(part)
     } catch {
       shows = showCard()
-      shows.show(part, 'It cannot be decoded here.')
+      shows.show(part, 'Not decodable here.')
       this.renderer = null
     }
     this.shown = part

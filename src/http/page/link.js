@@ -41,7 +41,7 @@ function makeLink(base, on) {
     // In steps of four, since the header has whole seconds.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
-    throw Error(`the server answers ${reply.status}`)
+    throw Error(`HTTP ${reply.status}`)
   }
 
   // Calls onPart for each part; the promise is true at the close-delimiter, false where the stream broke off.

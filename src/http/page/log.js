@@ -4,15 +4,15 @@
 const MAX_LINES = 10000,
   MAX_LINE = 16384,
   BLOCK = 100,
-  SLICE_MS = 12
+  SLICE_MS = 8
 
 function makeLog() {
   // `next` is how many lines are drawn.
   let next, style, frame, sheet
-  let text = [], unseen = 0, top = 0
+  let text = [], unseen = 0, touched
   const more = make('button.more', {hidden: true, onclick: toEnd}),
     el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more),
-    log = {el, lines: [], follow: true, needle: '', frozen: false, append, push, replace, redraw, wake, toEnd},
+    log = {el, follow: true, append, push, replace, redraw, wake, toEnd},
     resized = new ResizeObserver(() => log.follow && toEnd())
 
   // Builds a new sheet behind the one on screen, which it replaces when it is done: no flicker.
@@ -75,20 +75,22 @@ function makeLog() {
       el.firstChild.replaceWith(sheet)
       resized.observe(sheet)
     }
-    more.hidden = log.follow || !unseen
+    if (log.follow) toEnd()
+    more.hidden = !unseen
     more.textContent = `${count(unseen, 'new line')} ↓`
   }
 
   function toEnd() {
     log.follow = more.hidden = true
     unseen = 0
-    top = el.scrollTop = el.scrollHeight
+    el.scrollTop = el.scrollHeight
   }
 
+  // Lines that come, go or are laid out move the end away too: only the reader's own hand stops the following.
+  el.onwheel = el.onkeydown = el.onpointerdown = el.ontouchmove = () => touched = now()
   el.onscroll = () => {
     if (el.scrollHeight - el.scrollTop - el.clientHeight < 24) toEnd()
-    else if (el.scrollTop < top - 1) log.follow = false
-    top = el.scrollTop
+    else if (now() - touched < 1000) log.follow = false
   }
   resized.observe(el)
   clear()

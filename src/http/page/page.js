@@ -16,9 +16,8 @@ const link = makeLink(base, {
   change: refresh,
   part: part => feedOf(part.feed).take(part, serverNow()),
   server(told) {
-    const restarted = started !== told.started
+    for (const info of told.feeds) feedOf(info.name).learn(info, started !== told.started)
     started = told.started
-    for (const info of told.feeds) feedOf(info.name).learn(info, restarted)
     // Lines that are not here yet, with a margin for what comes between the two requests.
     return min(MAX_LINES, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100)))
   },
@@ -62,14 +61,13 @@ const SAYS = {
   reconnecting: () => `${link.reason}, next try in ${age((link.next - Date.now()) / 1000)}`,
   history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
   paused: ({held}) => held && `${number(held)} newer`,
-  stale: feed => `${age(ageOf(feed))}: the source is quiet, the connection good`,
+  stale: feed => `${age(ageOf(feed))}, source quiet, connection good`,
   ended: feed => feed.newest && `${age(ageOf(feed))} ago`,
 }
 
 function readings({rate, newest, shown = newest, shows, dropped}) {
-  const pace = rate > 0.4 && `${rate.toFixed(rate < 10)}/s`,
-    texts = [pace, size(shown.body.length), shows?.picture?.size(), shown.type, `#${shown.sequence}`, dropped && `${number(dropped)} dropped`]
-  return texts.filter(Boolean).join(' · ')
+  const pace = rate > .4 && `${rate.toFixed(rate < 10)}/s`
+  return [pace, size(shown.body.length), shows?.picture?.size(), shown.type, `#${shown.sequence}`, dropped && `${number(dropped)} dropped`].filter(Boolean).join(' · ')
 }
 
 function say(node, text) {
@@ -98,8 +96,8 @@ function refresh() {
   say(buttons.Space, paused ? 'resume' : 'pause')
   say(buttons[0], picture()?.zoom())
   ui.filter.value = log()?.needle ?? ''
-  const feed = focus ?? feeds.find(feed => stateOf(feed) === 'live') ?? feeds[0],
-    title = feed ? `${focus ? focus.name : `${feeds.length} feeds`} · ${stateOf(feed)}` : `mxr · ${link.state}`
+  const feed = focus ?? feeds[0],
+    title = feed ? `${focus ? focus.name : `${feeds.length} feeds`} · ${stateOf(feed)}` : 'mxr'
   if (document.title === title) return
   document.title = title
   const colour = getComputedStyle(feed?.el ?? ui.feeds).getPropertyValue('--lamp')
@@ -128,20 +126,15 @@ async function step(by) {
 async function heldParts(feed) {
   const abort = new AbortController(),
     parts = []
-  const {last, kept} = feed
+  const {last} = feed
   const keep = part => {
     parts.push(set(part, {feed: feed.name}))
     if (part.sequence >= last) abort.abort()
   }
   try {
-    await link.read(await link.get(`stream/${encoded(feed)}?history=${kept}`, abort.signal), keep)
+    await link.read(await link.get(`stream/${encoded(feed)}?history=${feed.kept}`, abort.signal), keep)
   } catch {}
   return parts
-}
-
-function openSheet() {
-  ui.snippet.value = `<img src="${new URL(`${base}stream/${encoded(focus ?? feeds[0])}`, location)}">`
-  ui.sheet.showModal()
 }
 
 const toggle = key => buttons[key].ariaPressed = document.body.classList.toggle(buttons[key].textContent)
@@ -149,8 +142,8 @@ const toggle = key => buttons[key].ariaPressed = document.body.classList.toggle(
 // A key, what it does, that in words, and where its button stands; what the button says, where it says less.
 const ACTIONS = [
   ['Escape', () => focus?.past ? newest() : go(), 'back', 'first', '‹ all'],
-  ['-', () => picture()?.zoomBy(0.8), 'zoom out', 'picture', '−'],
-  ['0', () => picture()?.toggle(), 'fit, actual size', 'picture'],
+  ['-', () => picture()?.zoomBy(.8), 'zoom out', 'picture', '−'],
+  ['0', () => picture()?.toggle(), 'fit', 'picture'],
   ['+', () => picture()?.zoomBy(1.25), 'zoom in', 'picture', '+'],
   ['/', () => ui.filter.focus(), 'filter'],
   ['w', () => toggle('w'), 'wrap', 'text'],
@@ -162,7 +155,10 @@ const ACTIONS = [
   ['s', () => focus?.save(), 'save', 'rest'],
   ['f', () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(), 'full', 'rest'],
   ['r', () => link.state === 'ended' && link.open(), 'again', 'rest'],
-  ['?', openSheet, 'help', 'rest'],
+  ['?', () => {
+    ui.snippet.value = `<img src="${new URL(`${base}stream/${encoded(focus ?? feeds[0])}`, location)}">`
+    ui.sheet.showModal()
+  }, 'help', 'rest'],
 ]
 const PAN = {ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60]},
   buttons = {}, actions = {}

@@ -15,7 +15,7 @@ function showPicture() {
     // A bitmap holds a GIF's first frame alone, and cannot be made of an SVG.
     const bitmap = !/gif|svg/.test(part.type) && await createImageBitmap(blobOf(part)).catch(() => {})
     if (bitmap?.width * bitmap?.height < MAX_CANVAS) return paint(bitmap)
-    const image = make('img', {src: URL.createObjectURL(blobOf(part))})
+    const image = make('img', {alt: '', src: URL.createObjectURL(blobOf(part))})
     await image.decode().finally(() => URL.revokeObjectURL(image.src))
     // Firefox says 0 for an SVG without a size.
     set(image, {width: image.naturalWidth || 300, height: image.naturalHeight || 150})
@@ -87,7 +87,7 @@ function showPicture() {
   el.onwheel = awake((event, at) => {
     event.preventDefault()
     // With ctrlKey it is a pinch on a trackpad.
-    zoomBy(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), at)
+    zoomBy(Math.exp(-event.deltaY * (event.ctrlKey ? .01 : .002)), at)
   })
   el.ondblclick = awake((_, at) => toggle(at))
   el.onpointerdown = awake((event, at) => {

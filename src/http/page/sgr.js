@@ -26,7 +26,7 @@ const plainText = line => readLine(line, PLAIN).runs.map(run => run.text).join('
 
 // What each code sets, as the CSS that shows it; inverse is worked out when it is drawn.
 const CODES = {
-  1: {fontWeight: 'bold'}, 2: {opacity: 0.7}, 3: {fontStyle: 'italic'}, 4: {textDecoration: 'underline'}, 7: {inverse: 1},
+  1: {fontWeight: 'bold'}, 2: {opacity: .7}, 3: {fontStyle: 'italic'}, 4: {textDecoration: 'underline'}, 7: {inverse: 1},
   22: {fontWeight: '', opacity: ''}, 23: {fontStyle: ''}, 24: {textDecoration: ''}, 27: {inverse: 0}, 39: {color: ''}, 49: {background: ''},
 }
 

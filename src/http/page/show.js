@@ -55,7 +55,7 @@ function showFrame() {
 
 function showCard() {
   const el = make('div.card')
-  const show = (part, note = 'No viewer here for this type.') =>
+  const show = (part, note = 'No viewer for it here.') =>
     el.replaceChildren(make('b', {}, part.fullType), `${size(part.body.length)}. ${note}`, make('button', {onclick: () => savePart(part)}, 'save'))
   return {el, show}
 }

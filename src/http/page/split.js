@@ -34,7 +34,7 @@ function readHead(head, boundary) {
   const [delimiter, ...lines] = head.trim().split('\r\n'),
     headers = Object.fromEntries(lines.map(line => line.split(/:\s*(.*)/)).map(([name, value]) => [name.toLowerCase(), value])),
     length = headers['content-length']
-  if (delimiter !== `--${boundary}` || !/^\d+$/.test(length)) throw Error('the stream is garbled')
+  if (delimiter !== `--${boundary}` || !/^\d+$/.test(length)) throw Error('garbled stream')
   return {headers, body: new Uint8Array(+length)}
 }
 

@@ -110,10 +110,25 @@ mod tests {
 
     #[test]
     fn headers_are_read_with_patience() {
-        let read = headers(&["content-type:image/jpg; charset=x", "CONTENT-LENGTH :   42  ", "X-Timestamp: 5.000001", "x-sequence: 7", "junk"]);
+        let read = headers(&[
+            "content-type:image/jpg; charset=x",
+            "CONTENT-LENGTH :   42  ",
+            "X-Timestamp: 5.000001",
+            "x-sequence: 7",
+            "junk",
+        ]);
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(5_000_001);
-        assert_eq!(read, Headers { media: Some(Media::from_known("image/jpeg")), length: Some(42), time: Some(time), sequence: Some(7) });
-        let nonsense = ["Content-Length: -1", "Content-Type: picture", "X-Timestamp: 1.x", "X-Timestamp: now", "X-Timestamp: 99999999999999999999"];
+        assert_eq!(
+            read,
+            Headers { media: Some(Media::from_known("image/jpeg")), length: Some(42), time: Some(time), sequence: Some(7) }
+        );
+        let nonsense = [
+            "Content-Length: -1",
+            "Content-Type: picture",
+            "X-Timestamp: 1.x",
+            "X-Timestamp: now",
+            "X-Timestamp: 99999999999999999999",
+        ];
         assert_eq!(headers(&nonsense), Headers::default());
         assert_eq!(headers(&["Content-Type: text/plain; charset=utf-8"]).media.unwrap().as_str(), "text/plain; charset=utf-8");
     }

@@ -15,11 +15,11 @@ mod tests;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+pub use self::headers::{Headers, boundary_of};
 use self::{
     delimiter::{Delimiter, Look},
     headers::{Start, starts_as_header, starts_with_name},
 };
-pub use self::headers::{Headers, boundary_of};
 use crate::whole::{PictureWalk, Step};
 
 /// What a decoder puts up with.
@@ -155,13 +155,15 @@ impl Decoder {
         self.is_end = true;
         while self.step(parts) {}
         match std::mem::replace(&mut self.state, State::Between(Between::default())) {
-            State::Body(body) if !self.buffer.is_empty() && self.buffer.len() <= self.bounds.body_bytes => match body.headers.length {
-                Some(length) if length != self.buffer.len() => self.dropped += 1,
-                length => {
-                    let body = Decoded { headers: body.headers, body: self.buffer.split().freeze(), has_end: length.is_some() };
-                    parts.push(body);
+            State::Body(body) if !self.buffer.is_empty() && self.buffer.len() <= self.bounds.body_bytes => {
+                match body.headers.length {
+                    Some(length) if length != self.buffer.len() => self.dropped += 1,
+                    length => {
+                        let body = Decoded { headers: body.headers, body: self.buffer.split().freeze(), has_end: length.is_some() };
+                        parts.push(body);
+                    }
                 }
-            },
+            }
             State::Body(_) if !self.buffer.is_empty() => self.dropped += 1,
             _ => {}
         }

@@ -66,7 +66,8 @@ mod senders {
         let bytes = bytes(text, &[ONE]);
         expect_also_unannounced("mxr-0a", &bytes, &[("image/jpeg", ONE), ("text/plain; charset=utf-8", b"\r\na\n")]);
         let (parts, _) = decoded(Some("mxr-0a"), &bytes, 7, Bounds::bodies(1000));
-        let time = |part: &Decoded| part.headers.time.unwrap().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_micros();
+        let time =
+            |part: &Decoded| part.headers.time.unwrap().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_micros();
         assert_eq!(parts.iter().map(time).collect::<Vec<_>>(), [1_764_000_000_123_456, 1_764_000_001_000_000]);
         assert_eq!(parts.iter().map(|part| part.headers.sequence).collect::<Vec<_>>(), [Some(1), Some(2)]);
     }
@@ -335,7 +336,14 @@ mod bounds {
 
     #[test]
     fn what_is_never_a_part_takes_no_memory() {
-        for (boundary, block) in [(Some("B"), "no delimiter "), (None, "-- no\n-"), (Some("B"), "-"), (None, "-"), (Some("B"), "\n--B"), (Some("BB"), "B")] {
+        for (boundary, block) in [
+            (Some("B"), "no delimiter "),
+            (None, "-- no\n-"),
+            (Some("B"), "-"),
+            (None, "-"),
+            (Some("B"), "\n--B"),
+            (Some("BB"), "B"),
+        ] {
             let (mut decoder, mut parts) = (Decoder::new(boundary, Bounds::bodies(100)), Vec::new());
             let data = block.repeat(1000);
             for _ in 0..100 {

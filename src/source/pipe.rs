@@ -1,0 +1,210 @@
+//! What comes through a pipe, cut into bodies and published as the feed that they make. It knows neither where the
+//! bytes come from nor how they are read.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tracing::{info, warn};
+
+use super::{
+    FeedSettings,
+    split::{Body, Makes, Split, Splitter},
+};
+use crate::{
+    feed::{Feed, Kind, Publisher, Refused},
+    part::{Media, Part},
+};
+
+/// How long bytes may wait for the end of their part until somebody is told why that may be.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often lost parts are spoken of.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// How a pipe becomes parts.
+#[derive(Debug, Clone)]
+pub struct PipeSettings {
+    /// Where parts end.
+    pub split: Split,
+    /// Each part is this many last lines.
+    pub window: Option<usize>,
+}
+
+/// A pipe that is being published.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    splitter: Splitter,
+    bodies: Vec<Body>,
+    window: Option<Window>,
+    settings: FeedSettings,
+    publisher: Publisher,
+    /// What the feed is, as soon as the first bytes have told.
+    kind: Option<Kind>,
+    patience: Patience,
+    dropped: u64,
+    warned: Option<Instant>,
+}
+
+impl Pipe {
+    /// A pipe and its feed.
+    pub(super) fn new(name: &str, pipe: &PipeSettings, settings: &FeedSettings) -> (Self, Arc<Feed>) {
+        let is_text = settings.media.as_ref().is_none_or(|media| media.as_str().starts_with("text/"));
+        // A window is of lines, whatever they look like.
+        let split = if pipe.window.is_some() && pipe.split == Split::Auto { &Split::Lines } else { &pipe.split };
+        let splitter = split.splitter(settings.part_bytes, is_text);
+        let kind = match pipe.window {
+            Some(_) => Some(Kind::Newest),
+            None => kind_of(&splitter, settings),
+        };
+        let (publisher, feed) = settings.feed(name, kind.unwrap_or(Kind::Lines));
+        let window = pipe.window.map(|most| Window { most, limit: settings.part_bytes, lines: VecDeque::new(), bytes: 0 });
+        let pipe = Self {
+            splitter,
+            bodies: Vec::new(),
+            window,
+            settings: settings.clone(),
+            publisher,
+            kind,
+            patience: Patience::default(),
+            dropped: 0,
+            warned: None,
+        };
+        (pipe, feed)
+    }
+
+    /// Takes what was read.
+    pub(super) fn push(&mut self, data: &[u8]) {
+        self.splitter.push(data, &mut self.bodies);
+        self.patience.read(!self.bodies.is_empty(), self.splitter.pending() > 0);
+        self.publish();
+        self.count_dropped(false);
+    }
+
+    /// Takes the end, and with it the end of the feed.
+    pub(super) fn finish(mut self) {
+        self.splitter.finish(&mut self.bodies);
+        self.publish();
+        self.count_dropped(true);
+    }
+
+    /// When to `hint`, if nothing more is read until then.
+    pub(super) fn hint_due(&self) -> Option<Instant> {
+        self.patience.due
+    }
+
+    /// Tells, once, why nothing appears.
+    pub(super) fn hint(&mut self) {
+        self.patience = Patience { due: None, is_over: true, ..self.patience };
+        match self.patience.has_parts {
+            true => info!("bytes are waiting for the end of their part. {BUFFERING}"),
+            false => info!("there are bytes, but no whole part yet. {BUFFERING}; or --split does not fit what comes"),
+        }
+    }
+
+    fn publish(&mut self) {
+        if self.kind.is_none()
+            && let Some(kind) = kind_of(&self.splitter, &self.settings)
+        {
+            self.publisher.settle(kind, self.settings.limits(kind));
+            self.kind = Some(kind);
+        }
+        let mut bodies = std::mem::take(&mut self.bodies);
+        if let (Some(window), false) = (&mut self.window, bodies.is_empty()) {
+            bodies.drain(..).for_each(|body| window.push(body.bytes));
+            bodies.push(Body { media: None, bytes: window.document() });
+        }
+        if self.kind == Some(Kind::Newest) {
+            bodies.drain(..).for_each(|body| self.publish_newest(body));
+        } else if !bodies.is_empty() {
+            self.publisher.publish_all(bodies.drain(..).map(|body| self.part(body)).collect());
+        }
+        self.bodies = bodies;
+    }
+
+    fn publish_newest(&self, body: Body) {
+        match self.publisher.publish(self.part(body)) {
+            Ok(()) | Err(Refused::Same | Refused::Empty) => {}
+            Err(why @ (Refused::TooLarge | Refused::HasBoundary)) => warn!("a part is left out: {why}"),
+        }
+    }
+
+    /// The user's word on the type is the last one.
+    fn part(&self, body: Body) -> Part {
+        let media = self.settings.media.clone().or(body.media);
+        Part::now(media.unwrap_or_else(|| Media::from_known(Media::TEXT)), body.bytes)
+    }
+
+    fn count_dropped(&mut self, is_end: bool) {
+        let parts = self.splitter.dropped();
+        if parts == self.dropped || self.warned.is_some_and(|warned| !is_end && warned.elapsed() < WARN_EVERY) {
+            return;
+        }
+        self.publisher.count_refused(parts - self.dropped);
+        (self.dropped, self.warned) = (parts, Some(Instant::now()));
+        warn!(parts, "left out what was broken, cut off or larger than --max-part");
+    }
+}
+
+const BUFFERING: &str = "The program may be holding them back: try `stdbuf -oL PROGRAM`, `grep --line-buffered`, `python -u`";
+
+/// Frames count by the newest, and so does text that is said to be pictures; all other text counts piece by piece.
+fn kind_of(splitter: &Splitter, settings: &FeedSettings) -> Option<Kind> {
+    Some(match splitter.makes()? {
+        Makes::Frames => Kind::Newest,
+        Makes::Text if settings.media.as_ref().is_some_and(Media::is_image) => Kind::Newest,
+        Makes::Text => Kind::Lines,
+    })
+}
+
+/// How long bytes have been waiting for the end of a part. A pipe that has had parts may take its time over a large
+/// one as long as bytes flow; one that never had any may not.
+#[derive(Debug, Default, Clone, Copy)]
+struct Patience {
+    due: Option<Instant>,
+    has_parts: bool,
+    is_over: bool,
+}
+
+impl Patience {
+    fn read(&mut self, has_found: bool, is_pending: bool) {
+        self.has_parts |= has_found;
+        let due = Instant::now() + PATIENCE;
+        self.due = match (self.is_over, self.has_parts) {
+            (true, _) => None,
+            (false, true) => is_pending.then_some(due),
+            (false, false) => self.due.or(Some(due)),
+        };
+    }
+}
+
+/// The last lines as one document.
+#[derive(Debug)]
+struct Window {
+    most: usize,
+    limit: usize,
+    lines: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Window {
+    fn push(&mut self, line: Bytes) {
+        let line = if line == "\n" { Bytes::new() } else { line };
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line);
+        while self.lines.len() > self.most || (self.bytes > self.limit && self.lines.len() > 1) {
+            self.bytes -= self.lines.pop_front().map_or(0, |line| line.len() + 1);
+        }
+    }
+
+    fn document(&self) -> Bytes {
+        let mut document = BytesMut::with_capacity(self.bytes);
+        for line in &self.lines {
+            document.put_slice(line);
+            document.put_u8(b'\n');
+        }
+        document.freeze()
+    }
+}

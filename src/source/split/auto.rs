@@ -1,0 +1,162 @@
+//! Tells from the first bytes how a pipe is to be cut.
+
+use super::{Body, Cut, Makes, Split, Splitter};
+
+/// The longest first line that may be a delimiter.
+const LONGEST: usize = 200;
+
+/// Waits for the bytes that tell, then cuts as they say.
+#[derive(Debug)]
+pub(super) struct Auto {
+    first: Vec<u8>,
+    chosen: Option<Splitter>,
+    limit: usize,
+    is_text: bool,
+}
+
+impl Auto {
+    pub(super) fn new(limit: usize, is_text: bool) -> Self {
+        Self { first: Vec::new(), chosen: None, limit, is_text }
+    }
+
+    fn choose(&mut self, split: &Split, bodies: &mut Vec<Body>) {
+        let mut splitter = split.splitter(self.limit, self.is_text);
+        splitter.push(&std::mem::take(&mut self.first), bodies);
+        self.chosen = Some(splitter);
+    }
+}
+
+impl Cut for Auto {
+    fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>) {
+        if let Some(splitter) = &mut self.chosen {
+            return splitter.push(data, bodies);
+        }
+        self.first.extend_from_slice(data);
+        if let Some(split) = sniff(&self.first) {
+            self.choose(&split, bodies);
+        }
+    }
+
+    fn finish(&mut self, bodies: &mut Vec<Body>) {
+        if self.chosen.is_none() {
+            self.choose(&Split::Lines, bodies);
+        }
+        if let Some(splitter) = &mut self.chosen {
+            splitter.finish(bodies);
+        }
+    }
+
+    fn makes(&self) -> Option<Makes> {
+        self.chosen.as_ref().and_then(Splitter::makes)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.chosen.as_ref().map_or(0, Splitter::dropped)
+    }
+
+    fn pending(&self) -> usize {
+        self.chosen.as_ref().map_or(self.first.len(), Splitter::pending)
+    }
+}
+
+/// How bytes that begin so are cut, or `None` where more are needed. One or two bytes tell lines from pictures; a
+/// first line that could be a delimiter has to wait for the beginning of the second.
+fn sniff(bytes: &[u8]) -> Option<Split> {
+    match bytes {
+        [] | [0xff] | [b'\r'] | [b'\r', b'\n'] => None,
+        [0xff, 0xd8, ..] => Some(Split::Jpeg),
+        [0x89, ..] => sniff_start(bytes, b"\x89PNG\r\n\x1a\n", Split::Png),
+        [b'\r', b'\n', line @ ..] | line => sniff_multipart(line),
+    }
+}
+
+fn sniff_start(bytes: &[u8], start: &[u8], split: Split) -> Option<Split> {
+    match bytes {
+        _ if bytes.starts_with(start) => Some(split),
+        _ if start.starts_with(bytes) => None,
+        _ => Some(Split::Lines),
+    }
+}
+
+/// `--token` and, on the next line, a header.
+fn sniff_multipart(bytes: &[u8]) -> Option<Split> {
+    let shown = &bytes[..bytes.len().min(LONGEST)];
+    let token = shown.iter().take_while(|byte| byte.is_ascii_graphic()).count();
+    let (line, rest) = shown.split_at(token);
+    if !line.starts_with(&b"--"[..token.min(2)]) {
+        return Some(Split::Lines);
+    }
+    // `--jpgboundaryContent-type: image/jpeg`, of many a Python 2 server.
+    if line.to_ascii_lowercase().ends_with(b"content-type:") {
+        return Some(Split::Multipart);
+    }
+    let has_token = line.iter().any(|byte| *byte != b'-');
+    match rest {
+        [] | [b'\r'] if shown.len() < LONGEST => None,
+        [b'\n', next @ ..] | [b'\r', b'\n', next @ ..] if has_token => sniff_header(next),
+        _ => Some(Split::Lines),
+    }
+}
+
+fn sniff_header(line: &[u8]) -> Option<Split> {
+    let line = line.to_ascii_lowercase();
+    let names: [&[u8]; 3] = [b"content-", b"x-", b"http/1."];
+    let told = names.map(|name| sniff_start(&line, name, Split::Multipart));
+    let is = |wanted: Option<Split>| told.contains(&wanted);
+    match () {
+        () if is(Some(Split::Multipart)) => Some(Split::Multipart),
+        () if is(None) => None,
+        () => Some(Split::Lines),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell() {
+        let boundary = "-".repeat(20) + "x";
+        for (bytes, split) in [
+            (&b""[..], None),
+            (b"h", Some(Split::Lines)),
+            (b"\n", Some(Split::Lines)),
+            (b"\xff", None),
+            (b"\xff\xd8", Some(Split::Jpeg)),
+            (b"\xff\xfe", Some(Split::Lines)),
+            (b"\x89", None),
+            (b"\x89PNG\r\n\x1a\n", Some(Split::Png)),
+            (b"\x89PNX", Some(Split::Lines)),
+            (b"-", None),
+            (b"- ", Some(Split::Lines)),
+            (b"--frame", None),
+            (b"--frame\r\n", None),
+            (b"--frame\r\nContent-", Some(Split::Multipart)),
+            (b"\r\n--frame\nX-", Some(Split::Multipart)),
+            (b"\r\nx", Some(Split::Lines)),
+            (b"--frame\nHTTP/1.1 200 OK", Some(Split::Multipart)),
+            (b"--frame\nconT", None),
+            (b"--frame\nconfigure", Some(Split::Lines)),
+            (b"--frame\n\n", Some(Split::Lines)),
+            (b"--jpgboundaryContent-type: image/jpeg", Some(Split::Multipart)),
+            (b"--- a/file", Some(Split::Lines)),
+            (b"-----\n", Some(Split::Lines)),
+            (b"-- signature", Some(Split::Lines)),
+            (&boundary.repeat(20).into_bytes(), Some(Split::Lines)),
+        ] {
+            assert_eq!(sniff(bytes), split, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn no_byte_is_lost_while_they_are_waited_for() {
+        for input in ["--\n", "--frame\nnext\n", "\u{89}PN\n", "\r\n", "-"] {
+            let (mut auto, mut bodies) = (Auto::new(100, true), Vec::new());
+            input.as_bytes().chunks(1).for_each(|data| auto.push(data, &mut bodies));
+            auto.finish(&mut bodies);
+            let text: Vec<u8> = bodies.iter().flat_map(|body| [body.bytes.trim_ascii_end(), b"\n"].concat()).collect();
+            assert_eq!(String::from_utf8_lossy(&text).trim(), input.trim());
+            assert_eq!(auto.makes(), Some(Makes::Text));
+        }
+    }
+}
