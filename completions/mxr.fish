@@ -28,29 +28,29 @@ complete -c mxr -n "__fish_mxr_needs_command" -s h -l help -d 'Print help (see m
 complete -c mxr -n "__fish_mxr_needs_command" -s V -l version -d 'Print version'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input, line by line'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input: lines, or pictures one behind the other'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames a second' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames a second of DIR' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b})' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Viewers at once; further ones get 503' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Seconds after which a viewer that takes nothing is cut' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Seconds after which the newest part is repeated while nothing changes; 0 never' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the built-in demo (what happens without DIR, too)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Each viewer gets its own run from the first frame, then the end; otherwise all share one loop'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the last frame wait for new ones instead of starting over'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part again although its bytes are those of the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
@@ -58,23 +58,23 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Say m
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory only files whose name matches (* ? [a-z] {a,b})' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'Milliseconds of quiet after which a file counts as done that nobody was seen to close' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds instead of waiting for the system to tell (default on network mounts, beside it)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must be unchanged before it is pushed, where its writer was not seen to close it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds [300] and do not wait for events; on network mounts mxr looks as well' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Viewers at once; further ones get 503' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Seconds after which a viewer that takes nothing is cut' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Seconds after which the newest part is repeated while nothing changes; 0 never' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part again although its bytes are those of the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
@@ -83,23 +83,23 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -s q -l quiet -d 'Say les
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l split -d 'Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR such as \'\\n---\\n\' or \'\\x1e\'; auto looks at the first bytes for pictures and multipart and takes the rest for lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part the last N lines, as one document' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, then from the content]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger files are skipped' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Viewers at once; further ones get 503' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Seconds after which a viewer that takes nothing is cut' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Seconds after which the newest part is repeated while nothing changes; 0 never' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Copy the input to standard output as well, behind the URLs'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'End when the input ends; otherwise its last lines are served until Ctrl-C'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part again although its bytes are those of the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'End when the input ends; otherwise its last parts are served until Ctrl-C'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
@@ -109,6 +109,6 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s h -l help -d 'Print he
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "stdin" -d 'Push what arrives on standard input, line by line'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or pictures one behind the other'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use clap_complete::Shell;
 
-/// Turn what a program produces into a live push feed over HTTP, for any browser, <img> tag or camera tool
+/// Turn what a program produces into a live push feed over HTTP, for any browser or <img>
 #[derive(Debug, Parser)]
 #[command(name = "mxr", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = ROUTES)]
 pub struct Cli {
@@ -35,16 +35,20 @@ Examples:
 
 Routes:
   /                  the viewer page for a browser, the feed for everything else
-  /stream[/NAME]     the feed: multipart/x-mixed-replace, or multipart/mixed where Accept asks for it
-                     ?fps=N at most N parts a second, ?parts=N end after N, ?history=N begin N parts ago
-  /streams           all feeds over one connection; each part names its feed in X-Feed
-  /snapshot[/NAME]   the newest part as it is; ?after=SEQ waits for a newer one
+  /stream[/NAME]     the feed: multipart/x-mixed-replace, or multipart/mixed
+                     where Accept asks for that
+  /streams           all feeds over one connection; X-Feed names each part's
+     ?fps=N          at most N parts a second
+     ?parts=N        end after N parts
+     ?history=N      begin with the last N parts
+  /snapshot[/NAME]   the newest part as it is
+     ?after=SEQ      wait for one that is newer
   /view              the viewer page, always
   /state             JSON: feeds, their newest part, viewers
   /healthz           200 while serving
   /quit              ends the demo (the demo alone)
-  Also /?action=stream, /?action=snapshot, /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg,
-  as other camera servers have them.
+  As other camera servers have them: /?action=stream, /?action=snapshot,
+  /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg
 
 Exit status: 0 a clean end, 1 a failure, 2 wrong usage, 130 a second Ctrl-C.";
 
@@ -54,7 +58,7 @@ pub enum Command {
     Serve(Serve),
     /// Push a file whenever it changes; for a directory, whichever file in it changed
     Watch(Watch),
-    /// Push what arrives on standard input, line by line
+    /// Push what arrives on standard input: lines, or pictures one behind the other
     Stdin(Stdin),
     /// Print a completion script for a shell
     Completions {
@@ -66,22 +70,22 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Directory of frames, played in natural order (frame2 before frame10)
-    #[arg(value_name = "DIR", conflicts_with = "demo")]
+    #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Play the built-in demo (what happens without DIR, too)
     #[arg(long, env = "MXR_DEMO", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub demo: bool,
-    /// Frames a second
+    /// Frames a second of DIR
     #[arg(short = 'r', long, value_name = "N", default_value_t = 10.0, env = "MXR_FPS")]
     pub fps: f64,
     /// Each viewer gets its own run from the first frame, then the end; otherwise all share one loop
-    #[arg(long, requires = "dir", env = "MXR_ONCE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_ONCE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub once: bool,
     /// After the last frame wait for new ones instead of starting over
-    #[arg(long, requires = "dir", conflicts_with = "once", env = "MXR_FOLLOW", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_FOLLOW", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub follow: bool,
     /// Only files whose name matches (* ? [a-z] {a,b})
-    #[arg(long, value_name = "PATTERN", requires = "dir", env = "MXR_GLOB")]
+    #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
     #[command(flatten)]
     pub common: Common,
@@ -95,10 +99,10 @@ pub struct Watch {
     /// In a directory only files whose name matches (* ? [a-z] {a,b})
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
-    /// Milliseconds of quiet after which a file counts as done that nobody was seen to close
+    /// How long a file must be unchanged before it is pushed, where its writer was not seen to close it
     #[arg(long, value_name = "MS", default_value_t = 100, env = "MXR_SETTLE")]
     pub settle: u64,
-    /// Look every MS milliseconds instead of waiting for the system to tell (default on network mounts, beside it)
+    /// Look every MS milliseconds [300] and do not wait for events; on network mounts mxr looks as well
     #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "300", require_equals = true, env = "MXR_POLL")]
     pub poll: Option<u64>,
     #[command(flatten)]
@@ -118,7 +122,7 @@ pub struct Stdin {
     /// Copy the input to standard output as well, behind the URLs
     #[arg(long, env = "MXR_TEE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub tee: bool,
-    /// End when the input ends; otherwise its last lines are served until Ctrl-C
+    /// End when the input ends; otherwise its last parts are served until Ctrl-C
     #[arg(long, env = "MXR_EXIT_ON_EOF", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub exit_on_eof: bool,
     #[command(flatten)]
@@ -139,19 +143,19 @@ pub struct Common {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Parts")]
 pub struct Parts {
-    /// Media type of every part [default: guessed from the name, then from the content]
+    /// Media type of every part [default: guessed from name and content; lines are text/plain]
     #[arg(short = 't', long = "type", value_name = "MIME", env = "MXR_TYPE")]
     pub media: Option<String>,
     /// At most N parts a second: the newest of each interval, and the last one always
     #[arg(long, value_name = "N", env = "MXR_MAX_FPS")]
     pub max_fps: Option<f64>,
-    /// Push a part again although its bytes are those of the one before
+    /// Push a part even if its bytes are the same as the last one's
     #[arg(long, env = "MXR_KEEP_SAME", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub keep_same: bool,
-    /// Largest part; longer lines are cut, larger files are skipped
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "MXR_MAX_PART")]
+    /// Largest part; longer lines are cut, larger pictures and files are skipped
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "MXR_MAX_PART", value_parser = size)]
     pub max_part: ByteSize,
-    /// How many past parts a viewer may ask for with ?history=N [default: 1; 10000 for lines]
+    /// Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]
     #[arg(long, value_name = "N", env = "MXR_HISTORY")]
     pub history: Option<usize>,
 }
@@ -163,7 +167,7 @@ pub struct Serving {
     #[arg(short = 'p', long, value_name = "PORT", default_value_t = 8080, env = "MXR_PORT")]
     pub port: u16,
     /// Address to listen on; beyond loopback --public is needed
-    #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST")]
+    #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST", value_parser = host)]
     pub host: IpAddr,
     /// Let anyone who can reach the address watch
     #[arg(long, env = "MXR_PUBLIC", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
@@ -174,13 +178,13 @@ pub struct Serving {
     /// Let scripts of this origin read the feed (CORS; repeatable; * allows any)
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MXR_ALLOW_ORIGIN")]
     pub allow_origin: Vec<String>,
-    /// Viewers at once; further ones get 503
+    /// Most viewers at once; further ones get 503
     #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS")]
     pub max_viewers: usize,
-    /// Seconds after which a viewer that takes nothing is cut
+    /// Cut a viewer that takes nothing for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, env = "MXR_STALL_TIMEOUT")]
     pub stall_timeout: f64,
-    /// Seconds after which the newest part is repeated while nothing changes; 0 never
+    /// Repeat the newest part after so many seconds without a change; 0 never
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, env = "MXR_KEEPALIVE")]
     pub keepalive: f64,
     /// Boundary between parts, for readers that want a certain one [default: drawn at random]
@@ -201,7 +205,7 @@ pub struct Log {
     #[arg(short = 'v', long, action = ArgAction::Count, env = "MXR_VERBOSE")]
     pub verbose: u8,
     /// Say less (-q errors and warnings, -qq nothing)
-    #[arg(short = 'q', long, action = ArgAction::Count, conflicts_with = "verbose", env = "MXR_QUIET")]
+    #[arg(short = 'q', long, action = ArgAction::Count, env = "MXR_QUIET")]
     pub quiet: u8,
     /// How log lines are written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "MXR_LOG_FORMAT")]
@@ -214,4 +218,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        "*" => Ok(IpAddr::from([0, 0, 0, 0])),
+        address => address.parse().map_err(|_| "an address looks like 192.168.1.5 or ::1; 0.0.0.0 is all of them".to_owned()),
+    }
+}
+
+fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse().map_err(|_| "a size looks like 64MiB or 500KB".to_owned())
 }

@@ -89,6 +89,15 @@ impl Config {
     pub fn serve(serve: Serve) -> Result<Self> {
         let interval = interval("--fps", serve.fps)?;
         let source = match serve.dir {
+            Some(dir) if serve.demo => {
+                return Err(Error::usage("use --demo", format!("{} is to be replayed", dir.display())));
+            }
+            None if serve.once || serve.follow => {
+                return Err(Error::usage("use --once or --follow", "there is no DIR to replay"));
+            }
+            Some(_) if serve.once && serve.follow => {
+                return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
+            }
             None => SourceConfig::Demo,
             Some(path) => SourceConfig::Dir(DirSettings {
                 path,

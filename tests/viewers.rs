@@ -129,6 +129,7 @@ fn a_slow_reader_gets_whole_pictures() {
             // A picture every 10 ms, as a camera would.
             thread::sleep(Duration::from_millis(10));
         }
+        folder
     });
     let (start, newest) = (Instant::now(), noise(100_000, 59));
     loop {

@@ -97,3 +97,100 @@ impl Pace {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use tokio::time::{Instant, sleep};
+
+    use super::super::{Accepts, Feed, Kind, Limits, Publisher, Refused};
+    use crate::{
+        part::{Media, Part},
+        wire::Boundary,
+    };
+
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    fn feed(kind: Kind) -> (Publisher, Arc<Feed>) {
+        let limits = Limits { history: 1000, held: 1000, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };
+        let (publisher, feed) = Feed::new("test", kind, Boundary::parse("B").unwrap(), limits);
+        publisher.keep_pace(INTERVAL);
+        let clock = feed.clone();
+        tokio::spawn(async move { clock.keep_pace().await });
+        (publisher, feed)
+    }
+
+    fn part(n: u32) -> Part {
+        Part::now(Media::from_known("text/plain"), n.to_string())
+    }
+
+    fn newest(feed: &Feed) -> String {
+        feed.newest().map_or_else(String::new, |part| String::from_utf8(part.body().to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_keeps_its_pace_and_shows_the_newest_of_each_interval() {
+        let (publisher, feed) = feed(Kind::Newest);
+        let start = Instant::now();
+        let mut seen = Vec::new();
+        for n in 0..60 {
+            publisher.publish(part(n)).unwrap();
+            sleep(INTERVAL / 6).await;
+            let sequence = feed.newest().map_or(0, |part| part.sequence);
+            if seen.last().is_none_or(|(last, _)| *last < sequence) {
+                seen.push((sequence, newest(&feed).parse::<u32>().unwrap()));
+            }
+        }
+        let intervals = (start.elapsed().as_millis() / INTERVAL.as_millis()) as usize;
+        assert!((intervals..=intervals + 1).contains(&seen.len()), "{} parts in {intervals} intervals: {seen:?}", seen.len());
+        assert!(seen.windows(2).all(|pair| (5..=7).contains(&(pair[1].1 - pair[0].1))), "{seen:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_part_leaves_when_it_is_due_or_with_the_end() {
+        let (publisher, feed) = feed(Kind::Newest);
+        (0..3).for_each(|n| publisher.publish(part(n)).unwrap());
+        assert_eq!(newest(&feed), "0");
+        sleep(INTERVAL * 2).await;
+        assert_eq!(newest(&feed), "2");
+        (3..6).for_each(|n| publisher.publish(part(n)).unwrap());
+        assert_eq!(newest(&feed), "3");
+        let mut cursor = feed.subscribe(None, Accepts::All);
+        drop(publisher);
+        assert_eq!(newest(&feed), "5");
+        assert!(cursor.take(u64::MAX, false, true).is_some_and(|taken| taken.last), "the close-delimiter follows it directly");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_feed_is_not_held_up() {
+        let (publisher, feed) = feed(Kind::Newest);
+        for n in 0..5 {
+            publisher.publish(part(n)).unwrap();
+            assert_eq!(newest(&feed), n.to_string());
+            sleep(INTERVAL + Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_forgotten_when_the_feed_is_as_before() {
+        let (publisher, feed) = feed(Kind::Newest);
+        publisher.publish(part(1)).unwrap();
+        publisher.publish(part(2)).unwrap();
+        assert_eq!(publisher.publish(part(1)), Err(Refused::Same));
+        sleep(INTERVAL * 3).await;
+        assert_eq!((newest(&feed).as_str(), feed.state().published), ("1", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_lines_that_come_together_the_last_that_can_be_taken_stays() {
+        let (publisher, feed) = feed(Kind::Lines);
+        let empty = || Part::now(Media::from_known("text/plain"), "");
+        publisher.publish_all(vec![part(1), part(2), empty()]);
+        assert_eq!((newest(&feed).as_str(), feed.state().published), ("2", 1));
+        publisher.publish_all(vec![part(3), part(4)]);
+        publisher.publish_all(vec![empty()]);
+        sleep(INTERVAL * 2).await;
+        assert_eq!((newest(&feed).as_str(), feed.state().published), ("4", 2));
+    }
+}

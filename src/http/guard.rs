@@ -37,7 +37,13 @@ impl Hosts {
         let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
         // An address cannot be rebound: only names resolve.
         let is_address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
-        self.any || is_address || host == "localhost" || host.ends_with(".localhost") || self.names.contains(&host)
+        // Nor can a name without a dot be an attacker's: mjpg-streamer's proxies and containers call each other so.
+        self.any
+            || is_address
+            || !host.contains('.')
+            || host == "localhost"
+            || host.ends_with(".localhost")
+            || self.names.contains(&host)
     }
 }
 
@@ -103,7 +109,16 @@ mod tests {
     #[test]
     fn only_our_own_names_are_served() {
         let hosts = Hosts::new(&["cam.example".to_owned()]);
-        for ours in ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:80", "10.0.0.7", "a.localhost", "CAM.example.:8080"] {
+        for ours in [
+            "localhost",
+            "localhost:8080",
+            "127.0.0.1:1",
+            "[::1]:80",
+            "10.0.0.7",
+            "a.localhost",
+            "CAM.example.:8080",
+            "mjpgstreamer1",
+        ] {
             assert_eq!(check(&request(ours), &hosts), Ok(()), "{ours}");
         }
         for foreign in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example"] {

@@ -208,3 +208,89 @@ impl Window {
         document.freeze()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{feed::Accepts, wire::Boundary};
+
+    const JPEG: &[u8] = b"\xff\xd8\xff\xda\x00\x02 \xff\xd9";
+
+    fn pipe(split: &str, media: Option<&str>) -> (Pipe, Arc<Feed>) {
+        let boundary = Boundary::parse("B").unwrap();
+        let media = media.map(Media::from_known);
+        let settings = FeedSettings { boundary, media, history: None, part_bytes: 1 << 20, keep_same: true, interval: None };
+        Pipe::new("stdin", &PipeSettings { split: Split::parse(split).unwrap(), window: None }, &settings)
+    }
+
+    #[test]
+    fn the_first_bytes_tell_what_the_feed_is_also_to_viewers_that_came_before() {
+        for (bytes, kind, taken) in
+            [(JPEG, Kind::Newest, 1), (b"--B\r\nContent-Length: 1\r\n\r\nx\r\n", Kind::Newest, 1), (b"x\n", Kind::Lines, 3)]
+        {
+            let (mut pipe, feed) = pipe("auto", None);
+            let mut early = feed.subscribe(None, Accepts::All);
+            pipe.push(&bytes.repeat(3));
+            pipe.finish();
+            let parts = std::iter::from_fn(|| early.take(u64::MAX, false, true)).map(|taken| taken.parts).sum::<u64>();
+            assert_eq!((feed.kind(), parts), (kind, taken), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_kind_follows_from_the_way_of_cutting_and_the_type() {
+        for (split, media, kind) in [
+            ("jpeg", None, Kind::Newest),
+            ("multipart", Some("text/html"), Kind::Newest),
+            ("nul", None, Kind::Lines),
+            ("nul", Some("application/json"), Kind::Lines),
+            ("\\x1e", Some("image/webp"), Kind::Newest),
+        ] {
+            assert_eq!(pipe(split, media).1.kind(), kind, "{split} {media:?}");
+        }
+    }
+
+    #[test]
+    fn each_part_has_the_type_that_its_cutting_tells_or_the_users() {
+        let newest = |split: &str, media: Option<&str>, bytes: &[u8]| {
+            let (mut pipe, feed) = pipe(split, media);
+            pipe.push(bytes);
+            feed.newest().map(|part| part.media.to_string())
+        };
+        assert_eq!(newest("auto", None, JPEG).as_deref(), Some("image/jpeg"));
+        assert_eq!(newest("auto", Some("image/x-raw"), JPEG).as_deref(), Some("image/x-raw"));
+        assert_eq!(newest("auto", None, b"x\n").as_deref(), Some(Media::TEXT));
+        let parts = [b"--B\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>\r\n--B\r\n\r\n", JPEG].concat();
+        assert_eq!(newest("multipart", None, &parts[..parts.len() - JPEG.len()]).as_deref(), Some("text/html"));
+        assert_eq!(newest("multipart", None, &parts).as_deref(), Some("image/jpeg"));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_counted() {
+        let (mut pipe, feed) = pipe("auto", None);
+        pipe.push(&[JPEG, &JPEG[..7]].concat());
+        pipe.finish();
+        let state = serde_json::to_value(feed.state()).unwrap();
+        assert_eq!((&state["published"], &state["refused"]), (&1.into(), &1.into()));
+    }
+
+    #[test]
+    fn patience_ends_when_bytes_wait_and_nothing_comes_or_when_nothing_was_ever_whole() {
+        let (mut pipe, _feed) = pipe("lines", None);
+        assert_eq!(pipe.hint_due(), None);
+        pipe.push(b"no end");
+        let due = pipe.hint_due();
+        assert!(due.is_some());
+        pipe.push(b" yet");
+        assert_eq!(pipe.hint_due(), due, "bytes alone are no comfort");
+        pipe.push(b"\n");
+        assert_eq!(pipe.hint_due(), None);
+        pipe.push(b"begun");
+        let due = pipe.hint_due();
+        pipe.push(b" and flowing");
+        assert!(pipe.hint_due() > due, "it has had parts, so it may take its time");
+        pipe.hint();
+        pipe.push(b" on");
+        assert_eq!(pipe.hint_due(), None, "once is enough");
+    }
+}
