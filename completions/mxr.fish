@@ -59,7 +59,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Say les
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory only files whose name matches (* ? [a-z] {a,b})' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must be unchanged before it is pushed, where its writer was not seen to close it' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds [300] and do not wait for events; on network mounts mxr looks as well' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds (300) and do not wait for events; on network mounts mxr looks as well' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r

@@ -102,7 +102,7 @@ pub struct Watch {
     /// How long a file must be unchanged before it is pushed, where its writer was not seen to close it
     #[arg(long, value_name = "MS", default_value_t = 100, env = "MXR_SETTLE")]
     pub settle: u64,
-    /// Look every MS milliseconds [300] and do not wait for events; on network mounts mxr looks as well
+    /// Look every MS milliseconds (300) and do not wait for events; on network mounts mxr looks as well
     #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "300", require_equals = true, env = "MXR_POLL")]
     pub poll: Option<u64>,
     #[command(flatten)]

@@ -58,8 +58,8 @@ fn plays_fifteen_parts_with_their_pauses_and_closes() {
         .map(|(pair, (_, _, pause))| (pair[1].arrived - pair[0].arrived).as_millis() as i64 - pause)
         .collect();
     late.sort_unstable();
-    // A busy machine may be late now and then, nobody may be early, and most have to be on time.
-    assert!(late[0] > -100 && late[7] < 100 && late[13] < 1000, "{late:?} ms late");
+    // A busy machine is late with one and catches up with the next; most have to be on time.
+    assert!(late[3] > -50 && late[10] < 100 && late[0] > -400 && late[13] < 1000, "{late:?} ms late");
 }
 
 #[test]

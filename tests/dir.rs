@@ -66,7 +66,7 @@ fn frames_come_at_the_rate_asked_for() {
         gaps.sort_unstable();
         // A busy machine is late with some and hurries with others; the one in the middle is right, and so is the whole.
         assert!(gaps[10].abs_diff(expected) < expected / 3, "{gaps:?} ms instead of {expected} for {args:?}");
-        assert!(gaps.iter().sum::<u128>() > expected * 19, "{gaps:?} ms instead of {expected} for {args:?}");
+        assert!(gaps.iter().sum::<u128>() > expected * 17, "{gaps:?} ms instead of {expected} for {args:?}");
     }
 }
 

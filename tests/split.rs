@@ -110,7 +110,7 @@ fn parts_of_multipart_keep_their_types() {
     wait_until("both are published", SOON, || server.state()["feeds"][0]["published"] == 2);
     let mut viewer = server.view("/stream?history=10");
     let (first, second) = (viewer.part(), viewer.part());
-    assert_eq!((first.header("Content-Type"), first.body), ("image/jpeg", picture));
+    assert_eq!((first.header("Content-Type"), &first.body), ("image/jpeg", &picture));
     assert_eq!((second.header("Content-Type"), second.text().as_str()), ("text/html", "<p>hi</p>"));
 }
 

@@ -52,7 +52,8 @@ fn a_whole_file_leaves_within_milliseconds() {
         delays.push(start.elapsed());
     }
     delays.sort();
-    assert!(delays[10] < Duration::from_millis(20), "{delays:?}");
+    // Whatever else the machine does, a fixed delay would be in each of them.
+    assert!(delays[5] < Duration::from_millis(20), "{delays:?}");
 }
 
 #[test]

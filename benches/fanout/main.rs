@@ -2,6 +2,14 @@
 //!
 //! `cargo bench --bench fanout` prints the table; `benches/README.md` says how to read it. The bench starts itself
 //! again as the servers (core 0) and as the load (core 1), so that each has its own CPU clock and memory.
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench talks and stops"
+)]
 
 mod bare;
 mod load;

@@ -1,0 +1,55 @@
+//! What every fuzzer checks: nothing panics, no limit is passed, and read sizes make no difference.
+//!
+//! The first two bytes of the input are read sizes, the third picks limits; the rest is the stream.
+
+use mxr::{
+    source::split::{Body, Split},
+    wire::{Bounds, Decoded, Decoder},
+};
+
+/// Read sizes, a limit and the stream.
+fn parse(input: &[u8]) -> Option<([usize; 2], usize, &[u8])> {
+    let [first, second, limit, stream @ ..] = input else { return None };
+    Some(([usize::from(*first % 64) + 1, usize::from(*second) + 1], [64, 1000, 1 << 20][usize::from(*limit % 3)], stream))
+}
+
+/// Cuts the stream so, in pieces and as a whole.
+pub fn split(way: &str, input: &[u8]) {
+    let Some((sizes, limit, stream)) = parse(input) else { return };
+    let split = Split::parse(way).expect("a way of cutting");
+    assert_eq!(cut(&split, limit, stream, sizes), cut(&split, limit, stream, [usize::MAX; 2]));
+}
+
+fn cut(split: &Split, limit: usize, stream: &[u8], sizes: [usize; 2]) -> (Vec<Body>, u64) {
+    let (mut splitter, mut bodies) = (split.splitter(limit, true), Vec::new());
+    pieces(stream, sizes, |piece| splitter.push(piece, &mut bodies));
+    splitter.finish(&mut bodies);
+    assert!(bodies.iter().all(|body| (1..=limit).contains(&body.bytes.len())));
+    (bodies, splitter.dropped())
+}
+
+/// Decodes the stream, with the boundary `B` announced and not, in pieces and as a whole.
+pub fn decode(input: &[u8]) {
+    let Some((sizes, limit, stream)) = parse(input) else { return };
+    let bounds = Bounds { header_bytes: 200, headers: 4, body_bytes: limit };
+    for boundary in [Some("B"), None] {
+        assert_eq!(parts(boundary, bounds, stream, sizes), parts(boundary, bounds, stream, [usize::MAX; 2]));
+    }
+}
+
+fn parts(boundary: Option<&str>, bounds: Bounds, stream: &[u8], sizes: [usize; 2]) -> (Vec<Decoded>, u64) {
+    let (mut decoder, mut parts) = (Decoder::new(boundary, bounds), Vec::new());
+    pieces(stream, sizes, |piece| decoder.push(piece, &mut parts));
+    decoder.finish(&mut parts);
+    assert!(parts.iter().all(|part| (1..=bounds.body_bytes).contains(&part.body.len())));
+    (parts, decoder.dropped())
+}
+
+fn pieces(stream: &[u8], sizes: [usize; 2], mut push: impl FnMut(&[u8])) {
+    let (mut rest, mut sizes) = (stream, sizes.into_iter().cycle());
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(rest.len().min(sizes.next().unwrap_or(1)));
+        push(piece);
+        rest = behind;
+    }
+}
