@@ -210,9 +210,14 @@ impl Frames {
         }
     }
 
+    /// The directory without links. A frame lies inside it.
+    fn root(&self) -> PathBuf {
+        self.directory.canonicalize().unwrap_or_else(|_| self.directory.clone())
+    }
+
     /// The frames in natural order.
     fn list(&self) -> Vec<PathBuf> {
-        let root = self.directory.canonicalize().unwrap_or_else(|_| self.directory.clone());
+        let root = self.root();
         let entries = match std::fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) => {
@@ -245,7 +250,7 @@ impl Frames {
         if let Some(part) = self.cached(path, signature) {
             return Some(part);
         }
-        let (body, signature) = match file::read(path, self.limit) {
+        let (body, signature) = match file::read_inside(&self.root(), path, self.limit) {
             Ok(Reading::Whole(body, signature)) => (body, signature),
             Ok(Reading::TooLarge(bytes)) => {
                 warn!(frame = %path.display(), bytes, "left out: it is larger than --max-part");

@@ -58,7 +58,7 @@ pub(super) enum Reading {
     Whole(Bytes, Signature),
     /// It changed meanwhile.
     Changed,
-    /// A directory, FIFO, device or socket.
+    /// A directory, FIFO, device or socket; or, where that matters, something outside.
     NotAFile,
     /// Its size, in bytes, is over the limit.
     TooLarge(u64),
@@ -66,7 +66,20 @@ pub(super) enum Reading {
 
 /// Reads a regular file of at most `limit` bytes. Opening never waits, not even for a FIFO without a writer.
 pub(super) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
-    let file = open(path)?;
+    read_open(open(path, true)?, limit)
+}
+
+/// Reads as `read` does, but only what lies in the directory `root`, which is canonical. A link is followed before the check,
+/// and what it led to is opened as no link: whoever swaps a file for a link in between gains nothing.
+pub(super) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<Reading> {
+    let real = path.canonicalize()?;
+    if !real.starts_with(root) {
+        return Ok(Reading::NotAFile);
+    }
+    read_open(open(&real, false)?, limit)
+}
+
+fn read_open(file: File, limit: usize) -> io::Result<Reading> {
     let metadata = file.metadata()?;
     let before = Signature::of(&metadata);
     if !metadata.is_file() {
@@ -81,13 +94,42 @@ pub(super) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
     Ok(if is_same { Reading::Whole(body.into(), before) } else { Reading::Changed })
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path, follows_links: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+
+        use rustix::fs::OFlags;
+        let links = if follows_links { OFlags::empty() } else { OFlags::NOFOLLOW };
+        options.custom_flags((OFlags::NONBLOCK | links).bits() as i32);
     }
+    #[cfg(not(unix))]
+    let _ = follows_links;
     options.open(path)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_outside_is_not_read_though_it_has_a_name_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("frames");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("1.txt"), "one").unwrap();
+        std::fs::write(folder.path().join("secret"), "secret").unwrap();
+        symlink("1.txt", root.join("inside")).unwrap();
+        symlink("../secret", root.join("outside")).unwrap();
+        let read = |name: &str| read_inside(&root, &root.join(name), 100).unwrap();
+        assert!(matches!(read("1.txt"), Reading::Whole(body, _) if body == "one"));
+        assert!(matches!(read("inside"), Reading::Whole(body, _) if body == "one"));
+        assert!(matches!(read("outside"), Reading::NotAFile));
+        // What the check found to be a file and is a link by the time it is opened.
+        assert!(open(&root.join("inside"), false).is_err());
+    }
 }

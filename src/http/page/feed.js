@@ -73,7 +73,7 @@ class Feed {
       await shows.show(part)
     } catch {
       shows = showCard()
-      shows.show(part, 'Not decodable here.')
+      shows.show(part)
       this.renderer = null
     }
     this.shown = part

@@ -2,12 +2,11 @@
 
 // `on` has server(told), which answers how much history to ask for, part(part) and change().
 function makeLink(base, on) {
-  let abort = new AbortController(), tries = 0
-  // `heard` is when the last bytes came, once a part has come.
-  let silence, heard, timer
+  // `heard` is when the last bytes came, where some are due; `silence` how many milliseconds they may take.
+  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer
   const link = {
-    // Then live, reconnecting, ended or asleep.
-    state: 'connecting',
+    // Then connecting, live, reconnecting or ended.
+    state: 'asleep',
     // Seconds from this clock to the server's.
     skew: 0,
     open,
@@ -15,17 +14,20 @@ function makeLink(base, on) {
     read,
     sleep: () => link.state === 'ended' || stop('asleep'),
     wake: () => /asleep|reconnecting/.test(link.state) && open(),
-    // Silent past its keepalives: dead, whatever the system says of the connection.
+    // Silent past three keepalives: dead, whatever the system says of the connection.
     watch: () => Date.now() - heard > silence && retry(Error('it fell silent')),
   }
 
   async function open() {
     stop(link.state === 'reconnecting' ? link.state : 'connecting')
     const {signal} = abort
+    heard = Date.now()
     try {
-      const told = await (await get('state', signal)).json()
+      const told = await (await get('state', signal)).json(),
+        history = on.server(told)
       silence = 3000 * (told.keepalive ?? 5) + 1000
-      const history = on.server(told)
+      // A feed without a part has nothing to repeat.
+      if (!told.feeds.some(feed => feed.newest)) heard = Infinity
       // Firefox gives a reply out with its first bytes alone, and a feed may have none yet.
       on.change(link.state = 'live')
       if (!await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0))) throw Error('it broke off')

@@ -8,8 +8,7 @@ const MAX_LINES = 10000,
 
 function makeLog() {
   // `next` is how many lines are drawn.
-  let next, style, frame, sheet
-  let text = [], unseen = 0, touched
+  let next, style, frame, sheet, touched, text = [], unseen = 0
   const more = make('button.more', {hidden: true, onclick: toEnd}),
     el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more),
     log = {el, follow: true, append, push, replace, redraw, wake, toEnd},
@@ -87,7 +86,7 @@ function makeLog() {
   }
 
   // Lines that come, go or are laid out move the end away too: only the reader's own hand stops the following.
-  el.onwheel = el.onkeydown = el.onpointerdown = el.ontouchmove = () => touched = now()
+  el.onwheel = el.onkeydown = el.onpointerdown = () => touched = now()
   el.onscroll = () => {
     if (el.scrollHeight - el.scrollTop - el.clientHeight < 24) toEnd()
     else if (now() - touched < 1000) log.follow = false

@@ -125,12 +125,12 @@ async function step(by) {
 
 async function heldParts(feed) {
   const abort = new AbortController(),
-    parts = []
-  const {last} = feed
-  const keep = part => {
-    parts.push(set(part, {feed: feed.name}))
-    if (part.sequence >= last) abort.abort()
-  }
+    parts = [],
+    {last} = feed,
+    keep = part => {
+      parts.push(set(part, {feed: feed.name}))
+      if (part.sequence >= last) abort.abort()
+    }
   try {
     await link.read(await link.get(`stream/${encoded(feed)}?history=${feed.kept}`, abort.signal), keep)
   } catch {}
@@ -197,4 +197,4 @@ setInterval(() => {
   refresh()
 }, 500)
 route()
-link.open()
+document.onvisibilitychange()

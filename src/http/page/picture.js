@@ -5,8 +5,7 @@
 const MAX_CANVAS = 16e6
 
 function showPicture() {
-  let face, width, height, scale, x, y
-  let fitted = true
+  let face, width, height, scale, x, y, fitted = true
   const el = make('div.picture', {tabIndex: 0, role: 'img'}),
     canvas = make('canvas'),
     pointers = new Map()

@@ -11,10 +11,10 @@ function readLine(line, style) {
   line = line.replace(/\r+$/, '')
   const put = end => end > at && runs.push({text: line.slice(at, end), style})
   for (const found of line.matchAll(ESCAPE)) {
-    const [all, parameters, final] = found
+    const [all, digits, final] = found
     put(found.index)
     at = found.index + all.length
-    if (final === 'm') style = applySgr(style, parameters)
+    if (final === 'm') style = applySgr(style, digits)
     if (all === '\r') runs = []
     if (all === '\b' && runs.length) runs.at(-1).text = runs.at(-1).text.slice(0, -1)
   }
@@ -30,11 +30,11 @@ const CODES = {
   22: {fontWeight: '', opacity: ''}, 23: {fontStyle: ''}, 24: {textDecoration: ''}, 27: {inverse: 0}, 39: {color: ''}, 49: {background: ''},
 }
 
-function applySgr(style, parameters) {
+function applySgr(style, digits) {
   // Those are private to a terminal.
-  if (/[<-?]/.test(parameters)) return style
+  if (/[<-?]/.test(digits)) return style
   // With colons an underline has a shape, and a colour may have a space of its own: `4:3`, `38:2::R:G:B`.
-  const codes = parameters.replace(/\b4:[1-9]/g, 4).replace('::', ':').split(/[;:]/).map(Number)
+  const codes = digits.replace(/\b4:[1-9]/g, 4).replace('::', ':').split(/[;:]/).map(Number)
   while (codes.length) {
     const code = codes.shift(),
       [, tens, ones] = /^(3|4|9|10)([0-8])$/.exec(code) ?? [],

@@ -54,9 +54,8 @@ function showFrame() {
 }
 
 function showCard() {
-  const el = make('div.card')
-  const show = (part, note = 'No viewer for it here.') =>
-    el.replaceChildren(make('b', {}, part.fullType), `${size(part.body.length)}. ${note}`, make('button', {onclick: () => savePart(part)}, 'save'))
+  const el = make('div.card'),
+    show = part => el.replaceChildren(make('b', {}, part.fullType), `${size(part.body.length)}, not shown by this browser`, make('button', {onclick: () => savePart(part)}, 'save'))
   return {el, show}
 }
 

@@ -4,8 +4,7 @@
 // Returns push(bytes): it calls onPart({headers, body}) for each part once it is whole, and answers true
 // once the close-delimiter has come. It throws where the bytes are not what our server writes.
 function makeSplitter(boundary, onPart) {
-  let head = ''
-  let part, filled, ended
+  let head = '', part, filled, ended
   return bytes => {
     for (let at = 0; at < bytes.length && !ended;) {
       if (part) {
