@@ -165,7 +165,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__serve)
-            opts="-r -t -p -H -m -v -q -h --demo --fps --once --follow --glob --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --qr --verbose --quiet --log-format --help"
+            opts="-r -t -p -H -m -v -q -h --demo --fps --once --follow --glob --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -247,6 +247,10 @@ _mxr() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -259,7 +263,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__stdin)
-            opts="-t -p -H -m -v -q -h --split --window --tee --exit-on-eof --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --qr --verbose --quiet --log-format --help"
+            opts="-t -p -H -m -v -q -h --split --window --tee --exit-on-eof --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -337,6 +341,10 @@ _mxr() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -349,7 +357,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__watch)
-            opts="-t -p -H -m -v -q -h --glob --settle --poll --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --open --qr --verbose --quiet --log-format --help"
+            opts="-t -p -H -m -v -q -h --glob --settle --poll --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -428,6 +436,10 @@ _mxr() {
                     return 0
                     ;;
                 --boundary)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

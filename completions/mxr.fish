@@ -45,6 +45,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'M
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the built-in demo (what happens without DIR, too)'
@@ -72,6 +73,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'M
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
@@ -95,6 +97,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'M
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Copy the input to standard output as well, behind the URLs'

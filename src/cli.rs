@@ -190,6 +190,9 @@ pub struct Serving {
     /// Boundary between parts, for readers that want a certain one [default: drawn at random]
     #[arg(long, value_name = "TOKEN", env = "MXR_BOUNDARY")]
     pub boundary: Option<String>,
+    /// Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle
+    #[arg(long, value_name = "N", default_value_t = 1, env = "MXR_THREADS")]
+    pub threads: usize,
     /// Open the viewer page in the browser (never over SSH)
     #[arg(long, env = "MXR_OPEN", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub open: bool,

@@ -23,6 +23,9 @@ use crate::{
     wire::Boundary,
 };
 
+/// More than a machine has cores for; each costs memory.
+const MOST_THREADS: usize = 256;
+
 /// Everything `run` needs to know.
 #[derive(Debug)]
 pub struct Config {
@@ -148,7 +151,7 @@ impl Config {
         let is_demo = matches!(source, SourceConfig::Demo);
         Ok(Self {
             source,
-            feeds: feeds(parts, serving.boundary.as_deref())?,
+            feeds: feeds(parts, &serving)?,
             address: SocketAddr::new(serving.host, serving.port),
             http: http_options(&serving, is_demo)?,
             max_viewers: serving.max_viewers,
@@ -176,6 +179,9 @@ fn http_options(serving: &Serving, is_demo: bool) -> Result<http::Options> {
     if stall < Duration::from_millis(100) {
         return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would cut viewers that are well"));
     }
+    if !(1..=MOST_THREADS).contains(&serving.threads) {
+        return Err(Error::usage(format!("use --threads {}", serving.threads), format!("it must be from 1 to {MOST_THREADS}")));
+    }
     for origin in serving.allow_origin.iter().filter(|origin| *origin != "*") {
         let is_origin =
             origin.parse::<hyper::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.path() == "/" && !origin.ends_with('/'));
@@ -190,11 +196,12 @@ fn http_options(serving: &Serving, is_demo: bool) -> Result<http::Options> {
         keepalive: (!keepalive.is_zero()).then_some(keepalive),
         stall,
         may_quit: is_demo,
+        threads: serving.threads,
     })
 }
 
-fn feeds(parts: Parts, boundary: Option<&str>) -> Result<FeedSettings> {
-    let boundary = match boundary {
+fn feeds(parts: Parts, serving: &Serving) -> Result<FeedSettings> {
+    let boundary = match serving.boundary.as_deref() {
         None => Boundary::random(),
         Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
     };
@@ -212,7 +219,15 @@ fn feeds(parts: Parts, boundary: Option<&str>) -> Result<FeedSettings> {
     if parts.history == Some(0) {
         return Err(Error::usage("use --history 0", "the newest part is always held: 1 is the least"));
     }
-    Ok(FeedSettings { boundary, media, history: parts.history, part_bytes, keep_same: parts.keep_same, interval })
+    Ok(FeedSettings {
+        boundary,
+        media,
+        history: parts.history,
+        part_bytes,
+        keep_same: parts.keep_same,
+        interval,
+        lanes: serving.threads,
+    })
 }
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {

@@ -143,3 +143,21 @@ fn a_slow_reader_gets_whole_pictures() {
     }
     writer.join().unwrap();
 }
+
+#[test]
+fn viewers_on_several_threads_get_the_same_and_the_end() {
+    let (folder, server) = watched_picture(&["--threads", "3"]);
+    let mut viewers: Vec<_> = (0..10).map(|_| server.view("/stream")).collect();
+    for viewer in &mut viewers {
+        viewer.part();
+    }
+    push(&folder, &mut viewers, 1..10);
+    let state = server.viewers();
+    assert!(state.len() == 10 && state.iter().all(|viewer| viewer["sent"] == 10), "{state:?}");
+    assert_eq!(server.get("/state").json()["feeds"][0]["viewers"], 10);
+    server.terminate();
+    for viewer in &mut viewers {
+        assert_eq!(viewer.parts_to_end().len(), 1, "the newest once more, and the close-delimiter");
+    }
+    assert!(server.finish().status.success());
+}

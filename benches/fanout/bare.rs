@@ -6,7 +6,7 @@ use std::{
     net::{TcpListener, TcpStream},
     os::fd::AsFd,
     rc::Rc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use rustix::{
@@ -15,7 +15,7 @@ use rustix::{
     time::Timespec,
 };
 
-use crate::Work;
+use crate::{Work, stamp};
 
 const HEAD: &str = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=B\r\n\r\n--B\r\n";
 
@@ -29,7 +29,7 @@ struct Viewer {
 
 pub(crate) fn serve(work: Work) {
     crate::pin(0);
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let listener = TcpListener::bind("0.0.0.0:0").expect("bind");
     let socket = socket2::SockRef::from(&listener);
     socket.set_tcp_nodelay(true).expect("nodelay");
     socket.set_tcp_notsent_lowat(16 * 1024).expect("lowat");
@@ -38,10 +38,9 @@ pub(crate) fn serve(work: Work) {
     println!("{}", listener.local_addr().expect("address").port());
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
     epoll::add(&epoll, &listener, EventData::new_u64(u64::MAX), EventFlags::IN).expect("add");
-    let body = crate::body(work.size);
-    let interval = Duration::from_secs(1) / work.rate;
+    let interval = work.interval();
     let (mut viewers, mut sequence): (Vec<Viewer>, u64) = (Vec::new(), 0);
-    let (mut part, mut next) = (Rc::new(encode(&body, 0)), Instant::now() + interval);
+    let (mut part, mut next) = (Rc::new(encode(work, 0)), Instant::now() + interval);
     let mut events = Vec::with_capacity(1024);
     loop {
         let wait = next.saturating_duration_since(Instant::now());
@@ -57,7 +56,7 @@ pub(crate) fn serve(work: Work) {
         if Instant::now() >= next {
             next += interval;
             sequence += 1;
-            part = Rc::new(encode(&body, sequence));
+            part = Rc::new(encode(work, sequence));
             for viewer in viewers.iter_mut().filter(|viewer| viewer.is_open && viewer.pending.is_none()) {
                 give(viewer, &part, sequence);
             }
@@ -65,7 +64,8 @@ pub(crate) fn serve(work: Work) {
     }
 }
 
-fn encode(body: &[u8], sequence: u64) -> Vec<u8> {
+fn encode(work: Work, sequence: u64) -> Vec<u8> {
+    let body = &stamp::body(work.size)[..];
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let head = format!(
         "Content-Type: image/x-bench\r\nContent-Length: {}\r\nX-Timestamp: {}.{:06}\r\nX-Sequence: {sequence}\r\n\r\n",

@@ -2,10 +2,10 @@
 //! each part and say how old it was.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    io::{BufRead, Read, Write},
+    net::TcpStream,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -14,51 +14,64 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use crate::Work;
+use crate::{
+    Work,
+    stamp::{self, Finder},
+};
 
 /// Viewers that are read in full.
 const PROBES: usize = 4;
-static BYTES: AtomicU64 = AtomicU64::new(0);
+/// Bytes that the others were sent.
+static SWALLOWED: AtomicU64 = AtomicU64::new(0);
 static MEASURING: AtomicBool = AtomicBool::new(false);
 static DONE: AtomicBool = AtomicBool::new(false);
 
-/// Connects, says `ready`, waits for a line, measures, prints bytes a second and the ages of parts.
-pub(crate) fn run(work: Work, port: u16) {
+/// What one probe saw while it counted.
+#[derive(Default)]
+struct Seen {
+    /// Microseconds from publishing to the last byte.
+    ages: Vec<u64>,
+    bytes: u64,
+}
+
+/// Connects, says `ready`, waits for a line, measures, prints parts, microseconds, and the ages of parts at p50 and p99.
+pub(crate) fn run(work: Work, port: u16, target: &str) {
     crate::pin(1);
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let probes = PROBES.min(work.viewers);
-    let threads: Vec<_> = (0..probes).map(|_| std::thread::spawn(move || probe(port))).collect();
-    let started = Instant::now();
-    let sockets: Vec<_> = (probes..work.viewers).map(|n| connect(port, n)).collect();
-    let connecting = started.elapsed();
+    let threads: Vec<_> =
+        (0..probes).map(|_| connect(port, target)).map(|socket| std::thread::spawn(move || probe(socket))).collect();
+    let sockets: Vec<_> = (probes..work.viewers).map(|_| connect(port, target)).collect();
     let swallower = std::thread::spawn(move || swallow(&sockets));
     // Probes and swallowed viewers all have their first part before anything counts.
-    std::thread::sleep(Duration::from_millis(500));
-    println!("ready {}", connecting.as_micros());
+    std::thread::sleep(Duration::from_millis(700));
+    println!("ready");
     let mut line = String::new();
     let _ = std::io::stdin().lock().read_line(&mut line);
-    BYTES.store(0, Relaxed);
+    SWALLOWED.store(0, Relaxed);
     MEASURING.store(true, Relaxed);
     let begin = Instant::now();
     std::thread::sleep(work.time);
     MEASURING.store(false, Relaxed);
-    let (bytes, elapsed) = (BYTES.load(Relaxed), begin.elapsed());
+    let (swallowed, elapsed) = (SWALLOWED.load(Relaxed), begin.elapsed());
     DONE.store(true, Relaxed);
-    let mut ages: Vec<u64> = threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect();
-    ages.sort_unstable();
-    let quantile = |q: f64| ages.get(((ages.len() as f64 - 1.0) * q) as usize).copied().unwrap_or(0);
-    println!("{} {} {} {} {}", bytes, elapsed.as_micros(), ages.len(), quantile(0.5), quantile(0.99));
+    let seen: Vec<Seen> = threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect();
+    let mut ages: Vec<u64> = seen.iter().flat_map(|seen| seen.ages.iter().copied()).collect();
+    // What a part takes on the wire with its headers is what the probes saw of it.
+    let wire = seen.iter().map(|seen| seen.bytes).sum::<u64>() as f64 / ages.len().max(1) as f64;
+    let parts = ages.len() as f64 + if wire > 0.0 { swallowed as f64 / wire } else { 0.0 };
+    println!("{parts} {} {} {}", elapsed.as_micros(), quantile(&mut ages, 0.5), quantile(&mut ages, 0.99));
     drop(swallower);
 }
 
-fn connect(port: u16, n: usize) -> TcpStream {
-    // One source address holds 28,000 connections to one port.
-    let from = Ipv4Addr::new(127, 0, 1 + (n / 20_000) as u8, 1);
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
-    socket.bind(&SocketAddr::from((from, 0)).into()).expect("bind");
-    socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).expect("connect");
-    let mut stream = TcpStream::from(socket);
-    stream.write_all(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("request");
+/// The value below which this share of them lies.
+pub(crate) fn quantile(values: &mut [u64], share: f64) -> u64 {
+    values.sort_unstable();
+    values.get(((values.len() as f64 - 1.0) * share) as usize).copied().unwrap_or(0)
+}
+
+fn connect(port: u16, target: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: multipart/mixed\r\n\r\n").expect("request");
     stream
 }
 
@@ -75,42 +88,24 @@ fn swallow(sockets: &[TcpStream]) {
         let timeout = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
         let _ = epoll::wait(&epoll, spare_capacity(&mut events), Some(&timeout));
         for event in &events {
-            if let Ok((_, bytes)) =
-                recv(&sockets[event.data.u64() as usize], &mut scratch[..], RecvFlags::TRUNC | RecvFlags::DONTWAIT)
-            {
-                BYTES.fetch_add(bytes as u64, Relaxed);
+            let socket = &sockets[event.data.u64() as usize];
+            if let Ok((_, bytes)) = recv(socket, &mut scratch[..], RecvFlags::TRUNC | RecvFlags::DONTWAIT) {
+                SWALLOWED.fetch_add(bytes as u64, Relaxed);
             }
         }
     }
 }
 
-/// Reads parts and gives the ages of those that came while it counted, in microseconds from publishing to their last byte.
-fn probe(port: u16) -> Vec<u64> {
-    let mut reader = BufReader::with_capacity(256 * 1024, connect(port, 0));
-    let (mut ages, mut line, mut body) = (Vec::new(), String::new(), Vec::new());
+fn probe(mut socket: TcpStream) -> Seen {
+    let (mut seen, mut finder, mut buffer) = (Seen::default(), Finder::default(), vec![0; 256 << 10]);
     while !DONE.load(Relaxed) {
-        let (mut length, mut time) = (0, 0.0);
-        loop {
-            line.clear();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return ages;
-            }
-            match line.trim_end().split_once(": ") {
-                Some(("Content-Length", value)) => length = value.parse().unwrap_or(0),
-                Some(("X-Timestamp", value)) => time = value.parse().unwrap_or(0.0),
-                None if line == "\r\n" && length > 0 => break,
-                _ => {}
-            }
-        }
-        body.resize(length, 0);
-        if reader.read_exact(&mut body).is_err() {
-            return ages;
-        }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let Ok(read @ 1..) = socket.read(&mut buffer) else { return seen };
+        let published = finder.take(&buffer[..read]);
         if MEASURING.load(Relaxed) {
-            BYTES.fetch_add(length as u64, Relaxed);
-            ages.push(((now - time) * 1e6).max(0.0) as u64);
+            let now = stamp::micros();
+            seen.bytes += read as u64;
+            seen.ages.extend(published.iter().map(|then| now.saturating_sub(*then)));
         }
     }
-    ages
+    seen
 }

@@ -1,4 +1,4 @@
-//! Runs the servers in turn under the same load, reads their CPU clocks and memory, prints the table.
+//! Runs one server under one load and reads its CPU clock and its memory.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -6,82 +6,113 @@ use std::{
     time::Duration,
 };
 
-use crate::Work;
+use crate::{
+    Work,
+    peers::{self, Peer},
+};
 
-/// Rounds a row; each runs both servers, one after the other.
-const ROUNDS: usize = 3;
-
-#[derive(Debug, Clone, Copy)]
-struct Figures {
-    /// Microseconds of CPU a delivered part.
-    cost: f64,
-    /// Delivered parts, of those that were published for all viewers.
-    delivered: f64,
-    p50: u64,
-    p99: u64,
-    /// KiB of the server's memory a viewer, beyond what it had without.
-    memory: f64,
+/// A server of the comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Bare,
+    Ours,
+    Peer(Peer),
 }
 
-/// Every row whose name contains `filter`.
-pub(crate) fn all(filter: &str) {
-    println!("| viewers | part | server | µs CPU a part | ratio | delivered | p50 ms | p99 ms | KiB a viewer |");
-    println!("|---|---|---|---|---|---|---|---|---|");
-    for (size, rate) in [(100_000, 30), (10_000, 30), (1_000, 100)] {
-        for viewers in [1, 10, 100, 1_000] {
-            let work = Work { size, rate, viewers, time: Duration::from_secs(4) };
-            let name = format!("{viewers} x {} KB at {rate}/s", size / 1000);
-            if name.contains(filter) {
-                row(&name, work);
-            }
+impl Server {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare `send`",
+            Self::Ours => "mxr",
+            Self::Peer(peer) => peer.name(),
         }
     }
 }
 
-fn row(name: &str, work: Work) {
-    let rounds: Vec<[Figures; 2]> = (0..ROUNDS).map(|_| ["bare", "ours"].map(|server| figures(server, work))).collect();
-    let (viewers, part) = name.split_once(" x ").unwrap_or((name, ""));
-    for (index, server) in ["bare `send`", "mxr"].into_iter().enumerate() {
-        let median = |value: fn(&Figures) -> f64| median(rounds.iter().map(|round| value(&round[index])).collect());
-        let ratio = median_of(&rounds, |round| round[index].cost / round[0].cost);
-        println!(
-            "| {viewers} | {part} | {server} | {:.2} | {ratio:.2} | {:.1} % | {:.2} | {:.2} | {:.1} |",
-            median(|f| f.cost),
-            median(|f| f.delivered * 100.0),
-            median(|f| f.p50 as f64 / 1e3),
-            median(|f| f.p99 as f64 / 1e3),
-            median(|f| f.memory),
-        );
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    /// Microseconds of CPU a delivered part.
+    pub(crate) cost: f64,
+    /// Delivered parts, of those that were published for all viewers.
+    pub(crate) delivered: f64,
+    /// Microseconds from publishing to the last byte.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    /// KiB of the server's memory a viewer, beyond what it had without.
+    pub(crate) memory: f64,
+}
+
+/// A program of ours that was started, with its first line of output: the port. Dropping it kills it.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) output: BufReader<std::process::ChildStdout>,
+}
+
+impl Running {
+    /// This bench again, in another role.
+    pub(crate) fn role(role: &str, work: Work, args: &[&str]) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("own path"));
+        command.arg(role).args(work.args()).args(args);
+        Self::start(&mut command)
+    }
+
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start");
+        let output = BufReader::new(child.stdout.take().expect("output"));
+        Self { child, output }
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("a line");
+        line.trim().to_owned()
+    }
+
+    /// The words of its next line that are numbers.
+    pub(crate) fn numbers(&mut self) -> Vec<f64> {
+        self.line().split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    }
+
+    pub(crate) fn go(&mut self) {
+        let stdin = self.child.stdin.as_mut().expect("its input is ours");
+        stdin.write_all(b"go\n").expect("it listens");
     }
 }
 
-fn median_of(rounds: &[[Figures; 2]], value: impl Fn(&[Figures; 2]) -> f64) -> f64 {
-    median(rounds.iter().map(value).collect())
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = (self.child.kill(), self.child.wait());
+    }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+pub(crate) fn figures(server: Server, work: Work) -> Figures {
+    match server {
+        Server::Bare | Server::Ours => {
+            let role = if server == Server::Bare { "bare" } else { "ours" };
+            let mut server = Running::role(role, work, &[]);
+            let port = server.line();
+            under_load(work, &port, "/stream", &[server.child.id()])
+        }
+        Server::Peer(peer) => {
+            let running = peers::start(peer, work);
+            under_load(work, &running.port.to_string(), running.target, &running.processes())
+        }
+    }
 }
 
-fn figures(server: &str, work: Work) -> Figures {
-    let (mut server, mut output) = start(server, work, None);
-    let port = line(&mut output);
-    let memory_before = memory(server.id());
-    let (mut load, mut output) = start("load", work, Some(port.trim()));
-    line(&mut output);
-    let memory_after = memory(server.id());
-    let before = cpu(server.id());
-    load.stdin.as_mut().and_then(|stdin| stdin.write_all(b"go\n").ok());
-    let result = line(&mut output);
-    let spent = cpu(server.id()) - before;
-    let _ = (load.kill(), load.wait(), server.kill(), server.wait());
-    let numbers: Vec<u64> = result.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [bytes, micros, _, p50, p99] = numbers[..] else { panic!("the load said {result:?}") };
-    let parts = bytes as f64 / work.size as f64;
-    let published = micros as f64 / 1e6 * f64::from(work.rate) * work.viewers as f64;
+fn under_load(work: Work, port: &str, target: &str, servers: &[u32]) -> Figures {
+    let memory_before: i64 = servers.iter().copied().map(memory).sum();
+    let mut load = Running::role("load", work, &[port, target]);
+    load.line();
+    let memory_after: i64 = servers.iter().copied().map(memory).sum();
+    let before: Duration = servers.iter().copied().map(cpu).sum();
+    load.go();
+    let said = load.numbers();
+    let spent = servers.iter().copied().map(cpu).sum::<Duration>() - before;
+    let [parts, micros, p50, p99] = said[..] else { panic!("the load said {said:?}") };
+    let published = micros / 1e6 * f64::from(work.rate) * work.viewers as f64;
     Figures {
-        cost: spent.as_secs_f64() * 1e6 / parts,
+        cost: spent.as_secs_f64() * 1e6 / parts.max(1.0),
         delivered: parts / published,
         p50,
         p99,
@@ -89,27 +120,8 @@ fn figures(server: &str, work: Work) -> Figures {
     }
 }
 
-fn start(role: &str, work: Work, port: Option<&str>) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = Command::new(std::env::current_exe().expect("own path"))
-        .arg(role)
-        .args(work.args())
-        .args(port)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("start");
-    let output = BufReader::new(child.stdout.take().expect("output"));
-    (child, output)
-}
-
-fn line(output: &mut impl BufRead) -> String {
-    let mut line = String::new();
-    output.read_line(&mut line).expect("a line");
-    line
-}
-
 /// User and system time of a process, to 10 ms.
-fn cpu(pid: u32) -> Duration {
+pub(crate) fn cpu(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks: u64 = fields[11..13].iter().filter_map(|field| field.parse::<u64>().ok()).sum();
@@ -117,7 +129,7 @@ fn cpu(pid: u32) -> Duration {
 }
 
 /// Resident memory in KiB.
-fn memory(pid: u32) -> i64 {
+pub(crate) fn memory(pid: u32) -> i64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)

@@ -1,9 +1,6 @@
 //! mxr's own feed and server, with a source that publishes on a clock: what is measured is the fan-out.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
 use mxr::{
     feed::{Feed, Kind, Limits, Offer},
@@ -14,32 +11,34 @@ use mxr::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::Work;
+use crate::{Work, stamp};
 
 pub(crate) fn serve(work: Work) {
-    crate::pin(0);
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    if work.threads == 1 {
+        crate::pin(0);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
-        let listener = http::listen(([127, 0, 0, 1], 0).into()).expect("listen");
+        let listener = http::listen(([0, 0, 0, 0], 0).into()).expect("listen");
         println!("{}", listener.local_addr().expect("address").port());
-        let limits = Limits { history: 1, held: 1, held_bytes: 1 << 30, part_bytes: 1 << 30, keep_same: true };
-        let (publisher, feed) = Feed::new("bench", Kind::Newest, Boundary::random(), limits);
+        let (kind, held, media) =
+            if work.is_text() { (Kind::Lines, 100_000, Media::TEXT) } else { (Kind::Newest, 1, "image/x-bench") };
+        let limits = Limits { history: 1, held, held_bytes: 32 << 20, part_bytes: 1 << 30, keep_same: true };
+        let (publisher, feed) = Feed::new("bench", kind, Boundary::random(), limits, work.threads);
         let options = http::Options {
             hosts: Hosts::default(),
             origins: Vec::new(),
-            keepalive: Some(Duration::from_secs(5)),
-            stall: Duration::from_secs(30),
+            keepalive: Some(std::time::Duration::from_secs(5)),
+            stall: std::time::Duration::from_secs(30),
             may_quit: false,
+            threads: work.threads,
         };
         tokio::spawn(async move {
-            let body = bytes::Bytes::from(crate::body(work.size));
-            let media = Media::from_known("image/x-bench");
-            let mut clock = tokio::time::interval(Duration::from_secs(1) / work.rate);
+            let media = Media::from_known(media);
+            let mut clock = tokio::time::interval(work.interval());
             loop {
                 clock.tick().await;
-                let part = Part { media: media.clone(), body: body.clone(), time: SystemTime::now() };
-                publisher.publish(part).expect("publish");
+                publisher.publish(Part::now(media.clone(), stamp::body(work.size))).expect("publish");
             }
         });
         let offers = Arc::new(vec![Offer::Live(feed)]);

@@ -27,7 +27,7 @@ pub use self::{
     offer::Offer,
     publisher::{Publisher, Refused},
     state::FeedState,
-    subscription::{Accepts, Subscription, Taken},
+    subscription::{Accepts, Most, Subscription, Taken},
 };
 use self::{pace::Pace, state::NewestState};
 use crate::{
@@ -78,11 +78,17 @@ pub struct Feed {
     /// The rules of a feed whose first bytes told what it is (`Publisher::settle`).
     settled: OnceLock<Rules>,
     pace: OnceLock<Pace>,
+    lanes: Box<[Lane]>,
+    refused: AtomicU64,
+}
+
+/// What one fan-out loop sees of a feed. Each loop has a lane of its own, so that no viewer waits for a lock that another
+/// loop holds; the bytes of the parts are shared by all.
+#[derive(Debug, Default)]
+struct Lane {
     state: Mutex<State>,
     watchers: Mutex<Slab<Waker>>,
     changed: Notify,
-    dropped: AtomicU64,
-    refused: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -101,7 +107,23 @@ struct State {
     subscribers: usize,
     /// Whether there ever was a subscriber: a run whose viewer is yet to come is not abandoned.
     was_watched: bool,
+    dropped: u64,
     ended: bool,
+}
+
+impl State {
+    /// Takes parts up, and lets go of what the limits do not hold.
+    fn hold(&mut self, parts: &[Encoded], limits: &Limits) {
+        self.published += parts.len() as u64;
+        for part in parts {
+            self.held_bytes += part.size();
+            self.held.push_back(Held { part: part.clone(), family: None });
+        }
+        while self.held.len() > limits.held || (self.held_bytes > limits.held_bytes && self.held.len() > 1) {
+            let Some(old) = self.held.pop_front() else { break };
+            self.held_bytes -= old.part.size();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -122,8 +144,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Feed {
-    /// A new feed and the one end that publishes into it.
-    pub fn new(name: impl Into<String>, kind: Kind, boundary: Boundary, limits: Limits) -> (Publisher, Arc<Self>) {
+    /// A new feed, for so many fan-out loops, and the one end that publishes into it.
+    pub fn new(name: impl Into<String>, kind: Kind, boundary: Boundary, limits: Limits, lanes: usize) -> (Publisher, Arc<Self>) {
         let name = name.into();
         let feed = Arc::new(Self {
             url_name: utf8_percent_encode(&name, NAME).to_string(),
@@ -132,10 +154,7 @@ impl Feed {
             rules: Rules { kind, limits },
             settled: OnceLock::new(),
             pace: OnceLock::new(),
-            state: Mutex::default(),
-            watchers: Mutex::default(),
-            changed: Notify::new(),
-            dropped: AtomicU64::new(0),
+            lanes: (0..lanes.max(1)).map(|_| Lane::default()).collect(),
             refused: AtomicU64::new(0),
         });
         (Publisher { feed: feed.clone() }, feed)
@@ -162,17 +181,27 @@ impl Feed {
         &self.boundary
     }
 
+    /// The lane of this number; a feed with fewer loops has fewer.
+    fn lane(&self, lane: usize) -> &Lane {
+        &self.lanes[lane.min(self.lanes.len() - 1)]
+    }
+
+    /// The state that tells of all of them what each holds alike.
+    fn first(&self) -> MutexGuard<'_, State> {
+        lock(&self.lanes[0].state)
+    }
+
     /// The newest part.
     pub fn newest(&self) -> Option<Encoded> {
-        lock(&self.state).held.back().map(|held| held.part.clone())
+        self.first().held.back().map(|held| held.part.clone())
     }
 
     /// Waits until there is a part newer than `sequence`, or the feed has ended; then gives the newest, if any.
     pub async fn newer_than(&self, sequence: u64) -> Option<Encoded> {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.lanes[0].changed.notified();
             {
-                let state = lock(&self.state);
+                let state = self.first();
                 if state.ended || state.published > sequence {
                     return state.held.back().map(|held| held.part.clone());
                 }
@@ -183,30 +212,34 @@ impl Feed {
 
     /// Whether no part will follow.
     pub fn has_ended(&self) -> bool {
-        lock(&self.state).ended
+        self.first().ended
     }
 
     /// Ends the feed: viewers get what is left and the close-delimiter.
     pub fn end(&self) {
         if !self.pace.get().is_some_and(|pace| pace.end(self)) {
-            lock(&self.state).ended = true;
-            self.wake();
+            self.tell(|state| state.ended = true);
         }
     }
 
-    /// Has `waker` woken at every change, until the key is given to `unwatch`.
-    pub fn watch(&self, waker: Waker) -> usize {
-        lock(&self.watchers).insert(waker)
+    /// Has `waker` woken at every change in a loop's lane, until the key is given to `unwatch`.
+    pub fn watch(&self, lane: usize, waker: Waker) -> usize {
+        lock(&self.lane(lane).watchers).insert(waker)
     }
 
     /// Ends a `watch`.
-    pub fn unwatch(&self, key: usize) {
-        lock(&self.watchers).try_remove(key);
+    pub fn unwatch(&self, lane: usize, key: usize) {
+        lock(&self.lane(lane).watchers).try_remove(key);
     }
 
     /// Its numbers.
     pub fn state(&self) -> FeedState {
-        let state = lock(&self.state);
+        let (viewers, dropped) = self
+            .lanes
+            .iter()
+            .map(|lane| lock(&lane.state))
+            .fold((0, 0), |(viewers, dropped), state| (viewers + state.subscribers, dropped + state.dropped));
+        let state = self.first();
         FeedState {
             name: self.name.clone(),
             kind: self.kind(),
@@ -214,36 +247,31 @@ impl Feed {
             history: self.rules().limits.history,
             published: state.published,
             refused: self.refused.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            viewers: state.subscribers,
+            dropped,
+            viewers,
             newest: state.held.back().map(|held| NewestState::of(&held.part)),
         }
     }
 
     fn publish(&self, parts: &[Part], last: bool) {
-        let first = lock(&self.state).published + 1;
+        let first = self.first().published + 1;
         // Encoded outside the lock: there is one publisher, so the numbers stay ours.
         let encoded = wire::encode(parts, first, &self.boundary);
-        let mut state = lock(&self.state);
-        state.published += encoded.len() as u64;
-        for part in encoded {
-            state.held_bytes += part.size();
-            state.held.push_back(Held { part, family: None });
-        }
         let limits = &self.rules().limits;
-        while state.held.len() > limits.held || (state.held_bytes > limits.held_bytes && state.held.len() > 1) {
-            let Some(old) = state.held.pop_front() else { break };
-            state.held_bytes -= old.part.size();
-        }
-        state.ended |= last;
-        drop(state);
-        self.wake();
+        self.tell(|state| {
+            state.hold(&encoded, limits);
+            state.ended |= last;
+        });
     }
 
-    fn wake(&self) {
-        self.changed.notify_waiters();
-        for (_, waker) in lock(&self.watchers).iter() {
-            waker.wake_by_ref();
+    /// Changes what every lane holds, and wakes its loop.
+    fn tell(&self, change: impl Fn(&mut State)) {
+        for lane in &self.lanes {
+            change(&mut lock(&lane.state));
+            lane.changed.notify_waiters();
+            for (_, waker) in lock(&lane.watchers).iter() {
+                waker.wake_by_ref();
+            }
         }
     }
 }

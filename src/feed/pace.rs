@@ -104,7 +104,7 @@ mod tests {
 
     use tokio::time::{Instant, sleep};
 
-    use super::super::{Accepts, Feed, Kind, Limits, Publisher, Refused};
+    use super::super::{Accepts, Feed, Kind, Limits, Most, Publisher, Refused};
     use crate::{
         part::{Media, Part},
         wire::Boundary,
@@ -114,7 +114,7 @@ mod tests {
 
     fn feed(kind: Kind) -> (Publisher, Arc<Feed>) {
         let limits = Limits { history: 1000, held: 1000, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };
-        let (publisher, feed) = Feed::new("test", kind, Boundary::parse("B").unwrap(), limits);
+        let (publisher, feed) = Feed::new("test", kind, Boundary::parse("B").unwrap(), limits, 1);
         publisher.keep_pace(INTERVAL);
         let clock = feed.clone();
         tokio::spawn(async move { clock.keep_pace().await });
@@ -156,10 +156,10 @@ mod tests {
         assert_eq!(newest(&feed), "2");
         (3..6).for_each(|n| publisher.publish(part(n)).unwrap());
         assert_eq!(newest(&feed), "3");
-        let mut cursor = feed.subscribe(None, Accepts::All);
+        let mut cursor = feed.subscribe(0, None, Accepts::All);
         drop(publisher);
         assert_eq!(newest(&feed), "5");
-        assert!(cursor.take(u64::MAX, false, true).is_some_and(|taken| taken.last), "the close-delimiter follows it directly");
+        assert!(cursor.take(Most::ALL).is_some_and(|taken| taken.last), "the close-delimiter follows it directly");
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Feed, Kind, Limits, Pace, Rules, lock};
+use super::{Feed, Kind, Limits, Pace, Rules};
 use crate::{part::Part, wire::Encoded};
 
 /// Why a part was not taken. The feed stays as it was.
@@ -97,9 +97,10 @@ impl Publisher {
     /// Gives `false` when it has left.
     pub async fn room(&self) -> bool {
         loop {
-            let changed = self.feed.changed.notified();
+            // A run has one viewer, and so one lane.
+            let changed = self.feed.lanes[0].changed.notified();
             {
-                let state = lock(&self.feed.state);
+                let state = self.feed.first();
                 if state.was_watched && state.subscribers == 0 {
                     return false;
                 }

@@ -1,6 +1,6 @@
 //! The end of a feed that a viewer holds: a cursor, which knows what this viewer has had and what it can take.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 
@@ -32,13 +32,13 @@ impl Accepts {
 }
 
 impl Feed {
-    /// A viewer's cursor, which begins `history` parts ago (1: with the newest). A log that has ended is given from its
-    /// start where nothing was asked: nothing newer will come.
-    pub fn subscribe(self: &Arc<Self>, history: Option<usize>, accepts: Accepts) -> Subscription {
-        let mut state = lock(&self.state);
+    /// A cursor for a viewer of the fan-out loop with this number, which begins `history` parts ago (1: with the newest). A log
+    /// that has ended is given from its start where nothing was asked: nothing newer will come.
+    pub fn subscribe(self: &Arc<Self>, lane: usize, history: Option<usize>, accepts: Accepts) -> Subscription {
+        let mut state = lock(&self.lane(lane).state);
         state.subscribers += 1;
         state.was_watched = true;
-        self.changed.notify_waiters();
+        self.lane(lane).changed.notify_waiters();
         let all_there_is = state.ended && self.kind() == Kind::Lines;
         let every_until = if history.is_some() { state.published } else { 0 };
         let history = match history {
@@ -47,27 +47,25 @@ impl Feed {
         };
         let count = history.min(self.rules().limits.history).min(state.held.len()) as u64;
         let next = state.published + 1 - count;
-        let mut subscription = Subscription {
-            feed: self.clone(),
-            next,
-            every_until,
-            started: false,
-            accepts,
-            layout: accepts.layout(),
-            family: None,
-            picture: None,
-        };
+        let cursor = Cursor { next, every_until, started: false, accepts, layout: accepts.layout(), family: None, picture: None };
+        let mut subscription = Subscription { feed: self.clone(), lane, cursor };
         if count == 1 {
-            subscription.step_back_to_a_picture(&mut state);
+            subscription.cursor.step_back_to_a_picture(&mut state);
         }
         subscription
     }
 }
 
-/// A viewer's cursor on a feed.
+/// A viewer's end of a feed: what this viewer has had, in the lane of its fan-out loop.
 #[derive(Debug)]
 pub struct Subscription {
     feed: Arc<Feed>,
+    lane: usize,
+    cursor: Cursor,
+}
+
+#[derive(Debug)]
+struct Cursor {
     /// The next sequence wanted.
     next: u64,
     /// Up to this one every part is given, although only the newest counts.
@@ -96,78 +94,110 @@ pub struct Taken {
     pub last: bool,
 }
 
+/// How much a viewer takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// So many parts.
+    pub parts: u64,
+    /// And no more of them ever: the last of these is the last of the stream.
+    pub is_all: bool,
+    /// Whether the end of the feed is that of the stream: one of several feeds ends with the last of them.
+    pub may_end: bool,
+}
+
+impl Most {
+    /// All there is of a stream of one feed.
+    pub const ALL: Self = Self { parts: u64::MAX, is_all: false, may_end: true };
+}
+
 impl Subscription {
     /// The feed it is on.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
-    /// Takes what is next for this viewer, at most `most` parts, or nothing where it has seen everything. `Taken` without
-    /// parts reports those that were left out. `last` is set where `most_is_all` and that many were taken, and at
-    /// the end of the feed where `may_end`: a stream of several feeds ends with the last of them.
-    pub fn take(&mut self, most: u64, most_is_all: bool, may_end: bool) -> Option<Taken> {
-        let feed = self.feed.clone();
-        let mut state = lock(&feed.state);
+    /// Takes what is next for this viewer, or nothing where it has seen everything. `Taken` without parts reports those
+    /// that were left out.
+    pub fn take(&mut self, most: Most) -> Option<Taken> {
+        let kind = self.feed.kind();
+        let lane = self.feed.lane(self.lane);
+        let taken = self.cursor.take(&mut lock(&lane.state), kind, most);
+        if kind == Kind::Run {
+            lane.changed.notify_waiters();
+        }
+        taken
+    }
+
+    /// Counts what was replaced while this viewer is busy with a part: it will take the newest, so that the others are
+    /// dropped already. Gives how many.
+    pub fn fall_behind(&mut self) -> u64 {
+        match self.feed.kind() {
+            Kind::Newest => self.cursor.fall_behind(&mut lock(&self.feed.lane(self.lane).state)),
+            Kind::Lines | Kind::Run => 0,
+        }
+    }
+
+    /// The newest part once more, for a viewer that has it; `last` for the close-delimiter to follow.
+    pub fn repeat(&mut self, last: bool) -> Option<Bytes> {
+        self.cursor.repeat(&self.state(), last)
+    }
+
+    /// Whether everything was taken and nothing will follow.
+    pub fn is_over(&self) -> bool {
+        let state = self.state();
+        state.ended && self.cursor.next > state.published
+    }
+
+    /// Whether there are parts that this viewer has not seen.
+    pub fn has_news(&self) -> bool {
+        self.cursor.next <= self.state().published
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.feed.lane(self.lane).state)
+    }
+}
+
+impl Cursor {
+    fn take(&mut self, state: &mut State, kind: Kind, most: Most) -> Option<Taken> {
         let oldest = state.published + 1 - state.held.len() as u64;
         if self.next > state.published {
             return None;
         }
-        let from = if self.next <= self.every_until() { self.next.max(oldest) } else { state.published };
+        // The kind may have been settled since this viewer came.
+        let every_until = if kind == Kind::Newest { self.every_until } else { u64::MAX };
+        let from = if self.next <= every_until { self.next.max(oldest) } else { state.published };
         let dropped = from - self.next;
         let (mut index, mut left_out) = ((from - oldest) as usize, 0);
         while index < state.held.len() && !self.can_take(&mut state.held[index]) {
             left_out += 1;
             index += 1;
         }
-        self.feed.dropped.fetch_add(dropped, Relaxed);
-        let run = self.run_at(&state, index, most);
+        state.dropped += dropped;
+        let run = self.run_at(state, index, most.parts, every_until);
         self.next = from + left_out + run;
         state.taken = state.taken.max(self.next - 1);
-        if self.feed.kind() == Kind::Run {
-            self.feed.changed.notify_waiters();
-        }
-        let over = may_end && state.ended && self.next > state.published;
-        let last = run > 0 && (over || most_is_all && run == most);
-        let bytes = if run == 0 { Bytes::new() } else { self.bytes_of(&state, index, run as usize, last) };
+        let over = most.may_end && state.ended && self.next > state.published;
+        let last = run > 0 && (over || most.is_all && run == most.parts);
+        let bytes = if run == 0 { Bytes::new() } else { self.bytes_of(state, index, run as usize, last) };
         Some(Taken { bytes, parts: run, dropped, left_out, last })
     }
 
-    /// Counts what was replaced while this viewer is busy with a part: it will take the newest, so that the others are
-    /// dropped already. Gives how many.
-    pub fn fall_behind(&mut self) -> u64 {
-        let published = lock(&self.feed.state).published;
-        if self.feed.kind() != Kind::Newest || self.next <= self.every_until || self.next >= published {
+    fn fall_behind(&mut self, state: &mut State) -> u64 {
+        if self.next <= self.every_until || self.next >= state.published {
             return 0;
         }
-        let dropped = published - std::mem::replace(&mut self.next, published);
-        self.feed.dropped.fetch_add(dropped, Relaxed);
+        let dropped = state.published - std::mem::replace(&mut self.next, state.published);
+        state.dropped += dropped;
         dropped
     }
 
-    /// The newest part once more, for a viewer that has it; `last` for the close-delimiter to follow.
-    pub fn repeat(&mut self, last: bool) -> Option<Bytes> {
-        let newest = || self.feed.newest().filter(|newest| self.started && newest.sequence < self.next);
+    fn repeat(&self, state: &State, last: bool) -> Option<Bytes> {
         let given = match self.accepts {
-            Accepts::All => newest()?,
-            Accepts::Pictures(_) => self.picture.as_deref()?.clone(),
+            Accepts::All => &state.held.back().filter(|held| self.started && held.part.sequence < self.next)?.part,
+            Accepts::Pictures(_) => self.picture.as_deref()?,
         };
         Some(given.bytes(self.layout, self.opened(), last))
-    }
-
-    /// Whether everything was taken and nothing will follow.
-    pub fn is_over(&self) -> bool {
-        let state = lock(&self.feed.state);
-        state.ended && self.next > state.published
-    }
-
-    /// Whether there are parts that this viewer has not seen.
-    pub fn has_news(&self) -> bool {
-        self.next <= lock(&self.feed.state).published
-    }
-
-    /// The kind is asked each time: it may have been settled since this viewer came.
-    fn every_until(&self) -> u64 {
-        if self.feed.kind() == Kind::Newest { self.every_until } else { u64::MAX }
     }
 
     fn opened(&self) -> bool {
@@ -183,14 +213,14 @@ impl Subscription {
     }
 
     /// How many parts from `index` on leave together: lines of one block, otherwise one.
-    fn run_at(&self, state: &State, index: usize, most: u64) -> u64 {
+    fn run_at(&self, state: &State, index: usize, most: u64, every_until: u64) -> u64 {
         let Some(first) = state.held.get(index).filter(|_| most > 0) else { return 0 };
-        if self.accepts != Accepts::All || self.next > self.every_until() {
+        if self.accepts != Accepts::All || self.next > every_until {
             return 1;
         }
         let joins = |held: &&Held| first.part.run_to(&held.part, false).is_some_and(|run| run.len() <= RUN_BYTES);
         let later = state.held.iter().skip(index + 1).take(most as usize - 1).take_while(joins).count() as u64;
-        1 + later.min(self.every_until().saturating_sub(first.part.sequence))
+        1 + later.min(every_until.saturating_sub(first.part.sequence))
     }
 
     fn bytes_of(&mut self, state: &State, index: usize, run: usize, last: bool) -> Bytes {
@@ -218,7 +248,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        lock(&self.feed.state).subscribers -= 1;
-        self.feed.changed.notify_waiters();
+        self.state().subscribers -= 1;
+        self.feed.lane(self.lane).changed.notify_waiters();
     }
 }

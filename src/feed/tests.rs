@@ -7,7 +7,7 @@ use crate::{part::Media, wire::Layout};
 
 fn feed(kind: Kind, held: usize) -> (Publisher, Arc<Feed>) {
     let limits = Limits { history: held, held, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };
-    Feed::new("test", kind, Boundary::parse("B").unwrap(), limits)
+    Feed::new("test", kind, Boundary::parse("B").unwrap(), limits, 1)
 }
 
 fn text(body: impl Into<Bytes>) -> Part {
@@ -22,13 +22,13 @@ fn bodies(taken: &Taken) -> Vec<String> {
 }
 
 fn take(cursor: &mut Subscription) -> Option<Taken> {
-    cursor.take(u64::MAX, false, true)
+    cursor.take(Most::ALL)
 }
 
 #[test]
 fn a_viewer_takes_the_newest_and_is_told_what_it_dropped() {
     let (publisher, feed) = feed(Kind::Newest, 1);
-    let mut cursor = feed.subscribe(None, Accepts::All);
+    let mut cursor = feed.subscribe(0, None, Accepts::All);
     for n in 1..=5 {
         publisher.publish(text(format!("{n}"))).unwrap();
     }
@@ -40,7 +40,7 @@ fn a_viewer_takes_the_newest_and_is_told_what_it_dropped() {
 #[test]
 fn every_line_is_taken_in_order_and_lines_of_a_batch_together() {
     let (publisher, feed) = feed(Kind::Lines, 100);
-    let mut cursor = feed.subscribe(None, Accepts::All);
+    let mut cursor = feed.subscribe(0, None, Accepts::All);
     publisher.publish_all((1..=3).map(|n| text(format!("{n}"))).collect());
     publisher.publish_all((4..=6).map(|n| text(format!("{n}"))).collect());
     let (first, second) = (take(&mut cursor).unwrap(), take(&mut cursor).unwrap());
@@ -54,7 +54,7 @@ fn every_line_is_taken_in_order_and_lines_of_a_batch_together() {
 #[test]
 fn who_falls_behind_what_is_held_skips_ahead_and_is_told() {
     let (publisher, feed) = feed(Kind::Lines, 2);
-    let mut cursor = feed.subscribe(None, Accepts::All);
+    let mut cursor = feed.subscribe(0, None, Accepts::All);
     publisher.publish_all((1..=5).map(|n| text(format!("{n}"))).collect());
     let taken = take(&mut cursor).unwrap();
     assert_eq!((bodies(&taken), taken.dropped), (vec!["4".to_owned(), "5".to_owned()], 3));
@@ -64,20 +64,20 @@ fn who_falls_behind_what_is_held_skips_ahead_and_is_told() {
 fn a_late_viewer_begins_with_the_newest_or_with_the_history_that_it_asks_for() {
     let (publisher, feed) = feed(Kind::Lines, 10);
     publisher.publish_all((1..=5).map(|n| text(format!("{n}"))).collect());
-    assert_eq!(bodies(&take(&mut feed.subscribe(None, Accepts::All)).unwrap()), ["5"]);
-    assert_eq!(bodies(&take(&mut feed.subscribe(Some(2), Accepts::All)).unwrap()), ["4", "5"]);
-    assert_eq!(take(&mut feed.subscribe(Some(99), Accepts::All)).unwrap().parts, 5);
+    assert_eq!(bodies(&take(&mut feed.subscribe(0, None, Accepts::All)).unwrap()), ["5"]);
+    assert_eq!(bodies(&take(&mut feed.subscribe(0, Some(2), Accepts::All)).unwrap()), ["4", "5"]);
+    assert_eq!(take(&mut feed.subscribe(0, Some(99), Accepts::All)).unwrap().parts, 5);
     drop(publisher);
-    assert_eq!(take(&mut feed.subscribe(None, Accepts::All)).unwrap().parts, 5, "after the end nothing newer comes: all of it");
+    assert_eq!(take(&mut feed.subscribe(0, None, Accepts::All)).unwrap().parts, 5, "after the end nothing newer comes: all of it");
 }
 
 #[test]
 fn the_last_part_is_known_as_the_last_only_if_nothing_follows() {
     let (publisher, feed) = feed(Kind::Lines, 10);
-    let mut early = feed.subscribe(None, Accepts::All);
+    let mut early = feed.subscribe(0, None, Accepts::All);
     publisher.publish(text("1")).unwrap();
     assert!(!take(&mut early).unwrap().last);
-    let mut late = feed.subscribe(None, Accepts::All);
+    let mut late = feed.subscribe(0, None, Accepts::All);
     publisher.publish_last(text("2")).unwrap();
     assert!(take(&mut early).unwrap().last);
     assert!(!take(&mut late).unwrap().last, "two blocks: the first is not the last");
@@ -109,7 +109,7 @@ fn what_would_break_readers_is_refused_and_the_feed_stays_as_it_was() {
 fn an_img_gets_pictures_of_one_family_with_the_next_headers_early() {
     let svg = || Part::now(Media::from_known("image/svg+xml"), "<svg/>");
     let (publisher, feed) = feed(Kind::Lines, 10);
-    let mut cursor = feed.subscribe(None, Accepts::Pictures(Layout::EarlyHeaders));
+    let mut cursor = feed.subscribe(0, None, Accepts::Pictures(Layout::EarlyHeaders));
     publisher.publish_all(vec![text("no"), svg(), text("no"), svg()]);
     let first = take(&mut cursor).unwrap();
     assert_eq!((first.left_out, first.parts), (1, 1));
@@ -126,14 +126,14 @@ fn held_bytes_are_bounded_whatever_the_counts_say() {
     for _ in 0..3000 {
         publisher.publish(text(vec![b'x'; 900])).unwrap();
     }
-    assert!(lock(&feed.state).held_bytes <= 1 << 20);
-    assert!(lock(&feed.state).held.len() > 900);
+    assert!(feed.first().held_bytes <= 1 << 20);
+    assert!(feed.first().held.len() > 900);
 }
 
 #[tokio::test]
 async fn a_run_waits_for_its_viewer_and_ends_when_it_leaves() {
     let (publisher, feed) = feed(Kind::Run, 1);
-    let mut cursor = feed.subscribe(None, Accepts::All);
+    let mut cursor = feed.subscribe(0, None, Accepts::All);
     assert!(publisher.room().await);
     publisher.publish(text("1")).unwrap();
     let waiting = tokio::spawn(async move { (publisher.room().await, publisher.room().await, publisher) });
@@ -142,4 +142,18 @@ async fn a_run_waits_for_its_viewer_and_ends_when_it_leaves() {
     take(&mut cursor).unwrap();
     drop(cursor);
     assert!(!waiting.await.unwrap().1);
+}
+
+#[test]
+fn each_loop_has_every_part_in_a_lane_of_its_own() {
+    let limits = Limits { history: 10, held: 10, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };
+    let (publisher, feed) = Feed::new("test", Kind::Newest, Boundary::parse("B").unwrap(), limits, 2);
+    let mut cursors = [0, 1, 7].map(|lane| feed.subscribe(lane, None, Accepts::All));
+    (1..=3).for_each(|n| publisher.publish(text(format!("{n}"))).unwrap());
+    for cursor in &mut cursors {
+        let taken = take(cursor).unwrap();
+        assert_eq!((bodies(&taken), taken.dropped), (vec!["3".to_owned()], 2));
+    }
+    let state = serde_json::to_value(feed.state()).unwrap();
+    assert_eq!((&state["viewers"], &state["dropped"]), (&3.into(), &6.into()));
 }

@@ -17,6 +17,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -31,6 +32,8 @@ use serde_json::json;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
+    runtime,
+    sync::mpsc,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -76,6 +79,8 @@ pub struct Options {
     pub stall: Duration,
     /// Whether `/quit` ends the program.
     pub may_quit: bool,
+    /// Fan-out loops, each on a thread of its own, at least 1.
+    pub threads: usize,
 }
 
 /// Binds a listener whose queue holds what 5,000 connections a second bring in a moment.
@@ -90,6 +95,8 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves `offers` on `listener` until `shutdown`, then says farewell to the viewers.
+///
+/// Connections go round over `options.threads` loops; the first is the caller's runtime, each other has a thread of its own.
 pub async fn serve(
     listener: TcpListener,
     offers: Arc<Vec<Offer>>,
@@ -97,14 +104,63 @@ pub async fn serve(
     options: Options,
     shutdown: CancellationToken,
 ) {
-    let times = Times { keepalive: options.keepalive, stall: options.stall };
-    let live: Vec<Arc<Feed>> = offers.iter().filter_map(Offer::live).cloned().collect();
-    let (entrance, fanout) = Fanout::new(&live, times);
     tune(&SockRef::from(&listener), options.stall);
-    let server = Arc::new(Server { offers, viewers, options, entrance, shutdown: shutdown.clone() });
-    let accepting = tokio::spawn(accept(listener, server));
-    fanout.run(shutdown).await;
+    let threads = options.threads.max(1);
+    let lane = |lane| Lane::new(lane, &offers, &viewers, &options, &shutdown);
+    // Nothing is ever sent: it closes when the last thread has said farewell.
+    let (done, mut others) = mpsc::channel::<Infallible>(1);
+    let (mut doors, first) = (Vec::new(), lane(0));
+    for number in 1..threads {
+        let (door, lane, done) = (mpsc::unbounded_channel(), lane(number), done.clone());
+        let body = move || lane.run_alone(door.1).map(|()| drop(done));
+        match thread::Builder::new().name(format!("fanout-{number}")).spawn(body) {
+            Ok(_) => doors.push(door.0),
+            Err(error) => warn!(%error, threads = number, "cannot start more threads; these have to do"),
+        }
+    }
+    let accepting = tokio::spawn(accept(listener, first.server.clone(), doors));
+    first.fanout.run(shutdown).await;
     accepting.abort();
+    drop(done);
+    others.recv().await;
+}
+
+/// A connection on its way to the thread that will have it.
+type Arrival = (std::net::TcpStream, SocketAddr);
+type Door = mpsc::UnboundedSender<Arrival>;
+
+/// One fan-out loop, and what answers requests beside it.
+struct Lane {
+    server: Arc<Server>,
+    fanout: Fanout<TcpStream>,
+}
+
+impl Lane {
+    fn new(lane: usize, offers: &Arc<Vec<Offer>>, viewers: &Arc<Viewers>, options: &Options, shutdown: &CancellationToken) -> Self {
+        let times = Times { keepalive: options.keepalive, stall: options.stall };
+        let live: Vec<Arc<Feed>> = offers.iter().filter_map(Offer::live).cloned().collect();
+        let (entrance, fanout) = Fanout::new(&live, lane, times);
+        let (offers, viewers, options, shutdown) = (offers.clone(), viewers.clone(), options.clone(), shutdown.clone());
+        Self { server: Arc::new(Server { offers, viewers, options, lane, entrance, shutdown }), fanout }
+    }
+
+    /// Runs on this thread, which is its own, with the connections that come through the door.
+    fn run_alone(self, mut door: mpsc::UnboundedReceiver<Arrival>) -> io::Result<()> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let server = self.server.clone();
+            tokio::spawn(async move {
+                while let Some((socket, peer)) = door.recv().await {
+                    match TcpStream::from_std(socket) {
+                        Ok(socket) => _ = tokio::spawn(connection(socket, peer, server.clone())),
+                        Err(error) => warn!(%peer, %error, "cannot take a connection"),
+                    }
+                }
+            });
+            self.fanout.run(self.server.shutdown.clone()).await;
+        });
+        Ok(())
+    }
 }
 
 /// Sets what accepted sockets inherit from the listener.
@@ -121,12 +177,15 @@ fn tune(socket: &SockRef<'_>, stall: Duration) {
     }
 }
 
-async fn accept(listener: TcpListener, server: Arc<Server>) {
-    loop {
+/// Lets connections in, in turn here and through each of the doors.
+async fn accept(listener: TcpListener, server: Arc<Server>, doors: Vec<Door>) {
+    for turn in (0..=doors.len()).cycle() {
         match listener.accept().await {
-            Ok((socket, peer)) => {
-                tokio::spawn(connection(socket, peer, server.clone()));
-            }
+            Ok((socket, peer)) => match doors.get(turn) {
+                None => _ = tokio::spawn(connection(socket, peer, server.clone())),
+                // A thread that is gone was told to end, as everything was.
+                Some(door) => _ = socket.into_std().map(|socket| door.send((socket, peer))),
+            },
             // Out of file descriptors or memory: it passes, and trying at once would burn a core.
             Err(error) if !is_of_one_connection(&error) => {
                 warn!(%error, "cannot accept connections for now");
@@ -147,6 +206,8 @@ struct Server {
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
     options: Options,
+    /// The lane of the feeds that viewers of this thread are on.
+    lane: usize,
     entrance: Entrance<TcpStream>,
     shutdown: CancellationToken,
 }
@@ -267,7 +328,7 @@ impl Server {
         let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
         let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind() == Kind::Newest);
         let interval = wish.interval.max(slowest.then_some(BROWSER_INTERVAL));
-        let cursors = feeds.iter().map(|feed| feed.subscribe(wish.history, wish.accepts)).collect();
+        let cursors = feeds.iter().map(|feed| feed.subscribe(self.lane, wish.history, wish.accepts)).collect();
         let wishes = Wishes { interval, parts: wish.parts, named: *which == Which::All };
         *promised.lock().unwrap_or_else(PoisonError::into_inner) = Some(Promise { cursors, wishes, seat });
         reply
@@ -277,7 +338,7 @@ impl Server {
         let Some(offer) = self.find(which).into_iter().next() else { return self.unknown(which) };
         let feed = offer.open();
         // A run plays while it has a viewer: this is one, for its first part.
-        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(None, Accepts::All));
+        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.lane, None, Accepts::All));
         let part = match after {
             None if feed.kind() != Kind::Run => feed.newest(),
             after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {

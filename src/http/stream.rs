@@ -46,6 +46,8 @@ impl<T> Entrance<T> {
 #[derive(Debug)]
 pub(super) struct Fanout<T> {
     viewers: Slab<Seated<T>>,
+    /// Which lane of the feeds is this loop's.
+    lane: usize,
     porch: Arc<Porch>,
     feeds: Vec<(Arc<Feed>, usize)>,
     arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
@@ -62,13 +64,13 @@ struct Seated<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
-    /// A loop for the viewers of these feeds and of runs of their own.
-    pub(super) fn new(feeds: &[Arc<Feed>], times: Times) -> (Entrance<T>, Self) {
+    /// The loop of this lane, for viewers of these feeds and of runs of their own.
+    pub(super) fn new(feeds: &[Arc<Feed>], lane: usize, times: Times) -> (Entrance<T>, Self) {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let porch = Arc::new(Porch::default());
-        let feeds = feeds.iter().map(|feed| (feed.clone(), feed.watch(porch.bell(FEEDS)))).collect();
+        let feeds = feeds.iter().map(|feed| (feed.clone(), feed.watch(lane, porch.bell(FEEDS)))).collect();
         let deadline = Instant::now() + NEVER;
-        (Entrance(sender), Self { viewers: Slab::new(), porch, feeds, arrivals, times, deadline })
+        (Entrance(sender), Self { viewers: Slab::new(), lane, porch, feeds, arrivals, times, deadline })
     }
 
     /// Serves until `shutdown`, then until every viewer has its close-delimiter, for a bounded time.
@@ -105,7 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
         let key = entry.key();
         let bell = self.porch.bell(key);
         let runs = viewer.cursors().iter().map(|cursor| cursor.feed()).filter(|feed| feed.kind() == Kind::Run);
-        let runs = runs.map(|feed| (feed.clone(), feed.watch(bell.clone()))).collect();
+        let runs = runs.map(|feed| (feed.clone(), feed.watch(self.lane, bell.clone()))).collect();
         debug!(viewer = viewer.seat.stats.id, peer = ?viewer.seat.stats.peer, "viewer came");
         entry.insert(Seated { viewer, bell, runs });
         self.turn(key, Instant::now(), |viewer, now, cx| match viewer.hear(cx) {
@@ -172,7 +174,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
     fn unseat(&mut self, key: usize, why: &'static str) {
         let seated = self.viewers.remove(key);
         for (feed, watch) in seated.runs {
-            feed.unwatch(watch);
+            feed.unwatch(self.lane, watch);
         }
         let stats = &seated.viewer.seat.stats;
         debug!(viewer = stats.id, peer = ?stats.peer, stats = ?stats, why, "viewer left");
@@ -185,7 +187,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
 impl<T> Drop for Fanout<T> {
     fn drop(&mut self) {
         for (feed, watch) in self.feeds.drain(..) {
-            feed.unwatch(watch);
+            feed.unwatch(self.lane, watch);
         }
     }
 }

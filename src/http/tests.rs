@@ -31,9 +31,9 @@ struct House {
 
 fn house(kind: Kind) -> (Publisher, House) {
     let limits = Limits { history: 1000, held: 1000, held_bytes: 1 << 24, part_bytes: 1 << 20, keep_same: false };
-    let (publisher, feed) = Feed::new("test", kind, Boundary::parse("b0undary").unwrap(), limits);
+    let (publisher, feed) = Feed::new("test", kind, Boundary::parse("b0undary").unwrap(), limits, 1);
     let shared: &[Arc<Feed>] = if kind == Kind::Run { &[] } else { std::slice::from_ref(&feed) };
-    let (entrance, fanout) = Fanout::new(shared, TIMES);
+    let (entrance, fanout) = Fanout::new(shared, 0, TIMES);
     let shutdown = CancellationToken::new();
     tokio::spawn(fanout.run(shutdown.clone()));
     (publisher, House { feed, entrance, viewers: Viewers::new(100), shutdown })
@@ -42,7 +42,7 @@ fn house(kind: Kind) -> (Publisher, House) {
 impl House {
     fn enter(&self, pipe: usize, wishes: Wishes) -> DuplexStream {
         let (ours, theirs) = duplex(pipe);
-        let cursors = vec![self.feed.subscribe(None, Accepts::All)];
+        let cursors = vec![self.feed.subscribe(0, None, Accepts::All)];
         let seat = self.viewers.enter(None).unwrap();
         self.entrance.admit(Viewer::new(theirs, cursors, self.feed.boundary().clone(), wishes, seat));
         ours

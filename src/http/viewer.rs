@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    feed::{Kind, Subscription},
+    feed::{Kind, Most, Subscription},
     stats::Seat,
     wire::{Boundary, Prefix},
 };
@@ -221,12 +221,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
     fn take(&mut self, now: Instant) -> bool {
         let named = self.wishes.named;
         let others = (0..self.cursors.len()).filter(|other| *other != self.next_cursor);
-        let others_are_over = others.map(|other| &self.cursors[other]).all(Subscription::is_over);
-        let most = if named || self.wishes.interval.is_some() { 1 } else { u64::MAX };
-        let most = most.min(self.wishes.parts.unwrap_or(u64::MAX));
-        let most_is_all = self.wishes.parts == Some(most);
+        let may_end = others.map(|other| &self.cursors[other]).all(Subscription::is_over);
+        let parts = if named || self.wishes.interval.is_some() { 1 } else { u64::MAX };
+        let parts = parts.min(self.wishes.parts.unwrap_or(u64::MAX));
+        let most = Most { parts, is_all: self.wishes.parts == Some(parts), may_end };
         let cursor = &mut self.cursors[self.next_cursor];
-        let Some(taken) = cursor.take(most, most_is_all, others_are_over) else { return false };
+        let Some(taken) = cursor.take(most) else { return false };
         let stats = &self.seat.stats;
         stats.dropped.fetch_add(taken.dropped, Relaxed);
         stats.left_out.fetch_add(taken.left_out, Relaxed);

@@ -53,6 +53,8 @@ pub struct FeedSettings {
     pub keep_same: bool,
     /// The least time between two parts of a feed, where the user gave one.
     pub interval: Option<Duration>,
+    /// Fan-out loops that serve it.
+    pub lanes: usize,
 }
 
 /// Parts held of a log for viewers that are behind (half a second of 200,000 lines a second).
@@ -66,7 +68,9 @@ const HELD_BYTES: usize = 256 << 20;
 
 impl FeedSettings {
     fn feed(&self, name: impl Into<String>, kind: Kind) -> (Publisher, std::sync::Arc<Feed>) {
-        let (publisher, feed) = Feed::new(name, kind, self.boundary.clone(), self.limits(kind));
+        // A run has one viewer.
+        let lanes = if kind == Kind::Run { 1 } else { self.lanes };
+        let (publisher, feed) = Feed::new(name, kind, self.boundary.clone(), self.limits(kind), lanes);
         if let Some(interval) = self.interval.filter(|_| kind != Kind::Run) {
             publisher.keep_pace(interval);
         }

@@ -212,14 +212,18 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{feed::Accepts, wire::Boundary};
+    use crate::{
+        feed::{Accepts, Most},
+        wire::Boundary,
+    };
 
     const JPEG: &[u8] = b"\xff\xd8\xff\xda\x00\x02 \xff\xd9";
 
     fn pipe(split: &str, media: Option<&str>) -> (Pipe, Arc<Feed>) {
         let boundary = Boundary::parse("B").unwrap();
         let media = media.map(Media::from_known);
-        let settings = FeedSettings { boundary, media, history: None, part_bytes: 1 << 20, keep_same: true, interval: None };
+        let settings =
+            FeedSettings { boundary, media, history: None, part_bytes: 1 << 20, keep_same: true, interval: None, lanes: 1 };
         Pipe::new("stdin", &PipeSettings { split: Split::parse(split).unwrap(), window: None }, &settings)
     }
 
@@ -229,10 +233,10 @@ mod tests {
             [(JPEG, Kind::Newest, 1), (b"--B\r\nContent-Length: 1\r\n\r\nx\r\n", Kind::Newest, 1), (b"x\n", Kind::Lines, 3)]
         {
             let (mut pipe, feed) = pipe("auto", None);
-            let mut early = feed.subscribe(None, Accepts::All);
+            let mut early = feed.subscribe(0, None, Accepts::All);
             pipe.push(&bytes.repeat(3));
             pipe.finish();
-            let parts = std::iter::from_fn(|| early.take(u64::MAX, false, true)).map(|taken| taken.parts).sum::<u64>();
+            let parts = std::iter::from_fn(|| early.take(Most::ALL)).map(|taken| taken.parts).sum::<u64>();
             assert_eq!((feed.kind(), parts), (kind, taken), "{}", bytes.escape_ascii());
         }
     }

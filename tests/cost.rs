@@ -1,0 +1,49 @@
+//! What a part costs, counted: one system call a viewer, and a few wake-ups.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use support::{Folder, mxr, tool};
+
+/// Bytes of a body.
+const SIZE: usize = 1000;
+
+/// Calls that a server makes in all for so many parts and 40 viewers: of `sendto`, of `epoll_wait`, and of every kind.
+fn calls(strace: &str, parts: u32) -> [f64; 3] {
+    let folder = Folder::new();
+    folder.put("a.txt", "0".repeat(SIZE));
+    let counts = folder.beside("counts");
+    let server = mxr(["watch"])
+        .arg(folder.file("a.txt"))
+        .args(["--keepalive", "0"])
+        .wrapped(strace, &["-f", "-c", "-qq", "-I2", "-o", counts.to_str().unwrap()])
+        .start();
+    let mut viewers: Vec<_> = (0..40).map(|_| server.view("/stream")).collect();
+    viewers.iter_mut().for_each(|viewer| drop(viewer.part()));
+    for n in 1..=parts {
+        let text = format!("{n:0SIZE$}");
+        folder.put("a.txt", &text);
+        viewers.iter_mut().for_each(|viewer| assert_eq!(viewer.part().text(), text));
+    }
+    drop(viewers);
+    server.terminate();
+    server.finish();
+    let table = fs::read_to_string(&counts).unwrap();
+    ["sendto", "epoll_wait", "total"].map(|name| {
+        let line = table.lines().find(|line| line.ends_with(&format!(" {name}"))).unwrap_or_default();
+        line.split_whitespace().nth(3).and_then(|calls| calls.parse().ok()).unwrap_or(0.0)
+    })
+}
+
+#[test]
+fn a_part_costs_one_system_call_a_viewer() {
+    let Some(strace) = tool(&["strace"]) else { return };
+    let (few, many) = (calls(strace.to_str().unwrap(), 10), calls(strace.to_str().unwrap(), 60));
+    let [sends, wakes, all] = [0, 1, 2].map(|kind| (many[kind] - few[kind]) / 50.0);
+    assert!((sends - 40.0).abs() < 1.0, "{sends} sends a part for 40 viewers");
+    assert!(wakes < 15.0, "{wakes} wake-ups a part");
+    assert!(all < 40.0 + 60.0, "{all} system calls a part");
+}
