@@ -137,6 +137,8 @@ pub struct Common {
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
+    pub access: Access,
+    #[command(flatten)]
     pub log: Log,
 }
 
@@ -166,18 +168,9 @@ pub struct Serving {
     /// Port to listen on; 0 takes a free one
     #[arg(short = 'p', long, value_name = "PORT", default_value_t = 8080, env = "MXR_PORT")]
     pub port: u16,
-    /// Address to listen on; beyond loopback --public is needed
+    /// Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise
     #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST", value_parser = host)]
     pub host: IpAddr,
-    /// Let anyone who can reach the address watch
-    #[arg(long, env = "MXR_PUBLIC", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
-    pub public: bool,
-    /// Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine's name
-    #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MXR_ALLOW_HOST")]
-    pub allow_host: Vec<String>,
-    /// Let scripts of this origin read the feed (CORS; repeatable; * allows any)
-    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MXR_ALLOW_ORIGIN")]
-    pub allow_origin: Vec<String>,
     /// Most viewers at once; further ones get 503
     #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS")]
     pub max_viewers: usize,
@@ -196,6 +189,42 @@ pub struct Serving {
     /// Show the URL as a QR code on standard error, for a phone
     #[arg(long, env = "MXR_QR", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub qr: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub struct Access {
+    /// Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed
+    #[arg(short = 'a', long, value_name = "USER:PASSWORD", env = "MXR_AUTH", hide_env_values = true)]
+    pub auth: Vec<String>,
+    /// Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2
+    #[arg(long, value_name = "FILE", env = "MXR_AUTH_FILE")]
+    pub auth_file: Option<PathBuf>,
+    /// Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn
+    #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "random", env = "MXR_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Read the token from this file
+    #[arg(long, value_name = "FILE", env = "MXR_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Beyond loopback, let anyone watch who can reach the address
+    #[arg(long, env = "MXR_PUBLIC", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub public: bool,
+    /// Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine's name
+    #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MXR_ALLOW_HOST")]
+    pub allow_host: Vec<String>,
+    /// Let scripts of this origin read the feed (CORS; repeatable; * allows any)
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MXR_ALLOW_ORIGIN")]
+    pub allow_origin: Vec<String>,
+    /// Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway
+    #[arg(long, value_name = "ORIGIN", num_args = 0..=1, default_missing_value = "*", require_equals = true, value_delimiter = ',',
+          env = "MXR_ALLOW_EMBED")]
+    pub allow_embed: Vec<String>,
+    /// Serve below this path, as in /cam, for a proxy that passes it on
+    #[arg(long, value_name = "PATH", env = "MXR_ROUTE_PREFIX")]
+    pub route_prefix: Option<String>,
+    /// Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect
+    #[arg(long, env = "MXR_TRUST_PROXY", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub trust_proxy: bool,
 }
 
 #[derive(Debug, Args)]

@@ -37,24 +37,38 @@ pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
 
 async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
-    let (address, show) = (config.address, config.show);
-    let server = crate::Server::new(config)?;
+    let (address, show, is_public) = (config.address, config.show, config.is_public);
+    let mut server = crate::Server::new(config)?;
     let listener = crate::bind(address)?;
+    if !is_loopback(address.ip()) && !is_public && server.access().is_open() {
+        info!("others can reach {}, so it takes a token, which the URL has; --public lets everybody watch", address.ip());
+        server.access().draw_token();
+    }
     listen_to_signals(shutdown.clone())?;
-    announce(&listener, show)?;
+    announce(&listener, &mut server, show)?;
     server.run(listener, terminal, shutdown).await
 }
 
+fn is_loopback(host: IpAddr) -> bool {
+    host.to_canonical().is_loopback()
+}
+
 /// The URLs on standard output, one a line, and nothing else. The last is the one for other machines, where there is one.
-fn announce(listener: &TcpListener, show: Show) -> Result<()> {
+fn announce(listener: &TcpListener, server: &mut crate::Server, show: Show) -> Result<()> {
     let address = listener.local_addr().map_err(|error| Error::new("learn the address", error))?;
-    let urls: Vec<String> = reachable(address).iter().map(|address| format!("http://{address}/")).collect();
+    let prefix = server.prefix().to_owned();
+    let urls: Vec<String> = reachable(address).iter().map(|address| format!("http://{address}{prefix}/")).collect();
+    let token = server.access().token().cloned();
+    let with_token = |url: &String| token.as_ref().map_or_else(|| url.clone(), |token| format!("{url}?token={}", token.reveal()));
     let mut stdout = io::stdout();
+    // Who chose the token knows it, and a pipe may end in a log.
+    let tells = stdout.is_terminal() || token.as_ref().is_some_and(|token| token.is_drawn);
     for url in &urls {
         // Whoever sees standard output on the same terminal need not be told twice.
         if !(stdout.is_terminal() && io::stderr().is_terminal()) {
             info!(%url, "serving");
         }
+        let url = if tells { with_token(url) } else { url.clone() };
         if let Err(error) = writeln!(stdout, "{url}").and_then(|()| stdout.flush()) {
             warn!(%error, "cannot print the URL");
         }
@@ -62,12 +76,12 @@ fn announce(listener: &TcpListener, show: Show) -> Result<()> {
     let (Some(here), Some(elsewhere)) = (urls.first(), urls.last()) else { return Ok(()) };
     if show.as_qr {
         if address.ip().is_loopback() {
-            info!("a phone cannot reach a loopback address; --host 0.0.0.0 --public lets it");
+            info!("a phone cannot reach a loopback address; --host 0.0.0.0 lets it");
         }
-        draw_qr(elsewhere);
+        draw_qr(&with_token(elsewhere));
     }
     if show.in_browser {
-        open_browser(here);
+        open_browser(&with_token(here));
     }
     Ok(())
 }

@@ -79,6 +79,16 @@ impl Server {
         Ok(Self { workshop, work, offers, viewers, http: config.http, exit_at_end: config.exit_at_end })
     }
 
+    /// Who may look.
+    pub fn access(&mut self) -> &mut http::Access {
+        &mut self.http.access
+    }
+
+    /// The path in front of every route.
+    pub fn prefix(&self) -> &str {
+        &self.http.prefix
+    }
+
     /// Serves until the work is done or `shutdown` is cancelled; then every viewer has had its close-delimiter.
     ///
     /// # Errors

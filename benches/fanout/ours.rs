@@ -7,7 +7,7 @@ use std::{
 
 use mxr::{
     feed::{Feed, Kind, Limits, Offer},
-    http::{self, Hosts},
+    http::{self, Access, Hosts, Sites},
     part::{Media, Part},
     stats::Viewers,
     wire::Boundary,
@@ -26,8 +26,11 @@ pub(crate) fn serve(work: Work) {
         let limits = Limits { history: 1, held: 1, held_bytes: 1 << 30, part_bytes: 1 << 30, keep_same: true };
         let (publisher, feed) = Feed::new("bench", Kind::Newest, Boundary::random(), limits);
         let options = http::Options {
+            access: Access::default(),
             hosts: Hosts::default(),
-            origins: Vec::new(),
+            sites: Sites::default(),
+            prefix: String::new(),
+            trust_proxy: false,
             keepalive: Some(Duration::from_secs(5)),
             stall: Duration::from_secs(30),
             may_quit: false,

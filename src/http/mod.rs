@@ -1,9 +1,12 @@
 //! The HTTP side: accepts connections, lets hyper parse and answer, and takes the connection back where a
 //! stream was asked for. It knows feeds, not where their parts come from.
 
+mod access;
 mod doorbell;
 mod guard;
 mod page;
+mod password;
+mod patience;
 mod reply;
 mod route;
 mod stream;
@@ -20,12 +23,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::{
-    Method, Request, StatusCode,
-    header::{self, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use socket2::SockRef;
@@ -34,11 +32,15 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, field::display, info, warn};
 
-pub use guard::Hosts;
+pub use access::{Access, Token};
+pub use guard::{Hosts, Sites};
+pub use password::Passwords;
 
 use self::{
+    access::Denial,
+    guard::{Refusal, Visitor},
     reply::Reply,
     route::{Route, Which, Wish},
     stream::{Entrance, Fanout},
@@ -64,12 +66,18 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
 const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
 /// How viewers are served.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
+    /// Who may look.
+    pub access: Access,
     /// The names that Host may carry.
     pub hosts: Hosts,
-    /// Origins whose scripts may read; `*` for all.
-    pub origins: Vec<String>,
+    /// What other sites may do.
+    pub sites: Sites,
+    /// The path under which every route is: empty, or with a slash in front and none behind.
+    pub prefix: String,
+    /// Whether what a proxy says of the visitor is believed.
+    pub trust_proxy: bool,
     /// The silence after which the newest part is repeated.
     pub keepalive: Option<Duration>,
     /// The time after which a viewer that takes nothing is cut.
@@ -213,27 +221,60 @@ async fn part_company(mut socket: TcpStream) {
 
 impl Server {
     async fn answer<B>(&self, request: Request<B>, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
-        let mut reply = match guard::check(&request, &self.options.hosts) {
-            Ok(()) => self.answer_route(&request, peer, promised).await,
+        let (headers, is_tls) = (request.headers(), false);
+        let mut visitor = Visitor::new(Some(peer.ip()), is_tls, headers, self.options.trust_proxy);
+        let mut reply = match self.admit(&request, &mut visitor).await {
+            Ok(route) => self.answer_route(&request, route, &visitor, peer, promised).await,
             Err(refusal) => reply::refuse(&refusal),
         };
-        if guard::has_body(request.headers()) {
+        if guard::has_body(headers) {
             reply::close(&mut reply);
         }
-        self.allow_origin(&request, &mut reply);
-        debug!(%peer, method = %request.method(), target = %request.uri(), status = reply.status().as_u16(), "request");
+        let allowed = self.options.sites.allowed_origin(headers);
+        let is_for_all = allowed.is_some() || route::is_img(headers);
+        reply::tell_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
+        let target = access::redacted(request.uri());
+        debug!(%peer, source = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
         reply
     }
 
-    async fn answer_route<B>(&self, request: &Request<B>, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
-        match route::route(request) {
-            Route::Page => reply::page(),
+    /// What is asked for, where it may be asked for.
+    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor) -> Result<Route, Refusal> {
+        let Options { access, hosts, sites, prefix, .. } = &self.options;
+        guard::check(request, hosts, visitor)?;
+        let route = route::route(request, prefix);
+        // It tells nothing, and who asks it has no secrets: a container runtime, a load balancer.
+        if route == Route::Health {
+            return Ok(route);
+        }
+        sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
+        let denied = access.check(request.uri(), request.headers(), visitor.source).await;
+        denied.map_err(|denial| {
+            if denial != Denial::Nothing {
+                warn!(source = visitor.source.map(display), "a wrong password or token");
+            }
+            Refusal::Denied { denial, wants_password: access.has_passwords() }
+        })?;
+        Ok(route)
+    }
+
+    async fn answer_route<B>(
+        &self,
+        request: &Request<B>,
+        route: Route,
+        visitor: &Visitor,
+        peer: SocketAddr,
+        promised: &Mutex<Option<Promise>>,
+    ) -> Reply {
+        match route {
+            Route::Page => self.page(request, visitor),
+            Route::Slash => reply::redirect(&with_slash(request.uri())),
             Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, peer, promised),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
             Route::State => reply::json(&self.state()),
             Route::Health => reply::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(),
-            Route::Quit if guard::is_cross_site(request.headers()) => {
+            Route::Quit if guard::is_cross_site(request.headers(), visitor) => {
                 reply::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
             }
             Route::Quit => {
@@ -245,6 +286,17 @@ impl Server {
             }
             Route::Nonsense(why) => reply::say(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
             Route::Nowhere => nowhere(),
+        }
+    }
+
+    /// The page; first, where the token is in the address bar, the way to the same page without it. In a frame of another
+    /// site there is no cookie, and no address bar either: there the page asks with its own token.
+    fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
+        let Options { access, sites, .. } = &self.options;
+        let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
+        match cookie.filter(|_| !route::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
+            Some((cookie, query)) => reply::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
+            None => reply::page(),
         }
     }
 
@@ -296,6 +348,7 @@ impl Server {
             "started": started,
             "feeds": self.offers.iter().map(Offer::state).collect::<Vec<_>>(),
             "refused": self.viewers.refused(),
+            "denied": self.options.access.denied(),
             "viewers": self.viewers.states(),
         })
     }
@@ -309,20 +362,18 @@ impl Server {
         };
         reply::say(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", names.join(", ")))
     }
+}
 
-    fn allow_origin<B>(&self, request: &Request<B>, reply: &mut Reply) {
-        let origins = &self.options.origins;
-        let asked = request.headers().get(header::ORIGIN);
-        let allowed = match asked {
-            _ if origins.iter().any(|origin| origin == "*") => Some(HeaderValue::from_static("*")),
-            Some(asked) if origins.iter().any(|origin| origin.as_bytes() == asked.as_bytes()) => Some(asked.clone()),
-            _ => None,
-        };
-        if let Some(allowed) = allowed {
-            reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-            reply.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
-        }
-    }
+/// Relative, as every redirect is: the browser may see this server below a path that only its proxy knows.
+fn without_token(uri: &Uri, query: &str) -> String {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    let name = if name.is_empty() { "./" } else { name };
+    if query.is_empty() { name.to_owned() } else { format!("{name}?{query}") }
+}
+
+fn with_slash(uri: &Uri) -> String {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    uri.query().map_or_else(|| format!("{name}/"), |query| format!("{name}/?{query}"))
 }
 
 fn nowhere() -> Reply {

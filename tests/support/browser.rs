@@ -69,9 +69,14 @@ impl Browser {
 
     /// Navigates, and waits until the new document is there, loaded or not.
     pub fn go(&self, url: &str) {
+        self.go_by_way_of(url, url);
+    }
+
+    /// The same, where the server sends it on to another URL.
+    pub fn go_by_way_of(&self, url: &str, end: &str) {
         self.post("/url", json!({ "url": url }));
-        wait_until(&format!("the browser is at {url}"), SOON, || {
-            self.run("return document.documentElement !== null && location.href", json!([])) == json!(url)
+        wait_until(&format!("the browser is at {end}"), SOON, || {
+            self.run("return document.documentElement !== null && location.href", json!([])) == json!(end)
         });
     }
 

@@ -46,6 +46,14 @@ pub const FIREFOX_IMAGE: &[&str] = &[
 /// What a navigating browser asks for.
 pub const NAVIGATION: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
+/// What a real client prints; it has to end well.
+#[track_caller]
+pub fn printed_by(command: &mut std::process::Command) -> Vec<u8> {
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}, {}", output.status, String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 /// Looks every few milliseconds until the condition holds; fails the test after the deadline.
 pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
     wait_for(what, deadline, || condition().then_some(()));
