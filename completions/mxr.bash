@@ -165,7 +165,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__serve)
-            opts="-r -t -p -H -m -a -v -q -h --demo --fps --once --follow --glob --type --max-fps --keep-same --max-part --history --port --host --max-viewers --stall-timeout --keepalive --boundary --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-r -t -p -H -U -m -a -v -q -h --demo --fps --once --follow --glob --type --max-fps --keep-same --max-part --history --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --stall-timeout --keepalive --boundary --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -216,6 +216,26 @@ _mxr() {
                     return 0
                     ;;
                 -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -U)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unix-mode)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -287,7 +307,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__stdin)
-            opts="-t -p -H -m -a -v -q -h --split --window --tee --exit-on-eof --type --max-fps --keep-same --max-part --history --port --host --max-viewers --stall-timeout --keepalive --boundary --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -p -H -U -m -a -v -q -h --split --window --tee --exit-on-eof --type --max-fps --keep-same --max-part --history --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --stall-timeout --keepalive --boundary --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -334,6 +354,26 @@ _mxr() {
                     return 0
                     ;;
                 -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -U)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unix-mode)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -405,7 +445,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__watch)
-            opts="-t -p -H -m -a -v -q -h --glob --settle --poll --type --max-fps --keep-same --max-part --history --port --host --max-viewers --stall-timeout --keepalive --boundary --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -p -H -U -m -a -v -q -h --glob --settle --poll --type --max-fps --keep-same --max-part --history --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --stall-timeout --keepalive --boundary --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -456,6 +496,26 @@ _mxr() {
                     return 0
                     ;;
                 -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -U)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unix-mode)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -39,6 +39,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest p
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
@@ -73,6 +77,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest p
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
@@ -103,6 +111,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest p
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r

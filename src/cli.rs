@@ -171,6 +171,18 @@ pub struct Serving {
     /// Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise
     #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST", value_parser = host)]
     pub host: IpAddr,
+    /// Listen on a Unix socket at this path instead, for a proxy on this machine
+    #[arg(short = 'U', long, value_name = "PATH", env = "MXR_UNIX")]
+    pub unix: Option<PathBuf>,
+    /// Permissions of the Unix socket, in octal; who may write to it may connect
+    #[arg(long, value_name = "MODE", default_value = "600", env = "MXR_UNIX_MODE", value_parser = mode)]
+    pub unix_mode: u32,
+    /// Speak https, with the certificates in this file (PEM, the server's own first); it is read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "MXR_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of that certificate (PEM); refused where every user of this machine can read it
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "MXR_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
     /// Most viewers at once; further ones get 503
     #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS")]
     pub max_viewers: usize,
@@ -255,6 +267,11 @@ fn host(text: &str) -> Result<IpAddr, String> {
         "*" => Ok(IpAddr::from([0, 0, 0, 0])),
         address => address.parse().map_err(|_| "an address looks like 192.168.1.5 or ::1; 0.0.0.0 is all of them".to_owned()),
     }
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "a mode looks like 600 or 660".to_owned())
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {

@@ -6,13 +6,16 @@ use std::{
 };
 
 use qrcode::{QrCode, render::unicode::Dense1x2};
-use tokio::{net::TcpListener, runtime};
+use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     config::{Config, LogConfig, Show},
     error::{Error, ExitCode, Result},
+    http,
+    listen::{self, Listener},
+    systemd,
     terminal::Terminal,
 };
 
@@ -37,32 +40,33 @@ pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
 
 async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
-    let (address, show, is_public) = (config.address, config.show, config.is_public);
+    let (place, show, is_public) = (config.place.clone(), config.show, config.is_public);
+    let mut listeners = listen::passed()?;
     let mut server = crate::Server::new(config)?;
-    let listener = crate::bind(address)?;
-    if !is_loopback(address.ip()) && !is_public && server.access().is_open() {
-        info!("others can reach {}, so it takes a token, which the URL has; --public lets everybody watch", address.ip());
+    if listeners.is_empty() {
+        listeners.push(place.listen()?);
+    }
+    if listeners.iter().any(Listener::is_exposed) && !is_public && server.access().is_open() {
+        info!("others can reach this address, so it takes a token, which the URL has; --public lets everybody watch");
         server.access().draw_token();
     }
     listen_to_signals(shutdown.clone())?;
-    announce(&listener, &mut server, show)?;
-    server.run(listener, terminal, shutdown).await
-}
-
-fn is_loopback(host: IpAddr) -> bool {
-    host.to_canonical().is_loopback()
+    announce(&listeners, server.http(), show);
+    systemd::tell_ready(&shutdown);
+    server.run(listeners, terminal, shutdown).await
 }
 
 /// The URLs on standard output, one a line, and nothing else. The last is the one for other machines, where there is one.
-fn announce(listener: &TcpListener, server: &mut crate::Server, show: Show) -> Result<()> {
-    let address = listener.local_addr().map_err(|error| Error::new("learn the address", error))?;
-    let prefix = server.prefix().to_owned();
-    let urls: Vec<String> = reachable(address).iter().map(|address| format!("http://{address}{prefix}/")).collect();
-    let token = server.access().token().cloned();
-    let with_token = |url: &String| token.as_ref().map_or_else(|| url.clone(), |token| format!("{url}?token={}", token.reveal()));
+fn announce(listeners: &[Listener], http: &http::Options, show: Show) {
+    let urls: Vec<String> = listeners.iter().flat_map(|listener| urls(listener, http)).collect();
+    let token = http.access.token();
+    let with_token = |url: &String| match token {
+        Some(token) if !url.starts_with("unix:") => format!("{url}?token={}", token.reveal()),
+        _ => url.clone(),
+    };
     let mut stdout = io::stdout();
     // Who chose the token knows it, and a pipe may end in a log.
-    let tells = stdout.is_terminal() || token.as_ref().is_some_and(|token| token.is_drawn);
+    let tells = stdout.is_terminal() || token.is_some_and(|token| token.is_drawn);
     for url in &urls {
         // Whoever sees standard output on the same terminal need not be told twice.
         if !(stdout.is_terminal() && io::stderr().is_terminal()) {
@@ -73,17 +77,25 @@ fn announce(listener: &TcpListener, server: &mut crate::Server, show: Show) -> R
             warn!(%error, "cannot print the URL");
         }
     }
-    let (Some(here), Some(elsewhere)) = (urls.first(), urls.last()) else { return Ok(()) };
+    let (Some(here), Some(elsewhere)) = (urls.first(), urls.last()) else { return };
     if show.as_qr {
-        if address.ip().is_loopback() {
-            info!("a phone cannot reach a loopback address; --host 0.0.0.0 lets it");
+        if !listeners.iter().any(Listener::is_exposed) {
+            info!("a phone cannot reach this address; --host 0.0.0.0 lets it");
         }
         draw_qr(&with_token(elsewhere));
     }
     if show.in_browser {
         open_browser(&with_token(here));
     }
-    Ok(())
+}
+
+/// The URLs of one socket; for a Unix socket its path, as nginx writes it.
+fn urls(listener: &Listener, http: &http::Options) -> Vec<String> {
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let of_address = |address| format!("{scheme}://{address}{}/", http.prefix);
+    let addresses = listener.address().map(reachable).unwrap_or_default();
+    let path = listener.path().map(|path| format!("unix:{}", path.display()));
+    addresses.into_iter().map(of_address).chain(path).collect()
 }
 
 /// Addresses that a browser can open: on this machine, and from the network where all addresses are listened on.

@@ -10,6 +10,7 @@ use crate::{
     cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Watch},
     error::{Error, Result},
     http::{self, Hosts},
+    listen::Place,
     part::Media,
     source::{
         FeedSettings,
@@ -19,6 +20,7 @@ use crate::{
         stdin::StdinSettings,
         watch::WatchSettings,
     },
+    tls::Tls,
     wire::Boundary,
 };
 
@@ -29,8 +31,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// How feeds hold them.
     pub feeds: FeedSettings,
-    /// Where to listen.
-    pub address: SocketAddr,
+    /// Where to listen, unless systemd has opened a socket.
+    pub place: Place,
     /// How viewers are served.
     pub http: http::Options,
     /// Beyond this machine nobody has to show anything.
@@ -149,7 +151,7 @@ impl Config {
         Ok(Self {
             source,
             feeds: feeds(parts, serving.boundary.as_deref())?,
-            address: SocketAddr::new(serving.host, serving.port),
+            place: place(&serving),
             http: http_options(&serving, &access, is_demo)?,
             is_public: access.public,
             max_viewers: serving.max_viewers,
@@ -157,6 +159,21 @@ impl Config {
             show: Show { in_browser: serving.open, as_qr: serving.qr },
         })
     }
+}
+
+fn place(serving: &Serving) -> Place {
+    match &serving.unix {
+        Some(path) => Place::Unix(path.clone(), serving.unix_mode),
+        None => Place::Tcp(SocketAddr::new(serving.host, serving.port)),
+    }
+}
+
+fn tls(serving: &Serving) -> Result<Option<Tls>> {
+    let (Some(cert), Some(key)) = (&serving.tls_cert, &serving.tls_key) else { return Ok(None) };
+    if serving.unix.is_some() {
+        return Err(Error::usage("use --tls-cert with --unix", "nobody can listen in on a Unix socket"));
+    }
+    Tls::load(cert.clone(), key.clone()).map(Some)
 }
 
 fn http_options(serving: &Serving, access: &cli::Access, is_demo: bool) -> Result<http::Options> {
@@ -167,6 +184,7 @@ fn http_options(serving: &Serving, access: &cli::Access, is_demo: bool) -> Resul
     }
     Ok(http::Options {
         access: access::access(access)?,
+        tls: tls(serving)?,
         hosts: Hosts::new(&access.allow_host),
         sites: access::sites(access)?,
         prefix: access::prefix(access)?,

@@ -8,6 +8,7 @@ use std::{
 use mxr::{
     feed::{Feed, Kind, Limits, Offer},
     http::{self, Access, Hosts, Sites},
+    listen::{self, Listener},
     part::{Media, Part},
     stats::Viewers,
     wire::Boundary,
@@ -21,12 +22,13 @@ pub(crate) fn serve(work: Work) {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
-        let listener = http::listen(([127, 0, 0, 1], 0).into()).expect("listen");
+        let listener = listen::tcp(([127, 0, 0, 1], 0).into()).expect("listen");
         println!("{}", listener.local_addr().expect("address").port());
         let limits = Limits { history: 1, held: 1, held_bytes: 1 << 30, part_bytes: 1 << 30, keep_same: true };
         let (publisher, feed) = Feed::new("bench", Kind::Newest, Boundary::random(), limits);
         let options = http::Options {
             access: Access::default(),
+            tls: None,
             hosts: Hosts::default(),
             sites: Sites::default(),
             prefix: String::new(),
@@ -46,6 +48,6 @@ pub(crate) fn serve(work: Work) {
             }
         });
         let offers = Arc::new(vec![Offer::Live(feed)]);
-        http::serve(listener, offers, Viewers::new(100_000), options, CancellationToken::new()).await;
+        http::serve(vec![Listener::Tcp(listener)], offers, Viewers::new(100_000), options, CancellationToken::new()).await;
     });
 }

@@ -61,10 +61,8 @@ impl Hosts {
 /// Who asks, as far as it is believed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Visitor {
-    /// Where it connects from; nothing over a Unix socket.
-    pub(super) source: Option<IpAddr>,
-    /// Whether a proxy said so.
-    pub(super) is_forwarded: bool,
+    /// Where it connects from; nothing over a Unix socket. The port is 0 where a proxy told of the address alone.
+    pub(super) source: Option<SocketAddr>,
     /// Whether it came over https, here or at the proxy.
     pub(super) is_secure: bool,
     /// The host that it asks for.
@@ -73,17 +71,20 @@ pub(super) struct Visitor {
 
 impl Visitor {
     /// Who is behind a connection. A proxy's word counts only where it is trusted: anybody can write such headers.
-    pub(super) fn new(peer: Option<IpAddr>, is_tls: bool, headers: &HeaderMap, trust_proxy: bool) -> Self {
+    pub(super) fn new(peer: Option<SocketAddr>, is_tls: bool, headers: &HeaderMap, trust_proxy: bool) -> Self {
         if !trust_proxy {
             return Self { source: peer, is_secure: is_tls, ..Self::default() };
         }
-        let source = forwarded(headers, "x-forwarded-for").and_then(address);
         Self {
-            source: source.or(peer),
-            is_forwarded: source.is_some(),
+            source: forwarded(headers, "x-forwarded-for").and_then(address).or(peer),
             is_secure: forwarded(headers, "x-forwarded-proto").map_or(is_tls, |scheme| scheme.eq_ignore_ascii_case("https")),
             authority: forwarded(headers, "x-forwarded-host").and_then(|host| host.parse().ok()),
         }
+    }
+
+    /// The address that it connects from.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.source.map(|source| source.ip())
     }
 
     /// The name that it asks for, where that is one to put into a policy.
@@ -100,9 +101,9 @@ fn forwarded<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// An address, with or without a port.
-fn address(text: &str) -> Option<IpAddr> {
+fn address(text: &str) -> Option<SocketAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    bare.parse().ok().or_else(|| text.parse().ok().map(|socket: SocketAddr| socket.ip()))
+    text.parse().ok().or_else(|| Some(SocketAddr::new(bare.parse().ok()?, 0)))
 }
 
 /// Lets a request pass or says why not. Nothing has been answered yet.
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_proxy_is_believed_only_where_it_is_trusted() {
-        let peer = Some("127.0.0.1".parse().unwrap());
+        let peer = Some("127.0.0.1:5".parse().unwrap());
         let said = headers(&[
             ("x-forwarded-for", "6.6.6.6, 192.0.2.7"),
             ("x-forwarded-proto", "https"),
@@ -291,12 +292,12 @@ mod tests {
         let doubted = Visitor::new(peer, false, &said, false);
         assert_eq!(doubted, Visitor { source: peer, ..Visitor::default() });
         let trusted = Visitor::new(peer, false, &said, true);
-        assert_eq!((trusted.source, trusted.is_forwarded), (Some("192.0.2.7".parse().unwrap()), true));
+        assert_eq!(trusted.source, Some("192.0.2.7:0".parse().unwrap()));
         assert_eq!((trusted.is_secure, trusted.host()), (true, Some("cam.example")));
         for (text, source) in [("[2001:db8::1]:443", "2001:db8::1"), ("2001:db8::1", "2001:db8::1"), ("192.0.2.7:80", "192.0.2.7")]
         {
             let visitor = Visitor::new(peer, false, &headers(&[("x-forwarded-for", text)]), true);
-            assert_eq!(visitor.source, Some(source.parse().unwrap()), "{text}");
+            assert_eq!(visitor.address(), Some(source.parse().unwrap()), "{text}");
         }
         assert_eq!(Visitor::new(peer, false, &headers(&[("x-forwarded-for", "unknown")]), true).source, peer);
     }

@@ -12,6 +12,7 @@ mod route;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod viewer;
 
 use std::{
@@ -27,12 +28,9 @@ use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, servi
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use socket2::SockRef;
-use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    time::sleep,
-};
+use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, field::display, info, warn};
+use tracing::{debug, info, warn};
 
 pub use access::{Access, Token};
 pub use guard::{Hosts, Sites};
@@ -44,11 +42,14 @@ use self::{
     reply::Reply,
     route::{Route, Which, Wish},
     stream::{Entrance, Fanout},
+    transport::Transport,
     viewer::{Times, Viewer, Wishes},
 };
 use crate::{
     feed::{Accepts, Feed, Kind, Offer, Subscription},
+    listen::{Listener, Socket},
     stats::{Seat, Viewers},
+    tls::Tls,
 };
 
 /// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (FIELD: 0.3 s
@@ -70,6 +71,8 @@ const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 pub struct Options {
     /// Who may look.
     pub access: Access,
+    /// What encrypts TCP connections.
+    pub tls: Option<Tls>,
     /// The names that Host may carry.
     pub hosts: Hosts,
     /// What other sites may do.
@@ -86,20 +89,9 @@ pub struct Options {
     pub may_quit: bool,
 }
 
-/// Binds a listener whose queue holds what 5,000 connections a second bring in a moment.
-///
-/// # Errors
-/// Where the address is taken or not ours.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(cfg!(unix))?;
-    socket.bind(address)?;
-    socket.listen(4096)
-}
-
-/// Serves `offers` on `listener` until `shutdown`, then says farewell to the viewers.
+/// Serves `offers` on the listeners until `shutdown`, then says farewell to the viewers.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
     options: Options,
@@ -108,11 +100,19 @@ pub async fn serve(
     let times = Times { keepalive: options.keepalive, stall: options.stall };
     let live: Vec<Arc<Feed>> = offers.iter().filter_map(Offer::live).cloned().collect();
     let (entrance, fanout) = Fanout::new(&live, times);
-    tune(&SockRef::from(&listener), options.stall);
     let server = Arc::new(Server { offers, viewers, options, entrance, shutdown: shutdown.clone() });
-    let accepting = tokio::spawn(accept(listener, server));
+    let mut doors = JoinSet::new();
+    for listener in listeners {
+        if let Listener::Tcp(listener) = &listener {
+            tune(&SockRef::from(listener), times.stall);
+        }
+        doors.spawn(accept(listener, server.clone()));
+    }
+    if let Some(tls) = &server.options.tls {
+        doors.spawn(tls.clone().keep_fresh());
+    }
     fanout.run(shutdown).await;
-    accepting.abort();
+    doors.shutdown().await;
 }
 
 /// Sets what accepted sockets inherit from the listener.
@@ -129,7 +129,7 @@ fn tune(socket: &SockRef<'_>, stall: Duration) {
     }
 }
 
-async fn accept(listener: TcpListener, server: Arc<Server>) {
+async fn accept(listener: Listener, server: Arc<Server>) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
@@ -155,7 +155,7 @@ struct Server {
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
     options: Options,
-    entrance: Entrance<TcpStream>,
+    entrance: Entrance<Transport>,
     shutdown: CancellationToken,
 }
 
@@ -167,12 +167,25 @@ struct Promise {
     seat: Seat,
 }
 
-/// Lets hyper answer requests until one asks for a stream, then takes the socket from it.
-async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    peer: Option<SocketAddr>,
+    is_tls: bool,
+}
+
+/// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
+async fn connection(socket: Socket, peer: Option<SocketAddr>, server: Arc<Server>) {
+    let opened = tokio::time::timeout(HEAD_TIMEOUT, Transport::open(socket, server.options.tls.as_ref())).await;
+    let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(transport) => transport,
+        Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
+    };
+    let caller = Caller { peer, is_tls: transport.is_tls() };
     let promised = Mutex::new(None);
     let service = service_fn(|request| {
         let (server, promised) = (&server, &promised);
-        async move { Ok::<_, Infallible>(server.answer(request, peer, promised).await) }
+        async move { Ok::<_, Infallible>(server.answer(request, caller, promised).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -180,7 +193,7 @@ async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES)
             .title_case_headers(true)
-            .serve_connection(TokioIo::new(socket), service)
+            .serve_connection(TokioIo::new(transport), service)
             .without_shutdown()
     );
     let parts = tokio::select! {
@@ -193,38 +206,38 @@ async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
             }
         }
     };
-    let socket = match parts {
+    let transport = match parts {
         Ok(parts) => parts.io.into_inner(),
-        Err(error) => return debug!(%peer, %error, "connection ended"),
+        Err(error) => return debug!(peer = peer.map(display), %error, "connection ended"),
     };
     let promised = promised.lock().unwrap_or_else(PoisonError::into_inner).take();
     match promised {
         Some(Promise { cursors, wishes, seat }) if !cursors.is_empty() => {
             let boundary = cursors[0].feed().boundary().clone();
-            server.entrance.admit(Viewer::new(socket, cursors, boundary, wishes, seat));
+            server.entrance.admit(Viewer::new(transport, cursors, boundary, wishes, seat));
         }
-        _ => part_company(socket).await,
+        _ => part_company(transport).await,
     }
 }
 
 /// Closes without a reset, which could overtake the reply: first our side, then, for a moment, what the peer still sends.
-async fn part_company(mut socket: TcpStream) {
+async fn part_company(mut transport: Transport) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let drain = async {
-        socket.shutdown().await?;
+        transport.shutdown().await?;
         let mut scratch = [0; 1024];
-        while socket.read(&mut scratch).await? > 0 {}
+        while transport.read(&mut scratch).await? > 0 {}
         Ok::<_, io::Error>(())
     };
     let _ = tokio::time::timeout(Duration::from_millis(500), drain).await;
 }
 
 impl Server {
-    async fn answer<B>(&self, request: Request<B>, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
-        let (headers, is_tls) = (request.headers(), false);
-        let mut visitor = Visitor::new(Some(peer.ip()), is_tls, headers, self.options.trust_proxy);
+    async fn answer<B>(&self, request: Request<B>, caller: Caller, promised: &Mutex<Option<Promise>>) -> Reply {
+        let headers = request.headers();
+        let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
         let mut reply = match self.admit(&request, &mut visitor).await {
-            Ok(route) => self.answer_route(&request, route, &visitor, peer, promised).await,
+            Ok(route) => self.answer_route(&request, route, &visitor, promised).await,
             Err(refusal) => reply::refuse(&refusal),
         };
         if guard::has_body(headers) {
@@ -234,7 +247,7 @@ impl Server {
         let is_for_all = allowed.is_some() || route::is_img(headers);
         reply::tell_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
         let target = access::redacted(request.uri());
-        debug!(%peer, source = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
+        debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
         reply
     }
 
@@ -248,10 +261,10 @@ impl Server {
             return Ok(route);
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
-        let denied = access.check(request.uri(), request.headers(), visitor.source).await;
+        let denied = access.check(request.uri(), request.headers(), visitor.address()).await;
         denied.map_err(|denial| {
             if denial != Denial::Nothing {
-                warn!(source = visitor.source.map(display), "a wrong password or token");
+                warn!(source = visitor.address().map(display), "a wrong password or token");
             }
             Refusal::Denied { denial, wants_password: access.has_passwords() }
         })?;
@@ -263,13 +276,12 @@ impl Server {
         request: &Request<B>,
         route: Route,
         visitor: &Visitor,
-        peer: SocketAddr,
         promised: &Mutex<Option<Promise>>,
     ) -> Reply {
         match route {
             Route::Page => self.page(request, visitor),
             Route::Slash => reply::redirect(&with_slash(request.uri())),
-            Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, peer, promised),
+            Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, visitor.source, promised),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
             Route::State => reply::json(&self.state()),
             Route::Health => reply::say(StatusCode::OK, "ok"),
@@ -278,7 +290,7 @@ impl Server {
                 reply::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
             }
             Route::Quit => {
-                info!(%peer, "asked to quit");
+                info!(peer = visitor.source.map(display), "asked to quit");
                 self.shutdown.cancel();
                 let mut reply = reply::say(StatusCode::ACCEPTED, "Accepted");
                 reply::close(&mut reply);
@@ -308,14 +320,21 @@ impl Server {
         }
     }
 
-    fn stream(&self, method: &Method, which: &Which, wish: Wish, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
+    fn stream(
+        &self,
+        method: &Method,
+        which: &Which,
+        wish: Wish,
+        peer: Option<SocketAddr>,
+        promised: &Mutex<Option<Promise>>,
+    ) -> Reply {
         let offers = self.find(which);
         let Some(first) = offers.first() else { return self.unknown(which) };
         let reply = reply::stream(first.boundary().as_str(), wish.mixed);
         if method == Method::HEAD {
             return reply;
         }
-        let Some(seat) = self.viewers.enter(Some(peer)) else { return reply::full() };
+        let Some(seat) = self.viewers.enter(peer) else { return reply::full() };
         let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
         let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind() == Kind::Newest);
         let interval = wish.interval.max(slowest.then_some(BROWSER_INTERVAL));

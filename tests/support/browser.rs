@@ -49,6 +49,11 @@ const START: Duration = Duration::from_secs(60);
 impl Browser {
     /// Starts one, or says that it is not installed.
     pub fn start(kind: Kind) -> Option<Self> {
+        Self::start_trusting(kind, None)
+    }
+
+    /// The same; `pin` is what Chromium shall trust as if an authority had signed it.
+    pub fn start_trusting(kind: Kind, pin: Option<&str>) -> Option<Self> {
         let (driver, program) = match kind {
             Kind::Chromium => (tool(&["chromedriver"])?, tool(&["chromium", "chromium-browser", "google-chrome"])?),
             Kind::Firefox => (tool(&["geckodriver"])?, tool(&["firefox-esr", "firefox"])?),
@@ -58,6 +63,9 @@ impl Browser {
         let agent = Agent::config_builder().timeout_global(Some(START)).http_status_as_error(false).build().into();
         let mut browser = Self { driver, agent, session: format!("http://127.0.0.1:{port}/session"), _turn: turn };
         let mut capabilities = capabilities(kind, &program, browser.driver.profile.path());
+        if let (Some(pin), Some(args)) = (pin, capabilities["goog:chromeOptions"]["args"].as_array_mut()) {
+            args.push(json!(format!("--ignore-certificate-errors-spki-list={pin}")));
+        }
         // Feeds never finish loading, so nobody waits for that; and a script in a frame that goes away never ends.
         capabilities["pageLoadStrategy"] = json!("none");
         capabilities["timeouts"] = json!({ "script": 3000 });
