@@ -47,6 +47,7 @@ Routes:
   /state             JSON: feeds, their newest part, viewers
   /healthz           200 while serving
   /quit              ends the demo (the demo alone)
+     ?token=T        on every route, where the server takes a token
   As other camera servers have them: /?action=stream, /?action=snapshot,
   /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg
 

@@ -61,7 +61,7 @@ fn announce(listeners: &[Listener], http: &http::Options, show: Show) {
     let urls: Vec<String> = listeners.iter().flat_map(|listener| urls(listener, http)).collect();
     let token = http.access.token();
     let with_token = |url: &String| match token {
-        Some(token) if !url.starts_with("unix:") => format!("{url}?token={}", token.reveal()),
+        Some(token) if !is_path(url) => format!("{url}?token={}", token.reveal()),
         _ => url.clone(),
     };
     let mut stdout = io::stdout();
@@ -77,7 +77,9 @@ fn announce(listeners: &[Listener], http: &http::Options, show: Show) {
             warn!(%error, "cannot print the URL");
         }
     }
-    let (Some(here), Some(elsewhere)) = (urls.first(), urls.last()) else { return };
+    let mut to_open = urls.iter().filter(|url| !is_path(url));
+    let Some(here) = to_open.next() else { return };
+    let elsewhere = to_open.next_back().unwrap_or(here);
     if show.as_qr {
         if !listeners.iter().any(Listener::is_exposed) {
             info!("a phone cannot reach this address; --host 0.0.0.0 lets it");
@@ -96,6 +98,10 @@ fn urls(listener: &Listener, http: &http::Options) -> Vec<String> {
     let addresses = listener.address().map(reachable).unwrap_or_default();
     let path = listener.path().map(|path| format!("unix:{}", path.display()));
     addresses.into_iter().map(of_address).chain(path).collect()
+}
+
+fn is_path(url: &str) -> bool {
+    url.starts_with("unix:")
 }
 
 /// Addresses that a browser can open: on this machine, and from the network where all addresses are listened on.

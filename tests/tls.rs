@@ -182,8 +182,13 @@ fn plain_http_and_silence_on_the_https_port_harm_nobody() {
     let (_folder, server) = watched(&ca, &[]);
     let mut plain = Connection::open(&server.host);
     plain.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let said = plain.rest();
-    assert!(!said.windows(3).any(|window| window == b"200"), "{}", String::from_utf8_lossy(&said));
+    let reply = plain.reply("GET");
+    assert_eq!(reply.head.status, 400);
+    assert!(reply.text().contains("https://"), "{}", reply.text());
+    plain.expect_end();
+    let mut garbled = Connection::open(&server.host);
+    garbled.send([22, 3, 1, 0, 5, 1, 2, 3, 4, 5]);
+    garbled.rest();
     let _silent: Vec<_> = (0..50).map(|_| Connection::open(&server.host)).collect();
     assert_eq!(printed_by(&mut curl(&program, &ca, &server.url("/snapshot"))), png(RED));
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::server::TlsStream;
@@ -16,6 +16,12 @@ use crate::{listen::Socket, tls::Tls};
 
 /// Bytes that the kernel holds for a viewer behind a Unix socket, where it knows no `TCP_NOTSENT_LOWAT`.
 const UNIX_BUFFER: usize = 64 * 1024;
+
+/// The first byte of TLS (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+/// What a browser gets that was told `http://`.
+const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\
+    Connection: close\r\n\r\nmxr: here https:// has to be asked\n";
 
 /// An open connection.
 #[derive(Debug)]
@@ -38,6 +44,10 @@ impl Transport {
         match (socket, tls) {
             (Socket::Tcp(socket), None) => Ok(Self::Tcp(socket)),
             (Socket::Tcp(socket), Some(tls)) => {
+                let mut first = [0];
+                if socket.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
+                    return Err(turn_away(socket).await);
+                }
                 let stream = tls.accept(socket).await?;
                 Ok(Self::Tls(Box::new(Encrypted { stream, is_flushed: true })))
             }
@@ -51,6 +61,12 @@ impl Transport {
     pub(super) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
+}
+
+async fn turn_away(mut socket: TcpStream) -> io::Error {
+    let _ = socket.write_all(NO_TLS).await;
+    super::part_company(Transport::Tcp(socket)).await;
+    io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS")
 }
 
 impl Encrypted {
