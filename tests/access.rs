@@ -157,6 +157,20 @@ fn a_browser_is_logged_in_by_the_url_and_stays_so() {
 }
 
 #[test]
+fn a_page_whose_token_is_old_says_so() {
+    for kind in [Kind::Chromium, Kind::Firefox] {
+        let Some(browser) = Browser::start(kind) else { continue };
+        let (folder, server) = watched(&["--token", "T0ken"], BEARER);
+        let (port, page) = (server.port(), server.url("/"));
+        browser.go_by_way_of(&server.url("/?token=T0ken"), &page);
+        wait_until("the picture is on the screen", SOON, || browser.screenshot().pixels().any(|pixel| near(pixel.0, RED)));
+        drop(server);
+        let _again = mxr(["watch", "--token", "An0ther"]).arg(folder.file("a.png")).start_at(port);
+        wait_until("it says what to do", SOON, || browser.text().contains("open the URL that mxr prints"));
+    }
+}
+
+#[test]
 fn a_picture_with_its_token_is_shown_on_another_site() {
     for kind in [Kind::Chromium, Kind::Firefox] {
         let Some(browser) = Browser::start(kind) else { continue };

@@ -263,7 +263,8 @@ impl Server {
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
         let denied = access.check(request.uri(), request.headers(), visitor.address()).await;
         denied.map_err(|denial| {
-            if denial != Denial::Nothing {
+            // Of those that are sent away at once there may be thousands: they fill no disk.
+            if denial == Denial::Wrong {
                 warn!(source = visitor.address().map(display), "a wrong password or token");
             }
             Refusal::Denied { denial, wants_password: access.has_passwords() }

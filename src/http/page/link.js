@@ -44,7 +44,7 @@ function makeLink(place, on) {
     // In steps of four, since the header has whole seconds.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
-    throw Error(`HTTP ${reply.status}`)
+    throw Error(reply.status === 401 || reply.status === 403 ? 'not let in: open the URL that mxr prints' : `HTTP ${reply.status}`)
   }
 
   // Calls onPart for each part; the promise is true at the close-delimiter, false where the stream broke off.
