@@ -38,23 +38,34 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N 
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token-file -d 'Read the token from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-embed -d 'Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l route-prefix -d 'Serve below this path, as in /cam, for a proxy that passes it on' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the built-in demo (what happens without DIR, too)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Each viewer gets its own run from the first frame, then the end; otherwise all share one loop'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the last frame wait for new ones instead of starting over'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Beyond loopback, let anyone watch who can reach the address'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l trust-proxy -d 'Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -66,20 +77,31 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N 
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token-file -d 'Read the token from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-embed -d 'Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l route-prefix -d 'Serve below this path, as in /cam, for a proxy that passes it on' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Beyond loopback, let anyone watch who can reach the address'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l trust-proxy -d 'Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -90,22 +112,33 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N 
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback --public is needed' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token-file -d 'Read the token from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-embed -d 'Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l route-prefix -d 'Serve below this path, as in /cam, for a proxy that passes it on' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
 json\t'One JSON object a line'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Copy the input to standard output as well, behind the URLs'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'End when the input ends; otherwise its last parts are served until Ctrl-C'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Let anyone who can reach the address watch'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Beyond loopback, let anyone watch who can reach the address'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l trust-proxy -d 'Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s h -l help -d 'Print help (see more with \'--help\')'

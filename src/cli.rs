@@ -47,6 +47,7 @@ Routes:
   /state             JSON: feeds, their newest part, viewers
   /healthz           200 while serving
   /quit              ends the demo (the demo alone)
+     ?token=T        on every route, where the server takes a token
   As other camera servers have them: /?action=stream, /?action=snapshot,
   /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg
 
@@ -137,6 +138,8 @@ pub struct Common {
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
+    pub access: Access,
+    #[command(flatten)]
     pub log: Log,
 }
 
@@ -166,18 +169,21 @@ pub struct Serving {
     /// Port to listen on; 0 takes a free one
     #[arg(short = 'p', long, value_name = "PORT", default_value_t = 8080, env = "MXR_PORT")]
     pub port: u16,
-    /// Address to listen on; beyond loopback --public is needed
+    /// Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise
     #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST", value_parser = host)]
     pub host: IpAddr,
-    /// Let anyone who can reach the address watch
-    #[arg(long, env = "MXR_PUBLIC", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
-    pub public: bool,
-    /// Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine's name
-    #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MXR_ALLOW_HOST")]
-    pub allow_host: Vec<String>,
-    /// Let scripts of this origin read the feed (CORS; repeatable; * allows any)
-    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MXR_ALLOW_ORIGIN")]
-    pub allow_origin: Vec<String>,
+    /// Listen on a Unix socket at this path instead, for a proxy on this machine
+    #[arg(short = 'U', long, value_name = "PATH", env = "MXR_UNIX")]
+    pub unix: Option<PathBuf>,
+    /// Permissions of the Unix socket, in octal; who may write to it may connect
+    #[arg(long, value_name = "MODE", default_value = "600", env = "MXR_UNIX_MODE", value_parser = mode)]
+    pub unix_mode: u32,
+    /// Speak https, with the certificates in this file (PEM, the server's own first); it is read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "MXR_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of that certificate (PEM); refused where every user of this machine can read it
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "MXR_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
     /// Most viewers at once; further ones get 503
     #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS")]
     pub max_viewers: usize,
@@ -199,6 +205,42 @@ pub struct Serving {
     /// Show the URL as a QR code on standard error, for a phone
     #[arg(long, env = "MXR_QR", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub qr: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub struct Access {
+    /// Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed
+    #[arg(short = 'a', long, value_name = "USER:PASSWORD", env = "MXR_AUTH", hide_env_values = true)]
+    pub auth: Vec<String>,
+    /// Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2
+    #[arg(long, value_name = "FILE", env = "MXR_AUTH_FILE")]
+    pub auth_file: Option<PathBuf>,
+    /// Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn
+    #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "random", env = "MXR_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Read the token from this file
+    #[arg(long, value_name = "FILE", env = "MXR_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Beyond loopback, let anyone watch who can reach the address
+    #[arg(long, env = "MXR_PUBLIC", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub public: bool,
+    /// Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine's name
+    #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MXR_ALLOW_HOST")]
+    pub allow_host: Vec<String>,
+    /// Let scripts of this origin read the feed (CORS; repeatable; * allows any)
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MXR_ALLOW_ORIGIN")]
+    pub allow_origin: Vec<String>,
+    /// Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway
+    #[arg(long, value_name = "ORIGIN", num_args = 0..=1, default_missing_value = "*", require_equals = true, value_delimiter = ',',
+          env = "MXR_ALLOW_EMBED")]
+    pub allow_embed: Vec<String>,
+    /// Serve below this path, as in /cam, for a proxy that passes it on
+    #[arg(long, value_name = "PATH", env = "MXR_ROUTE_PREFIX")]
+    pub route_prefix: Option<String>,
+    /// Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect
+    #[arg(long, env = "MXR_TRUST_PROXY", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub trust_proxy: bool,
 }
 
 #[derive(Debug, Args)]
@@ -229,6 +271,11 @@ fn host(text: &str) -> Result<IpAddr, String> {
         "*" => Ok(IpAddr::from([0, 0, 0, 0])),
         address => address.parse().map_err(|_| "an address looks like 192.168.1.5 or ::1; 0.0.0.0 is all of them".to_owned()),
     }
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "a mode looks like 600 or 660".to_owned())
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {

@@ -6,13 +6,16 @@ use std::{
 };
 
 use qrcode::{QrCode, render::unicode::Dense1x2};
-use tokio::{net::TcpListener, runtime};
+use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     config::{Config, LogConfig, Show},
     error::{Error, ExitCode, Result},
+    http,
+    listen::{self, Listener},
+    systemd,
     terminal::Terminal,
 };
 
@@ -37,39 +40,68 @@ pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
 
 async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
-    let (address, show) = (config.address, config.show);
-    let server = crate::Server::new(config)?;
-    let listener = crate::bind(address)?;
+    let (place, show, is_public) = (config.place.clone(), config.show, config.is_public);
+    let mut listeners = listen::passed()?;
+    let mut server = crate::Server::new(config)?;
+    if listeners.is_empty() {
+        listeners.push(place.listen()?);
+    }
+    if listeners.iter().any(Listener::is_exposed) && !is_public && server.access().is_open() {
+        info!("others can reach this address, so it takes a token, which the URL has; --public lets everybody watch");
+        server.access().draw_token();
+    }
     listen_to_signals(shutdown.clone())?;
-    announce(&listener, show)?;
-    server.run(listener, terminal, shutdown).await
+    announce(&listeners, server.http(), show);
+    systemd::tell_ready(&shutdown);
+    server.run(listeners, terminal, shutdown).await
 }
 
 /// The URLs on standard output, one a line, and nothing else. The last is the one for other machines, where there is one.
-fn announce(listener: &TcpListener, show: Show) -> Result<()> {
-    let address = listener.local_addr().map_err(|error| Error::new("learn the address", error))?;
-    let urls: Vec<String> = reachable(address).iter().map(|address| format!("http://{address}/")).collect();
+fn announce(listeners: &[Listener], http: &http::Options, show: Show) {
+    let urls: Vec<String> = listeners.iter().flat_map(|listener| urls(listener, http)).collect();
+    let token = http.access.token();
+    let with_token = |url: &String| match token {
+        Some(token) if !is_path(url) => format!("{url}?token={}", token.reveal()),
+        _ => url.clone(),
+    };
     let mut stdout = io::stdout();
+    // Who chose the token knows it, and a pipe may end in a log.
+    let tells = stdout.is_terminal() || token.is_some_and(|token| token.is_drawn);
     for url in &urls {
         // Whoever sees standard output on the same terminal need not be told twice.
         if !(stdout.is_terminal() && io::stderr().is_terminal()) {
             info!(%url, "serving");
         }
+        let url = if tells { with_token(url) } else { url.clone() };
         if let Err(error) = writeln!(stdout, "{url}").and_then(|()| stdout.flush()) {
             warn!(%error, "cannot print the URL");
         }
     }
-    let (Some(here), Some(elsewhere)) = (urls.first(), urls.last()) else { return Ok(()) };
+    let mut to_open = urls.iter().filter(|url| !is_path(url));
+    let Some(here) = to_open.next() else { return };
+    let elsewhere = to_open.next_back().unwrap_or(here);
     if show.as_qr {
-        if address.ip().is_loopback() {
-            info!("a phone cannot reach a loopback address; --host 0.0.0.0 --public lets it");
+        if !listeners.iter().any(Listener::is_exposed) {
+            info!("a phone cannot reach this address; --host 0.0.0.0 lets it");
         }
-        draw_qr(elsewhere);
+        draw_qr(&with_token(elsewhere));
     }
     if show.in_browser {
-        open_browser(here);
+        open_browser(&with_token(here));
     }
-    Ok(())
+}
+
+/// The URLs of one socket; for a Unix socket its path, as nginx writes it.
+fn urls(listener: &Listener, http: &http::Options) -> Vec<String> {
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let of_address = |address| format!("{scheme}://{address}{}/", http.prefix);
+    let addresses = listener.address().map(reachable).unwrap_or_default();
+    let path = listener.path().map(|path| format!("unix:{}", path.display()));
+    addresses.into_iter().map(of_address).chain(path).collect()
+}
+
+fn is_path(url: &str) -> bool {
+    url.starts_with("unix:")
 }
 
 /// Addresses that a browser can open: on this machine, and from the network where all addresses are listened on.

@@ -1,16 +1,16 @@
 //! What was typed, validated: `cli` says what may be written, this says what it means. Only `Config` goes further.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod access;
+
+use std::{net::SocketAddr, time::Duration};
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::{
-    cli::{Common, LogFormat, Parts, Serve, Serving, Stdin, Watch},
+    cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Watch},
     error::{Error, Result},
     http::{self, Hosts},
+    listen::Place,
     part::Media,
     source::{
         FeedSettings,
@@ -20,6 +20,7 @@ use crate::{
         stdin::StdinSettings,
         watch::WatchSettings,
     },
+    tls::Tls,
     wire::Boundary,
 };
 
@@ -33,10 +34,12 @@ pub struct Config {
     pub source: SourceConfig,
     /// How feeds hold them.
     pub feeds: FeedSettings,
-    /// Where to listen.
-    pub address: SocketAddr,
+    /// Where to listen, unless systemd has opened a socket.
+    pub place: Place,
     /// How viewers are served.
     pub http: http::Options,
+    /// Beyond this machine nobody has to show anything.
+    pub is_public: bool,
     /// Viewers at once.
     pub max_viewers: usize,
     /// End when the source has ended.
@@ -146,14 +149,14 @@ impl Config {
     }
 
     fn new(source: SourceConfig, common: Common) -> Result<Self> {
-        let Common { parts, serving, log: _ } = common;
-        refuse_exposure(&serving)?;
+        let Common { parts, serving, access, log: _ } = common;
         let is_demo = matches!(source, SourceConfig::Demo);
         Ok(Self {
             source,
             feeds: feeds(parts, &serving)?,
-            address: SocketAddr::new(serving.host, serving.port),
-            http: http_options(&serving, is_demo)?,
+            place: place(&serving),
+            http: http_options(&serving, &access, is_demo)?,
+            is_public: access.public,
             max_viewers: serving.max_viewers,
             exit_at_end: false,
             show: Show { in_browser: serving.open, as_qr: serving.qr },
@@ -161,19 +164,22 @@ impl Config {
     }
 }
 
-fn refuse_exposure(serving: &Serving) -> Result<()> {
-    if is_loopback(serving.host) || serving.public {
-        return Ok(());
+fn place(serving: &Serving) -> Place {
+    match &serving.unix {
+        Some(path) => Place::Unix(path.clone(), serving.unix_mode),
+        None => Place::Tcp(SocketAddr::new(serving.host, serving.port)),
     }
-    let error = Error::usage(format!("listen on {}", serving.host), "others could watch without a password");
-    Err(error.hint("--public says that they may; the default --host 127.0.0.1 is for this machine alone"))
 }
 
-fn is_loopback(host: IpAddr) -> bool {
-    host.to_canonical().is_loopback()
+fn tls(serving: &Serving) -> Result<Option<Tls>> {
+    let (Some(cert), Some(key)) = (&serving.tls_cert, &serving.tls_key) else { return Ok(None) };
+    if serving.unix.is_some() {
+        return Err(Error::usage("use --tls-cert with --unix", "nobody can listen in on a Unix socket"));
+    }
+    Tls::load(cert.clone(), key.clone()).map(Some)
 }
 
-fn http_options(serving: &Serving, is_demo: bool) -> Result<http::Options> {
+fn http_options(serving: &Serving, access: &cli::Access, is_demo: bool) -> Result<http::Options> {
     let keepalive = seconds("--keepalive", serving.keepalive)?;
     let stall = seconds("--stall-timeout", serving.stall_timeout)?;
     if stall < Duration::from_millis(100) {
@@ -182,17 +188,13 @@ fn http_options(serving: &Serving, is_demo: bool) -> Result<http::Options> {
     if !(1..=MOST_THREADS).contains(&serving.threads) {
         return Err(Error::usage(format!("use --threads {}", serving.threads), format!("it must be from 1 to {MOST_THREADS}")));
     }
-    for origin in serving.allow_origin.iter().filter(|origin| *origin != "*") {
-        let is_origin =
-            origin.parse::<hyper::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.path() == "/" && !origin.ends_with('/'));
-        if !is_origin {
-            let error = Error::usage(format!("use --allow-origin {origin:?}"), "it is not an origin");
-            return Err(error.hint("an origin looks like http://mainsail.local, without a path"));
-        }
-    }
     Ok(http::Options {
-        hosts: Hosts::new(&serving.allow_host),
-        origins: serving.allow_origin.clone(),
+        access: access::access(access)?,
+        tls: tls(serving)?,
+        hosts: Hosts::new(&access.allow_host),
+        sites: access::sites(access)?,
+        prefix: access::prefix(access)?,
+        trust_proxy: access.trust_proxy,
         keepalive: (!keepalive.is_zero()).then_some(keepalive),
         stall,
         may_quit: is_demo,

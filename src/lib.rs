@@ -9,7 +9,8 @@
 //! - [`cli`] what may be typed, [`config`] what it means, [`command`] one invocation, [`error`] how a failure is told
 //! - [`source`] produces [`part`]s; [`whole`] knows when one is complete
 //! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers
-//! - [`http`] answers requests and fans parts out; [`terminal`] is standard error
+//! - [`http`] answers requests and fans parts out, on what [`listen`] and [`tls`] open; [`terminal`] is standard error,
+//!   [`systemd`] is told how it goes
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
@@ -19,16 +20,19 @@ pub mod config;
 pub mod error;
 pub mod feed;
 pub mod http;
+pub mod listen;
 pub mod part;
 pub mod source;
 pub mod stats;
+pub mod systemd;
 pub mod terminal;
+pub mod tls;
 pub mod whole;
 pub mod wire;
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
-use tokio::{net::TcpListener, runtime, sync::oneshot};
+use tokio::{runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -36,26 +40,11 @@ use crate::{
     config::{Config, SourceConfig},
     error::{Error, Result},
     feed::Offer,
+    listen::Listener,
     source::{Source, Work, demo, dir, stdin, watch},
     stats::Viewers,
     terminal::Terminal,
 };
-
-/// Binds where the configuration says.
-///
-/// # Errors
-/// Where the address is taken or not ours.
-pub fn bind(address: SocketAddr) -> Result<TcpListener> {
-    http::listen(address).map_err(|error| {
-        let failure = Error::new(format!("listen on {address}"), &error);
-        match error.kind() {
-            io::ErrorKind::AddrInUse => failure.hint("another program has it; --port 0 takes a free port"),
-            io::ErrorKind::AddrNotAvailable => failure.hint("--host takes an address of this machine, or 0.0.0.0 for all"),
-            io::ErrorKind::PermissionDenied => failure.hint("ports below 1024 need privileges; try --port 8080"),
-            _ => failure,
-        }
-    })
-}
 
 /// A server that lacks nothing but its socket: its source is there and makes sense.
 pub struct Server {
@@ -79,18 +68,28 @@ impl Server {
         Ok(Self { workshop, work, offers, viewers, http: config.http, exit_at_end: config.exit_at_end })
     }
 
+    /// Who may look.
+    pub fn access(&mut self) -> &mut http::Access {
+        &mut self.http.access
+    }
+
+    /// How it is served.
+    pub fn http(&self) -> &http::Options {
+        &self.http
+    }
+
     /// Serves until the work is done or `shutdown` is cancelled; then every viewer has had its close-delimiter.
     ///
     /// # Errors
     /// Where the source fails for good.
-    pub async fn run(self, listener: TcpListener, terminal: Terminal, shutdown: CancellationToken) -> Result<()> {
+    pub async fn run(self, listeners: Vec<Listener>, terminal: Terminal, shutdown: CancellationToken) -> Result<()> {
         let live: Vec<_> = self.offers.iter().filter_map(Offer::live).cloned().collect();
         for feed in &live {
             let feed = feed.clone();
             tokio::spawn(async move { feed.keep_pace().await });
         }
         let line = tokio::spawn(terminal.clone().show(self.offers.clone(), self.viewers.clone()));
-        let server = http::serve(listener, self.offers, self.viewers, self.http, shutdown.clone());
+        let server = http::serve(listeners, self.offers, self.viewers, self.http, shutdown.clone());
         let worked = self.workshop.start(self.work, shutdown.clone())?;
         let supervise = async {
             let result = worked.await;

@@ -12,7 +12,8 @@ use std::{
 
 use mxr::{
     feed::{Feed, Kind, Limits, Offer, Publisher},
-    http::{self, Hosts},
+    http::{self, Access, Hosts, Sites},
+    listen::{self, Listener},
     part::{Media, Part},
     stats::Viewers,
     wire::Boundary,
@@ -34,19 +35,23 @@ fn serve(shutdown: CancellationToken) -> (SocketAddr, Publisher) {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let listener = http::listen(([127, 0, 0, 1], 0).into()).unwrap();
+            let listener = listen::tcp(([127, 0, 0, 1], 0).into()).unwrap();
             let limits = Limits { history: 1, held: 1, held_bytes: 1 << 20, part_bytes: 1 << 20, keep_same: true };
             let (publisher, feed) = Feed::new("cost", Kind::Newest, Boundary::parse(BOUNDARY).unwrap(), limits, 1);
             let options = http::Options {
+                access: Access::default(),
+                tls: None,
                 hosts: Hosts::default(),
-                origins: Vec::new(),
+                sites: Sites::default(),
+                prefix: String::new(),
+                trust_proxy: false,
                 keepalive: None,
                 stall: SOON,
                 may_quit: false,
                 threads: 1,
             };
             told.send((listener.local_addr().unwrap(), publisher)).unwrap();
-            http::serve(listener, Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown).await;
+            http::serve(vec![Listener::Tcp(listener)], Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown).await;
         });
     });
     tell.recv().unwrap()

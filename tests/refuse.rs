@@ -194,14 +194,6 @@ fn a_stalled_viewer_is_cut_in_time() {
 }
 
 #[test]
-fn a_machine_beyond_this_one_needs_leave() {
-    let refused = mxr(["serve", "--demo", "--host", "0.0.0.0", "--port", "0"]).run();
-    assert_ne!(refused.status.code(), Some(0));
-    assert!(refused.stdout.is_empty());
-    assert!(refused.stderr.contains("--public"), "{}", refused.stderr);
-}
-
-#[test]
 fn a_script_of_another_origin_may_read_only_where_allowed() {
     let watched = Watched::new(&["--allow-origin", "http://printer.example"]);
     let cors = |origin: &str| {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use mxr::{
     feed::{Feed, Kind, Limits, Offer},
-    http::{self, Hosts},
+    http::{self, Access, Hosts, Sites},
+    listen::{self, Listener},
     part::{Media, Part},
     stats::Viewers,
     wire::Boundary,
@@ -19,15 +20,19 @@ pub(crate) fn serve(work: Work) {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
-        let listener = http::listen(([0, 0, 0, 0], 0).into()).expect("listen");
+        let listener = listen::tcp(([0, 0, 0, 0], 0).into()).expect("listen");
         println!("{}", listener.local_addr().expect("address").port());
         let (kind, held, media) =
             if work.is_text() { (Kind::Lines, 100_000, Media::TEXT) } else { (Kind::Newest, 1, "image/x-bench") };
         let limits = Limits { history: 1, held, held_bytes: 32 << 20, part_bytes: 1 << 30, keep_same: true };
         let (publisher, feed) = Feed::new("bench", kind, Boundary::random(), limits, work.threads);
         let options = http::Options {
+            access: Access::default(),
+            tls: None,
             hosts: Hosts::default(),
-            origins: Vec::new(),
+            sites: Sites::default(),
+            prefix: String::new(),
+            trust_proxy: false,
             keepalive: Some(std::time::Duration::from_secs(5)),
             stall: std::time::Duration::from_secs(30),
             may_quit: false,
@@ -42,6 +47,6 @@ pub(crate) fn serve(work: Work) {
             }
         });
         let offers = Arc::new(vec![Offer::Live(feed)]);
-        http::serve(listener, offers, Viewers::new(100_000), options, CancellationToken::new()).await;
+        http::serve(vec![Listener::Tcp(listener)], offers, Viewers::new(100_000), options, CancellationToken::new()).await;
     });
 }

@@ -1,14 +1,19 @@
 //! The HTTP side: accepts connections, lets hyper parse and answer, and takes the connection back where a
 //! stream was asked for. It knows feeds, not where their parts come from.
 
+mod access;
+mod door;
 mod doorbell;
 mod guard;
 mod page;
+mod password;
+mod patience;
 mod reply;
 mod route;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod viewer;
 
 use std::{
@@ -17,62 +22,60 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::Duration,
 };
 
-use hyper::{
-    Method, Request, StatusCode,
-    header::{self, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use socket2::SockRef;
-use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    runtime,
-    sync::mpsc,
-    time::sleep,
-};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-pub use guard::Hosts;
+pub use access::{Access, Token};
+pub use door::serve;
+pub use guard::{Hosts, Sites};
+pub use password::Passwords;
 
 use self::{
+    access::Denial,
+    guard::{Refusal, Visitor},
     reply::Reply,
     route::{Route, Which, Wish},
-    stream::{Entrance, Fanout},
-    viewer::{Times, Viewer, Wishes},
+    stream::Entrance,
+    transport::Transport,
+    viewer::{Viewer, Wishes},
 };
 use crate::{
     feed::{Accepts, Feed, Kind, Offer, Subscription},
+    listen::Socket,
     stats::{Seat, Viewers},
+    tls::Tls,
 };
 
-/// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (FIELD: 0.3 s
-/// instead of 7 s).
-const NOTSENT_LOWAT: u32 = 16 * 1024;
 /// The time for a request's head, from the first byte of silence.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest head, the smallest that hyper allows.
 const HEAD_BYTES: usize = 8192;
-/// The pause when connections cannot be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long `/snapshot?after=` waits.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
 /// What browsers are sent at most (FIELD: they grow by gigabytes otherwise).
 const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
 /// How viewers are served.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
+    /// Who may look.
+    pub access: Access,
+    /// What encrypts TCP connections.
+    pub tls: Option<Tls>,
     /// The names that Host may carry.
     pub hosts: Hosts,
-    /// Origins whose scripts may read; `*` for all.
-    pub origins: Vec<String>,
+    /// What other sites may do.
+    pub sites: Sites,
+    /// The path under which every route is: empty, or with a slash in front and none behind.
+    pub prefix: String,
+    /// Whether what a proxy says of the visitor is believed.
+    pub trust_proxy: bool,
     /// The silence after which the newest part is repeated.
     pub keepalive: Option<Duration>,
     /// The time after which a viewer that takes nothing is cut.
@@ -83,132 +86,14 @@ pub struct Options {
     pub threads: usize,
 }
 
-/// Binds a listener whose queue holds what 5,000 connections a second bring in a moment.
-///
-/// # Errors
-/// Where the address is taken or not ours.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(cfg!(unix))?;
-    socket.bind(address)?;
-    socket.listen(4096)
-}
-
-/// Serves `offers` on `listener` until `shutdown`, then says farewell to the viewers.
-///
-/// Connections go round over `options.threads` loops; the first is the caller's runtime, each other has a thread of its own.
-pub async fn serve(
-    listener: TcpListener,
-    offers: Arc<Vec<Offer>>,
-    viewers: Arc<Viewers>,
-    options: Options,
-    shutdown: CancellationToken,
-) {
-    tune(&SockRef::from(&listener), options.stall);
-    let threads = options.threads.max(1);
-    let lane = |lane| Lane::new(lane, &offers, &viewers, &options, &shutdown);
-    // Nothing is ever sent: it closes when the last thread has said farewell.
-    let (done, mut others) = mpsc::channel::<Infallible>(1);
-    let (mut doors, first) = (Vec::new(), lane(0));
-    for number in 1..threads {
-        let (door, lane, done) = (mpsc::unbounded_channel(), lane(number), done.clone());
-        let body = move || lane.run_alone(door.1).map(|()| drop(done));
-        match thread::Builder::new().name(format!("fanout-{number}")).spawn(body) {
-            Ok(_) => doors.push(door.0),
-            Err(error) => warn!(%error, threads = number, "cannot start more threads; these have to do"),
-        }
-    }
-    let accepting = tokio::spawn(accept(listener, first.server.clone(), doors));
-    first.fanout.run(shutdown).await;
-    accepting.abort();
-    drop(done);
-    others.recv().await;
-}
-
-/// A connection on its way to the thread that will have it.
-type Arrival = (std::net::TcpStream, SocketAddr);
-type Door = mpsc::UnboundedSender<Arrival>;
-
-/// One fan-out loop, and what answers requests beside it.
-struct Lane {
-    server: Arc<Server>,
-    fanout: Fanout<TcpStream>,
-}
-
-impl Lane {
-    fn new(lane: usize, offers: &Arc<Vec<Offer>>, viewers: &Arc<Viewers>, options: &Options, shutdown: &CancellationToken) -> Self {
-        let times = Times { keepalive: options.keepalive, stall: options.stall };
-        let live: Vec<Arc<Feed>> = offers.iter().filter_map(Offer::live).cloned().collect();
-        let (entrance, fanout) = Fanout::new(&live, lane, times);
-        let (offers, viewers, options, shutdown) = (offers.clone(), viewers.clone(), options.clone(), shutdown.clone());
-        Self { server: Arc::new(Server { offers, viewers, options, lane, entrance, shutdown }), fanout }
-    }
-
-    /// Runs on this thread, which is its own, with the connections that come through the door.
-    fn run_alone(self, mut door: mpsc::UnboundedReceiver<Arrival>) -> io::Result<()> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let server = self.server.clone();
-            tokio::spawn(async move {
-                while let Some((socket, peer)) = door.recv().await {
-                    match TcpStream::from_std(socket) {
-                        Ok(socket) => _ = tokio::spawn(connection(socket, peer, server.clone())),
-                        Err(error) => warn!(%peer, %error, "cannot take a connection"),
-                    }
-                }
-            });
-            self.fanout.run(self.server.shutdown.clone()).await;
-        });
-        Ok(())
-    }
-}
-
-/// Sets what accepted sockets inherit from the listener.
-fn tune(socket: &SockRef<'_>, stall: Duration) {
-    let set = [
-        socket.set_tcp_nodelay(true),
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(stall)),
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_notsent_lowat(NOTSENT_LOWAT),
-    ];
-    for error in set.into_iter().filter_map(Result::err) {
-        warn!(%error, "cannot set a socket option; slow viewers may see older pictures");
-    }
-}
-
-/// Lets connections in, in turn here and through each of the doors.
-async fn accept(listener: TcpListener, server: Arc<Server>, doors: Vec<Door>) {
-    for turn in (0..=doors.len()).cycle() {
-        match listener.accept().await {
-            Ok((socket, peer)) => match doors.get(turn) {
-                None => _ = tokio::spawn(connection(socket, peer, server.clone())),
-                // A thread that is gone was told to end, as everything was.
-                Some(door) => _ = socket.into_std().map(|socket| door.send((socket, peer))),
-            },
-            // Out of file descriptors or memory: it passes, and trying at once would burn a core.
-            Err(error) if !is_of_one_connection(&error) => {
-                warn!(%error, "cannot accept connections for now");
-                sleep(ACCEPT_PAUSE).await;
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
 #[derive(Debug)]
 struct Server {
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
-    options: Options,
+    options: Arc<Options>,
     /// The lane of the feeds that viewers of this thread are on.
     lane: usize,
-    entrance: Entrance<TcpStream>,
+    entrance: Entrance<Transport>,
     shutdown: CancellationToken,
 }
 
@@ -220,12 +105,25 @@ struct Promise {
     seat: Seat,
 }
 
-/// Lets hyper answer requests until one asks for a stream, then takes the socket from it.
-async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    peer: Option<SocketAddr>,
+    is_tls: bool,
+}
+
+/// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
+async fn connection(socket: Socket, peer: Option<SocketAddr>, server: Arc<Server>) {
+    let opened = tokio::time::timeout(HEAD_TIMEOUT, Transport::open(socket, server.options.tls.as_ref())).await;
+    let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(transport) => transport,
+        Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
+    };
+    let caller = Caller { peer, is_tls: transport.is_tls() };
     let promised = Mutex::new(None);
     let service = service_fn(|request| {
         let (server, promised) = (&server, &promised);
-        async move { Ok::<_, Infallible>(server.answer(request, peer, promised).await) }
+        async move { Ok::<_, Infallible>(server.answer(request, caller, promised).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -233,7 +131,7 @@ async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES)
             .title_case_headers(true)
-            .serve_connection(TokioIo::new(socket), service)
+            .serve_connection(TokioIo::new(transport), service)
             .without_shutdown()
     );
     let parts = tokio::select! {
@@ -246,59 +144,92 @@ async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
             }
         }
     };
-    let socket = match parts {
+    let transport = match parts {
         Ok(parts) => parts.io.into_inner(),
-        Err(error) => return debug!(%peer, %error, "connection ended"),
+        Err(error) => return debug!(peer = peer.map(display), %error, "connection ended"),
     };
     let promised = promised.lock().unwrap_or_else(PoisonError::into_inner).take();
     match promised {
         Some(Promise { cursors, wishes, seat }) if !cursors.is_empty() => {
             let boundary = cursors[0].feed().boundary().clone();
-            server.entrance.admit(Viewer::new(socket, cursors, boundary, wishes, seat));
+            server.entrance.admit(Viewer::new(transport, cursors, boundary, wishes, seat));
         }
-        _ => part_company(socket).await,
+        _ => part_company(transport).await,
     }
 }
 
 /// Closes without a reset, which could overtake the reply: first our side, then, for a moment, what the peer still sends.
-async fn part_company(mut socket: TcpStream) {
+async fn part_company(mut transport: Transport) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let drain = async {
-        socket.shutdown().await?;
+        transport.shutdown().await?;
         let mut scratch = [0; 1024];
-        while socket.read(&mut scratch).await? > 0 {}
+        while transport.read(&mut scratch).await? > 0 {}
         Ok::<_, io::Error>(())
     };
     let _ = tokio::time::timeout(Duration::from_millis(500), drain).await;
 }
 
 impl Server {
-    async fn answer<B>(&self, request: Request<B>, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
-        let mut reply = match guard::check(&request, &self.options.hosts) {
-            Ok(()) => self.answer_route(&request, peer, promised).await,
+    async fn answer<B>(&self, request: Request<B>, caller: Caller, promised: &Mutex<Option<Promise>>) -> Reply {
+        let headers = request.headers();
+        let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
+        let mut reply = match self.admit(&request, &mut visitor).await {
+            Ok(route) => self.answer_route(&request, route, &visitor, promised).await,
             Err(refusal) => reply::refuse(&refusal),
         };
-        if guard::has_body(request.headers()) {
+        if guard::has_body(headers) {
             reply::close(&mut reply);
         }
-        self.allow_origin(&request, &mut reply);
-        debug!(%peer, method = %request.method(), target = %request.uri(), status = reply.status().as_u16(), "request");
+        let allowed = self.options.sites.allowed_origin(headers);
+        let is_for_all = allowed.is_some() || route::is_img(headers);
+        reply::tell_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
+        let target = access::redacted(request.uri());
+        debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
         reply
     }
 
-    async fn answer_route<B>(&self, request: &Request<B>, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
-        match route::route(request) {
-            Route::Page => reply::page(),
-            Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, peer, promised),
+    /// What is asked for, where it may be asked for.
+    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor) -> Result<Route, Refusal> {
+        let Options { access, hosts, sites, prefix, .. } = &*self.options;
+        guard::check(request, hosts, visitor)?;
+        let route = route::route(request, prefix);
+        // It tells nothing, and who asks it has no secrets: a container runtime, a load balancer.
+        if route == Route::Health {
+            return Ok(route);
+        }
+        sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
+        let denied = access.check(request.uri(), request.headers(), visitor.address()).await;
+        denied.map_err(|denial| {
+            // Of those that are sent away at once there may be thousands: they fill no disk.
+            if denial == Denial::Wrong {
+                warn!(source = visitor.address().map(display), "a wrong password or token");
+            }
+            Refusal::Denied { denial, wants_password: access.has_passwords() }
+        })?;
+        Ok(route)
+    }
+
+    async fn answer_route<B>(
+        &self,
+        request: &Request<B>,
+        route: Route,
+        visitor: &Visitor,
+        promised: &Mutex<Option<Promise>>,
+    ) -> Reply {
+        match route {
+            Route::Page => self.page(request, visitor),
+            Route::Slash => reply::redirect(&with_slash(request.uri())),
+            Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, visitor.source, promised),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
             Route::State => reply::json(&self.state()),
             Route::Health => reply::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(),
-            Route::Quit if guard::is_cross_site(request.headers()) => {
+            Route::Quit if guard::is_cross_site(request.headers(), visitor) => {
                 reply::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
             }
             Route::Quit => {
-                info!(%peer, "asked to quit");
+                info!(peer = visitor.source.map(display), "asked to quit");
                 self.shutdown.cancel();
                 let mut reply = reply::say(StatusCode::ACCEPTED, "Accepted");
                 reply::close(&mut reply);
@@ -306,6 +237,17 @@ impl Server {
             }
             Route::Nonsense(why) => reply::say(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
             Route::Nowhere => nowhere(),
+        }
+    }
+
+    /// The page; first, where the token is in the address bar, the way to the same page without it. In a frame of another
+    /// site there is no cookie, and no address bar either: there the page asks with its own token.
+    fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
+        let Options { access, sites, .. } = &*self.options;
+        let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
+        match cookie.filter(|_| !route::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
+            Some((cookie, query)) => reply::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
+            None => reply::page(),
         }
     }
 
@@ -317,14 +259,21 @@ impl Server {
         }
     }
 
-    fn stream(&self, method: &Method, which: &Which, wish: Wish, peer: SocketAddr, promised: &Mutex<Option<Promise>>) -> Reply {
+    fn stream(
+        &self,
+        method: &Method,
+        which: &Which,
+        wish: Wish,
+        peer: Option<SocketAddr>,
+        promised: &Mutex<Option<Promise>>,
+    ) -> Reply {
         let offers = self.find(which);
         let Some(first) = offers.first() else { return self.unknown(which) };
         let reply = reply::stream(first.boundary().as_str(), wish.mixed);
         if method == Method::HEAD {
             return reply;
         }
-        let Some(seat) = self.viewers.enter(Some(peer)) else { return reply::full() };
+        let Some(seat) = self.viewers.enter(peer) else { return reply::full() };
         let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
         let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind() == Kind::Newest);
         let interval = wish.interval.max(slowest.then_some(BROWSER_INTERVAL));
@@ -357,6 +306,7 @@ impl Server {
             "started": started,
             "feeds": self.offers.iter().map(Offer::state).collect::<Vec<_>>(),
             "refused": self.viewers.refused(),
+            "denied": self.options.access.denied(),
             "viewers": self.viewers.states(),
         })
     }
@@ -370,20 +320,18 @@ impl Server {
         };
         reply::say(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", names.join(", ")))
     }
+}
 
-    fn allow_origin<B>(&self, request: &Request<B>, reply: &mut Reply) {
-        let origins = &self.options.origins;
-        let asked = request.headers().get(header::ORIGIN);
-        let allowed = match asked {
-            _ if origins.iter().any(|origin| origin == "*") => Some(HeaderValue::from_static("*")),
-            Some(asked) if origins.iter().any(|origin| origin.as_bytes() == asked.as_bytes()) => Some(asked.clone()),
-            _ => None,
-        };
-        if let Some(allowed) = allowed {
-            reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-            reply.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
-        }
-    }
+/// Relative, as every redirect is: the browser may see this server below a path that only its proxy knows.
+fn without_token(uri: &Uri, query: &str) -> String {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    let name = if name.is_empty() { "./" } else { name };
+    if query.is_empty() { name.to_owned() } else { format!("{name}?{query}") }
+}
+
+fn with_slash(uri: &Uri) -> String {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    uri.query().map_or_else(|| format!("{name}/"), |query| format!("{name}/?{query}"))
 }
 
 fn nowhere() -> Reply {

@@ -16,11 +16,12 @@ use hyper::{
     http::response::Builder,
 };
 
-use super::{guard::Refusal, page};
+use super::{access::Denial, guard::Refusal, page};
 use crate::wire::Encoded;
 
 /// Parts are shown, never run: scripts of an HTML or SVG part would otherwise run with the server's origin in Firefox and WebKit.
 const SANDBOX: &str = "sandbox";
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const X_TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 const X_SEQUENCE: HeaderName = HeaderName::from_static("x-sequence");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -72,7 +73,9 @@ fn finish(builder: Builder, body: impl Into<Bytes>) -> Reply {
 }
 
 fn reply(status: StatusCode) -> Builder {
-    Response::builder().status(status).header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+    let builder = Response::builder().status(status).header(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // A URL may hold the token.
+    builder.header(header::REFERRER_POLICY, "no-referrer")
 }
 
 /// A line of text.
@@ -149,7 +152,6 @@ pub(super) fn page() -> Reply {
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
         .header(header::CACHE_CONTROL, "no-store")
         .header(header::CONTENT_SECURITY_POLICY, policy)
-        .header(header::REFERRER_POLICY, "no-referrer")
         .header(header::VARY, "Accept, Sec-Fetch-Dest");
     finish(builder, page)
 }
@@ -173,6 +175,12 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
             let text = format!("mxr: this server is not known as {}\nhint: --allow-host lets a name pass", host.escape_default());
             say(StatusCode::FORBIDDEN, &text)
         }
+        Refusal::ForeignSite => say(
+            StatusCode::FORBIDDEN,
+            "mxr: another site may show pictures of this server, and no more\n\
+             hint: --allow-embed lets its pages frame it, --allow-origin lets its scripts read",
+        ),
+        Refusal::Denied { denial, wants_password } => deny(denial, *wants_password),
         Refusal::Method => {
             let mut reply = say(StatusCode::METHOD_NOT_ALLOWED, "mxr: only GET and HEAD are answered");
             reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -181,6 +189,61 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
     };
     close(&mut reply);
     reply
+}
+
+/// 401 where a browser can ask its user for a password, or where nothing was shown; 403 for a wrong token.
+fn deny(denial: &Denial, wants_password: bool) -> Reply {
+    let (status, text) = match denial {
+        Denial::Nothing if wants_password => (StatusCode::UNAUTHORIZED, "mxr: this feed has a password"),
+        Denial::Nothing => {
+            (StatusCode::UNAUTHORIZED, "mxr: this feed has a token\nhint: open the URL with ?token=... that mxr printed")
+        }
+        Denial::Wrong if wants_password => (StatusCode::UNAUTHORIZED, "mxr: that is not the password"),
+        Denial::Wrong => (StatusCode::FORBIDDEN, "mxr: that is not the token"),
+        Denial::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "mxr: too many wrong passwords or tokens came from your address"),
+    };
+    let mut reply = say(status, text);
+    let headers = reply.headers_mut();
+    if let Denial::TooMany(wait) = denial {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = if wants_password { "Basic realm=\"mxr\", charset=\"UTF-8\"" } else { "Bearer realm=\"mxr\"" };
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    reply
+}
+
+/// To another URL, relative to the one that was asked for.
+pub(super) fn redirect(location: &str) -> Reply {
+    finish(reply(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, location).header(header::CACHE_CONTROL, "no-store"), "")
+}
+
+/// The same, for a browser that takes a cookie on the way.
+pub(super) fn redirect_with_cookie(location: &str, cookie: &str) -> Reply {
+    let mut reply = redirect(location);
+    match HeaderValue::from_str(cookie) {
+        Ok(cookie) => drop(reply.headers_mut().insert(header::SET_COOKIE, cookie)),
+        Err(error) => return say(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
+    }
+    reply
+}
+
+/// Tells browsers what pages of other sites may do with a reply: show it, where that is for all of them, read it, where their
+/// origin is allowed, put it into a frame, where the policy says so.
+pub(super) fn tell_sites(reply: &mut Reply, allowed_origin: Option<HeaderValue>, is_for_all: bool, frame_policy: &str) {
+    let headers = reply.headers_mut();
+    let shown_to = HeaderValue::from_static(if is_for_all { "cross-origin" } else { "same-site" });
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, shown_to);
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY).and_then(|policy| policy.to_str().ok());
+    let policy = policy.map_or_else(|| frame_policy.to_owned(), |policy| format!("{policy}; {frame_policy}"));
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    if let Some(origin) = allowed_origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
 }
 
 /// Ends the connection with this reply.

@@ -14,6 +14,8 @@ use crate::{feed::Accepts, wire::Layout};
 #[derive(Debug, PartialEq)]
 pub(super) enum Route {
     Page,
+    /// The prefix itself: what is below it is one slash away.
+    Slash,
     Stream {
         feeds: Which,
         wish: Wish,
@@ -52,8 +54,16 @@ pub(super) struct Wish {
     pub(super) is_browser: bool,
 }
 
-/// Reads a request.
-pub(super) fn route<B>(request: &Request<B>) -> Route {
+/// Reads a request for something below `prefix`.
+pub(super) fn route<B>(request: &Request<B>, prefix: &str) -> Route {
+    match request.uri().path().strip_prefix(prefix) {
+        Some("") => Route::Slash,
+        Some(path) if path.starts_with('/') => route_to(path, request),
+        _ => Route::Nowhere,
+    }
+}
+
+fn route_to<B>(path: &str, request: &Request<B>) -> Route {
     let headers = request.headers();
     let query = Query(request.uri().query().unwrap_or_default());
     let stream = |feeds| match wish(headers, query) {
@@ -65,7 +75,7 @@ pub(super) fn route<B>(request: &Request<B>) -> Route {
         Err(why) => Route::Nonsense(why),
     };
     let source = || query.get("src").map_or(Which::Number(0), |name| Which::Named(name.into_owned()));
-    match request.uri().path() {
+    match path {
         "/" => match action(query) {
             // mjpg-streamer, and with it OctoPrint, Mainsail and crowsnest.
             Some(("stream", number)) => stream(Which::Number(number)),
@@ -123,7 +133,7 @@ fn wish(headers: &HeaderMap, query: Query<'_>) -> Result<Wish, String> {
 }
 
 /// Whether a picture element asks. Browsers send `Sec-Fetch-Dest` to localhost and over https only.
-fn is_img(headers: &HeaderMap) -> bool {
+pub(super) fn is_img(headers: &HeaderMap) -> bool {
     match text(headers, SEC_FETCH_DEST) {
         "" => text(headers, ACCEPT).trim_start().starts_with("image/"),
         dest => dest == "image",
@@ -134,6 +144,14 @@ fn wants_page(headers: &HeaderMap) -> bool {
     match text(headers, SEC_FETCH_DEST) {
         "" => text(headers, ACCEPT).contains("text/html"),
         dest => matches!(dest, "document" | "iframe" | "frame"),
+    }
+}
+
+/// Whether the page goes into a frame. Over plain http browsers do not say, so there every page may where frames are allowed.
+pub(super) fn may_be_framed(headers: &HeaderMap, frames_are_allowed: bool) -> bool {
+    match text(headers, SEC_FETCH_DEST) {
+        "" => frames_are_allowed,
+        dest => dest != "document",
     }
 }
 
@@ -170,7 +188,7 @@ mod tests {
 
     fn route_of(target: &str, headers: &[(&str, &str)]) -> Route {
         let request = headers.iter().fold(Request::get(target), |request, (name, value)| request.header(*name, *value));
-        route(&request.body(()).unwrap())
+        route(&request.body(()).unwrap(), "")
     }
 
     fn which(target: &str) -> Which {
@@ -189,6 +207,17 @@ mod tests {
         assert!(matches!(route_of("/", &[navigates, ("sec-fetch-dest", "image")]), Route::Stream { .. }));
         assert!(matches!(route_of("/", &[("accept", "*/*")]), Route::Stream { .. }));
         assert!(matches!(route_of("/", &[]), Route::Stream { .. }));
+    }
+
+    #[test]
+    fn a_prefix_stands_in_front_of_every_route() {
+        let below = |target: &str| route(&Request::get(target).body(()).unwrap(), "/cam/1");
+        assert_eq!(below("/cam/1/state"), Route::State);
+        assert!(matches!(below("/cam/1/"), Route::Stream { .. }));
+        assert_eq!(below("/cam/1"), Route::Slash);
+        for elsewhere in ["/state", "/cam/state", "/cam/12/state", "/cam/1state", "/"] {
+            assert_eq!(below(elsewhere), Route::Nowhere, "{elsewhere}");
+        }
     }
 
     #[test]

@@ -49,6 +49,11 @@ const START: Duration = Duration::from_secs(60);
 impl Browser {
     /// Starts one, or says that it is not installed.
     pub fn start(kind: Kind) -> Option<Self> {
+        Self::start_trusting(kind, None)
+    }
+
+    /// The same; `pin` is what Chromium shall trust as if an authority had signed it.
+    pub fn start_trusting(kind: Kind, pin: Option<&str>) -> Option<Self> {
         let (driver, program) = match kind {
             Kind::Chromium => (tool(&["chromedriver"])?, tool(&["chromium", "chromium-browser", "google-chrome"])?),
             Kind::Firefox => (tool(&["geckodriver"])?, tool(&["firefox-esr", "firefox"])?),
@@ -58,6 +63,9 @@ impl Browser {
         let agent = Agent::config_builder().timeout_global(Some(START)).http_status_as_error(false).build().into();
         let mut browser = Self { driver, agent, session: format!("http://127.0.0.1:{port}/session"), _turn: turn };
         let mut capabilities = capabilities(kind, &program, browser.driver.profile.path());
+        if let (Some(pin), Some(args)) = (pin, capabilities["goog:chromeOptions"]["args"].as_array_mut()) {
+            args.push(json!(format!("--ignore-certificate-errors-spki-list={pin}")));
+        }
         // Feeds never finish loading, so nobody waits for that; and a script in a frame that goes away never ends.
         capabilities["pageLoadStrategy"] = json!("none");
         capabilities["timeouts"] = json!({ "script": 3000 });
@@ -69,9 +77,14 @@ impl Browser {
 
     /// Navigates, and waits until the new document is there, loaded or not.
     pub fn go(&self, url: &str) {
+        self.go_by_way_of(url, url);
+    }
+
+    /// The same, where the server sends it on to another URL.
+    pub fn go_by_way_of(&self, url: &str, end: &str) {
         self.post("/url", json!({ "url": url }));
-        wait_until(&format!("the browser is at {url}"), SOON, || {
-            self.run("return document.documentElement !== null && location.href", json!([])) == json!(url)
+        wait_until(&format!("the browser is at {end}"), SOON, || {
+            self.run("return document.documentElement !== null && location.href", json!([])) == json!(end)
         });
     }
 

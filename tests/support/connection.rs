@@ -37,6 +37,16 @@ impl Connection {
         Self::over(TcpStream::connect(host).expect("the server accepts"))
     }
 
+    /// From an address of one's own, as another machine would have it.
+    pub fn open_from(source: &str, host: &str) -> Self {
+        let address: std::net::SocketAddr = host.parse().unwrap();
+        let source: std::net::IpAddr = source.parse().unwrap();
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into())
+    }
+
     pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new(), arrival: Instant::now() }

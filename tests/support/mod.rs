@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking")]
 
 mod browser;
+mod ca;
 mod connection;
 mod folder;
+mod nginx;
 mod page;
 mod picture;
 mod server;
@@ -16,8 +18,10 @@ mod viewer;
 use std::time::{Duration, Instant};
 
 pub use browser::{Browser, Kind};
+pub use ca::Ca;
 pub use connection::{Connection, Head, Reply};
 pub use folder::Folder;
+pub use nginx::Nginx;
 pub use page::Page;
 pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, jpeg, near, noise, padded_png, png};
 pub use server::{Finished, Mxr, Server, mxr};
@@ -45,6 +49,19 @@ pub const FIREFOX_IMAGE: &[&str] = &[
 
 /// What a navigating browser asks for.
 pub const NAVIGATION: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// A port that nobody has at the moment, for programs that cannot say which one they took.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a real client prints; it has to end well.
+#[track_caller]
+pub fn printed_by(command: &mut std::process::Command) -> Vec<u8> {
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}, {}", output.status, String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
 
 /// Looks every few milliseconds until the condition holds; fails the test after the deadline.
 pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {

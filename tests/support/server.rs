@@ -25,6 +25,7 @@ pub struct Server {
     child: Child,
     /// `127.0.0.1:PORT`
     pub host: String,
+    scheme: String,
     stdout: Arc<Mutex<Vec<u8>>>,
     stderr: Arc<Mutex<Vec<u8>>>,
     readers: Vec<JoinHandle<()>>,
@@ -120,12 +121,13 @@ impl Mxr {
         let mut child = self.command.spawn().expect("the binary starts");
         let (stdout, out) = collect(child.stdout.take().unwrap());
         let (stderr, err) = collect(child.stderr.take().unwrap());
-        Server { child, host: String::new(), stdout, stderr, readers: vec![out, err] }
+        Server { child, host: String::new(), scheme: String::new(), stdout, stderr, readers: vec![out, err] }
     }
 }
 
 impl Server {
-    fn listening(mut self) -> Self {
+    /// Waits for its first line.
+    pub fn listening(mut self) -> Self {
         let line = wait_for("the server prints its URL", SOON, || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("mxr ended with {status}: {}", self.stderr());
@@ -134,14 +136,17 @@ impl Server {
             let end = stdout.iter().position(|byte| *byte == b'\n')?;
             Some(String::from_utf8(stdout[..end].to_vec()).expect("a URL"))
         });
-        let host = line.strip_prefix("http://").expect("a URL");
-        self.host = host.split('/').next().unwrap().to_owned();
+        // A Unix socket has a path instead.
+        if let Some((scheme, rest)) = line.split_once("://") {
+            self.scheme = scheme.to_owned();
+            self.host = rest.split('/').next().unwrap().to_owned();
+        }
         self
     }
 
     /// The absolute URL of a path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.host)
+        format!("{}://{}{path}", self.scheme, self.host)
     }
 
     pub fn port(&self) -> u16 {

@@ -1,7 +1,8 @@
 // The one connection to the server: reads every feed from it, notices when it dies, and comes back.
 
 // `on` has server(told), which answers how much history to ask for, part(part) and change().
-function makeLink(base, on) {
+// `place` makes the URL of a path.
+function makeLink(place, on) {
   // `heard` is when the last bytes came, where some are due; `silence` how many milliseconds they may take.
   let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer
   const link = {
@@ -39,11 +40,11 @@ function makeLink(base, on) {
 
   async function get(path, signal) {
     // WebKit's fetch refuses multipart/x-mixed-replace.
-    const reply = await fetch(base + path, {signal, headers: {Accept: 'multipart/mixed'}})
+    const reply = await fetch(place(path), {signal, headers: {Accept: 'multipart/mixed'}})
     // In steps of four, since the header has whole seconds.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
-    throw Error(`HTTP ${reply.status}`)
+    throw Error(reply.status === 401 || reply.status === 403 ? 'not let in: open the URL that mxr prints' : `HTTP ${reply.status}`)
   }
 
   // Calls onPart for each part; the promise is true at the close-delimiter, false where the stream broke off.

@@ -2,6 +2,9 @@
 
 const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node => [node.id, node])),
   base = location.pathname.replace(/view$/, ''),
+  // Where the address has the token, in a frame without cookies, every request takes it along.
+  token = new URLSearchParams(location.search).get('token'),
+  place = path => base + path + (token ? `${path.includes('?') ? '&' : '?'}token=${encodeURIComponent(token)}` : ''),
   feeds = []
 // The feed that fills the page; none where all are tiled.
 let focus, started, paused
@@ -12,7 +15,7 @@ const picture = () => focus?.shows?.picture,
   serverNow = () => Date.now() / 1000 + link.skew,
   ageOf = ({newest}) => newest && serverNow() - newest.time
 
-const link = makeLink(base, {
+const link = makeLink(place, {
   change: refresh,
   part: part => feedOf(part.feed).take(part, serverNow()),
   server(told) {
@@ -156,7 +159,7 @@ const ACTIONS = [
   ['f', () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(), 'full', 'rest'],
   ['r', () => link.state === 'ended' && link.open(), 'again', 'rest'],
   ['?', () => {
-    ui.snippet.value = `<img src="${new URL(`${base}stream/${encoded(focus ?? feeds[0])}`, location)}">`
+    ui.snippet.value = `<img src="${new URL(place(`stream/${encoded(focus ?? feeds[0])}`), location)}">`
     ui.sheet.showModal()
   }, 'help', 'rest'],
 ]

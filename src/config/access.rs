@@ -1,0 +1,93 @@
+//! What the flags about access mean: passwords and tokens from where they lie, names, origins, the path in front.
+
+use std::{fs, path::Path};
+
+use hyper::Uri;
+
+use crate::{
+    cli,
+    error::{Error, Result},
+    http::{Access, Passwords, Sites, Token},
+};
+
+/// The word that stands for a token that is drawn.
+const RANDOM: &str = "random";
+
+/// Who may look.
+pub(super) fn access(flags: &cli::Access) -> Result<Access> {
+    let mut passwords = Passwords::default();
+    for pair in &flags.auth {
+        let typed =
+            Passwords::typed(pair).map_err(|why| Error::usage("use --auth", why).hint("it looks like --auth USER:PASSWORD"))?;
+        passwords.join(typed);
+    }
+    if let Some(path) = &flags.auth_file {
+        passwords.join(auth_file(path)?);
+    }
+    Ok(Access::new(passwords, token(flags)?))
+}
+
+fn auth_file(path: &Path) -> Result<Passwords> {
+    let what = || format!("use --auth-file {}", path.display());
+    let text = fs::read_to_string(path).map_err(|error| Error::new(what(), error))?;
+    let passwords = Passwords::read(&text).map_err(|(line, why)| {
+        Error::new(format!("use line {line} of --auth-file {}", path.display()), why)
+            .hint("a line is USER:PASSWORD, or what `htpasswd -B` writes")
+    })?;
+    match passwords.is_empty() {
+        true => Err(Error::new(what(), "there is no line USER:PASSWORD in it")),
+        false => Ok(passwords),
+    }
+}
+
+fn token(flags: &cli::Access) -> Result<Option<Token>> {
+    match (&flags.token, &flags.token_file) {
+        (Some(_), Some(_)) => Err(Error::usage("use --token with --token-file", "there is one token")),
+        (Some(text), None) if text == RANDOM => Ok(Some(Token::draw())),
+        (Some(text), None) if Path::new(text).exists() => {
+            let error = Error::usage(format!("use {text} as the token"), "it is also the name of a file here");
+            Err(error.hint("put --token behind the file names, to have a token drawn, or choose another token"))
+        }
+        (Some(text), None) => Ok(Some(Token::parse(text).map_err(|why| Error::usage("use --token", why))?)),
+        (None, Some(path)) => {
+            let what = || format!("use --token-file {}", path.display());
+            let text = fs::read_to_string(path).map_err(|error| Error::new(what(), error))?;
+            Ok(Some(Token::parse(text.trim()).map_err(|why| Error::new(what(), why))?))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// What other sites may do.
+pub(super) fn sites(flags: &cli::Access) -> Result<Sites> {
+    for (flag, origins) in [("--allow-origin", &flags.allow_origin), ("--allow-embed", &flags.allow_embed)] {
+        if let Some(origin) = origins.iter().find(|origin| *origin != "*" && !is_origin(origin)) {
+            let error = Error::usage(format!("use {flag} {origin:?}"), "it is not an origin");
+            return Err(error.hint("an origin looks like http://mainsail.local, without a path"));
+        }
+    }
+    Ok(Sites { origins: flags.allow_origin.clone(), embedders: flags.allow_embed.clone() })
+}
+
+/// It ends up in a policy, where a semicolon would begin another.
+fn is_origin(text: &str) -> bool {
+    let is_plain = text.bytes().all(|letter| letter.is_ascii_alphanumeric() || b":/.-_[]".contains(&letter));
+    let has_no_path = |uri: Uri| uri.scheme().is_some() && uri.path() == "/" && !text.ends_with('/');
+    is_plain && text.parse::<Uri>().is_ok_and(has_no_path)
+}
+
+/// The path in front of every route, without a slash at its end.
+pub(super) fn prefix(flags: &cli::Access) -> Result<String> {
+    let Some(text) = &flags.route_prefix else { return Ok(String::new()) };
+    let prefix = text.trim_end_matches('/');
+    let is_segment = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-._~".contains(&letter))
+    };
+    match prefix.strip_prefix('/') {
+        Some(path) if path.split('/').all(is_segment) => Ok(prefix.to_owned()),
+        None if prefix.is_empty() => Ok(String::new()),
+        _ => Err(Error::usage(format!("use --route-prefix {text:?}"), "it is not a path")
+            .hint("a path looks like /cam or /house/cam, of letters, digits, '-', '.', '_' and '~'")),
+    }
+}

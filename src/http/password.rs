@@ -1,0 +1,212 @@
+//! Who has which password: `USER:PASSWORD` as it is, or as bcrypt or argon2 hashes of an htpasswd file.
+//! It compares without telling by its time where two differ; it knows nothing of requests.
+
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use argon2::{
+    Argon2,
+    password_hash::{PasswordVerifier, phc::PasswordHash},
+};
+use bcrypt::HashParts;
+use subtle::{Choice, ConstantTimeEq};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+/// Hashes that are computed at once: each takes a core for up to a second, by design.
+const HASHING: usize = 1;
+
+/// The users and their passwords.
+#[derive(Clone)]
+pub struct Passwords {
+    users: Vec<Arc<User>>,
+    hashing: Arc<Semaphore>,
+}
+
+struct User {
+    name: String,
+    secret: Secret,
+    /// A password that the hash has confirmed: a camera program asks several times a second.
+    confirmed: Mutex<Option<String>>,
+}
+
+enum Secret {
+    Plain(String),
+    Bcrypt(String),
+    Argon2(String),
+}
+
+impl Passwords {
+    /// Of lines `USER:PASSWORD` or `USER:HASH`; empty ones and those that begin with `#` are left out.
+    ///
+    /// # Errors
+    /// The number of the line that cannot be used, from 1, and why. The line itself is a secret.
+    pub fn read(text: &str) -> Result<Self, (usize, &'static str)> {
+        let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim_end_matches('\r')));
+        let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+        let users = lines.map(|(at, line)| User::read(line).map(Arc::new).map_err(|why| (at, why))).collect::<Result<_, _>>()?;
+        Ok(Self { users, hashing: Arc::new(Semaphore::new(HASHING)) })
+    }
+
+    /// Of what was typed.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn typed(pair: &str) -> Result<Self, &'static str> {
+        // A password that begins like a hash is one here: nobody types a hash.
+        let (name, password) = split(pair)?;
+        let user = User::new(name, Secret::Plain(password.to_owned()));
+        Ok(Self { users: vec![Arc::new(user)], hashing: Arc::new(Semaphore::new(HASHING)) })
+    }
+
+    /// These and those.
+    pub fn join(&mut self, others: Self) {
+        self.users.extend(others.users);
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Whether this is the password of this user.
+    pub(super) async fn confirm(&self, name: &str, password: &str) -> bool {
+        let named = self.users.iter().find(|user| bool::from(same(&user.name, name)));
+        // An unknown name costs as much time as a known one.
+        let stranger = || self.users.iter().find(|user| !matches!(user.secret, Secret::Plain(_)));
+        match named.or_else(stranger) {
+            Some(user) => user.confirm(password, &self.hashing).await && named.is_some(),
+            None => false,
+        }
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { users: Vec::new(), hashing: Arc::new(Semaphore::new(HASHING)) }
+    }
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passwords", self.users.len())
+    }
+}
+
+impl User {
+    fn new(name: &str, secret: Secret) -> Self {
+        Self { name: name.to_owned(), secret, confirmed: Mutex::default() }
+    }
+
+    fn read(line: &str) -> Result<Self, &'static str> {
+        let (name, secret) = split(line)?;
+        let secret = match secret {
+            hash if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|kind| hash.starts_with(kind)) => {
+                HashParts::from_str(hash).map_err(|_| "it is not a whole bcrypt hash")?;
+                Secret::Bcrypt(hash.to_owned())
+            }
+            hash if hash.starts_with("$argon2") => {
+                PasswordHash::new(hash).map_err(|_| "it is not a whole argon2 hash")?;
+                Secret::Argon2(hash.to_owned())
+            }
+            hash if ["$apr1$", "$1$", "$5$", "$6$", "$y$", "{SHA}"].iter().any(|kind| hash.starts_with(kind)) => {
+                return Err("that kind of hash is not known here");
+            }
+            plain => Secret::Plain(plain.to_owned()),
+        };
+        Ok(Self::new(name, secret))
+    }
+
+    async fn confirm(self: &Arc<Self>, password: &str, hashing: &Semaphore) -> bool {
+        if let Secret::Plain(plain) = &self.secret {
+            return same(plain, password).into();
+        }
+        if self
+            .confirmed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_deref()
+            .is_some_and(|known| same(known, password).into())
+        {
+            return true;
+        }
+        let Ok(_turn) = hashing.acquire().await else { return false };
+        let (user, password) = (self.clone(), password.to_owned());
+        spawn_blocking(move || user.confirm_by_hash(password)).await.unwrap_or(false)
+    }
+
+    fn confirm_by_hash(&self, password: String) -> bool {
+        let is_right = match &self.secret {
+            Secret::Plain(plain) => same(plain, &password).into(),
+            Secret::Bcrypt(hash) => bcrypt::verify(&password, hash).unwrap_or(false),
+            Secret::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok(),
+        };
+        if is_right {
+            *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(password);
+        }
+        is_right
+    }
+}
+
+fn split(pair: &str) -> Result<(&str, &str), &'static str> {
+    match pair.split_once(':') {
+        None => Err("there is no colon between user and password"),
+        Some(("", _)) => Err("there is no user before the colon"),
+        Some((_, "")) => Err("there is no password behind the colon"),
+        Some(pair) => Ok(pair),
+    }
+}
+
+/// Compares in a time that tells nothing but whether the lengths are the same.
+pub(super) fn same(a: &str, b: &str) -> Choice {
+    a.as_bytes().ct_eq(b.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn passwords_are_confirmed_plain_and_hashed() {
+        let argon2 = {
+            use argon2::{Algorithm, Params, PasswordHasher, Version};
+            let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+            cheap.hash_password_with_salt(b"secret", b"0123456789abcdef").unwrap().to_string()
+        };
+        let bcrypt = bcrypt::hash("secret", 4).unwrap();
+        let file = format!("# the family\n\nplain:with:colon\nbc:{bcrypt}\r\nar:{argon2}\n");
+        let passwords = Passwords::read(&file).unwrap();
+        for _ in 0..2 {
+            assert!(passwords.confirm("plain", "with:colon").await);
+            assert!(passwords.confirm("bc", "secret").await);
+            assert!(passwords.confirm("ar", "secret").await);
+            for (name, password) in
+                [("plain", "secret"), ("bc", "Secret"), ("ar", ""), ("nobody", "secret"), ("", ""), ("bc", &bcrypt)]
+            {
+                assert!(!passwords.confirm(name, password).await, "{name} {password}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_used_is_named_by_its_number() {
+        for (text, line) in [
+            ("a:b\nnocolon\n", 2),
+            (":b", 1),
+            ("a:", 1),
+            ("a:$apr1$x$y", 1),
+            ("a:{SHA}x", 1),
+            ("a:$2y$05$tooshort", 1),
+            ("a:$argon2id$x", 1),
+        ] {
+            assert_eq!(Passwords::read(text).unwrap_err().0, line, "{text}");
+        }
+    }
+
+    #[test]
+    fn debugging_shows_no_secret() {
+        assert_eq!(format!("{:?}", Passwords::typed("me:hunter2").unwrap()), "1 passwords");
+    }
+}

@@ -1,0 +1,206 @@
+//! What a connection runs over: TCP, a Unix socket or TLS. Above this file all of them are bytes to read and to write.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::server::TlsStream;
+
+use crate::{listen::Socket, tls::Tls};
+
+/// Bytes that the kernel holds for a viewer behind a Unix socket, where it knows no `TCP_NOTSENT_LOWAT`.
+const UNIX_BUFFER: usize = 64 * 1024;
+
+/// The first byte of TLS (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+/// What a browser gets that was told `http://`.
+const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\
+    Connection: close\r\n\r\nmxr: here https:// has to be asked\n";
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<Encrypted>),
+}
+
+/// TLS holds what it has encrypted until the socket takes it.
+#[derive(Debug)]
+pub(super) struct Encrypted {
+    stream: TlsStream<TcpStream>,
+    is_flushed: bool,
+}
+
+impl Transport {
+    /// Makes a connection out of a socket: where TLS is spoken, after its handshake.
+    pub(super) async fn open(socket: Socket, tls: Option<&Tls>) -> io::Result<Self> {
+        match (socket, tls) {
+            (Socket::Tcp(socket), None) => Ok(Self::Tcp(socket)),
+            (Socket::Tcp(socket), Some(tls)) => {
+                let mut first = [0];
+                if socket.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
+                    return Err(turn_away(socket).await);
+                }
+                let stream = tls.accept(socket).await?;
+                Ok(Self::Tls(Box::new(Encrypted { stream, is_flushed: true })))
+            }
+            (Socket::Unix(socket), _) => {
+                let _ = socket2::SockRef::from(&socket).set_send_buffer_size(UNIX_BUFFER);
+                Ok(Self::Unix(socket))
+            }
+        }
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+async fn turn_away(mut socket: TcpStream) -> io::Error {
+    let _ = socket.write_all(NO_TLS).await;
+    super::part_company(Transport::Tcp(socket)).await;
+    io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS")
+}
+
+impl Encrypted {
+    /// Whoever is woken because the socket has room reads first, and may have nothing to write: what waits leaves here.
+    fn flush_rest(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.is_flushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx)
+        {
+            self.is_flushed = true;
+            flushed?;
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(tls) => {
+                tls.flush_rest(cx)?;
+                Pin::new(&mut tls.stream).poll_read(cx, buf)
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(tls) => {
+                tls.is_flushed = false;
+                Pin::new(&mut tls.stream).poll_write(cx, bytes)
+            }
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tls(tls) => {
+                tls.is_flushed = false;
+                Pin::new(&mut tls.stream).poll_write_vectored(cx, pieces)
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, future::poll_fn, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use socket2::SockRef;
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpSocket},
+        time::timeout,
+    };
+    use tokio_rustls::{
+        TlsConnector,
+        rustls::{ClientConfig, RootCertStore, crypto::ring},
+    };
+
+    use super::*;
+
+    /// A server's end and a client's that hold little.
+    async fn ends() -> (Transport, tokio_rustls::client::TlsStream<TcpStream>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let CertifiedKey { cert: own, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(&cert, own.pem()).unwrap();
+        fs::write(&key, signing_key.serialize_pem()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let tls = Tls::load(cert, key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(own.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        SockRef::from(&listener).set_send_buffer_size(4096).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let client = connector.connect("localhost".try_into().unwrap(), client);
+        let (server, client) = tokio::join!(Transport::open(Socket::Tcp(server), Some(&tls)), client);
+        (server.unwrap(), client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_tls_holds_leaves_though_nothing_more_is_written() {
+        let (mut server, mut client) = ends().await;
+        let mut taken = 0;
+        poll_fn(|cx| {
+            while let Poll::Ready(written) = Pin::new(&mut server).poll_write(cx, &[7; 1000]) {
+                taken += written.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let reading = tokio::spawn(async move {
+            let mut all = vec![0; taken];
+            client.read_exact(&mut all).await.map(|_| all)
+        });
+        // All that the server does is to listen whether the viewer leaves.
+        let mut scratch = [0; 16];
+        let heard = async { while server.read(&mut scratch).await.is_ok_and(|count| count > 0) {} };
+        let all = timeout(Duration::from_secs(20), async { tokio::join!(reading, heard).0 }).await;
+        assert!(all.unwrap().unwrap().unwrap().iter().all(|byte| *byte == 7));
+    }
+}

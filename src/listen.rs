@@ -1,0 +1,221 @@
+//! Where to listen: an address, a Unix socket, or what systemd has opened already. It binds and accepts; what is said on a
+//! connection is no business of its own.
+
+use std::{
+    env, fs, io,
+    net::SocketAddr,
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt},
+        net::UnixStream as StdUnixStream,
+    },
+    path::{Path, PathBuf},
+};
+
+use listenfd::ListenFd;
+use rustix::{fs::Mode, process::umask};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tracing::warn;
+
+use crate::error::{Error, Result};
+
+/// Connections that wait for being accepted: what 5,000 a second bring in a moment.
+const QUEUE: u32 = 4096;
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A path, and the permission bits of the socket there.
+    Unix(PathBuf, u32),
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub enum Listener {
+    /// For whom reaches the address.
+    Tcp(TcpListener),
+    /// For whom may write to the path.
+    Unix(UnixListener, Option<OwnPath>),
+}
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub enum Socket {
+    /// From an address.
+    Tcp(TcpStream),
+    /// From this machine.
+    Unix(UnixStream),
+}
+
+impl Place {
+    /// Listens here.
+    ///
+    /// # Errors
+    /// Where the address or the path is taken or not ours.
+    pub fn listen(&self) -> Result<Listener> {
+        match self {
+            Self::Tcp(address) => tcp(*address).map(Listener::Tcp).map_err(|error| cannot_listen(*address, &error)),
+            Self::Unix(path, mode) => unix(path, *mode),
+        }
+    }
+}
+
+impl Listener {
+    /// The next connection, and where it comes from.
+    ///
+    /// # Errors
+    /// Those of accept(2); most pass by themselves.
+    pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(socket, peer)| (Socket::Tcp(socket), Some(peer))),
+            Self::Unix(listener, _) => listener.accept().await.map(|(socket, _)| (Socket::Unix(socket), None)),
+        }
+    }
+
+    /// The address, where it has one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// The path, where it has one.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(listener, _) => Some(listener.local_addr().ok()?.as_pathname()?.to_owned()),
+        }
+    }
+
+    /// Whether other machines can reach it.
+    pub fn is_exposed(&self) -> bool {
+        self.address().is_some_and(|address| !address.ip().to_canonical().is_loopback())
+    }
+}
+
+impl Socket {
+    /// The same connection, whose readiness the runtime of this thread reports from now on.
+    ///
+    /// # Errors
+    /// Where the runtime cannot take it: out of memory or of watches.
+    pub fn into_this_runtime(self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(socket) => TcpStream::from_std(socket.into_std()?).map(Self::Tcp),
+            Self::Unix(socket) => UnixStream::from_std(socket.into_std()?).map(Self::Unix),
+        }
+    }
+}
+
+/// The sockets that systemd, or who starts programs as it does, has opened for this one (sd_listen_fds(3)).
+///
+/// # Errors
+/// Where one of them is no socket that listens.
+pub fn passed() -> Result<Vec<Listener>> {
+    if env::var_os("LISTEN_FDS").is_none() {
+        return Ok(Vec::new());
+    }
+    let mut sockets = ListenFd::from_env();
+    (0..sockets.len())
+        .map(|at| take(&mut sockets, at).map_err(|error| Error::new(format!("use socket {at} of systemd"), error)))
+        .collect()
+}
+
+fn take(sockets: &mut ListenFd, at: usize) -> io::Result<Listener> {
+    // What is of another kind is left where it is, with an error.
+    if let Ok(Some(listener)) = sockets.take_tcp_listener(at) {
+        listener.set_nonblocking(true)?;
+        return TcpListener::from_std(listener).map(Listener::Tcp);
+    }
+    match sockets.take_unix_listener(at)? {
+        Some(listener) => {
+            listener.set_nonblocking(true)?;
+            UnixListener::from_std(listener).map(|listener| Listener::Unix(listener, None))
+        }
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// Binds a listener.
+///
+/// # Errors
+/// Where the address is taken or not ours.
+pub fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Error {
+    let failure = Error::new(format!("listen on {address}"), error);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => failure.hint("another program has it; --port 0 takes a free port"),
+        io::ErrorKind::AddrNotAvailable => failure.hint("--host takes an address of this machine, or 0.0.0.0 for all"),
+        io::ErrorKind::PermissionDenied => failure.hint("ports below 1024 need privileges; try --port 8080"),
+        _ => failure,
+    }
+}
+
+fn unix(path: &Path, mode: u32) -> Result<Listener> {
+    let cannot = |error: io::Error| Error::new(format!("listen on {}", path.display()), error);
+    let listener = match bind(path, mode) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            clear_stale(path)?;
+            bind(path, mode)
+        }
+        result => result,
+    };
+    let listener = listener.map_err(cannot)?;
+    let own = OwnPath::new(path).map_err(cannot)?;
+    Ok(Listener::Unix(listener, Some(own)))
+}
+
+/// The socket has its permissions from its first moment on.
+fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let before = umask(Mode::from_raw_mode(!mode & 0o777));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener
+}
+
+/// Removes a socket that nobody listens on any more; everything else stays.
+fn clear_stale(path: &Path) -> Result<()> {
+    let cannot = |cause: String| Error::new(format!("listen on {}", path.display()), cause);
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if !is_socket {
+        return Err(cannot("something that is no socket is there".to_owned()));
+    }
+    match StdUnixStream::connect(path) {
+        Ok(_) => Err(cannot("another program listens there".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| cannot(format!("an old socket is there, {error}")))
+        }
+        Err(error) => Err(cannot(error.to_string())),
+    }
+}
+
+/// The path of a socket of our own, which goes away with it.
+#[derive(Debug)]
+pub struct OwnPath {
+    path: PathBuf,
+    /// Device and inode: by now the path may lead to a socket of another start.
+    made: (u64, u64),
+}
+
+impl OwnPath {
+    fn new(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self { path: std::path::absolute(path)?, made: (found.dev(), found.ino()) })
+    }
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.made);
+        if is_ours && let Err(error) = fs::remove_file(&self.path) {
+            warn!(%error, path = %self.path.display(), "cannot remove the socket");
+        }
+    }
+}
