@@ -27,15 +27,17 @@ pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
         let _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::new("start", error))?;
-        runtime.block_on(serve_until_told(config, terminal))
+        runtime.block_on(serve_until_told(config, terminal.clone()))
     });
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::Clean,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{error}");
+            terminal.say(format!("{error}\n"));
             error.code()
         }
-    }
+    };
+    terminal.end();
+    code
 }
 
 async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
@@ -50,14 +52,14 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
         info!("others can reach this address, so it takes a token, which the URL has; --public lets everybody watch");
         server.access().draw_token();
     }
-    listen_to_signals(shutdown.clone())?;
-    announce(&listeners, server.http(), show);
+    listen_to_signals(&shutdown, server.http().tls.is_none())?;
+    announce(&listeners, server.http(), show, &terminal);
     systemd::tell_ready(&shutdown);
     server.run(listeners, terminal, shutdown).await
 }
 
 /// The URLs on standard output, one a line, and nothing else. The last is the one for other machines, where there is one.
-fn announce(listeners: &[Listener], http: &http::Options, show: Show) {
+fn announce(listeners: &[Listener], http: &http::Options, show: Show, terminal: &Terminal) {
     let urls: Vec<String> = listeners.iter().flat_map(|listener| urls(listener, http)).collect();
     let token = http.access.token();
     let with_token = |url: &String| match token {
@@ -84,7 +86,7 @@ fn announce(listeners: &[Listener], http: &http::Options, show: Show) {
         if !listeners.iter().any(Listener::is_exposed) {
             info!("a phone cannot reach this address; --host 0.0.0.0 lets it");
         }
-        draw_qr(&with_token(elsewhere));
+        draw_qr(&with_token(elsewhere), terminal);
     }
     if show.in_browser {
         open_browser(&with_token(here));
@@ -124,12 +126,12 @@ fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
 }
 
 /// Draws the URL with half blocks.
-fn draw_qr(url: &str) {
+fn draw_qr(url: &str, terminal: &Terminal) {
     match QrCode::new(url) {
         Ok(code) => {
             // On a dark terminal a full block is light: cameras want dark modules on a light ground.
             let image = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-            let _ = writeln!(io::stderr(), "{image}\n{url}");
+            terminal.say(format!("{image}\n{url}\n"));
         }
         Err(error) => warn!(%error, "cannot draw the URL as a QR code"),
     }
@@ -144,36 +146,39 @@ fn open_browser(url: &str) {
     }
 }
 
-/// The first Ctrl-C or SIGTERM ends the feeds, so that viewers get their close-delimiter; a second Ctrl-C ends at once.
-fn listen_to_signals(shutdown: CancellationToken) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
-        let (mut interrupt, mut terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-        let again = shutdown.clone();
-        tokio::spawn(async move {
-            while interrupt.recv().await.is_some() {
-                if again.is_cancelled() {
-                    std::process::exit(ExitCode::Interrupted as i32);
-                }
-                again.cancel();
+/// The first Ctrl-C or SIGTERM ends the feeds, so that viewers get their close-delimiter; a second Ctrl-C ends at once. So does
+/// a terminal that goes away, unless SIGHUP has another meaning or is ignored, as under nohup.
+fn listen_to_signals(shutdown: &CancellationToken, ends_at_hangup: bool) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut ends = vec![catch(SignalKind::terminate())?];
+    if ends_at_hangup && !is_hangup_ignored() {
+        ends.push(catch(SignalKind::hangup())?);
+    }
+    let again = shutdown.clone();
+    tokio::spawn(async move {
+        while interrupt.recv().await.is_some() {
+            if again.is_cancelled() {
+                std::process::exit(ExitCode::Interrupted as i32);
             }
-        });
+            again.cancel();
+        }
+    });
+    for mut end in ends {
+        let shutdown = shutdown.clone();
         tokio::spawn(async move {
-            while terminate.recv().await.is_some() {
+            while end.recv().await.is_some() {
                 shutdown.cancel();
             }
         });
     }
-    #[cfg(not(unix))]
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if shutdown.is_cancelled() {
-                std::process::exit(ExitCode::Interrupted as i32);
-            }
-            shutdown.cancel();
-        }
-    });
     Ok(())
+}
+
+/// Whether whoever started this program has it ignore SIGHUP, signal 1 (`SigIgn` of proc(5)).
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

@@ -103,7 +103,6 @@ impl Server {
         };
         let (result, ()) = tokio::join!(supervise, server);
         line.abort();
-        terminal.clear();
         result
     }
 }

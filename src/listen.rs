@@ -4,9 +4,12 @@
 use std::{
     env, fs, io,
     net::SocketAddr,
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt},
-        net::UnixStream as StdUnixStream,
+    os::{
+        fd::AsRawFd,
+        unix::{
+            fs::{FileTypeExt, MetadataExt},
+            net::UnixStream as StdUnixStream,
+        },
     },
     path::{Path, PathBuf},
 };
@@ -96,6 +99,14 @@ impl Listener {
 }
 
 impl Socket {
+    /// Its file descriptor, the lowest number that was free.
+    pub fn descriptor(&self) -> i32 {
+        match self {
+            Self::Tcp(socket) => socket.as_raw_fd(),
+            Self::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
+
     /// The same connection, whose readiness the runtime of this thread reports from now on.
     ///
     /// # Errors

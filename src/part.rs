@@ -80,6 +80,12 @@ impl Media {
         self.0.split(';').next().unwrap_or_default().trim_end()
     }
 
+    /// Whether it is text, and in no other encoding than UTF-8.
+    pub fn is_utf8_text(&self) -> bool {
+        let charset = self.0.to_ascii_lowercase().split_once("charset=").map(|(_, charset)| charset.trim_matches('"').to_owned());
+        self.0.starts_with("text/") && charset.is_none_or(|charset| charset.starts_with("utf-8"))
+    }
+
     /// Whether it is a picture.
     pub fn is_image(&self) -> bool {
         self.0.starts_with("image/")
@@ -127,6 +133,13 @@ mod tests {
         assert_eq!(guess("frame", b"<?xml version='1.0'?>\n<svg xmlns='x'/>"), "image/svg+xml");
         assert_eq!(guess("notes", b"hello"), "text/plain; charset=utf-8");
         assert_eq!(guess("blob", b"a\0b"), "application/octet-stream");
+    }
+
+    #[test]
+    fn text_of_another_encoding_is_not_taken_for_utf_8() {
+        let is_utf8_text = |media| Media::parse(media).unwrap().is_utf8_text();
+        assert!(is_utf8_text("text/plain") && is_utf8_text("text/html; charset=\"UTF-8\"") && is_utf8_text(Media::TEXT));
+        assert!(!is_utf8_text("text/plain; charset=iso-8859-1") && !is_utf8_text("image/png"));
     }
 
     #[test]

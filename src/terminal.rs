@@ -1,9 +1,15 @@
 //! What people see on standard error: log lines, and on a terminal one live line below them that says how the
-//! feed is doing. Standard output is for URLs and not written here.
+//! feed is doing. A thread of its own writes it, since a terminal that is held (Ctrl-S) or a pipe that nobody reads must not hold
+//! up a viewer: what it cannot take is lost, and counted. Standard output is for URLs and not written here.
 
 use std::{
     io::{self, IsTerminal, Write},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
     time::Duration,
 };
 
@@ -15,22 +21,39 @@ use crate::{config::LogConfig, feed::Offer, stats::Viewers};
 
 /// How often the live line is drawn anew.
 const REDRAW: Duration = Duration::from_millis(500);
+/// What may wait to be written.
+const WAITING: usize = 1024;
+/// How long the end waits for what is not written yet.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Standard error, with a live line where it is a terminal.
 #[derive(Debug, Clone)]
 pub struct Terminal {
-    line: Option<ProgressBar>,
+    said: SyncSender<Said>,
+    lost: Arc<AtomicUsize>,
+    has_line: bool,
+}
+
+#[derive(Debug)]
+enum Said {
+    /// Whole lines.
+    Lines(Vec<u8>),
+    /// What the live line says from now on.
+    Live(String),
+    /// Nothing more will be said; an answer is waited for.
+    End(SyncSender<()>),
 }
 
 impl Terminal {
     /// Starts the log.
     pub fn start(log: LogConfig) -> Self {
         let is_terminal = io::stderr().is_terminal();
-        let line = (is_terminal && log.level >= 0 && !log.is_json).then(|| {
-            let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            line.with_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        });
-        let terminal = Self { line };
+        let has_line = is_terminal && log.level >= 0 && !log.is_json;
+        let (said, receiver) = sync_channel(WAITING);
+        let terminal = Self { said, lost: Arc::default(), has_line };
+        let lost = terminal.lost.clone();
+        // Without it nothing is said, which is no reason not to serve.
+        let _ = thread::Builder::new().name("terminal".to_owned()).spawn(move || write(&receiver, &lost, has_line));
         let level = match log.level {
             ..=-2 => LevelFilter::OFF,
             -1 => LevelFilter::WARN,
@@ -50,7 +73,9 @@ impl Terminal {
 
     /// Draws the live line until the program ends.
     pub async fn show(self, offers: Arc<Vec<Offer>>, viewers: Arc<Viewers>) {
-        let Some(line) = self.line else { return };
+        if !self.has_line {
+            return;
+        }
         let mut before = None;
         loop {
             let states: Vec<_> = offers.iter().map(Offer::state).collect();
@@ -62,16 +87,57 @@ impl Terminal {
                 count => format!("{count} viewers"),
             };
             let age = age.map_or_else(String::new, |age| format!(" · newest part {} old", in_words(age)));
-            line.set_message(format!("{viewers} · {rate:.0} parts/s{age}"));
-            line.tick();
+            // The next one comes soon.
+            let _ = self.said.try_send(Said::Live(format!("{viewers} · {rate:.0} parts/s{age}")));
             tokio::time::sleep(REDRAW).await;
         }
     }
 
-    /// Takes the live line away, for good.
-    pub fn clear(&self) {
-        if let Some(line) = &self.line {
-            line.finish_and_clear();
+    /// Writes lines as they are, among those of the log.
+    pub fn say(&self, lines: impl Into<Vec<u8>>) {
+        if self.said.try_send(Said::Lines(lines.into())).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Takes the live line away for good, and waits a moment for what is not written yet.
+    pub fn end(&self) {
+        let (sender, written) = sync_channel(1);
+        if self.said.try_send(Said::End(sender)).is_ok() {
+            let _ = written.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+fn write(receiver: &Receiver<Said>, lost: &AtomicUsize, has_line: bool) {
+    let line = has_line.then(|| {
+        let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        line.with_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    });
+    // A log that cannot be written (closed, full disk) is no reason to stop.
+    let write = |bytes: &[u8]| match &line {
+        Some(line) => line.suspend(|| drop(io::stderr().write_all(bytes))),
+        None => drop(io::stderr().write_all(bytes)),
+    };
+    while let Ok(said) = receiver.recv() {
+        match said {
+            Said::Lines(lines) => write(&lines),
+            Said::Live(message) => {
+                if let Some(line) = &line {
+                    line.set_message(message);
+                    line.tick();
+                }
+            }
+            Said::End(written) => {
+                if let Some(line) = &line {
+                    line.finish_and_clear();
+                }
+                let _ = written.send(());
+            }
+        }
+        match lost.swap(0, Relaxed) {
+            0 => {}
+            lines => write(format!("({lines} log lines are lost: nobody was reading)\n").as_bytes()),
         }
     }
 }
@@ -88,12 +154,12 @@ fn in_words(age: Duration) -> String {
 
 /// One log line.
 #[derive(Debug)]
-pub struct LogLine {
+pub struct LogLine<'a> {
     bytes: Vec<u8>,
-    line: Option<ProgressBar>,
+    terminal: &'a Terminal,
 }
 
-impl Write for LogLine {
+impl Write for LogLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -104,21 +170,16 @@ impl Write for LogLine {
     }
 }
 
-impl Drop for LogLine {
+impl Drop for LogLine<'_> {
     fn drop(&mut self) {
-        // A log that cannot be written (closed, full disk) is no reason to stop serving.
-        let write = || drop(io::stderr().lock().write_all(&self.bytes));
-        match &self.line {
-            Some(line) => line.suspend(write),
-            None => write(),
-        }
+        self.terminal.say(std::mem::take(&mut self.bytes));
     }
 }
 
 impl<'a> MakeWriter<'a> for Terminal {
-    type Writer = LogLine;
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> LogLine {
-        LogLine { bytes: Vec::new(), line: self.line.clone() }
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine { bytes: Vec::new(), terminal: self }
     }
 }

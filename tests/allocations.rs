@@ -51,7 +51,8 @@ fn serve(shutdown: CancellationToken) -> (SocketAddr, Publisher) {
                 threads: 1,
             };
             told.send((listener.local_addr().unwrap(), publisher)).unwrap();
-            http::serve(vec![Listener::Tcp(listener)], Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown).await;
+            http::serve(vec![Listener::Tcp(listener)], Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown)
+                .await;
         });
     });
     tell.recv().unwrap()

@@ -188,3 +188,18 @@ fn the_log_can_be_json() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
 }
+
+#[test]
+fn a_standard_error_that_nobody_reads_holds_up_nobody() {
+    let folder = Folder::new();
+    folder.put("a.txt", "text");
+    let unread = std::io::pipe().unwrap();
+    let server = mxr(["watch", "-vv"]).arg(folder.file("a.txt")).stderr(unread.1).start();
+    // Each request is a line or more of log: several times what a pipe holds.
+    for _ in 0..3000 {
+        assert_eq!(server.get("/healthz").head.status, 200);
+    }
+    server.terminate();
+    assert_eq!(server.finish_within(Duration::from_secs(5)).status.code(), Some(0));
+    drop(unread.0);
+}

@@ -160,7 +160,7 @@ proptest! {
             body: Bytes::from(body),
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_000_000_123_456 + at as u64),
         }).collect();
-        let encoded = encode(&parts, 1, &boundary);
+        let encoded = encode(&parts, 1, None, &boundary);
         let mut stream = boundary.first_delimiter().to_vec();
         for (at, part) in encoded.iter().enumerate() {
             stream.extend(part.bytes(Layout::Plain, false, at + 1 == encoded.len()));

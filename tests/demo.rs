@@ -108,6 +108,10 @@ fn does_not_quit_for_another_site() {
         assert_eq!(server.request("GET", "/quit", &[line]).head.status, 403, "{line}");
     }
     assert_eq!(server.get("/healthz").head.status, 200);
+    // A browser that is told to say nothing of where it comes from, to an address that it does not trust.
+    assert_eq!(server.request("GET", "/quit", &["User-Agent: Mozilla/5.0 (X11) Gecko/20100101"]).head.status, 403);
+    assert_eq!(server.request("GET", "/quit", &["Sec-Fetch-Dest: image"]).head.status, 403);
+    assert_eq!(server.request("HEAD", "/quit", &[]).head.status, 405);
     assert_eq!(server.request("GET", "/quit", &["Sec-Fetch-Site: same-origin", &own]).head.status, 202);
 }
 

@@ -142,6 +142,20 @@ fn a_snapshot_is_the_newest_part_as_it_is() {
 }
 
 #[test]
+fn a_date_that_two_parts_share_does_not_pass_the_older_for_the_newer() {
+    let (folder, server) = one_picture();
+    support::wait_until("two parts are of one second", support::SOON, || {
+        let before = server.get("/snapshot").head;
+        folder.put("a.png", support::noise(1000, before.want("X-Sequence").parse().expect("a number")));
+        let after = format!("/snapshot?after={}", before.want("X-Sequence"));
+        let newer = server.get(&after).head;
+        let since = format!("If-Modified-Since: {}", before.want("Last-Modified"));
+        assert_eq!(server.request("GET", "/snapshot", &[&since]).head.status, 200);
+        newer.want("Last-Modified") == before.want("Last-Modified")
+    });
+}
+
+#[test]
 fn a_snapshot_that_is_known_is_not_sent_again() {
     let (folder, server) = one_picture();
     let head = server.get("/snapshot").head;

@@ -161,3 +161,22 @@ fn viewers_on_several_threads_get_the_same_and_the_end() {
     }
     assert!(server.finish().status.success());
 }
+
+#[test]
+fn those_who_are_in_go_on_seeing_when_descriptors_run_out() {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let command = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0"]);
+    let server = command.wrapped("prlimit", &["--nofile=48"]).start();
+    let mut viewers = [server.view("/stream")];
+    viewers[0].part();
+    let crowd: Vec<_> = (0..100).map(|_| Connection::open(&server.host)).collect();
+    push(&folder, &mut viewers, 1..10);
+    drop(crowd);
+    wait_until("there is room again", SOON, || {
+        let mut late = Connection::open(&server.host);
+        late.send(format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", server.host));
+        late.read_once(SOON).is_some_and(|reply| reply.starts_with(b"HTTP/1.1 200"))
+    });
+    push(&folder, &mut viewers, 10..12);
+}

@@ -254,9 +254,12 @@ impl Feed {
     }
 
     fn publish(&self, parts: &[Part], last: bool) {
-        let first = self.first().published + 1;
+        let (first, before) = {
+            let state = self.first();
+            (state.published + 1, state.held.back().map(|held| held.part.time))
+        };
         // Encoded outside the lock: there is one publisher, so the numbers stay ours.
-        let encoded = wire::encode(parts, first, &self.boundary);
+        let encoded = wire::encode(parts, first, before, &self.boundary);
         let limits = &self.rules().limits;
         self.tell(|state| {
             state.hold(&encoded, limits);

@@ -4,9 +4,14 @@
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use socket2::SockRef;
-use tokio::{runtime, sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    runtime,
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{Options, Server, connection, stream::Fanout, transport::Transport, viewer::Times};
 use crate::{
@@ -20,6 +25,11 @@ use crate::{
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 /// The pause when connections cannot be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// File descriptors that connections leave to everything else.
+const KEPT_BACK: i32 = 32;
+/// How long nothing more is said of connections that cannot be accepted.
+const COMPLAIN_AGAIN: Duration = Duration::from_secs(60);
 
 /// A connection on its way to the thread that will have it.
 type Arrival = (Socket, Option<SocketAddr>);
@@ -44,9 +54,6 @@ pub async fn serve(
     let doors: Vec<Door> = (1..options.threads).filter_map(|number| lane(number).start(number, done.clone())).collect();
     let mut tasks = JoinSet::new();
     for listener in listeners {
-        if let Listener::Tcp(listener) = &listener {
-            tune(&SockRef::from(listener), options.stall);
-        }
         tasks.spawn(accept(listener, first.server.clone(), doors.clone()));
     }
     if let Some(tls) = &options.tls {
@@ -58,8 +65,36 @@ pub async fn serve(
     others.recv().await;
 }
 
-/// Sets what accepted sockets inherit from the listener.
-fn tune(socket: &SockRef<'_>, stall: Duration) {
+/// Lets connections in, in turn to the loop of this thread and through each of the doors.
+async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
+    let (most, mut said) = (most_descriptor(), None);
+    for turn in (0..=doors.len()).cycle() {
+        match listener.accept().await {
+            // Kept back for the source's files, so that those who are in go on seeing something.
+            Ok((socket, _)) if socket.descriptor() >= most => complain(&mut said, &"too few file descriptors are left"),
+            Ok((socket, peer)) => {
+                tune(&socket, server.options.stall);
+                match doors.get(turn) {
+                    None => _ = tokio::spawn(connection(socket, peer, server.clone())),
+                    // A thread that is gone was told to end, as everything was.
+                    Some(door) => _ = door.send((socket, peer)),
+                }
+            }
+            // Out of file descriptors or memory: it passes, and trying at once would burn a core.
+            Err(error) if !is_of_one_connection(&error) => {
+                complain(&mut said, &error);
+                sleep(ACCEPT_PAUSE).await;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Sets what makes a slow viewer's pictures new, and a vanished one's end soon. On each socket: one that was accepted while
+/// the listener was young would not inherit it.
+fn tune(socket: &Socket, stall: Duration) {
+    let Socket::Tcp(socket) = socket else { return };
+    let socket = SockRef::from(socket);
     let set = [
         socket.set_tcp_nodelay(true),
         #[cfg(target_os = "linux")]
@@ -68,26 +103,20 @@ fn tune(socket: &SockRef<'_>, stall: Duration) {
         socket.set_tcp_notsent_lowat(NOTSENT_LOWAT),
     ];
     for error in set.into_iter().filter_map(Result::err) {
-        warn!(%error, "cannot set a socket option; slow viewers may see older pictures");
+        debug!(%error, "cannot set a socket option; a slow viewer may see older pictures");
     }
 }
 
-/// Lets connections in, in turn to the loop of this thread and through each of the doors.
-async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
-    for turn in (0..=doors.len()).cycle() {
-        match listener.accept().await {
-            Ok((socket, peer)) => match doors.get(turn) {
-                None => _ = tokio::spawn(connection(socket, peer, server.clone())),
-                // A thread that is gone was told to end, as everything was.
-                Some(door) => _ = door.send((socket, peer)),
-            },
-            // Out of file descriptors or memory: it passes, and trying at once would burn a core.
-            Err(error) if !is_of_one_connection(&error) => {
-                warn!(%error, "cannot accept connections for now");
-                sleep(ACCEPT_PAUSE).await;
-            }
-            Err(_) => {}
-        }
+/// The file descriptor from which on connections are turned away: a few are kept back, of a small number a quarter.
+fn most_descriptor() -> i32 {
+    let most = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024).min(i32::MAX as u64) as i32;
+    most - (most / 4).min(KEPT_BACK)
+}
+
+fn complain(said: &mut Option<Instant>, why: &dyn std::fmt::Display) {
+    if said.is_none_or(|at| at.elapsed() >= COMPLAIN_AGAIN) {
+        warn!(%why, hint = "raise the limit with ulimit -n", "cannot accept connections for now");
+        *said = Some(Instant::now());
     }
 }
 
@@ -143,5 +172,29 @@ impl Lane {
             }
         });
         self.fanout.run(self.server.shutdown.clone()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::listen;
+
+    #[tokio::test]
+    async fn a_connection_has_its_options_whenever_it_came() {
+        let listener = Listener::Tcp(listen::tcp(([127, 0, 0, 1], 0).into()).unwrap());
+        let _peer = TcpStream::connect(listener.address().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        tune(&socket, Duration::from_secs(7));
+        let Socket::Tcp(socket) = socket else { panic!("it is TCP") };
+        assert!(socket.nodelay().unwrap());
+        #[cfg(target_os = "linux")]
+        {
+            let socket = SockRef::from(&socket);
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOTSENT_LOWAT);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+        }
     }
 }

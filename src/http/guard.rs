@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use hyper::{
     Method, Request, Uri, Version,
-    header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, TRANSFER_ENCODING, USER_AGENT},
     http::uri::Authority,
 };
 
@@ -145,7 +145,9 @@ pub(super) fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
-/// Whether a request was caused by another site: what the browser says of it, where it does; otherwise where it came from.
+/// Whether another site may have caused a request: what the browser says of it, where it does; otherwise where it came from.
+/// A browser that says neither (to plain http beyond localhost, of a page that forbids the Referer) may be under another
+/// site's orders; a program is not.
 pub(super) fn is_cross_site(headers: &HeaderMap, visitor: &Visitor) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return !matches!(site.as_bytes(), b"same-origin" | b"none");
@@ -155,7 +157,16 @@ pub(super) fn is_cross_site(headers: &HeaderMap, visitor: &Visitor) -> bool {
         let from = value.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
         from.as_ref().and_then(Uri::authority).is_none_or(|from| !from.as_str().eq_ignore_ascii_case(host))
     };
-    headers.get(ORIGIN).is_some_and(is_foreign) || headers.get(REFERER).is_some_and(is_foreign)
+    let mut origins = [ORIGIN, REFERER].into_iter().filter_map(|name| headers.get(name)).peekable();
+    match origins.peek() {
+        Some(_) => origins.any(is_foreign),
+        None => headers.contains_key(SEC_FETCH_DEST) || is_browser(headers),
+    }
+}
+
+/// Whether a browser asks: all of them have called themselves Mozilla since 1995.
+pub(super) fn is_browser(headers: &HeaderMap) -> bool {
+    headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"))
 }
 
 /// What pages of other sites may do.

@@ -225,6 +225,7 @@ impl Server {
             Route::State => reply::json(&self.state()),
             Route::Health => reply::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(),
+            Route::Quit if request.method() != Method::GET => reply::refuse(&Refusal::Method),
             Route::Quit if guard::is_cross_site(request.headers(), visitor) => {
                 reply::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
             }
@@ -255,6 +256,9 @@ impl Server {
         match which {
             Which::Number(number) => self.offers.get(*number).into_iter().collect(),
             Which::Named(name) => self.offers.iter().filter(|offer| offer.name() == name).take(1).collect(),
+            // Whose camera has another name in go2rtc changes nothing where there is but one feed.
+            Which::Camera(_) if self.offers.len() == 1 => self.offers.iter().collect(),
+            Which::Camera(name) => self.find(&Which::Named(name.clone())),
             Which::All => self.offers.iter().collect(),
         }
     }
@@ -314,7 +318,7 @@ impl Server {
     fn unknown(&self, which: &Which) -> Reply {
         let names: Vec<&str> = self.offers.iter().map(Offer::name).collect();
         let asked = match which {
-            Which::Named(name) => name.clone(),
+            Which::Named(name) | Which::Camera(name) => name.clone(),
             Which::Number(number) => format!("number {number}"),
             Which::All => "any".to_owned(),
         };

@@ -103,7 +103,7 @@ pub(super) fn stream(boundary: &str, mixed: bool) -> Reply {
 pub(super) fn snapshot(part: &Encoded, boundary: &str, asked: &HeaderMap) -> Reply {
     // The boundary is the process's own: sequences of another start do not match.
     let etag = format!("\"{boundary}-{}\"", part.sequence);
-    let status = if has_it(asked, &etag, part.time) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let status = if has_it(asked, &etag, part) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let since = part.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let age = part.time.elapsed().unwrap_or_default();
     let builder = reply(status)
@@ -121,14 +121,15 @@ pub(super) fn snapshot(part: &Encoded, boundary: &str, asked: &HeaderMap) -> Rep
 }
 
 /// RFC 9110, section 13.2.2: the tag decides where one is sent, the date otherwise.
-fn has_it(asked: &HeaderMap, etag: &str, time: SystemTime) -> bool {
+fn has_it(asked: &HeaderMap, etag: &str, part: &Encoded) -> bool {
     let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if let Some(tags) = text(header::IF_NONE_MATCH) {
         return tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*");
     }
     let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let date = text(header::IF_MODIFIED_SINCE).and_then(|date| httpdate::parse_http_date(date).ok());
-    date.is_some_and(|date| seconds(time) <= seconds(date))
+    // A date that names two parts may be that of the older one.
+    part.has_own_second && date.is_some_and(|date| seconds(part.time) <= seconds(date))
 }
 
 /// 503 before there is a part.

@@ -8,6 +8,7 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 
+use super::guard;
 use crate::{feed::Accepts, wire::Layout};
 
 /// What a request asks for.
@@ -38,6 +39,8 @@ pub(super) enum Route {
 pub(super) enum Which {
     Number(usize),
     Named(String),
+    /// By the name that go2rtc would know it under.
+    Camera(String),
     All,
 }
 
@@ -74,7 +77,7 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
         Ok(after) => Route::Snapshot { feed, after },
         Err(why) => Route::Nonsense(why),
     };
-    let source = || query.get("src").map_or(Which::Number(0), |name| Which::Named(name.into_owned()));
+    let source = || query.get("src").map_or(Which::Number(0), |name| Which::Camera(name.into_owned()));
     match path {
         "/" => match action(query) {
             // mjpg-streamer, and with it OctoPrint, Mainsail and crowsnest.
@@ -121,14 +124,14 @@ fn wish(headers: &HeaderMap, query: Query<'_>) -> Result<Wish, String> {
         interval,
         parts,
         history: query.number("history")?,
-        mixed: text(headers, ACCEPT).contains("multipart/mixed"),
+        mixed: accepts(headers, "multipart/mixed"),
         accepts: match is_img(headers) {
             false => Accepts::All,
             // Chromium and WebKit paint a part once they have the next part's headers (crbug 527446).
             true if agent.contains("AppleWebKit") => Accepts::Pictures(Layout::EarlyHeaders),
             true => Accepts::Pictures(Layout::Plain),
         },
-        is_browser: agent.starts_with("Mozilla/"),
+        is_browser: guard::is_browser(headers),
     })
 }
 
@@ -142,7 +145,7 @@ pub(super) fn is_img(headers: &HeaderMap) -> bool {
 
 fn wants_page(headers: &HeaderMap) -> bool {
     match text(headers, SEC_FETCH_DEST) {
-        "" => text(headers, ACCEPT).contains("text/html"),
+        "" => accepts(headers, "text/html"),
         dest => matches!(dest, "document" | "iframe" | "frame"),
     }
 }
@@ -159,6 +162,16 @@ pub(super) const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch
 
 fn text(headers: &HeaderMap, name: HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Whether a type is named among those that are accepted, and not with a weight of nothing (RFC 9110, section 12.5.1).
+fn accepts(headers: &HeaderMap, media: &str) -> bool {
+    text(headers, ACCEPT).split(',').any(|range| {
+        let mut parameters = range.split(';').map(str::trim);
+        let is_named = parameters.next().is_some_and(|named| named.eq_ignore_ascii_case(media));
+        let weight = parameters.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
+        is_named && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
+    })
 }
 
 /// `action=stream_1`: what, and of which feed.
@@ -207,6 +220,8 @@ mod tests {
         assert!(matches!(route_of("/", &[navigates, ("sec-fetch-dest", "image")]), Route::Stream { .. }));
         assert!(matches!(route_of("/", &[("accept", "*/*")]), Route::Stream { .. }));
         assert!(matches!(route_of("/", &[]), Route::Stream { .. }));
+        assert!(matches!(route_of("/", &[("accept", "text/html;q=0, */*")]), Route::Stream { .. }));
+        assert_eq!(route_of("/", &[("accept", "application/xml, TEXT/HTML; q=0.5")]), Route::Page);
     }
 
     #[test]
@@ -225,7 +240,7 @@ mod tests {
         assert_eq!(which("/?action=stream"), Which::Number(0));
         assert_eq!(which("/?action=snapshot_1"), Which::Number(1));
         assert_eq!(which("/stream.mjpg"), Which::Number(0));
-        assert_eq!(which("/api/stream.mjpeg?src=a%20b"), Which::Named("a b".into()));
+        assert_eq!(which("/api/stream.mjpeg?src=a%20b"), Which::Camera("a b".into()));
         assert_eq!(which("/api/frame.jpeg"), Which::Number(0));
         assert_eq!(which("/stream/a%2Fb.png"), Which::Named("a/b.png".into()));
         assert_eq!(which("/streams"), Which::All);

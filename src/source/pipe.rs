@@ -51,7 +51,7 @@ pub(super) struct Pipe {
 impl Pipe {
     /// A pipe and its feed.
     pub(super) fn new(name: &str, pipe: &PipeSettings, settings: &FeedSettings) -> (Self, Arc<Feed>) {
-        let is_text = settings.media.as_ref().is_none_or(|media| media.as_str().starts_with("text/"));
+        let is_text = settings.media.as_ref().is_none_or(Media::is_utf8_text);
         // A window is of lines, whatever they look like.
         let split = if pipe.window.is_some() && pipe.split == Split::Auto { &Split::Lines } else { &pipe.split };
         let splitter = split.splitter(settings.part_bytes, is_text);

@@ -105,6 +105,8 @@ pub struct Encoded {
     pub sequence: u64,
     /// The part's time.
     pub time: SystemTime,
+    /// Whether no part before it is of the same second, so that a date of whole seconds names it.
+    pub has_own_second: bool,
     /// The part's type.
     pub media: Media,
     block: Bytes,
@@ -154,18 +156,20 @@ impl Encoded {
     }
 }
 
-/// Encodes parts that were published together into one block, numbered from `first`.
-pub fn encode(parts: &[Part], first: u64, boundary: &Boundary) -> Vec<Encoded> {
+/// Encodes parts that were published together into one block, numbered from `first`; the part before them was of `before`.
+pub fn encode(parts: &[Part], first: u64, before: Option<SystemTime>, boundary: &Boundary) -> Vec<Encoded> {
     let room = parts.iter().map(|part| part.body.len() + 2 * (part.media.as_str().len() + 96) + boundary.delimiter_len());
     let mut block = BytesMut::with_capacity(room.sum());
     let ranges: Vec<[usize; 5]> =
         parts.iter().zip(first..).map(|(part, sequence)| put(&mut block, part, sequence, boundary)).collect();
     let block = block.freeze();
-    let encoded = parts.iter().zip(first..).zip(ranges);
+    let befores = std::iter::once(before).chain(parts.iter().map(|part| Some(part.time)));
+    let encoded = parts.iter().zip(first..).zip(ranges).zip(befores);
     encoded
-        .map(|((part, sequence), [start, body, body_end, next, end])| Encoded {
+        .map(|(((part, sequence), [start, body, body_end, next, end]), before)| Encoded {
             sequence,
             time: part.time,
+            has_own_second: before.is_none_or(|before| seconds(before) != seconds(part.time)),
             media: part.media.clone(),
             block: block.clone(),
             start,
@@ -175,6 +179,11 @@ pub fn encode(parts: &[Part], first: u64, boundary: &Boundary) -> Vec<Encoded> {
             end,
         })
         .collect()
+}
+
+/// Whole seconds since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn put(block: &mut BytesMut, part: &Part, sequence: u64, boundary: &Boundary) -> [usize; 5] {
@@ -236,7 +245,7 @@ mod tests {
     #[test]
     fn a_part_leaves_with_its_headers_and_the_next_delimiter() {
         let boundary = Boundary::parse("B").unwrap();
-        let encoded = encode(&[part("image/png", "12345")], 42, &boundary).remove(0);
+        let encoded = encode(&[part("image/png", "12345")], 42, None, &boundary).remove(0);
         let plain = "Content-Type: image/png\r\nContent-Length: 5\r\nX-Timestamp: 1764000000.123456\r\nX-Sequence: 42\r\n\r\n\
                      12345\r\n--B\r\n";
         assert_eq!(encoded.bytes(Layout::Plain, false, false), plain);
@@ -250,10 +259,10 @@ mod tests {
     #[test]
     fn lines_of_one_batch_leave_in_one_piece() {
         let boundary = Boundary::parse("B").unwrap();
-        let encoded = encode(&[part("text/plain", "a"), part("text/plain", "b"), part("text/plain", "c")], 1, &boundary);
+        let encoded = encode(&[part("text/plain", "a"), part("text/plain", "b"), part("text/plain", "c")], 1, None, &boundary);
         let each: Vec<u8> = encoded.iter().flat_map(|e| e.bytes(Layout::Plain, false, false)).collect();
         assert_eq!(encoded[0].run_to(&encoded[2], false).unwrap(), each);
-        let other = encode(&[part("text/plain", "d")], 4, &boundary);
+        let other = encode(&[part("text/plain", "d")], 4, None, &boundary);
         assert!(encoded[2].run_to(&other[0], false).is_none());
     }
 

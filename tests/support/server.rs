@@ -74,6 +74,11 @@ impl Mxr {
         self
     }
 
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
     /// Has another program start it: `PROGRAM ARGS… mxr …`.
     pub fn wrapped(self, program: impl AsRef<OsStr>, args: &[&str]) -> Self {
         let mut command = Command::new(program);
@@ -120,8 +125,10 @@ impl Mxr {
     pub fn spawn(mut self) -> Server {
         let mut child = self.command.spawn().expect("the binary starts");
         let (stdout, out) = collect(child.stdout.take().unwrap());
-        let (stderr, err) = collect(child.stderr.take().unwrap());
-        Server { child, host: String::new(), scheme: String::new(), stdout, stderr, readers: vec![out, err] }
+        // A test may have taken it for itself.
+        let (stderr, err) = child.stderr.take().map(collect).unzip();
+        let readers = std::iter::once(out).chain(err).collect();
+        Server { child, host: String::new(), scheme: String::new(), stdout, stderr: stderr.unwrap_or_default(), readers }
     }
 }
 
