@@ -9,7 +9,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use crate::{
     cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Watch},
     error::{Error, Result},
-    http::{self, Hosts},
+    http,
     listen::Place,
     part::Media,
     source::{
@@ -98,6 +98,7 @@ impl Config {
             Some(dir) if serve.demo => {
                 return Err(Error::usage("use --demo", format!("{} is to be replayed", dir.display())));
             }
+            None if serve.glob.is_some() => return Err(Error::usage("use --glob", "there is no DIR to replay")),
             None if serve.once || serve.follow => {
                 return Err(Error::usage("use --once or --follow", "there is no DIR to replay"));
             }
@@ -185,13 +186,16 @@ fn http_options(serving: &Serving, access: &cli::Access, is_demo: bool) -> Resul
     if stall < Duration::from_millis(100) {
         return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would cut viewers that are well"));
     }
+    if serving.max_viewers == 0 {
+        return Err(Error::usage("use --max-viewers 0", "nobody could watch"));
+    }
     if !(1..=MOST_THREADS).contains(&serving.threads) {
         return Err(Error::usage(format!("use --threads {}", serving.threads), format!("it must be from 1 to {MOST_THREADS}")));
     }
     Ok(http::Options {
         access: access::access(access)?,
         tls: tls(serving)?,
-        hosts: Hosts::new(&access.allow_host),
+        hosts: access::hosts(access)?,
         sites: access::sites(access)?,
         prefix: access::prefix(access)?,
         trust_proxy: access.trust_proxy,

@@ -39,6 +39,9 @@ impl Media {
     /// Says what is wrong with it: no `type/subtype`, or characters a header cannot hold.
     pub fn parse(text: &str) -> Result<Self, String> {
         let media: mime_guess::Mime = text.trim().parse().map_err(|_| "it is not of the form type/subtype".to_owned())?;
+        if media.type_().as_str().is_empty() || media.subtype().as_str().is_empty() {
+            return Err("it is not of the form type/subtype".to_owned());
+        }
         if !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
             return Err("it has characters that a header cannot hold".to_owned());
         }
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn a_type_that_a_header_cannot_hold_is_refused() {
         assert!(Media::parse("image/png\r\nX: y").is_err());
-        assert!(Media::parse("png").is_err());
+        assert!(Media::parse("png").is_err() && Media::parse("text/").is_err() && Media::parse("/png").is_err());
         assert!(Media::parse("text/plain; charset=\u{fc}").is_err());
         assert_eq!(Media::parse("image/jpg").unwrap().as_str(), "image/jpeg");
         assert_eq!(Media::parse("text/plain; charset=latin1").unwrap().as_str(), "text/plain; charset=latin1");

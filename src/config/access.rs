@@ -7,7 +7,7 @@ use hyper::Uri;
 use crate::{
     cli,
     error::{Error, Result},
-    http::{Access, Passwords, Sites, Token},
+    http::{Access, Hosts, Passwords, Sites, Token},
 };
 
 /// The word that stands for a token that is drawn.
@@ -58,12 +58,26 @@ fn token(flags: &cli::Access) -> Result<Option<Token>> {
     }
 }
 
+/// The names that Host may carry.
+pub(super) fn hosts(flags: &cli::Access) -> Result<Hosts> {
+    let is_name = |name: &str| {
+        name == "*" || !name.is_empty() && name.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-._".contains(&letter))
+    };
+    match flags.allow_host.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(Error::usage(format!("use --allow-host {name:?}"), "it is not a name")
+            .hint("a name looks like cam.example, without http:// and without a port; * stands for any")),
+        None => Ok(Hosts::new(&flags.allow_host)),
+    }
+}
+
 /// What other sites may do.
 pub(super) fn sites(flags: &cli::Access) -> Result<Sites> {
     for (flag, origins) in [("--allow-origin", &flags.allow_origin), ("--allow-embed", &flags.allow_embed)] {
         if let Some(origin) = origins.iter().find(|origin| *origin != "*" && !is_origin(origin)) {
             let error = Error::usage(format!("use {flag} {origin:?}"), "it is not an origin");
-            return Err(error.hint("an origin looks like http://mainsail.local, without a path"));
+            return Err(
+                error.hint("an origin looks like http://mainsail.local or http://10.0.0.7:81, in small letters and without a path")
+            );
         }
     }
     Ok(Sites { origins: flags.allow_origin.clone(), embedders: flags.allow_embed.clone() })
@@ -71,7 +85,9 @@ pub(super) fn sites(flags: &cli::Access) -> Result<Sites> {
 
 /// It ends up in a policy, where a semicolon would begin another.
 fn is_origin(text: &str) -> bool {
-    let is_plain = text.bytes().all(|letter| letter.is_ascii_alphanumeric() || b":/.-_[]".contains(&letter));
+    // Browsers write it in small letters, and without the port that goes with the scheme.
+    let is_plain =
+        text.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b":/.-_[]".contains(&letter));
     let has_no_path = |uri: Uri| uri.scheme().is_some() && uri.path() == "/" && !text.ends_with('/');
     is_plain && text.parse::<Uri>().is_ok_and(has_no_path)
 }
