@@ -80,6 +80,12 @@ impl Browser {
         self.post("/execute/sync", json!({ "script": script, "args": arguments }))
     }
 
+    /// Presses a key: a letter, or one of WebDriver's own code points.
+    pub fn press(&self, key: &str) {
+        let strokes = ["keyDown", "keyUp"].map(|stroke| json!({ "type": stroke, "value": key }));
+        self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
+    }
+
     /// What is on the screen.
     pub fn screenshot(&self) -> RgbImage {
         image::load_from_memory(&self.screenshot_png().expect("a screenshot")).unwrap().into_rgb8()

@@ -19,7 +19,7 @@ pub use browser::{Browser, Kind};
 pub use connection::{Connection, Head, Reply};
 pub use folder::Folder;
 pub use page::Page;
-pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, jpeg, near, noise, padded_png, png};
+pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, drawn_by_ffmpeg, jpeg, near, noise, padded_png, png};
 pub use server::{Finished, Mxr, Server, mxr};
 pub use tool::tool;
 pub use viewer::{Part, Viewer};
