@@ -86,6 +86,16 @@ impl Browser {
         self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
     }
 
+    /// Clicks at a point of the window.
+    pub fn click(&self, x: u32, y: u32) {
+        let actions = json!([
+            { "type": "pointerMove", "x": x, "y": y },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        self.post("/actions", json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": actions }] }));
+    }
+
     /// What is on the screen.
     pub fn screenshot(&self) -> RgbImage {
         image::load_from_memory(&self.screenshot_png().expect("a screenshot")).unwrap().into_rgb8()
