@@ -7,8 +7,10 @@ mod support;
 
 use std::process::Stdio;
 
-use serde_json::json;
-use support::{BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, RED, SOON, drawn_by_ffmpeg, jpeg, mxr, near, png, wait_until};
+use serde_json::{Value, json};
+use support::{
+    BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, RED, SOON, axe, drawn_by_ffmpeg, jpeg, mxr, near, png, wait_until,
+};
 
 /// Waits until a good deal of the screen has this colour.
 fn wait_for_colour(browser: &Browser, colour: Colour) {
@@ -280,8 +282,11 @@ fn a_burst_of_lines_leaves_the_tab_alive_and_what_was_missed_is_told(kind: Kind)
     browser.run(WATCH_TASKS, json!([]));
     let lines =
         |from: u32, to: u32| (from..to).map(|at| format!("\x1b[3{}m line {at}\x1b[0m of many\n", at % 8)).collect::<String>();
+    // The text of all lines would have the browser lay them out at each look.
+    let last = "return [...document.querySelectorAll('.block:last-of-type')].pop()?.lastChild.textContent";
+    let last_is = |line: &str| browser.run(last, json!([])).as_str().unwrap_or_default().trim() == line;
     server.write(lines(0, 100_000));
-    wait_for_text(&browser, "line 99999 of many");
+    wait_until("the last line is there", 6 * SOON, || last_is("line 99999 of many"));
     let count = browser.run("return document.querySelectorAll('.line').length", json!([]));
     assert!((9_000..=10_000).contains(&count.as_u64().unwrap()), "the scrollback is bounded, and full: {count}");
     // By hand, on a quiet machine, 100 ms are the bound (the note of the release says what was measured).
@@ -296,7 +301,7 @@ fn a_burst_of_lines_leaves_the_tab_alive_and_what_was_missed_is_told(kind: Kind)
     server.write(lines(100_000, 112_345));
     wait_until("the lines are published", SOON, || server.state()["feeds"][0]["published"] == 112_346);
     browser.run(hide, json!([false]));
-    wait_for_text(&browser, "line 112344 of many");
+    wait_until("the newest line is there", 6 * SOON, || last_is("line 112344 of many"));
     let marks = "return [...document.querySelectorAll('.mark')].map(mark => mark.textContent).join()";
     assert_eq!(browser.run(marks, json!([])), json!("3,345 lines skipped"));
 }
@@ -329,4 +334,52 @@ fn the_splitter_cuts_alike_in_chromium() {
 #[test]
 fn the_splitter_cuts_alike_in_firefox() {
     the_splitter_cuts_alike(Kind::Firefox);
+}
+
+/// What axe-core finds that hinders people, in light and in dark, with where it is.
+fn hindrances(browser: &Browser, axe: &str) -> Vec<Value> {
+    let script = "
+        const { violations } = await axe.run(document, { iframes: false, resultTypes: ['violations'] });
+        const serious = violations.filter(found => /serious|critical/.test(found.impact));
+        return serious.flatMap(found => found.nodes.map(node => `${found.id}: ${node.html} ${node.failureSummary}`));
+    ";
+    let found = ["light", "dark"].map(|scheme| {
+        browser.prefer(scheme);
+        browser.run(&format!("{axe}; return (async () => {{ {script} }})()"), json!([]))
+    });
+    found.iter().flat_map(|found| found.as_array().expect("axe has run").clone()).collect()
+}
+
+#[test]
+fn axe_finds_nothing_that_hinders_people() {
+    let Some(axe) = axe() else { return };
+    let axe = std::fs::read_to_string(axe).unwrap();
+    let folder = Folder::new();
+    let names = ["a.png", "b.log", "c.json", "d.bin", "e.html"];
+    folder.put("a.png", png(RED));
+    folder.put(
+        "b.log",
+        (0..200).map(|at| format!("\x1b[{}mline {at}\x1b[0m\n", [31 + at % 7, 91 + at % 7][at % 2])).collect::<String>(),
+    );
+    folder.put("c.json", "{\"a\": 1, \"b\": {\"c\": [true, null, \"text\"]}}");
+    folder.put("d.bin", [0, 1, 2, 0xff]);
+    folder.put("e.html", "<!doctype html><html lang=en><title>t</title><p>HTML</html>");
+    let watch = names.iter().fold(mxr(["watch"]), |server, name| server.arg(folder.file(name)));
+    let server = watch.args(["--history", "3"]).start();
+    let Some(browser) = Browser::start(Kind::Chromium) else { return };
+    browser.go(&server.url("/"));
+    wait_for_text(&browser, "not shown by this browser");
+    assert_eq!(hindrances(&browser, &axe), Vec::<Value>::new(), "all feeds");
+    for name in names {
+        folder.put(name, [std::fs::read(folder.file(name)).unwrap(), b"\n".to_vec()].concat());
+        browser.run("location.hash = arguments[0]", json!([name]));
+        wait_for_header(&browser, name);
+        assert_eq!(hindrances(&browser, &axe), Vec::<Value>::new(), "{name}");
+    }
+    browser.press("?");
+    assert_eq!(hindrances(&browser, &axe), Vec::<Value>::new(), "the sheet of keys");
+    drop(server);
+    browser.press(ESCAPE);
+    wait_for_header(&browser, "reconnecting");
+    assert_eq!(hindrances(&browser, &axe), Vec::<Value>::new(), "without a server");
 }

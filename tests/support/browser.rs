@@ -86,6 +86,12 @@ impl Browser {
         self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
     }
 
+    /// Has Chromium say that its user wants light or dark pages.
+    pub fn prefer(&self, scheme: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.post("/goog/cdp/execute", json!({ "cmd": "Emulation.setEmulatedMedia", "params": features }));
+    }
+
     /// Clicks at a point of the window.
     pub fn click(&self, x: u32, y: u32) {
         let actions = json!([

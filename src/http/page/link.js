@@ -58,8 +58,8 @@ function makeLink(base, on) {
       if (done) return false
       await first?.(first = null)
       if (heard < Infinity) heard = Date.now()
-      for (let at = 0; at < value.length; at += 65536) {
-        if (push(value.subarray(at, at + 65536))) return true
+      for (let at = 0; at < value.length; at += 8192) {
+        if (push(value.subarray(at, at + 8192))) return true
         if (now() - since < SLICE_MS) continue
         // A burst leaves room for painting and keys.
         await pause(0)
