@@ -1,7 +1,9 @@
 // A text log that scrolls: at most MAX_LINES lines, drawn in slices of time so that a burst never freezes
 // the tab. It knows lines and nothing of feeds.
 
+// TAIL lines are asked for at a time: a mark that some are missing fits above them.
 const MAX_LINES = 10000,
+  TAIL = 9000,
   MAX_LINE = 16384,
   BLOCK = 100,
   SLICE_MS = 8
@@ -52,10 +54,10 @@ function makeLog() {
       grown = text.length && text.every((line, i) => line === now[i])
     if (!grown) {
       clear()
-      const before = now.length - MAX_LINES
+      const before = now.length - TAIL
       if (before > 0) push({text: `${count(before, 'line')} before`})
     }
-    for (const line of now.slice(grown ? text.length : -MAX_LINES)) append(line)
+    for (const line of now.slice(grown ? text.length : -TAIL)) append(line)
     if (!grown) unseen = 0
     text = now
     draw()

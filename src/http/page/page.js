@@ -21,9 +21,8 @@ const link = makeLink(base, {
     for (const feed of [...feeds]) if (!told.feeds.some(info => info.name === feed.name)) forget(feed)
     started = told.started
     return {
-      // Lines that are not here yet, with a margin for what comes between the two requests; a mark that some are missing
-      // has to fit above them.
-      history: min(MAX_LINES - 1000, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100))),
+      // Lines that are not here yet, with a margin for what comes between the two requests.
+      history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100))),
       keepalive: told.keepalive,
       empty: !told.feeds.some(feed => feed.newest),
     }
@@ -177,8 +176,7 @@ const ACTIONS = [
 
 // An <img> gets pictures alone.
 function help() {
-  const feed = focus ?? feeds[0],
-    [tag, path] = picture() ? ['img', `stream/${encoded(feed)}`] : ['iframe', `view#${encoded(feed)}`]
+  const [tag, path] = picture() ? ['img', `stream/${encoded(focus)}`] : ['iframe', `view${location.hash}`]
   ui.snippet.value = `<${tag} src="${new URL(base + path, location)}"></${tag}>`.replace('</img>', '')
   ui.sheet.showModal()
 }
