@@ -57,12 +57,11 @@ fn a_quiet_source_is_told_from_a_lost_connection(kind: Kind) {
     folder.put("a.png", png(GREEN));
     wait_for_header(&browser, "live");
 
-    // Without anything to keep it alive silence says nothing.
     let port = server.port();
     drop(server);
     wait_for_header(&browser, "no answer, next try in");
     draw_lots(&browser, 100.0);
-    let again = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0"]).start_at(port);
+    let again = mxr(["watch"]).arg(folder.file("a.png")).start_at(port);
     // The try that was due may still come before this one; then the pause is long.
     browser.run("window.dispatchEvent(new Event('online'))", json!([]));
     wait_for_header(&browser, "live");
