@@ -10,6 +10,8 @@ const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
   hasRun = () => feeds.some(feed => feed.kind === 'run'),
   serverNow = () => Date.now() / 1000 + link.skew,
+  // How many parts the server still holds.
+  heldOf = feed => feed?.kept && min(feed.kept, feed.last),
   ageOf = ({newest}) => newest && serverNow() - newest.time
 
 const link = makeLink(base, {
@@ -100,8 +102,8 @@ function refresh() {
   }
   ui.picture.hidden = !picture()
   ui.text.hidden = !log()
-  ui.past.hidden = !(focus?.kept > 1)
-  if (!focus?.past) ui.slider.value = ui.slider.max = focus?.kept
+  ui.past.hidden = !(heldOf(focus) > 1)
+  if (!focus?.past) ui.slider.value = ui.slider.max = heldOf(focus)
   buttons.Escape.hidden = !focus || feeds.length < 2
   buttons.s.hidden = !focus
   buttons.t.hidden = focus?.kind !== 'lines'
@@ -130,7 +132,7 @@ function newest(hold = paused) {
 // Shows another of the parts that the server still holds; they are asked for once, at the first step back.
 async function step(by) {
   const feed = focus
-  if (!(feed?.kept > 1) || !feed.past && by > 0) return
+  if (!(heldOf(feed) > 1) || !feed.past && by > 0) return
   const parts = feed.past?.parts ?? await heldParts(feed),
     at = max(0, (feed.past?.at ?? parts.length - 1) + by)
   if (at >= parts.length) return newest()
