@@ -34,8 +34,12 @@ function showPicture() {
 
   function place(next) {
     const resized = width !== next.width || height !== next.height
-    if (face !== next) el.replaceChildren(face = next)
-    else if (!resized) return
+    if (face !== next) {
+      el.replaceChildren(next)
+      // Otherwise Firefox holds what it has drawn of it for a minute.
+      if (face) face.src = ''
+      face = next
+    } else if (!resized) return
     width = next.width
     height = next.height
     fitted ||= resized
