@@ -4,10 +4,7 @@
 
 mod support;
 
-use std::{
-    process::Stdio,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use support::{
@@ -190,62 +187,6 @@ fn chromium_plays_the_demo_to_its_end() {
 #[test]
 fn firefox_plays_the_demo_to_its_end() {
     the_page_plays_the_demo_to_its_end(Kind::Firefox);
-}
-
-fn the_page_shows_what_is_pushed(kind: Kind) {
-    let folder = Folder::new();
-    let server = mxr(["watch"]).arg(folder.path()).start();
-    let Some(browser) = Browser::start(kind) else { return };
-    browser.go(&server.url("/view"));
-    for colour in [RED, GREEN, BLUE] {
-        folder.put("picture.png", png(colour));
-        let pixels = || browser.screenshot().pixels().filter(|pixel| near(pixel.0, colour)).count();
-        wait_until(&format!("{colour:?} is on the screen"), SOON, || pixels() > 1000);
-    }
-    folder.put("note.txt", "some plain words");
-    wait_until("the text is there", SOON, || browser.text().contains("some plain words"));
-    folder.put("page.html", "<!doctype html><h1>a heading</h1><p>as <i>HTML</i></p>");
-    wait_until("the HTML is there", SOON, || browser.text().contains("a heading"));
-    let drawing =
-        "<svg xmlns='http://www.w3.org/2000/svg' width='200' height='200'><rect width='200' height='200' fill='#14b414'/></svg>";
-    folder.put("drawing.svg", drawing);
-    let green = || browser.screenshot().pixels().filter(|pixel| near(pixel.0, GREEN)).count();
-    wait_until("the drawing is there", SOON, || green() > 1000);
-    folder.put("data.json", "{\"answer\": 42}");
-    wait_until("the JSON is there", SOON, || browser.text().contains("42"));
-}
-
-#[test]
-fn the_page_shows_every_type_in_chromium() {
-    the_page_shows_what_is_pushed(Kind::Chromium);
-}
-
-#[test]
-fn the_page_shows_every_type_in_firefox() {
-    the_page_shows_what_is_pushed(Kind::Firefox);
-}
-
-fn lines_accumulate(kind: Kind) {
-    let mut server = mxr(["stdin"]).stdin(Stdio::piped()).start();
-    let Some(browser) = Browser::start(kind) else { return };
-    browser.go(&server.url("/"));
-    wait_until("the page watches", SOON, || !server.viewers().is_empty());
-    for at in 1..=20 {
-        server.write(format!("line number {at} <b>as it is</b>\n"));
-    }
-    let has_all = || (1..=20).all(|at| browser.text().contains(&format!("line number {at} <b>as it is</b>")));
-    wait_until("all lines are there", SOON, has_all);
-    browser.keep_screenshot(&format!("lines-{kind:?}"));
-}
-
-#[test]
-fn lines_accumulate_in_chromium() {
-    lines_accumulate(Kind::Chromium);
-}
-
-#[test]
-fn lines_accumulate_in_firefox() {
-    lines_accumulate(Kind::Firefox);
 }
 
 fn the_page_comes_back_with_the_server(kind: Kind) {

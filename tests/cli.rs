@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use support::{Folder, RED, Server, mxr, noise, png};
+use support::{Folder, RED, SOON, Server, mxr, noise, png, wait_until};
 
 fn watched(bytes: Vec<u8>) -> (Folder, Server) {
     let folder = Folder::new();
@@ -175,6 +175,26 @@ fn a_second_ctrl_c_ends_it_at_once() {
     let start = Instant::now();
     assert_eq!(server.finish().status.code(), Some(130));
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_code_on_the_terminal_is_that_of_the_url_for_other_machines() {
+    let server = mxr(["serve", "--demo", "--host", "0.0.0.0", "--public", "--qr"]).start();
+    wait_until("the code is drawn", SOON, || server.stderr().lines().last().is_some_and(|line| line.starts_with("http")));
+    server.terminate();
+    let finished = server.finish();
+    let url = String::from_utf8(finished.stdout).unwrap().lines().last().unwrap().to_owned();
+    assert!(finished.stderr.contains(&url));
+    // On a dark terminal a block is light, and each line of text holds two of modules.
+    let lines = finished.stderr.lines().filter(|line| line.contains('█'));
+    let rows: Vec<Vec<bool>> =
+        lines.flat_map(|line| ["█▀", "█▄"].map(|light| line.chars().map(|block| !light.contains(block)).collect())).collect();
+    let code = qrcode::QrCode::new(&url).unwrap();
+    let (width, quiet) = (code.width(), 4);
+    let drawn: Vec<bool> = rows[quiet..quiet + width].iter().flat_map(|row| row[quiet..quiet + width].to_vec()).collect();
+    let expected: Vec<bool> = code.to_colors().into_iter().map(|colour| colour == qrcode::Color::Dark).collect();
+    assert_eq!(drawn, expected);
+    assert!(rows[..quiet].iter().flatten().all(|dark| !dark), "a light border, without which cameras find nothing");
 }
 
 #[test]

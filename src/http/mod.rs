@@ -308,6 +308,7 @@ impl Server {
             "version": env!("CARGO_PKG_VERSION"),
             "uptime": uptime,
             "started": started,
+            "keepalive": self.options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
             "feeds": self.offers.iter().map(Offer::state).collect::<Vec<_>>(),
             "refused": self.viewers.refused(),
             "denied": self.options.access.denied(),

@@ -17,12 +17,31 @@ const SCRIPTS: &[&str] = &[
     include_str!("page/page.js"),
 ];
 
-/// The scripts are modules for their tests and one script in the page: imports and exports stand on lines of their own.
+/// The scripts are modules for their tests and one script in the page: imports and exports stand on lines of their own, as
+/// comments do. What is for readers of the source alone stays here, since phones on slow links load the page, too.
 static PAGE: LazyLock<String> = LazyLock::new(|| {
-    let lines = SCRIPTS.iter().flat_map(|script| script.lines());
-    let script: Vec<&str> = lines.filter(|line| !line.starts_with("import ") && !line.starts_with("export ")).collect();
+    let for_readers = |line: &str| line.is_empty() || ["import ", "export ", "//"].iter().any(|start| line.starts_with(start));
+    let lines = SCRIPTS.iter().flat_map(|script| script.lines()).map(str::trim_start);
+    let script: Vec<String> = lines.filter(|line| !for_readers(line)).map(squeeze).collect();
     include_str!("page/page.html").replace("{{css}}", include_str!("page/page.css")).replace("{{js}}", &script.join("\n"))
 });
+
+/// The line without the blanks beside a sign, strings left as they are, up to where a template or a regular expression may
+/// begin. `+` and `-` keep theirs, lest two of them meet.
+fn squeeze(line: &str) -> String {
+    let (code, rest) = line.split_at(line.find(['"', '`', '/']).unwrap_or(line.len()));
+    let pieces = code.split('\'').enumerate();
+    let pieces: Vec<String> =
+        pieces.map(|(at, piece)| if at % 2 == 0 { without_idle_blanks(piece) } else { piece.to_owned() }).collect();
+    pieces.join("'") + rest
+}
+
+fn without_idle_blanks(code: &str) -> String {
+    let is_sign = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_punctuation() && !b"_$+-".contains(byte));
+    let bytes = code.as_bytes();
+    let is_idle = |at: usize| bytes[at] == b' ' && (is_sign(bytes[..at].last()) || is_sign(bytes.get(at + 1)));
+    code.char_indices().filter(|(at, _)| !is_idle(*at)).map(|(_, letter)| letter).collect()
+}
 
 /// The page and the policy that goes with it: its own script runs, nothing else does, nothing is loaded from elsewhere.
 pub(super) fn page() -> (String, String) {
@@ -32,4 +51,28 @@ pub(super) fn page() -> (String, String) {
          media-src blob: data:; connect-src 'self'; frame-src blob: data:; object-src blob:; base-uri 'none'; form-action 'none'"
     );
     (PAGE.replace("{{nonce}}", &nonce), policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_one_file_under_30_kb() {
+        let (page, _) = page();
+        assert!(page.len() < 30_000, "{} bytes", page.len());
+        for elsewhere in ["http:", "https:", " src=", "@import", "url("] {
+            let own = page.replace("http://www.w3.org/2000/svg", "").replace(" src=\"${", "");
+            assert!(!own.contains(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn blanks_go_where_they_mean_nothing() {
+        assert_eq!(squeeze("const a = { b: 1, c }, d = x => x ?? 2"), "const a={b:1,c},d=x=>x??2");
+        assert_eq!(squeeze("return a + +b - -c"), "return a + +b - -c");
+        assert_eq!(squeeze("say(node, 'a = b, c', 'd : e')"), "say(node,'a = b, c','d : e')");
+        assert_eq!(squeeze("return 'a' + ' = / = '"), "return 'a' + ' = / = '");
+        assert_eq!(squeeze("x = `${a} = b` + c, d = / = /"), "x=`${a} = b` + c, d = / = /");
+    }
 }

@@ -93,6 +93,28 @@ impl Browser {
         self.post("/execute/sync", json!({ "script": script, "args": arguments }))
     }
 
+    /// Presses a key: a letter, or one of WebDriver's own code points.
+    pub fn press(&self, key: &str) {
+        let strokes = ["keyDown", "keyUp"].map(|stroke| json!({ "type": stroke, "value": key }));
+        self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
+    }
+
+    /// Has Chromium say that its user wants light or dark pages.
+    pub fn prefer(&self, scheme: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.post("/goog/cdp/execute", json!({ "cmd": "Emulation.setEmulatedMedia", "params": features }));
+    }
+
+    /// Clicks at a point of the window.
+    pub fn click(&self, x: u32, y: u32) {
+        let actions = json!([
+            { "type": "pointerMove", "x": x, "y": y },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        self.post("/actions", json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": actions }] }));
+    }
+
     /// What is on the screen.
     pub fn screenshot(&self) -> RgbImage {
         image::load_from_memory(&self.screenshot_png().expect("a screenshot")).unwrap().into_rgb8()

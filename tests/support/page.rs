@@ -3,12 +3,17 @@
 use std::{
     io::{Read, Write},
     net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
 };
 
 /// A server of one page; its thread ends with the test process.
 pub struct Page {
     pub url: String,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Page {
@@ -18,16 +23,24 @@ impl Page {
         let length = html.len();
         let reply =
             format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{html}");
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (mut stream, reply) = (stream.unwrap(), reply.clone());
+                let (mut stream, reply, count) = (stream.unwrap(), reply.clone(), count.clone());
                 // A thread each: browsers open connections that they then do not use.
                 thread::spawn(move || {
-                    let _ = stream.read(&mut [0; 8192]);
+                    let asks = stream.read(&mut [0; 8192]).is_ok_and(|bytes| bytes > 0);
+                    count.fetch_add(usize::from(asks), Relaxed);
                     let _ = stream.write_all(reply.as_bytes());
                 });
             }
         });
-        Self { url }
+        Self { url, asked }
+    }
+
+    /// How often it was asked for.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Relaxed)
     }
 }

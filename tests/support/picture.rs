@@ -1,8 +1,13 @@
 //! Pictures of one colour, small and whole, and pictures that no encoder makes small.
 
-use std::io::Cursor;
+use std::{
+    io::Cursor,
+    process::{Command, Stdio},
+};
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+
+use super::tool;
 
 pub type Colour = [u8; 3];
 
@@ -46,6 +51,25 @@ pub fn padded_png(colour: Colour, bytes: usize, seed: u32) -> Vec<u8> {
     let end = picture.len() - b"\0\0\0\0IEND\xae\x42\x60\x82".len();
     picture.splice(end..end, chunk);
     picture
+}
+
+/// A picture or film of 64 by 64 pixels, or a sound, in the format that this file name extension stands for.
+pub fn drawn_by_ffmpeg(colour: Colour, extension: &str) -> Option<Vec<u8>> {
+    let ffmpeg = tool(&["ffmpeg"])?;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("drawn").with_extension(extension);
+    let [red, green, blue] = colour;
+    let drawing = format!("color=0x{red:02x}{green:02x}{blue:02x}:size=64x64:rate=10,format=rgb24");
+    let input = if extension == "wav" { "sine" } else { &drawing };
+    let length = if extension == "wav" || extension == "webm" { ["-t", "1"] } else { ["-frames:v", "1"] };
+    let mut command = Command::new(ffmpeg);
+    command.args(["-loglevel", "error", "-f", "lavfi", "-i", input]).args(length);
+    if extension == "webm" {
+        command.args(["-c:v", "libvpx"]);
+    }
+    let status = command.arg(&file).stdin(Stdio::null()).status().unwrap();
+    assert!(status.success(), "ffmpeg draws {extension}");
+    Some(std::fs::read(file).unwrap())
 }
 
 /// Whether two colours are the same to the eye.

@@ -10,9 +10,18 @@ use std::{
 /// or fails where everything has to be there (`CI` or `MXR_TESTS_STRICT` is set).
 pub fn tool(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let found = names.iter().find_map(|name| env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file()));
+    installed(names[0], names.iter().find_map(|name| env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())))
+}
+
+/// The script of axe-core (https://github.com/dequelabs/axe-core), which `tests/run` puts among what is built.
+pub fn axe() -> Option<PathBuf> {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../axe/node_modules/axe-core/axe.min.js");
+    installed("axe-core", Some(file).filter(|file| file.is_file()))
+}
+
+fn installed(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
-        let missing = format!("skipped: {} is not installed", names[0]);
+        let missing = format!("skipped: {name} is not installed");
         let strict = ["CI", "MXR_TESTS_STRICT"].iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
         assert!(!strict, "{missing}");
         // Past the test runner, which keeps what a passing test prints to itself.

@@ -15,7 +15,7 @@ class Feed {
     this.state = make('b.state', {role: 'status'})
     this.detail = make('span')
     this.readings = make('span.readings')
-    this.view = make('div.view', {onclick}, make('p.card', {}, 'Nothing yet'))
+    this.view = make('div.view', {onclick}, make('p.card', {}, 'No part yet'))
     this.el = make('section', {}, make('header', {}, this.state, make('button.name', {onclick}, name), this.detail, this.readings), this.view)
   }
 
@@ -92,7 +92,7 @@ class Feed {
   hold(paused, past) {
     set(this, {paused, past, held: 0})
     const log = this.lines
-    if (log) log.wake(log.frozen = paused)
+    if (log) log.freeze(paused)
     else if (past) return this.paint(past.parts[past.at])
     else if (!paused && this.newest) this.paint(this.newest)
   }

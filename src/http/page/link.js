@@ -18,20 +18,22 @@ function makeLink(place, on) {
     // Silent past three keepalives: dead, whatever the system says of the connection.
     watch: () => Date.now() - heard > silence && retry(Error('it fell silent')),
   }
+  const learn = async signal => on.server(await (await get('state', signal)).json())
 
   async function open() {
     stop(link.state === 'reconnecting' ? link.state : 'connecting')
     const {signal} = abort
     heard = Date.now()
     try {
-      const told = await (await get('state', signal)).json(),
-        history = on.server(told)
-      silence = 3000 * (told.keepalive ?? 5) + 1000
+      const {history, keepalive, empty} = await learn(signal)
+      silence = keepalive ? 3000 * keepalive + 1000 : Infinity
       // A feed without a part has nothing to repeat.
-      if (!told.feeds.some(feed => feed.newest)) heard = Infinity
+      if (empty) heard = Infinity
       // Firefox gives a reply out with its first bytes alone, and a feed may have none yet.
       on.change(link.state = 'live')
-      if (!await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0))) throw Error('it broke off')
+      // What comes on a pipe is known by its first bytes.
+      const whole = await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0), () => empty && learn(signal))
+      if (!whole) throw Error('it broke off')
       stop('ended')
     } catch (error) {
       if (!signal.aborted) retry(error)
@@ -44,19 +46,22 @@ function makeLink(place, on) {
     // In steps of four, since the header has whole seconds.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
-    throw Error(reply.status === 401 || reply.status === 403 ? 'not let in: open the URL that mxr prints' : `HTTP ${reply.status}`)
+    // Our own refusals say why in a line; those of a proxy are pages.
+    if (reply.status === 401 || reply.status === 403) throw Error('not let in: open the URL that mxr prints')
+    throw Error(/^text\/plain/.test(reply.headers.get('content-type')) ? (await reply.text()).split('\n')[0] : `HTTP ${reply.status}`)
   }
 
-  // Calls onPart for each part; the promise is true at the close-delimiter, false where the stream broke off.
-  async function read({headers, body}, onPart) {
+  // Calls onPart for each part, and `first` before; the promise is true at the close-delimiter, false where the stream broke off.
+  async function read({headers, body}, onPart, first) {
     const push = makeSplitter(boundaryOf(headers.get('content-type')), raw => onPart(partOf(raw))),
       reader = body.getReader()
     for (let since = now(); ;) {
       const {done, value} = await reader.read()
       if (done) return false
+      await first?.(first = null)
       if (heard < Infinity) heard = Date.now()
-      for (let at = 0; at < value.length; at += 65536) {
-        if (push(value.subarray(at, at + 65536))) return true
+      for (let at = 0; at < value.length; at += 8192) {
+        if (push(value.subarray(at, at + 8192))) return true
         if (now() - since < SLICE_MS) continue
         // A burst leaves room for painting and keys.
         await pause(0)

@@ -1,17 +1,19 @@
 // A text log that scrolls: at most MAX_LINES lines, drawn in slices of time so that a burst never freezes
 // the tab. It knows lines and nothing of feeds.
 
+// TAIL lines are asked for at a time: a mark that some are missing fits above them.
 const MAX_LINES = 10000,
+  TAIL = 9000,
   MAX_LINE = 16384,
   BLOCK = 100,
   SLICE_MS = 8
 
 function makeLog() {
-  // `next` is how many lines are drawn.
-  let next, style, frame, sheet, touched, text = [], unseen = 0
+  // `next` is how many lines are drawn, `until` how many may be.
+  let next, style, frame, sheet, touched, text = [], unseen = 0, until = Infinity
   const more = make('button.more', {hidden: true, onclick: toEnd}),
     el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more),
-    log = {el, follow: true, append, push, replace, redraw, wake, toEnd},
+    log = {el, follow: true, append, push, replace, redraw, freeze, toEnd, found: () => sheet.getElementsByClassName('line').length},
     resized = new ResizeObserver(() => log.follow && toEnd())
 
   // Builds a new sheet behind the one on screen, which it replaces when it is done: no flicker.
@@ -38,7 +40,11 @@ function makeLog() {
   function push(line) {
     log.lines.push(line)
     if (!log.follow) unseen++
-    if (log.lines.length > MAX_LINES * 1.1) next = max(0, next - log.lines.splice(0, MAX_LINES / 10).length)
+    if (log.lines.length > MAX_LINES * 1.1) {
+      const gone = log.lines.splice(0, MAX_LINES / 10).length
+      next = max(0, next - gone)
+      until = max(0, until - gone)
+    }
     wake()
   }
 
@@ -46,11 +52,21 @@ function makeLog() {
   function replace(document) {
     const now = document.replace(/\n$/, '').split('\n'),
       grown = text.length && text.every((line, i) => line === now[i])
-    if (!grown) clear()
-    for (const line of now.slice(grown ? text.length : -MAX_LINES)) append(line)
+    if (!grown) {
+      clear()
+      const before = now.length - TAIL
+      if (before > 0) push({text: `${count(before, 'line')} before`})
+    }
+    for (const line of now.slice(grown ? text.length : -TAIL)) append(line)
     if (!grown) unseen = 0
     text = now
     draw()
+  }
+
+  // Holds the lines that are there, which can still be filtered, or lets those that came meanwhile in.
+  function freeze(held) {
+    until = held ? min(until, log.lines.length) : Infinity
+    wake()
   }
 
   function wake() {
@@ -60,8 +76,8 @@ function makeLog() {
   function draw() {
     cancelAnimationFrame(frame)
     frame = 0
-    if (log.frozen) return
-    for (const start = now(); next < log.lines.length && now() - start < SLICE_MS;) {
+    const end = min(until, log.lines.length)
+    for (const start = now(); next < end && now() - start < SLICE_MS;) {
       const line = log.lines[next++]
       if (log.needle && !plainText(line.text).toLowerCase().includes(log.needle.toLowerCase())) continue
       // In blocks, since what is off the screen then costs no layout (content-visibility).
@@ -69,7 +85,7 @@ function makeLog() {
       sheet.lastChild.append(drawLine(line))
     }
     while (sheet.childElementCount > MAX_LINES / BLOCK) sheet.firstChild.remove()
-    if (next < log.lines.length) wake()
+    if (next < end) wake()
     else if (el.firstChild !== sheet) {
       el.firstChild.replaceWith(sheet)
       resized.observe(sheet)
@@ -88,7 +104,8 @@ function makeLog() {
   // Lines that come, go or are laid out move the end away too: only the reader's own hand stops the following.
   el.onwheel = el.onkeydown = el.onpointerdown = () => touched = now()
   el.onscroll = () => {
-    if (el.scrollHeight - el.scrollTop - el.clientHeight < 24) toEnd()
+    // A slow finger has to get away from the end, too.
+    if (el.scrollHeight - el.scrollTop - el.clientHeight < 3) toEnd()
     else if (now() - touched < 1000) log.follow = false
   }
   resized.observe(el)

@@ -13,6 +13,8 @@ const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
   hasRun = () => feeds.some(feed => feed.kind === 'run'),
   serverNow = () => Date.now() / 1000 + link.skew,
+  // How many parts the server still holds.
+  heldOf = feed => feed?.kept && min(feed.kept, feed.last),
   ageOf = ({newest}) => newest && serverNow() - newest.time
 
 const link = makeLink(place, {
@@ -20,22 +22,35 @@ const link = makeLink(place, {
   part: part => feedOf(part.feed).take(part, serverNow()),
   server(told) {
     for (const info of told.feeds) feedOf(info.name).learn(info, started !== told.started)
+    // Another server may have come to this address.
+    for (const feed of [...feeds]) if (!told.feeds.some(info => info.name === feed.name)) forget(feed)
     started = told.started
-    // Lines that are not here yet, with a margin for what comes between the two requests.
-    return min(MAX_LINES, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100)))
+    return {
+      // Lines that are not here yet, with a margin for what comes between the two requests.
+      history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100))),
+      keepalive: told.keepalive,
+      empty: !told.feeds.some(feed => feed.newest),
+    }
   },
 })
 
 function feedOf(name) {
   let feed = feeds.find(feed => feed.name === name)
   if (feed) return feed
-  feed = new Feed(name, () => !focus && !String(getSelection()) && go(feed))
+  // A false that it returned would cancel the click, on a branch of JSON for one.
+  feed = new Feed(name, () => void (focus || String(getSelection()) || go(feed)))
   if (!feeds.length) say(ui.feeds)
   feeds.push(feed)
   ui.feeds.append(feed.el)
   feed.paused = paused
   route()
   return feed
+}
+
+function forget(feed) {
+  feeds.splice(feeds.indexOf(feed), 1)
+  feed.el.remove()
+  route()
 }
 
 // The address remembers which feed is enlarged.
@@ -60,12 +75,13 @@ const stateOf = feed =>
   !feed.newest ? 'waiting' :
   ageOf(feed) > max(10, feed.gap * 3) ? 'stale' : 'live'
 
+// What is said beside a state; the gravest first.
 const SAYS = {
   reconnecting: () => `${link.reason}, next try in ${age((link.next - Date.now()) / 1000)}`,
-  history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
-  paused: ({held}) => held && `${number(held)} newer`,
   stale: feed => `${age(ageOf(feed))}, source quiet, connection good`,
   ended: feed => feed.newest && `${age(ageOf(feed))} ago`,
+  history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
+  paused: ({held}) => held && `${number(held)} newer`,
 }
 
 function readings({rate, newest, shown = newest, shows, dropped}) {
@@ -89,8 +105,8 @@ function refresh() {
   }
   ui.picture.hidden = !picture()
   ui.text.hidden = !log()
-  ui.past.hidden = !(focus?.kept > 1)
-  if (!focus?.past) ui.slider.value = ui.slider.max = focus?.kept
+  ui.past.hidden = !(heldOf(focus) > 1)
+  if (!focus?.past) ui.slider.value = ui.slider.max = heldOf(focus)
   buttons.Escape.hidden = !focus || feeds.length < 2
   buttons.s.hidden = !focus
   buttons.t.hidden = focus?.kind !== 'lines'
@@ -99,7 +115,9 @@ function refresh() {
   say(buttons.Space, paused ? 'resume' : 'pause')
   say(buttons[0], picture()?.zoom())
   ui.filter.value = log()?.needle ?? ''
-  const feed = focus ?? feeds[0],
+  say(ui.found, log()?.needle && count(log().found(), 'line'))
+  // Of several feeds the title and the icon show the one that most needs to be looked at.
+  const feed = focus ?? Object.keys(SAYS).map(state => feeds.find(feed => stateOf(feed) === state)).find(Boolean) ?? feeds[0],
     title = feed ? `${focus ? focus.name : `${feeds.length} feeds`} · ${stateOf(feed)}` : 'mxr'
   if (document.title === title) return
   document.title = title
@@ -117,7 +135,7 @@ function newest(hold = paused) {
 // Shows another of the parts that the server still holds; they are asked for once, at the first step back.
 async function step(by) {
   const feed = focus
-  if (!(feed?.kept > 1) || !feed.past && by > 0) return
+  if (!(heldOf(feed) > 1) || !feed.past && by > 0) return
   const parts = feed.past?.parts ?? await heldParts(feed),
     at = max(0, (feed.past?.at ?? parts.length - 1) + by)
   if (at >= parts.length) return newest()
@@ -142,33 +160,38 @@ async function heldParts(feed) {
 
 const toggle = key => buttons[key].ariaPressed = document.body.classList.toggle(buttons[key].textContent)
 
-// A key, what it does, that in words, and where its button stands; what the button says, where it says less.
+// A key, what it does, that in words, and where its button stands; what the button says.
 const ACTIONS = [
-  ['Escape', () => focus?.past ? newest() : go(), 'back', 'first', '‹ all'],
+  ['Escape', () => focus?.past ? newest() : go(), 'back to the newest, to all feeds', 'first', '‹ all'],
   ['-', () => picture()?.zoomBy(.8), 'zoom out', 'picture', '−'],
-  ['0', () => picture()?.toggle(), 'fit', 'picture'],
+  ['0', () => picture()?.toggle(), 'fit, actual size', 'picture', 'fit'],
   ['+', () => picture()?.zoomBy(1.25), 'zoom in', 'picture', '+'],
-  ['/', () => ui.filter.focus(), 'filter'],
-  ['w', () => toggle('w'), 'wrap', 'text'],
-  ['t', () => toggle('t'), 'times', 'text'],
-  ['ArrowLeft', () => step(-1), 'older', 'past'],
-  ['ArrowRight', () => step(1), 'newer', 'past'],
-  ['End', () => newest(), 'newest'],
-  ['Space', () => newest(!paused), 'pause', 'rest'],
-  ['s', () => focus?.save(), 'save', 'rest'],
-  ['f', () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(), 'full', 'rest'],
-  ['r', () => link.state === 'ended' && link.open(), 'again', 'rest'],
-  ['?', () => {
-    ui.snippet.value = `<img src="${new URL(place(`stream/${encoded(focus ?? feeds[0])}`), location)}">`
-    ui.sheet.showModal()
-  }, 'help', 'rest'],
+  ['/', () => ui.filter.focus(), 'filter lines'],
+  ['w', () => toggle('w'), 'wrap lines', 'text', 'wrap'],
+  ['t', () => toggle('t'), 'times of lines', 'text', 'times'],
+  ['ArrowLeft', () => step(-1), 'an older part', 'past', '‹'],
+  ['ArrowRight', () => step(1), 'a newer part', 'past', '›'],
+  ['End', () => newest(), 'the newest part'],
+  ['Space', () => newest(!paused), 'pause, go on', 'rest', 'pause'],
+  ['s', () => focus?.save(), 'save what is shown', 'rest', 'save'],
+  ['f', () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(), 'full screen', 'rest', 'full'],
+  ['r', () => link.state === 'ended' && link.open(), 'again, after the end', 'rest', 'again'],
+  ['?', help, 'this sheet', 'rest', 'help'],
 ]
+
+// An <img> gets pictures alone.
+function help() {
+  const [tag, path, hash] = picture() ? ['img', `stream/${encoded(focus)}`, ''] : ['iframe', 'view', location.hash]
+  ui.snippet.value = `<${tag} src="${new URL(place(path) + hash, location)}"></${tag}>`.replace('</img>', '')
+  ui.sheet.showModal()
+}
+
 const PAN = {ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60]},
   buttons = {}, actions = {}
-for (const [key, onclick, words, place, text = words] of ACTIONS) {
+for (const [key, onclick, words, place, text] of ACTIONS) {
   actions[key] = onclick
-  ui.keys.append(make('dt', {}, key), make('dd', {}, words))
-  if (place) ui[place].append(buttons[key] = make('button', {onclick, title: `${words} (${key})`}, text))
+  ui.keys.append(make('dt', {}, make('kbd', {}, {ArrowLeft: '←', ArrowRight: '→', Escape: 'Esc'}[key] ?? key)), make('dd', {}, words))
+  if (place) ui[place].append(buttons[key] = make('button', {onclick, title: `${words} (${key})`, ariaLabel: text[1] ? null : words}, text))
 }
 toggle('w')
 buttons.f.hidden = !document.fullscreenEnabled
@@ -189,7 +212,7 @@ onkeydown = event => {
   else if (action) action(event.preventDefault())
 }
 onhashchange = onresize = route
-ononline = link.wake
+ononline = () => document.hidden || link.wake()
 
 // A hidden tab closes its stream, and goes on when it is looked at again; a run would begin anew.
 document.onvisibilitychange = () => document.hidden ? hasRun() || link.sleep() : link.wake()

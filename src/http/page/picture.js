@@ -34,8 +34,12 @@ function showPicture() {
 
   function place(next) {
     const resized = width !== next.width || height !== next.height
-    if (face !== next) el.replaceChildren(face = next)
-    else if (!resized) return
+    if (face !== next) {
+      el.replaceChildren(next)
+      // Otherwise Firefox holds what it has drawn of it for a minute.
+      if (face) face.src = ''
+      face = next
+    } else if (!resized) return
     width = next.width
     height = next.height
     fitted ||= resized
@@ -68,7 +72,8 @@ function showPicture() {
   }
 
   const zoomBy = (factor, at) => zoomTo(scale * factor, at),
-    toggle = at => fitted ? zoomTo(fitScale() < 1 ? 1 : 2 * fitScale(), at) : layout(fitted = true)
+    // To the actual size, or to twice the size where a point of a picture that fits is tapped; and back.
+    toggle = at => fitted ? zoomTo(at && fitScale() >= 1 ? 2 * fitScale() : 1, at) : layout(fitted = true)
 
   // Answers whether there is anything to move.
   function panBy(right, down) {

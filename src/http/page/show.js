@@ -39,7 +39,8 @@ function showFrame() {
   const el = make('div')
   let old
   const show = async part => {
-    const face = make(/^[av].*o\//.test(part.type) ? 'video.coming' : 'iframe.coming', {title: `${part.feed}, ${part.type}`, controls: true})
+    const tag = /^(audio|video)\//.exec(part.type)?.[1] ?? 'iframe',
+      face = make(`${tag}.coming`, {title: `${part.feed}, ${part.type}`, controls: true})
     if (/html/.test(part.type)) set(face, {sandbox: '', srcdoc: textOf(part)})
     else face.src = URL.createObjectURL(blobOf(part))
     const loaded = new Promise((done, failed) => set(face, {onload: done, onloadeddata: done, onerror: failed}))
