@@ -207,6 +207,15 @@ fn beyond_this_machine_a_token_is_drawn_and_printed() {
 }
 
 #[test]
+fn the_qr_code_is_of_the_url_with_the_token() {
+    let server = mxr(["serve", "--demo", "--host", "0.0.0.0", "--token", "T0ken", "--qr"]).start();
+    // Below the code stands what is in it.
+    wait_until("the code is drawn", SOON, || server.stderr().contains("/?token=T0ken"));
+    assert!(server.stderr().contains('█'));
+    assert!(!String::from_utf8(server.stdout()).unwrap().contains("T0ken"), "who chose it knows it");
+}
+
+#[test]
 fn public_and_loopback_ask_for_nothing() {
     for args in [&["--host", "0.0.0.0", "--public"][..], &["--host", "127.0.0.2"]] {
         let (_folder, server) = watched(args, "Accept: */*");
