@@ -70,9 +70,10 @@ impl Browser {
     /// Navigates, and waits until the new document is there, loaded or not.
     pub fn go(&self, url: &str) {
         self.post("/url", json!({ "url": url }));
-        wait_until(&format!("the browser is at {url}"), SOON, || {
-            self.run("return document.documentElement !== null && location.href", json!([])) == json!(url)
-        });
+        let script = json!({ "script": "return document.documentElement !== null && location.href", "args": [] });
+        // While one document leaves for another a script may find neither.
+        let is_there = || self.try_post("/execute/sync", script.clone()).is_ok_and(|href| href == json!(url));
+        wait_until(&format!("the browser is at {url}"), SOON, is_there);
     }
 
     /// Runs a script with arguments and returns what it returns.
