@@ -235,20 +235,40 @@ fn a_log_reads_like_a_terminal(kind: Kind) {
     wait_for_text(&browser, "number 199");
     let rest = "const log = document.querySelector('.log'); return log.scrollHeight - log.scrollTop - log.clientHeight";
     wait_until("the end is followed", SOON, || browser.run(rest, json!([])).as_f64().unwrap() < 3.0);
+    // Each look is a turn of the wheel, so that one of them is still fresh when the page comes to hear of it.
     let scroll = "const log = document.querySelector('.log'); log.dispatchEvent(new WheelEvent('wheel')); log.scrollTop -= 9";
-    browser.run(scroll, json!([]));
-    wait_until("it has scrolled", SOON, || browser.run(rest, json!([])).as_f64().unwrap() > 3.0);
+    wait_until("it has scrolled", SOON, || {
+        browser.run(scroll, json!([]));
+        browser.run(rest, json!([])).as_f64().unwrap() > 50.0
+    });
     server.write("one more\nand one\n");
     wait_for_text(&browser, "2 new lines");
     browser.run("document.querySelector('.more').click()", json!([]));
     wait_until("the end is followed again", SOON, || browser.run(rest, json!([])).as_f64().unwrap() < 3.0);
 
+    let filter = |needle: &str| {
+        let script =
+            "const filter = document.querySelector('#filter'); filter.value = arguments[0]; filter.oninput(); filter.blur()";
+        browser.run(script, json!([needle]));
+    };
     browser.press("/");
-    browser.run("const filter = document.querySelector('#filter'); filter.value = 'BER 19'; filter.oninput()", json!([]));
+    assert_eq!(browser.run("return document.activeElement.id", json!([])), json!("filter"));
+    filter("BER 19");
     wait_for_text(&browser, "11 lines");
     assert!(!browser.text().contains("number 18"), "{}", browser.text());
-    browser.run("const filter = document.querySelector('#filter'); filter.value = ''; filter.oninput(); filter.blur()", json!([]));
+    filter("");
     wait_for_text(&browser, "number 18");
+    browser.press(" ");
+    server.write("while it is paused\n");
+    wait_for_header(&browser, "1 newer");
+    assert!(!browser.text().contains("while it is paused"));
+    filter("paused");
+    wait_for_text(&browser, "0 lines");
+    filter("number 7");
+    wait_for_text(&browser, "11 lines");
+    filter("");
+    browser.press(" ");
+    wait_for_text(&browser, "while it is paused");
     browser.press("t");
     let time = "return getComputedStyle(document.querySelector('.line'), '::before').content";
     assert_ne!(browser.run(time, json!([])), json!("none"), "times on demand");

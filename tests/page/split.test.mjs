@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { load } from './load.mjs';
+import { growsEvenly, load } from './load.mjs';
 import { failures } from './split.cases.mjs';
 
 const { makeSplitter, boundaryOf } = await load('split.js');
@@ -17,14 +17,16 @@ test('a body is a copy, so that a reader may use its buffer again', () => {
   assert.equal(new TextDecoder().decode(parts[0].body), 'ab');
 });
 
-test('20,000 lines in one read take less than a second', () => {
-  const lines = Array.from({ length: 20000 }, (_, i) => `Content-Type: text/plain\r\nContent-Length: 8\r\nX-Sequence: ${i}\r\n\r\n12345678\r\n--B\r\n`);
-  const bytes = new TextEncoder().encode(`--B\r\n${lines.join('')}`);
-  let count = 0;
-  const start = performance.now();
-  makeSplitter('B', () => count++)(bytes);
-  assert.equal(count, 20000);
-  assert.ok(performance.now() - start < 1000);
+test('many lines in one read take as long as they are', () => {
+  growsEvenly((times) => {
+    const lines = Array.from({ length: times }, (_, i) => `Content-Type: text/plain\r\nContent-Length: 8\r\nX-Sequence: ${i}\r\n\r\n12345678\r\n--B\r\n`);
+    const bytes = new TextEncoder().encode(`--B\r\n${lines.join('')}`);
+    return () => {
+      let count = 0;
+      makeSplitter('B', () => count++)(bytes);
+      assert.equal(count, times);
+    };
+  });
 });
 
 test('the boundary is found bare, quoted and among other parameters', () => {

@@ -83,9 +83,10 @@ impl Browser {
     /// The same, where the server sends it on to another URL.
     pub fn go_by_way_of(&self, url: &str, end: &str) {
         self.post("/url", json!({ "url": url }));
-        wait_until(&format!("the browser is at {end}"), SOON, || {
-            self.run("return document.documentElement !== null && location.href", json!([])) == json!(end)
-        });
+        let script = json!({ "script": "return document.documentElement !== null && location.href", "args": [] });
+        // While one document leaves for another a script may find neither.
+        let is_there = || self.try_post("/execute/sync", script.clone()).is_ok_and(|href| href == json!(end));
+        wait_until(&format!("the browser is at {end}"), SOON, is_there);
     }
 
     /// Runs a script with arguments and returns what it returns.

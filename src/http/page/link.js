@@ -96,3 +96,5 @@ function partOf({headers, body}) {
     [sequence, time, dropped] = ['sequence', 'timestamp', 'dropped'].map(name => +headers[`x-${name}`] || 0)
   return {body, fullType, type: fullType.split(';')[0].toLowerCase(), feed: decodeURIComponent(headers['x-feed']), sequence, time, dropped}
 }
+
+export {makeLink}
