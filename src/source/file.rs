@@ -16,8 +16,10 @@ pub(super) struct Signature {
     identity: (u64, u64),
     /// Bytes.
     pub(super) size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    /// Seconds and nanoseconds since 1970 of the last change of the bytes.
+    pub(super) modified: (i64, i64),
+    /// The same of the last change of anything.
+    pub(super) changed: (i64, i64),
 }
 
 impl Signature {
@@ -42,7 +44,7 @@ impl Signature {
     }
 
     /// When the bytes last changed, as the file system says.
-    pub(super) fn modified(&self) -> SystemTime {
+    pub(super) fn time(&self) -> SystemTime {
         let (seconds, nanos) = self.modified;
         match u64::try_from(seconds) {
             Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos as u32),

@@ -4,6 +4,7 @@
 pub mod demo;
 pub mod dir;
 mod file;
+mod newest;
 mod notice;
 pub mod pipe;
 mod reach;

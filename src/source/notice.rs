@@ -6,6 +6,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use notify::{
@@ -27,6 +28,15 @@ pub(super) enum Touch {
     Moved,
     /// Written to, created or removed: more may follow.
     Changing,
+    /// Given another mode, owner or time, as vim does behind its close.
+    Marked,
+}
+
+impl Touch {
+    /// Whether the writer is.
+    pub(super) fn is_done(self) -> bool {
+        matches!(self, Self::Closed | Self::Moved)
+    }
 }
 
 /// What happened since the last look.
@@ -36,7 +46,24 @@ pub(super) struct Heard {
     pub(super) paths: HashMap<PathBuf, (u64, Touch)>,
     /// Something happened that is not in `paths`: look at everything.
     pub(super) lost: bool,
+    /// A directory is watched from now on; what happened in it before is not in `paths`.
+    pub(super) begun: bool,
     order: u64,
+}
+
+impl Heard {
+    fn note(&mut self, path: PathBuf, touch: Touch) {
+        let is_known = self.paths.contains_key(&path);
+        if touch == Touch::Marked && is_known {
+            return;
+        }
+        if self.paths.len() >= MOST && !is_known {
+            self.lost = true;
+            self.paths.clear();
+        }
+        self.order += 1;
+        self.paths.insert(path, (self.order, touch));
+    }
 }
 
 /// Watches directories.
@@ -44,8 +71,13 @@ pub(super) struct Heard {
 pub(super) struct Notices {
     watcher: Option<RecommendedWatcher>,
     ear: Arc<Ear>,
-    watched: HashMap<PathBuf, (u64, u64)>,
+    watched: HashMap<PathBuf, Identity>,
+    /// Whether a directory is not watched that should be.
+    is_deaf: bool,
 }
+
+/// Device, inode and time of birth: a file system may give the inode of a removed directory to the next at once.
+type Identity = (u64, u64, Option<SystemTime>);
 
 #[derive(Debug, Default)]
 struct Ear {
@@ -60,12 +92,18 @@ impl Notices {
         let listener = ear.clone();
         let handler = move |event: notify::Result<Event>| listener.hear(event);
         let watcher = RecommendedWatcher::new(handler, Config::default()).inspect_err(complain).ok();
-        Self { watcher, ear, watched: HashMap::new() }
+        let is_deaf = watcher.is_none();
+        Self { watcher, ear, watched: HashMap::new(), is_deaf }
     }
 
     /// Nobody who watches: polling has to do.
     pub(super) fn none() -> Self {
-        Self { watcher: None, ear: Arc::default(), watched: HashMap::new() }
+        Self { watcher: None, ear: Arc::default(), watched: HashMap::new(), is_deaf: true }
+    }
+
+    /// Whether every directory is watched that is there.
+    pub(super) fn listens(&self) -> bool {
+        !self.is_deaf
     }
 
     /// Watches the entries of these directories, and of no others; again, where one was replaced since.
@@ -88,8 +126,11 @@ impl Notices {
             self.watched.remove(directory);
             let Some(identity) = identity else { return };
             match watcher.watch(directory, RecursiveMode::NonRecursive) {
-                Ok(()) => self.ear.lose(),
-                Err(error) => complain(&error),
+                Ok(()) => self.ear.tell(|heard| heard.begun = true),
+                Err(error) => {
+                    self.is_deaf = true;
+                    complain(&error);
+                }
             }
             self.watched.insert(directory.to_owned(), identity);
         }
@@ -100,7 +141,7 @@ impl Notices {
         loop {
             let news = self.ear.news.notified();
             let heard = std::mem::take(&mut *self.ear.lock());
-            if heard.lost || !heard.paths.is_empty() {
+            if heard.lost || heard.begun || !heard.paths.is_empty() {
                 return heard;
             }
             news.await;
@@ -108,19 +149,16 @@ impl Notices {
     }
 }
 
-/// Device and inode.
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = path.metadata()?;
+    let birth = metadata.created().ok();
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        Ok((metadata.dev(), metadata.ino()))
+        Ok((metadata.dev(), metadata.ino(), birth))
     }
     #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        Ok((0, 0))
-    }
+    Ok((0, 0, birth))
 }
 
 fn complain(error: &notify::Error) {
@@ -139,9 +177,13 @@ impl Ear {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lose(&self) {
-        self.lock().lost = true;
+    fn tell(&self, note: impl FnOnce(&mut Heard)) {
+        note(&mut self.lock());
         self.news.notify_one();
+    }
+
+    fn lose(&self) {
+        self.tell(|heard| heard.lost = true);
     }
 
     fn hear(&self, event: notify::Result<Event>) {
@@ -152,21 +194,11 @@ impl Ear {
         let touch = match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => Touch::Closed,
             EventKind::Modify(ModifyKind::Name(_)) => Touch::Moved,
+            EventKind::Modify(ModifyKind::Metadata(_)) => Touch::Marked,
             EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => Touch::Changing,
             // Opening and reading: our own reads among them.
             _ => return,
         };
-        let mut heard = self.lock();
-        for path in event.paths {
-            if heard.paths.len() >= MOST && !heard.paths.contains_key(&path) {
-                heard.lost = true;
-                heard.paths.clear();
-            }
-            heard.order += 1;
-            let order = heard.order;
-            heard.paths.insert(path, (order, touch));
-        }
-        drop(heard);
-        self.news.notify_one();
+        self.tell(|heard| event.paths.into_iter().for_each(|path| heard.note(path, touch)));
     }
 }

@@ -14,8 +14,8 @@ use tracing::{info, warn};
 use super::{FeedSettings, Source, name_of, notice::Notices, reach, target::Target};
 use crate::feed::{Kind, Offer};
 
-/// How often to look without an event.
-const PATROL: Duration = Duration::from_secs(1);
+/// How often to look without an event: what is found, and has rested, is shown within a second.
+const PATROL: Duration = Duration::from_millis(700);
 /// The same where the file system does not tell of changes.
 const POLL: Duration = Duration::from_millis(300);
 
@@ -40,11 +40,12 @@ pub fn source(watch: WatchSettings, settings: &FeedSettings) -> Source {
     for path in watch.paths {
         let (publisher, feed) = settings.feed(unique(name_of(&path), &mut names), Kind::Newest);
         offers.push(Offer::Live(feed));
-        targets.push(Target::new(path, watch.glob.clone(), settings.media.clone(), watch.settle, publisher));
+        let (glob, media) = (watch.glob.clone(), settings.media.clone());
+        targets.push(Target::new(path, glob, media, watch.settle, settings.interval, publisher));
     }
     // What is there already is the newest part before anybody can ask.
     for target in &mut targets {
-        target.patrol();
+        target.patrol(true);
         target.look_if_due();
     }
     Source { offers, work: Box::pin(work(targets, watch.poll)) }
@@ -65,7 +66,8 @@ async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error:
         if patrol <= Instant::now() {
             let directories = targets.iter().flat_map(|target| reach::directories(target.path())).collect();
             notices.watch(&directories);
-            targets.iter_mut().for_each(Target::patrol);
+            let listens = interval == PATROL && notices.listens();
+            targets.iter_mut().for_each(|target| target.patrol(listens));
             patrol = Instant::now() + interval;
         }
         let next = targets.iter().filter_map(Target::due).min().map_or(patrol, |due| due.min(patrol));

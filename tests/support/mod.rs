@@ -19,9 +19,9 @@ pub use browser::{Browser, Kind};
 pub use connection::{Connection, Head, Reply};
 pub use folder::Folder;
 pub use page::Page;
-pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, jpeg, near, noise, padded_png, png};
+pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, jpeg, jpeg_of, near, noise, padded_png, png};
 pub use server::{Finished, Mxr, Server, mxr};
-pub use tool::tool;
+pub use tool::{python, skip, tool};
 pub use viewer::{Part, Viewer};
 
 /// How long a test waits for something that ought to happen soon. Generous, since it is only spent
