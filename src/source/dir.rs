@@ -161,10 +161,9 @@ async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
             frames.say_empty();
         }
         done.clear();
-        if let Ok(heard) = timeout(wait, notices.heard()).await {
-            let closed = heard.paths.into_iter().filter(|(_, (_, touch))| touch.is_done());
-            done.extend(closed.filter_map(|(path, _)| path.file_name().map(ToOwned::to_owned)));
-        }
+        let _ = timeout(wait, notices.news()).await;
+        let closed = notices.take().paths.into_iter().filter(|(_, (_, touch))| touch.is_done());
+        done.extend(closed.filter_map(|(path, _)| path.file_name().map(ToOwned::to_owned)));
     }
 }
 

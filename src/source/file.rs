@@ -53,6 +53,20 @@ impl Signature {
     }
 }
 
+/// How far the times of files lag behind the clock at the most: the kernel moves them on tick by tick. A file whose time is
+/// longer past gets another with the next write.
+pub(super) fn tick() -> Duration {
+    /// At the lowest rate that Linux is built with (100 Hz).
+    const SLOWEST: Duration = Duration::from_millis(10);
+    #[cfg(target_os = "linux")]
+    {
+        let tick = rustix::time::clock_getres(rustix::time::ClockId::RealtimeCoarse);
+        Duration::try_from(tick).map_or(SLOWEST, |tick| tick.min(SLOWEST))
+    }
+    #[cfg(not(target_os = "linux"))]
+    SLOWEST
+}
+
 /// What came of reading.
 #[derive(Debug)]
 pub(super) enum Reading {

@@ -4,6 +4,8 @@
 pub mod demo;
 pub mod dir;
 mod file;
+#[cfg(target_os = "linux")]
+mod inotify;
 mod newest;
 mod notice;
 pub mod pipe;

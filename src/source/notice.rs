@@ -5,16 +5,13 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
-use notify::{
-    Config, ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode, ModifyKind},
-};
-use tokio::sync::Notify;
 use tracing::warn;
+
+#[cfg(target_os = "linux")]
+use super::inotify::Inotify;
 
 /// Paths remembered between two looks; a burst beyond it becomes `lost`, so that memory stays flat.
 const MOST: usize = 1024;
@@ -52,7 +49,8 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    fn note(&mut self, path: PathBuf, touch: Touch) {
+    /// Takes note of an event.
+    pub(super) fn note(&mut self, path: PathBuf, touch: Touch) {
         let is_known = self.paths.contains_key(&path);
         if touch == Touch::Marked && is_known {
             return;
@@ -64,14 +62,19 @@ impl Heard {
         self.order += 1;
         self.paths.insert(path, (self.order, touch));
     }
+
+    /// Whether nothing did.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.paths.is_empty() && !self.lost && !self.begun
+    }
 }
 
 /// Watches directories.
 #[derive(Debug)]
 pub(super) struct Notices {
-    watcher: Option<RecommendedWatcher>,
-    ear: Arc<Ear>,
+    watcher: Option<Inotify>,
     watched: HashMap<PathBuf, Identity>,
+    has_begun: bool,
     /// Whether a directory is not watched that should be.
     is_deaf: bool,
 }
@@ -79,26 +82,16 @@ pub(super) struct Notices {
 /// Device, inode and time of birth: a file system may give the inode of a removed directory to the next at once.
 type Identity = (u64, u64, Option<SystemTime>);
 
-#[derive(Debug, Default)]
-struct Ear {
-    heard: Mutex<Heard>,
-    news: Notify,
-}
-
 impl Notices {
     /// A watcher without directories. Where the system has no more of them, says so, and polling has to do.
     pub(super) fn new() -> Self {
-        let ear = Arc::new(Ear::default());
-        let listener = ear.clone();
-        let handler = move |event: notify::Result<Event>| listener.hear(event);
-        let watcher = RecommendedWatcher::new(handler, Config::default()).inspect_err(complain).ok();
-        let is_deaf = watcher.is_none();
-        Self { watcher, ear, watched: HashMap::new(), is_deaf }
+        let watcher = Inotify::new().inspect_err(complain).ok();
+        Self { is_deaf: watcher.is_none(), watcher, watched: HashMap::new(), has_begun: false }
     }
 
     /// Nobody who watches: polling has to do.
     pub(super) fn none() -> Self {
-        Self { watcher: None, ear: Arc::default(), watched: HashMap::new(), is_deaf: true }
+        Self { watcher: None, watched: HashMap::new(), has_begun: false, is_deaf: true }
     }
 
     /// Whether every directory is watched that is there.
@@ -109,11 +102,14 @@ impl Notices {
     /// Watches the entries of these directories, and of no others; again, where one was replaced since.
     pub(super) fn watch(&mut self, directories: &HashSet<PathBuf>) {
         let gone: Vec<PathBuf> = self.watched.keys().filter(|watched| !directories.contains(*watched)).cloned().collect();
-        for directory in gone {
-            self.watched.remove(&directory);
-            self.watcher.as_mut().map(|watcher| watcher.unwatch(&directory));
-        }
+        gone.iter().for_each(|directory| self.unwatch(directory));
         directories.iter().for_each(|directory| self.watch_one(directory));
+    }
+
+    fn unwatch(&mut self, directory: &Path) {
+        if let (Some(watcher), Some(_)) = (&mut self.watcher, self.watched.remove(directory)) {
+            watcher.unwatch(directory);
+        }
     }
 
     fn watch_one(&mut self, directory: &Path) {
@@ -121,31 +117,38 @@ impl Notices {
         if self.watched.get(directory).copied() == identity {
             return;
         }
-        if let Some(watcher) = &mut self.watcher {
-            let _ = watcher.unwatch(directory);
-            self.watched.remove(directory);
-            let Some(identity) = identity else { return };
-            match watcher.watch(directory, RecursiveMode::NonRecursive) {
-                Ok(()) => self.ear.tell(|heard| heard.begun = true),
-                Err(error) => {
-                    self.is_deaf = true;
-                    complain(&error);
-                }
+        self.unwatch(directory);
+        let (Some(watcher), Some(identity)) = (&mut self.watcher, identity) else { return };
+        match watcher.watch(directory) {
+            Ok(()) => self.has_begun = true,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
+            Err(error) => {
+                self.is_deaf = true;
+                complain(&error);
             }
-            self.watched.insert(directory.to_owned(), identity);
+        }
+        self.watched.insert(directory.to_owned(), identity);
+    }
+
+    /// Waits until there is something to take.
+    pub(super) async fn news(&self) {
+        match &self.watcher {
+            _ if self.has_begun => {}
+            Some(watcher) => watcher.news().await,
+            None => std::future::pending().await,
         }
     }
 
-    /// Waits for news.
-    pub(super) async fn heard(&self) -> Heard {
-        loop {
-            let news = self.ear.news.notified();
-            let heard = std::mem::take(&mut *self.ear.lock());
-            if heard.lost || heard.begun || !heard.paths.is_empty() {
-                return heard;
-            }
-            news.await;
+    /// Takes what has happened so far.
+    pub(super) fn take(&mut self) -> Heard {
+        let mut heard = Heard { begun: std::mem::take(&mut self.has_begun), ..Heard::default() };
+        let gone = self.watcher.as_mut().map(|watcher| watcher.take(&mut heard));
+        for directory in gone.into_iter().flatten() {
+            // What is at its place by now has another watch to come.
+            self.watched.remove(&directory);
+            heard.begun = true;
         }
+        heard
     }
 }
 
@@ -161,44 +164,42 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok((0, 0, birth))
 }
 
-fn complain(error: &notify::Error) {
-    let hint = match &error.kind {
-        ErrorKind::MaxFilesWatch => "raise it with: sysctl fs.inotify.max_user_watches=524288",
-        ErrorKind::Io(error) if error.raw_os_error() == Some(24) => {
-            "raise it with: sysctl fs.inotify.max_user_instances=1024, or ulimit -n"
+/// Says what to do about it; the numbers are those of Linux (errno(3)).
+fn complain(error: &io::Error) {
+    let hint = match error.raw_os_error() {
+        Some(28) => "this user has had all watches; raise their number with: sysctl fs.inotify.max_user_watches=524288",
+        Some(24) => {
+            "this user has had all instances; raise their number with: sysctl fs.inotify.max_user_instances=1024, or ulimit -n"
         }
         _ => "changes show within a second",
     };
     warn!(%error, hint, "cannot watch for changes; looking every second instead");
 }
 
-impl Ear {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+/// Only Linux tells who closed a file. Elsewhere looking has to do, and the end marks and the settle time decide.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+enum Inotify {}
+
+#[cfg(not(target_os = "linux"))]
+impl Inotify {
+    fn new() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn tell(&self, note: impl FnOnce(&mut Heard)) {
-        note(&mut self.lock());
-        self.news.notify_one();
+    fn watch(&mut self, _: &Path) -> io::Result<()> {
+        match *self {}
     }
 
-    fn lose(&self) {
-        self.tell(|heard| heard.lost = true);
+    fn unwatch(&mut self, _: &Path) {
+        match *self {}
     }
 
-    fn hear(&self, event: notify::Result<Event>) {
-        let Ok(event) = event.inspect_err(|error| warn!(%error, "cannot read a change")) else { return self.lose() };
-        if event.need_rescan() {
-            return self.lose();
-        }
-        let touch = match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Touch::Closed,
-            EventKind::Modify(ModifyKind::Name(_)) => Touch::Moved,
-            EventKind::Modify(ModifyKind::Metadata(_)) => Touch::Marked,
-            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => Touch::Changing,
-            // Opening and reading: our own reads among them.
-            _ => return,
-        };
-        self.tell(|heard| event.paths.into_iter().for_each(|path| heard.note(path, touch)));
+    async fn news(&self) {
+        match *self {}
+    }
+
+    fn take(&mut self, _: &mut Heard) -> Vec<PathBuf> {
+        match *self {}
     }
 }

@@ -27,9 +27,9 @@ use crate::{
 const AGAIN: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(60)];
 /// How long a file may be torn before the log says so.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long to listen, after a close, for a next writer: times of files are only exact to a tick of 4 ms, so a write that
-/// begins within it would not show in them.
-const HEARKEN: Duration = Duration::from_millis(5);
+/// How much longer than a tick of the file system's clock to listen, after a close, for a next writer: a write that began
+/// within the tick would not show in the times of the file.
+const HEARKEN: Duration = Duration::from_millis(1);
 /// After this time the log may say the same again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 const TORN: &str = "it is not whole yet; the last whole one stays";
@@ -55,8 +55,10 @@ pub(super) struct Target {
     restless: Option<Instant>,
     /// When to look, and how the file was touched.
     due: Option<(Instant, Touch)>,
-    /// A whole part whose writer was seen to close, while a next one might have begun.
-    candidate: Option<(PathBuf, Signature, Part)>,
+    /// How long a file has to rest whose writer was seen to close.
+    hearken: Duration,
+    /// Whether the last one had a checksum for every byte: such a file is judged as soon as it is closed.
+    has_checksums: bool,
     /// How often the file was torn or missing in a row, and since when.
     torn: Option<(usize, Instant)>,
     listings: Listings,
@@ -66,7 +68,7 @@ pub(super) struct Target {
     is_first: bool,
 }
 
-/// How well a file has rested that nobody was seen to close.
+/// How well a file has rested.
 enum Rest {
     /// Long enough to count as done.
     Enough,
@@ -100,7 +102,8 @@ impl Target {
             seen: None,
             restless: None,
             due: None,
-            candidate: None,
+            hearken: file::tick() + HEARKEN,
+            has_checksums: false,
             torn: None,
             listings: Listings::default(),
             to_list: None,
@@ -116,7 +119,13 @@ impl Target {
 
     /// When it has to be looked at.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.map(|(at, _)| at)
+        let listing = self.to_list.map(|by| self.listings.due(by).unwrap_or_else(Instant::now));
+        self.due.map(|(at, _)| at).into_iter().chain(listing).min()
+    }
+
+    /// Whether it has to be now.
+    pub(super) fn is_due(&self) -> bool {
+        self.due().is_some_and(|due| due <= Instant::now())
     }
 
     /// Looks without an event, at a file or at what a directory holds. `listens`: events tell of it as well.
@@ -183,24 +192,28 @@ impl Target {
             Touch::Marked => return self.look_now(),
             Touch::Closed | Touch::Moved => (now, touch),
             Touch::Changing => {
-                self.candidate = None;
                 let rested = now + self.settle;
-                (self.due().map_or(rested, |due| due.min(rested)), touch)
+                (self.due.map_or(rested, |(due, _)| due.min(rested)), touch)
             }
         });
     }
 
-    /// Looks at the file if it is time.
+    /// Looks if it is time: at the directory, then at the file.
     pub(super) fn look_if_due(&mut self) {
+        if let Some(by) = self.to_list.filter(|by| self.listings.due(*by).is_none_or(|due| due <= Instant::now())) {
+            self.list(by);
+            self.look_now();
+            if self.due.is_some_and(|(_, touch)| touch.is_done()) {
+                // That took its time: the next writer may have begun meanwhile.
+                return;
+            }
+        }
         let now = Instant::now();
         let Some((_, touch)) = self.due.filter(|(at, _)| *at <= now) else { return };
         let next_part = self.pushed.zip(self.interval).map(|(pushed, interval)| pushed + interval);
         self.due = next_part.filter(|at| *at > now).map(|at| (at, touch));
         if self.due.is_some() {
             return;
-        }
-        if let Some(by) = self.to_list {
-            self.list(by, now);
         }
         let Some(file) = self.file.clone() else {
             return self.say("there is no file yet; waiting for one", None);
@@ -214,28 +227,31 @@ impl Target {
 
     fn look(&mut self, file: &Path, touch: Touch, now: Instant) -> io::Result<()> {
         let signature = Signature::of(&file.metadata()?);
-        if let Some((path, held, part)) = self.candidate.take()
-            && path == file
-            && held == signature
-        {
-            self.push(part, file, signature);
-            return Ok(());
-        }
         if self.torn.is_none() && self.judged.as_ref().is_some_and(|(path, judged)| path == file && *judged == signature) {
             return Ok(());
         }
-        let is_restless = touch == Touch::Changing
-            && match self.rest(signature, now) {
-                Rest::Enough => false,
-                Rest::Never => true,
-                Rest::Lacking(wait) => {
-                    self.due = Some((now + wait, touch));
-                    return Ok(());
-                }
-            };
+        // What was moved into place is done.
+        let needed = match touch {
+            Touch::Moved => Duration::ZERO,
+            Touch::Closed if self.has_checksums => Duration::ZERO,
+            Touch::Closed => self.hearken,
+            Touch::Changing | Touch::Marked => self.settle,
+        };
+        let is_restless = match self.rest(signature, needed, now) {
+            Rest::Enough => false,
+            Rest::Never => true,
+            Rest::Lacking(wait) => {
+                self.due = Some((now + wait, touch));
+                return Ok(());
+            }
+        };
         match self.read(file)? {
             Reading::Whole(body, _) if is_restless && !is_readable_while_written(&self.media_of(file, &body), &body) => {
                 self.due = Some((now + self.settle, touch));
+            }
+            Reading::Whole(body, _) if touch == Touch::Closed && needed.is_zero() && !whole::has_checksums(&body) => {
+                self.has_checksums = false;
+                self.due = Some((now, touch));
             }
             Reading::Whole(body, signature) => self.judge(file, body, signature, touch),
             Reading::Changed => self.try_again(touch, TORN),
@@ -261,9 +277,9 @@ impl Target {
         self.media.clone().unwrap_or_else(|| Media::guess(file, body))
     }
 
-    /// How a file that nobody was seen to close has rested: by our own clock, or by the file's time where that is long
-    /// past; that of a network mount may be off.
-    fn rest(&mut self, signature: Signature, now: Instant) -> Rest {
+    /// How a file has rested: by our own clock, or by the file's time where that is long past; that of a network mount may
+    /// be off.
+    fn rest(&mut self, signature: Signature, needed: Duration, now: Instant) -> Rest {
         let since = match self.seen {
             Some((seen, since)) if seen == signature => since,
             _ => now,
@@ -271,7 +287,7 @@ impl Target {
         self.seen = Some((signature, since));
         let by_time = SystemTime::now().duration_since(signature.time()).unwrap_or_default();
         let quiet = by_time.max(now - since);
-        if quiet >= self.settle {
+        if quiet >= needed {
             self.restless = None;
             return Rest::Enough;
         }
@@ -279,7 +295,7 @@ impl Target {
             self.restless = None;
             return Rest::Never;
         }
-        Rest::Lacking(self.settle - quiet)
+        Rest::Lacking(needed - quiet)
     }
 
     fn judge(&mut self, file: &Path, body: bytes::Bytes, signature: Signature, touch: Touch) {
@@ -290,21 +306,13 @@ impl Target {
         if body.is_empty() || ending == Ending::Torn {
             return self.try_again(touch, TORN);
         }
+        self.has_checksums = whole::has_checksums(&body);
         let time = if self.is_first { signature.time().min(SystemTime::now()) } else { SystemTime::now() };
-        let part = Part { media, body, time };
-        // A PNG has a checksum in every chunk, and what was moved into place is done: nothing more to learn.
-        let is_proven = touch != Touch::Closed || whole::has_checksums(&part.body);
-        let is_hot = SystemTime::now().duration_since(signature.time()).is_ok_and(|age| age < 2 * HEARKEN);
-        if is_proven || !is_hot {
-            return self.push(part, file, signature);
-        }
-        self.candidate = Some((file.to_owned(), signature, part));
-        self.due = Some((Instant::now() + HEARKEN, touch));
+        self.push(Part { media, body, time }, file);
     }
 
-    fn push(&mut self, part: Part, file: &Path, signature: Signature) {
+    fn push(&mut self, part: Part, file: &Path) {
         let (bytes, media) = (part.body.len(), part.media.clone());
-        self.judged = Some((file.to_owned(), signature));
         (self.torn, self.is_first) = (None, false);
         match self.publisher.publish(part) {
             Ok(()) => {
@@ -338,12 +346,8 @@ impl Target {
         !is_hidden(name) && self.glob.as_ref().is_none_or(|glob| glob.is_match(Path::new(name)))
     }
 
-    /// Finds the file that changed last; not more often than a burst allows.
-    fn list(&mut self, by: By, now: Instant) {
-        if let Some(wait) = self.listings.due(by).filter(|at| *at > now) {
-            self.due = Some((wait, Touch::Changing));
-            return;
-        }
+    /// Finds the file that changed last.
+    fn list(&mut self, by: By) {
         self.to_list = None;
         let has_file = self.file.as_ref().is_some_and(|file| *file != self.path && file.exists());
         if !has_file {

@@ -60,7 +60,8 @@ fn unique(name: String, names: &mut HashMap<String, usize>) -> String {
 
 async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error::Result<()> {
     let interval = interval(&targets, poll);
-    let mut notices = if poll.is_some() { Notices::none() } else { Notices::new() };
+    let listens = poll.is_none() && cfg!(target_os = "linux");
+    let mut notices = if listens { Notices::new() } else { Notices::none() };
     let mut patrol = Instant::now();
     loop {
         if patrol <= Instant::now() {
@@ -72,10 +73,24 @@ async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error:
         }
         let next = targets.iter().filter_map(Target::due).min().map_or(patrol, |due| due.min(patrol));
         tokio::select! {
-            heard = notices.heard() => targets.iter_mut().for_each(|target| target.hear(&heard)),
+            () = notices.news() => {}
             () = sleep_until(next) => {}
         }
-        targets.iter_mut().for_each(Target::look_if_due);
+        hear(&mut notices, &mut targets);
+        for at in 0..targets.len() {
+            // Another one's look may have taken its time, and what happened meanwhile counts.
+            if targets[at].is_due() {
+                hear(&mut notices, &mut targets);
+                targets[at].look_if_due();
+            }
+        }
+    }
+}
+
+fn hear(notices: &mut Notices, targets: &mut [Target]) {
+    let heard = notices.take();
+    if !heard.is_nothing() {
+        targets.iter_mut().for_each(|target| target.hear(&heard));
     }
 }
 
@@ -85,7 +100,7 @@ fn interval(targets: &[Target], poll: Option<Duration>) -> Duration {
         info!(every = ?poll, "looking for changes, as --poll says");
         return poll;
     }
-    let mut interval = PATROL;
+    let mut interval = if cfg!(target_os = "linux") { PATROL } else { POLL };
     for path in targets.iter().map(Target::path) {
         if let Some(file_system) = reach::silent_file_system(existing(path)) {
             let path = path.display();
