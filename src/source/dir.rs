@@ -162,7 +162,7 @@ async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
         }
         done.clear();
         let _ = timeout(wait, notices.news()).await;
-        let closed = notices.take().paths.into_iter().filter(|(_, (_, touch))| touch.is_done());
+        let closed = notices.take().paths.into_iter().filter(|(_, trace)| trace.touch.is_done());
         done.extend(closed.filter_map(|(path, _)| path.file_name().map(ToOwned::to_owned)));
     }
 }

@@ -1,7 +1,14 @@
 //! inotify(7), read on the thread that looks at the files: whoever takes what is queued right before a look knows of every
 //! write that was over by then. A library with a thread of its own cannot promise that.
 
-use std::{collections::HashMap, io, mem::MaybeUninit, os::fd::OwnedFd, path::Path, path::PathBuf};
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    io,
+    mem::MaybeUninit,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
 
 use rustix::{
     fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
@@ -34,7 +41,8 @@ impl Inotify {
     pub(super) fn watch(&mut self, directory: &Path) -> io::Result<()> {
         let closed = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO;
         let changing = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::ATTRIB;
-        let number = inotify::add_watch(&self.descriptor, directory, closed | changing | WatchFlags::ONLYDIR)?;
+        let opened = WatchFlags::OPEN | WatchFlags::CLOSE_NOWRITE;
+        let number = inotify::add_watch(&self.descriptor, directory, closed | changing | opened | WatchFlags::ONLYDIR)?;
         self.directories.insert(number, directory.to_owned());
         Ok(())
     }
@@ -81,8 +89,11 @@ impl Inotify {
             } else if flags.contains(ReadFlags::IGNORED) {
                 gone.extend(self.directories.remove(&event.wd()));
             } else if let (Some(directory), Some(name)) = (self.directories.get(&event.wd()), event.file_name()) {
-                use std::os::unix::ffi::OsStrExt;
-                heard.note(directory.join(std::ffi::OsStr::from_bytes(name.to_bytes())), touch(flags));
+                let (touch, opens) = read(flags);
+                // Directories are opened by whoever lists them.
+                if touch != Touch::Opened || !flags.contains(ReadFlags::ISDIR) {
+                    heard.note(directory.join(OsStr::from_bytes(name.to_bytes())), touch, opens);
+                }
             }
             if count == MOST {
                 self.has_more = true;
@@ -93,11 +104,14 @@ impl Inotify {
     }
 }
 
-fn touch(flags: ReadFlags) -> Touch {
+/// What an event says, and how many more hold the file open.
+fn read(flags: ReadFlags) -> (Touch, i32) {
     match () {
-        () if flags.contains(ReadFlags::CLOSE_WRITE) => Touch::Closed,
-        () if flags.intersects(ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM) => Touch::Moved,
-        () if flags.contains(ReadFlags::ATTRIB) => Touch::Marked,
-        () => Touch::Changing,
+        () if flags.contains(ReadFlags::CLOSE_WRITE) => (Touch::Closed, -1),
+        () if flags.contains(ReadFlags::CLOSE_NOWRITE) => (Touch::Opened, -1),
+        () if flags.contains(ReadFlags::OPEN) => (Touch::Opened, 1),
+        () if flags.intersects(ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM) => (Touch::Moved, 0),
+        () if flags.contains(ReadFlags::ATTRIB) => (Touch::Marked, 0),
+        () => (Touch::Changing, 0),
     }
 }

@@ -27,6 +27,8 @@ pub(super) enum Touch {
     Changing,
     /// Given another mode, owner or time, as vim does behind its close.
     Marked,
+    /// Opened, to be read or to be written, or closed by a reader.
+    Opened,
 }
 
 impl Touch {
@@ -36,11 +38,30 @@ impl Touch {
     }
 }
 
+/// What happened to one path since the last look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trace {
+    /// Its place in the order of events.
+    pub(super) order: u64,
+    /// The last touch; `Marked` and `Opened` only where there was no other.
+    pub(super) touch: Touch,
+    /// How many more hold it open, and the least that this was meanwhile.
+    opens: i32,
+    least: i32,
+}
+
+impl Trace {
+    /// How many hold the file open, where so many did; who opened it before it was watched is not counted.
+    pub(super) fn holders(&self, before: i32) -> i32 {
+        (before + self.opens).max(self.opens - self.least)
+    }
+}
+
 /// What happened since the last look.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// The paths, with their place in the order of events and their last touch.
-    pub(super) paths: HashMap<PathBuf, (u64, Touch)>,
+    /// The paths that were touched.
+    pub(super) paths: HashMap<PathBuf, Trace>,
     /// Something happened that is not in `paths`: look at everything.
     pub(super) lost: bool,
     /// A directory is watched from now on; what happened in it before is not in `paths`.
@@ -49,18 +70,28 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// Takes note of an event.
-    pub(super) fn note(&mut self, path: PathBuf, touch: Touch) {
-        let is_known = self.paths.contains_key(&path);
-        if touch == Touch::Marked && is_known {
-            return;
-        }
-        if self.paths.len() >= MOST && !is_known {
+    /// Takes note of an event, after which so many more hold the file open.
+    pub(super) fn note(&mut self, path: PathBuf, touch: Touch, opens: i32) {
+        let is_slight = matches!(touch, Touch::Marked | Touch::Opened);
+        if self.paths.len() >= MOST && !self.paths.contains_key(&path) {
+            if is_slight {
+                return;
+            }
             self.lost = true;
             self.paths.clear();
         }
         self.order += 1;
-        self.paths.insert(path, (self.order, touch));
+        let trace = self.paths.entry(path).or_insert(Trace { order: self.order, touch, opens: 0, least: 0 });
+        trace.opens += opens;
+        trace.least = trace.least.min(trace.opens);
+        if !is_slight || trace.touch == Touch::Opened {
+            (trace.order, trace.touch) = (self.order, touch);
+        }
+    }
+
+    /// Whether more happened than that files were opened.
+    pub(super) fn has_changes(&self) -> bool {
+        self.lost || self.begun || self.paths.values().any(|trace| trace.touch != Touch::Opened)
     }
 
     /// Whether nothing did.
@@ -201,5 +232,38 @@ impl Inotify {
 
     fn take(&mut self, _: &mut Heard) -> Vec<PathBuf> {
         match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_a_file_open_is_known_from_the_moment_that_it_is_watched() {
+        let after = |before: i32, opens: &[i32]| {
+            let mut heard = Heard::default();
+            opens.iter().for_each(|opens| heard.note("a".into(), Touch::Opened, *opens));
+            heard.paths[Path::new("a")].holders(before)
+        };
+        assert_eq!(after(0, &[1, -1]), 0);
+        assert_eq!(after(1, &[-1, 1]), 1);
+        assert_eq!(after(0, &[-1, 1]), 1, "the first was opened before");
+        assert_eq!(after(0, &[-1, -1, 1, 1, -1]), 1);
+    }
+
+    #[test]
+    fn the_last_touch_counts_and_slight_ones_do_not_hide_it() {
+        let mut heard = Heard::default();
+        heard.note("a".into(), Touch::Opened, 1);
+        assert!(!heard.has_changes());
+        for touch in [Touch::Changing, Touch::Closed, Touch::Marked, Touch::Opened] {
+            heard.note("a".into(), touch, 0);
+        }
+        assert_eq!(heard.paths[Path::new("a")].touch, Touch::Closed);
+        (0..2 * MOST).for_each(|n| heard.note(n.to_string().into(), Touch::Opened, 1));
+        assert!(!heard.lost && heard.paths.len() <= MOST);
+        (0..2 * MOST).for_each(|n| heard.note(n.to_string().into(), Touch::Closed, -1));
+        assert!(heard.lost && heard.paths.len() <= MOST);
     }
 }

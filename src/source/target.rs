@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use super::{
     file::{self, Reading, Signature},
     newest::{By, Listings},
-    notice::{Heard, Touch},
+    notice::{Heard, Touch, Trace},
 };
 use crate::{
     feed::{Publisher, Refused},
@@ -57,6 +57,8 @@ pub(super) struct Target {
     due: Option<(Instant, Touch)>,
     /// How long a file has to rest whose writer was seen to close.
     hearken: Duration,
+    /// How many hold the file open, as far as events tell.
+    holders: i32,
     /// Whether the last one had a checksum for every byte: such a file is judged as soon as it is closed.
     has_checksums: bool,
     /// How often the file was torn or missing in a row, and since when.
@@ -103,6 +105,7 @@ impl Target {
             restless: None,
             due: None,
             hearken: file::tick() + HEARKEN,
+            holders: 0,
             has_checksums: false,
             torn: None,
             listings: Listings::default(),
@@ -146,7 +149,7 @@ impl Target {
     /// Takes what the file system told.
     pub(super) fn hear(&mut self, heard: &Heard) {
         if heard.lost {
-            self.judged = None;
+            (self.judged, self.holders) = (None, 0);
         }
         if self.path.is_dir() {
             return self.hear_in_directory(heard);
@@ -155,9 +158,10 @@ impl Target {
         let real = self.path.canonicalize();
         let of = |path: &Path| heard.paths.get(path);
         match of(&self.path).or_else(|| of(real.as_deref().ok()?)) {
-            Some((_, touch)) => self.touch(*touch),
+            Some(trace) => self.touch(trace),
             // A link or a directory on the way to it may have been swapped: a look is cheap.
-            None => self.look_now(),
+            None if heard.has_changes() => self.look_now(),
+            None => {}
         }
     }
 
@@ -165,18 +169,19 @@ impl Target {
         let directory = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         let (wanted, others): (Vec<_>, Vec<_>) =
             heard.paths.iter().filter(|(path, _)| path.parent() == Some(&directory)).partition(|(path, _)| self.wants(path));
-        if let Some((path, (_, touch))) = wanted.into_iter().max_by_key(|(_, (order, touch))| (touch.is_done(), *order)) {
-            if touch.is_done() || self.file.is_none() {
-                self.file = Some(path.clone());
-            }
-            if self.file.as_ref() == Some(path) {
-                self.touch(*touch);
-            }
+        let newest = wanted.into_iter().max_by_key(|(_, trace)| (trace.touch.is_done(), trace.order));
+        if let Some((path, trace)) = newest.filter(|(_, trace)| trace.touch.is_done()) {
+            self.holders = if self.file.as_ref() == Some(path) { self.holders } else { 0 };
+            self.file = Some(path.clone());
+            self.touch(trace);
+        } else if let Some(trace) = self.file.as_ref().and_then(|file| heard.paths.get(file)) {
+            self.touch(trace);
         }
         // The files may be links that lead through a directory which was swapped (Kubernetes has `..data`).
         let by = match heard.lost {
             true => Some(By::Loss),
-            false => (heard.begun || others.iter().any(|(path, _)| path.is_dir())).then_some(By::Change),
+            false => (heard.begun || others.iter().any(|(path, trace)| trace.touch != Touch::Opened && path.is_dir()))
+                .then_some(By::Change),
         };
         if by.is_some() {
             self.to_list = self.to_list.max(by);
@@ -184,12 +189,19 @@ impl Target {
         }
     }
 
-    fn touch(&mut self, touch: Touch) {
-        let now = Instant::now();
+    fn touch(&mut self, trace: &Trace) {
+        let (now, touch, before) = (Instant::now(), trace.touch, self.holders);
+        self.holders = if touch == Touch::Moved { 0 } else { trace.holders(before) };
+        if touch == Touch::Opened {
+            if let Some((at, Touch::Closed)) = self.due.as_mut().filter(|_| before > 0 && self.holders == 0) {
+                *at = now;
+            }
+            return;
+        }
         // Times of files are only exact to a tick, and a write through a mapping may not show in them at all.
         self.judged = None;
         self.due = Some(match touch {
-            Touch::Marked => return self.look_now(),
+            Touch::Marked | Touch::Opened => return self.look_now(),
             Touch::Closed | Touch::Moved => (now, touch),
             Touch::Changing => {
                 let rested = now + self.settle;
@@ -230,12 +242,14 @@ impl Target {
         if self.torn.is_none() && self.judged.as_ref().is_some_and(|(path, judged)| path == file && *judged == signature) {
             return Ok(());
         }
-        // What was moved into place is done.
         let needed = match touch {
+            // What was moved into place is done.
             Touch::Moved => Duration::ZERO,
             Touch::Closed if self.has_checksums => Duration::ZERO,
+            // The next writer may be in the middle of its first write, of which nothing tells before it is over.
+            Touch::Closed if self.holders > 0 => self.settle,
             Touch::Closed => self.hearken,
-            Touch::Changing | Touch::Marked => self.settle,
+            Touch::Changing | Touch::Marked | Touch::Opened => self.settle,
         };
         let is_restless = match self.rest(signature, needed, now) {
             Rest::Enough => false,
