@@ -6,6 +6,7 @@ mod support;
 
 use std::{
     fs,
+    io::Write,
     os::unix::fs::symlink,
     thread,
     time::{Duration, Instant},
@@ -104,6 +105,29 @@ fn follow_waits_for_new_frames_behind_the_last() {
     }
     folder.write("5.txt", "5.txt");
     assert_eq!(viewer.part().text(), "5.txt");
+}
+
+#[test]
+fn follow_waits_for_the_writer_of_a_frame_without_an_end_mark() {
+    let folder = folder_of(&["1.txt"]);
+    let server = serve(&folder, &["--follow", "--keepalive", "0"]);
+    let mut viewer = server.view("/stream");
+    viewer.part();
+    for name in ["2.txt", "3.txt", "4.txt"] {
+        let mut file = fs::File::create(folder.file(name)).unwrap();
+        let mut longest = Duration::ZERO;
+        for _ in 0..40 {
+            let start = Instant::now();
+            file.write_all(b"half and ").unwrap();
+            thread::sleep(Duration::from_millis(5));
+            longest = longest.max(start.elapsed());
+        }
+        file.write_all(name.as_bytes()).unwrap();
+        drop(file);
+        let text = viewer.part().text();
+        // Where the machine stood still for as long as a writer may, half a frame is a frame.
+        assert!(longest > A_WHILE / 6 || text == "half and ".repeat(40) + name, "{text}");
+    }
 }
 
 #[test]

@@ -121,7 +121,9 @@ fn what_is_torn_is_left_out_and_counted() {
     server.wait_for_viewers(1);
     let (picture, large) = (png(RED), noise(200_000, 1));
     let torn = &png(BLUE)[..100];
-    server.write([&picture[..], b"junk", torn, &png(GREEN), &large, &picture, torn].concat());
+    server.write([&picture[..], b"junk", torn, &png(GREEN), &large, &picture].concat());
+    wait_until("what is left out is counted at once", SOON, || server.state()["feeds"][0]["refused"] == 2);
+    server.write(torn);
     drop(server.take_stdin());
     let bodies: Vec<_> = parts_to_end(&mut viewer).into_iter().map(|part| part.body).collect();
     assert!(bodies.iter().all(|body| *body == picture || *body == png(GREEN)), "{} parts", bodies.len());

@@ -35,6 +35,8 @@ use crate::{
 const CACHE_BYTES: usize = 32 << 20;
 /// How often to look for frames where no event tells.
 const PATROL: Duration = Duration::from_secs(1);
+/// How long a frame without an end mark must have been left alone, where its writer was not seen to close it.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// How a directory is replayed.
 #[derive(Debug, Clone)]
@@ -134,26 +136,40 @@ async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
     let mut clock = Clock::new(interval);
     let mut notices = Notices::new();
     let mut played: HashSet<OsString> = HashSet::new();
+    let mut done: HashSet<OsString> = HashSet::new();
     loop {
         notices.watch(&HashSet::from([frames.directory.clone()]));
         let list = frames.list();
         played.retain(|name| list.binary_search_by(|path| compare(path.file_name().unwrap_or_default(), name)).is_ok());
+        let mut wait = PATROL;
         for path in list {
             let name = path.file_name().unwrap_or_default().to_owned();
             // A frame that is not whole yet has its turn when it is.
             if !played.contains(&name)
                 && let Some(part) = frames.read(&path)
             {
+                if !done.contains(&name) && is_in_the_making(&part) {
+                    wait = SETTLE;
+                    continue;
+                }
                 clock.tick().await;
                 push(publisher, part, &path);
                 played.insert(name);
             }
         }
-        if played.is_empty() {
+        if played.is_empty() && wait == PATROL {
             frames.say_empty();
         }
-        let _ = timeout(PATROL, notices.heard()).await;
+        done.clear();
+        let _ = timeout(wait, notices.news()).await;
+        let closed = notices.take().paths.into_iter().filter(|(_, trace)| trace.touch.is_done());
+        done.extend(closed.filter_map(|(path, _)| path.file_name().map(ToOwned::to_owned)));
     }
+}
+
+/// Whether more may be written to a frame whose writer was not seen to close it: it has no end mark, and is fresh.
+fn is_in_the_making(part: &Part) -> bool {
+    whole::ending(&part.media, &part.body) == Ending::Unmarked && part.time.elapsed().is_ok_and(|age| age < SETTLE)
 }
 
 fn push(publisher: &Publisher, part: Part, path: &Path) {
@@ -266,7 +282,7 @@ impl Frames {
         if body.is_empty() || whole::ending(&media, &body) == Ending::Torn {
             return None;
         }
-        let part = Part { media, body, time: signature.modified() };
+        let part = Part { media, body, time: signature.time() };
         self.keep(path, signature, &part);
         Some(part)
     }

@@ -16,8 +16,10 @@ pub(super) struct Signature {
     identity: (u64, u64),
     /// Bytes.
     pub(super) size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    /// Seconds and nanoseconds since 1970 of the last change of the bytes.
+    pub(super) modified: (i64, i64),
+    /// The same of the last change of anything.
+    pub(super) changed: (i64, i64),
 }
 
 impl Signature {
@@ -42,13 +44,27 @@ impl Signature {
     }
 
     /// When the bytes last changed, as the file system says.
-    pub(super) fn modified(&self) -> SystemTime {
+    pub(super) fn time(&self) -> SystemTime {
         let (seconds, nanos) = self.modified;
         match u64::try_from(seconds) {
             Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos as u32),
             Err(_) => SystemTime::UNIX_EPOCH,
         }
     }
+}
+
+/// How far the times of files lag behind the clock at the most: the kernel moves them on tick by tick. A file whose time is
+/// longer past gets another with the next write.
+pub(super) fn tick() -> Duration {
+    /// At the lowest rate that Linux is built with (100 Hz).
+    const SLOWEST: Duration = Duration::from_millis(10);
+    #[cfg(target_os = "linux")]
+    {
+        let tick = rustix::time::clock_getres(rustix::time::ClockId::RealtimeCoarse);
+        Duration::try_from(tick).map_or(SLOWEST, |tick| tick.min(SLOWEST))
+    }
+    #[cfg(not(target_os = "linux"))]
+    SLOWEST
 }
 
 /// What came of reading.

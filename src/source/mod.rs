@@ -3,7 +3,12 @@
 
 pub mod demo;
 pub mod dir;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 mod file;
+#[cfg(target_os = "linux")]
+mod inotify;
+mod newest;
 mod notice;
 pub mod pipe;
 mod reach;

@@ -5,15 +5,15 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
-use notify::{
-    Config, ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode, ModifyKind},
-};
-use tokio::sync::Notify;
 use tracing::warn;
+
+#[cfg(not(target_os = "linux"))]
+use super::elsewhere::Watcher;
+#[cfg(target_os = "linux")]
+use super::inotify::Inotify as Watcher;
 
 /// Paths remembered between two looks; a burst beyond it becomes `lost`, so that memory stays flat.
 const MOST: usize = 1024;
@@ -27,55 +27,122 @@ pub(super) enum Touch {
     Moved,
     /// Written to, created or removed: more may follow.
     Changing,
+    /// Given another mode, owner or time, as vim does behind its close.
+    Marked,
+    /// Opened, to be read or to be written, or closed by a reader.
+    Opened,
+}
+
+impl Touch {
+    /// Whether the writer is.
+    pub(super) fn is_done(self) -> bool {
+        matches!(self, Self::Closed | Self::Moved)
+    }
+}
+
+/// What happened to one path since the last look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trace {
+    /// Its place in the order of events.
+    pub(super) order: u64,
+    /// The last touch; `Marked` and `Opened` only where there was no other.
+    pub(super) touch: Touch,
+    /// How many more hold it open, and the least that this was meanwhile.
+    opens: i32,
+    least: i32,
+}
+
+impl Trace {
+    /// How many hold the file open, where so many did; who opened it before it was watched is not counted.
+    pub(super) fn holders(&self, before: i32) -> i32 {
+        (before + self.opens).max(self.opens - self.least)
+    }
 }
 
 /// What happened since the last look.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// The paths, with their place in the order of events and their last touch.
-    pub(super) paths: HashMap<PathBuf, (u64, Touch)>,
+    /// The paths that were touched.
+    pub(super) paths: HashMap<PathBuf, Trace>,
     /// Something happened that is not in `paths`: look at everything.
     pub(super) lost: bool,
+    /// A directory is watched from now on; what happened in it before is not in `paths`.
+    pub(super) begun: bool,
     order: u64,
+}
+
+impl Heard {
+    /// Takes note of an event, after which so many more hold the file open.
+    pub(super) fn note(&mut self, path: PathBuf, touch: Touch, opens: i32) {
+        let is_slight = matches!(touch, Touch::Marked | Touch::Opened);
+        if self.paths.len() >= MOST && !self.paths.contains_key(&path) {
+            if is_slight {
+                return;
+            }
+            self.lost = true;
+            self.paths.clear();
+        }
+        self.order += 1;
+        let trace = self.paths.entry(path).or_insert(Trace { order: self.order, touch, opens: 0, least: 0 });
+        trace.opens += opens;
+        trace.least = trace.least.min(trace.opens);
+        if !is_slight || trace.touch == Touch::Opened {
+            (trace.order, trace.touch) = (self.order, touch);
+        }
+    }
+
+    /// Whether more happened than that files were opened.
+    pub(super) fn has_changes(&self) -> bool {
+        self.lost || self.begun || self.paths.values().any(|trace| trace.touch != Touch::Opened)
+    }
+
+    /// Whether nothing did.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.paths.is_empty() && !self.lost && !self.begun
+    }
 }
 
 /// Watches directories.
 #[derive(Debug)]
 pub(super) struct Notices {
-    watcher: Option<RecommendedWatcher>,
-    ear: Arc<Ear>,
-    watched: HashMap<PathBuf, (u64, u64)>,
+    watcher: Option<Watcher>,
+    watched: HashMap<PathBuf, Identity>,
+    has_begun: bool,
+    /// Whether a directory is not watched that should be.
+    is_deaf: bool,
 }
 
-#[derive(Debug, Default)]
-struct Ear {
-    heard: Mutex<Heard>,
-    news: Notify,
-}
+/// Device, inode and time of birth: a file system may give the inode of a removed directory to the next at once.
+type Identity = (u64, u64, Option<SystemTime>);
 
 impl Notices {
     /// A watcher without directories. Where the system has no more of them, says so, and polling has to do.
     pub(super) fn new() -> Self {
-        let ear = Arc::new(Ear::default());
-        let listener = ear.clone();
-        let handler = move |event: notify::Result<Event>| listener.hear(event);
-        let watcher = RecommendedWatcher::new(handler, Config::default()).inspect_err(complain).ok();
-        Self { watcher, ear, watched: HashMap::new() }
+        let watcher = Watcher::new().inspect_err(complain).ok();
+        Self { is_deaf: watcher.is_none(), watcher, watched: HashMap::new(), has_begun: false }
     }
 
     /// Nobody who watches: polling has to do.
     pub(super) fn none() -> Self {
-        Self { watcher: None, ear: Arc::default(), watched: HashMap::new() }
+        Self { watcher: None, watched: HashMap::new(), has_begun: false, is_deaf: true }
+    }
+
+    /// Whether every directory is watched that is there.
+    pub(super) fn listens(&self) -> bool {
+        !self.is_deaf
     }
 
     /// Watches the entries of these directories, and of no others; again, where one was replaced since.
     pub(super) fn watch(&mut self, directories: &HashSet<PathBuf>) {
         let gone: Vec<PathBuf> = self.watched.keys().filter(|watched| !directories.contains(*watched)).cloned().collect();
-        for directory in gone {
-            self.watched.remove(&directory);
-            self.watcher.as_mut().map(|watcher| watcher.unwatch(&directory));
-        }
+        gone.iter().for_each(|directory| self.unwatch(directory));
         directories.iter().for_each(|directory| self.watch_one(directory));
+    }
+
+    fn unwatch(&mut self, directory: &Path) {
+        if let (Some(watcher), Some(_)) = (&mut self.watcher, self.watched.remove(directory)) {
+            watcher.unwatch(directory);
+        }
     }
 
     fn watch_one(&mut self, directory: &Path) {
@@ -83,90 +150,94 @@ impl Notices {
         if self.watched.get(directory).copied() == identity {
             return;
         }
-        if let Some(watcher) = &mut self.watcher {
-            let _ = watcher.unwatch(directory);
-            self.watched.remove(directory);
-            let Some(identity) = identity else { return };
-            match watcher.watch(directory, RecursiveMode::NonRecursive) {
-                Ok(()) => self.ear.lose(),
-                Err(error) => complain(&error),
+        self.unwatch(directory);
+        let (Some(watcher), Some(identity)) = (&mut self.watcher, identity) else { return };
+        match watcher.watch(directory) {
+            Ok(()) => self.has_begun = true,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
+            Err(error) => {
+                self.is_deaf = true;
+                complain(&error);
             }
-            self.watched.insert(directory.to_owned(), identity);
+        }
+        self.watched.insert(directory.to_owned(), identity);
+    }
+
+    /// Waits until there is something to take.
+    pub(super) async fn news(&self) {
+        match &self.watcher {
+            _ if self.has_begun => {}
+            Some(watcher) => watcher.news().await,
+            None => std::future::pending().await,
         }
     }
 
-    /// Waits for news.
-    pub(super) async fn heard(&self) -> Heard {
-        loop {
-            let news = self.ear.news.notified();
-            let heard = std::mem::take(&mut *self.ear.lock());
-            if heard.lost || !heard.paths.is_empty() {
-                return heard;
-            }
-            news.await;
+    /// Takes what has happened so far.
+    pub(super) fn take(&mut self) -> Heard {
+        let mut heard = Heard { begun: std::mem::take(&mut self.has_begun), ..Heard::default() };
+        let gone = self.watcher.as_mut().map(|watcher| watcher.take(&mut heard));
+        for directory in gone.into_iter().flatten() {
+            // What is at its place by now has another watch to come.
+            self.watched.remove(&directory);
+            heard.begun = true;
         }
+        heard
     }
 }
 
-/// Device and inode.
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = path.metadata()?;
+    let birth = metadata.created().ok();
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        Ok((metadata.dev(), metadata.ino()))
+        Ok((metadata.dev(), metadata.ino(), birth))
     }
     #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        Ok((0, 0))
-    }
+    Ok((0, 0, birth))
 }
 
-fn complain(error: &notify::Error) {
-    let hint = match &error.kind {
-        ErrorKind::MaxFilesWatch => "raise it with: sysctl fs.inotify.max_user_watches=524288",
-        ErrorKind::Io(error) if error.raw_os_error() == Some(24) => {
-            "raise it with: sysctl fs.inotify.max_user_instances=1024, or ulimit -n"
+/// Says what to do about it; the numbers are those of Linux (errno(3)).
+fn complain(error: &io::Error) {
+    let hint = match error.raw_os_error() {
+        Some(28) => "this user has had all watches; raise their number with: sysctl fs.inotify.max_user_watches=524288",
+        Some(24) => {
+            "this user has had all instances; raise their number with: sysctl fs.inotify.max_user_instances=1024, or ulimit -n"
         }
         _ => "changes show within a second",
     };
     warn!(%error, hint, "cannot watch for changes; looking every second instead");
 }
 
-impl Ear {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn lose(&self) {
-        self.lock().lost = true;
-        self.news.notify_one();
-    }
-
-    fn hear(&self, event: notify::Result<Event>) {
-        let Ok(event) = event.inspect_err(|error| warn!(%error, "cannot read a change")) else { return self.lose() };
-        if event.need_rescan() {
-            return self.lose();
-        }
-        let touch = match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Touch::Closed,
-            EventKind::Modify(ModifyKind::Name(_)) => Touch::Moved,
-            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => Touch::Changing,
-            // Opening and reading: our own reads among them.
-            _ => return,
+    #[test]
+    fn who_holds_a_file_open_is_known_from_the_moment_that_it_is_watched() {
+        let after = |before: i32, opens: &[i32]| {
+            let mut heard = Heard::default();
+            opens.iter().for_each(|opens| heard.note("a".into(), Touch::Opened, *opens));
+            heard.paths[Path::new("a")].holders(before)
         };
-        let mut heard = self.lock();
-        for path in event.paths {
-            if heard.paths.len() >= MOST && !heard.paths.contains_key(&path) {
-                heard.lost = true;
-                heard.paths.clear();
-            }
-            heard.order += 1;
-            let order = heard.order;
-            heard.paths.insert(path, (order, touch));
+        assert_eq!(after(0, &[1, -1]), 0);
+        assert_eq!(after(1, &[-1, 1]), 1);
+        assert_eq!(after(0, &[-1, 1]), 1, "the first was opened before");
+        assert_eq!(after(0, &[-1, -1, 1, 1, -1]), 1);
+    }
+
+    #[test]
+    fn the_last_touch_counts_and_slight_ones_do_not_hide_it() {
+        let mut heard = Heard::default();
+        heard.note("a".into(), Touch::Opened, 1);
+        assert!(!heard.has_changes());
+        for touch in [Touch::Changing, Touch::Closed, Touch::Marked, Touch::Opened] {
+            heard.note("a".into(), touch, 0);
         }
-        drop(heard);
-        self.news.notify_one();
+        assert_eq!(heard.paths[Path::new("a")].touch, Touch::Closed);
+        (0..2 * MOST).for_each(|n| heard.note(n.to_string().into(), Touch::Opened, 1));
+        assert!(!heard.lost && heard.paths.len() <= MOST);
+        (0..2 * MOST).for_each(|n| heard.note(n.to_string().into(), Touch::Closed, -1));
+        assert!(heard.lost && heard.paths.len() <= MOST);
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Pipe {
     kind: Option<Kind>,
     patience: Patience,
     dropped: u64,
+    /// How many of these the log was told of, and when.
+    told: u64,
     warned: Option<Instant>,
 }
 
@@ -70,6 +72,7 @@ impl Pipe {
             kind,
             patience: Patience::default(),
             dropped: 0,
+            told: 0,
             warned: None,
         };
         (pipe, feed)
@@ -139,11 +142,11 @@ impl Pipe {
 
     fn count_dropped(&mut self, is_end: bool) {
         let parts = self.splitter.dropped();
-        if parts == self.dropped || self.warned.is_some_and(|warned| !is_end && warned.elapsed() < WARN_EVERY) {
+        self.publisher.count_refused(parts - std::mem::replace(&mut self.dropped, parts));
+        if parts == self.told || self.warned.is_some_and(|warned| !is_end && warned.elapsed() < WARN_EVERY) {
             return;
         }
-        self.publisher.count_refused(parts - self.dropped);
-        (self.dropped, self.warned) = (parts, Some(Instant::now()));
+        (self.told, self.warned) = (parts, Some(Instant::now()));
         warn!(parts, "left out what was broken, cut off or larger than --max-part");
     }
 }

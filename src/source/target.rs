@@ -14,7 +14,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     file::{self, Reading, Signature},
-    notice::{Heard, Touch},
+    newest::{By, Listings},
+    notice::{Heard, Touch, Trace},
 };
 use crate::{
     feed::{Publisher, Refused},
@@ -26,13 +27,12 @@ use crate::{
 const AGAIN: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(60)];
 /// How long a file may be torn before the log says so.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long to listen, after a close, for a next writer: times of files are only exact to a tick of 4 ms, so a write that
-/// begins within it would not show in them.
-const HEARKEN: Duration = Duration::from_millis(5);
-/// How often a directory is listed at the most.
-const LISTING: Duration = Duration::from_millis(200);
+/// How much longer than a tick of the file system's clock to listen, after a close, for a next writer: a write that began
+/// within the tick would not show in the times of the file.
+const HEARKEN: Duration = Duration::from_millis(1);
 /// After this time the log may say the same again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
+const TORN: &str = "it is not whole yet; the last whole one stays";
 
 /// One watched path.
 #[derive(Debug)]
@@ -41,6 +41,9 @@ pub(super) struct Target {
     glob: Option<GlobMatcher>,
     media: Option<Media>,
     settle: Duration,
+    /// The least time between two parts: what would only be thinned out is not read.
+    interval: Option<Duration>,
+    pushed: Option<Instant>,
     publisher: Publisher,
     /// The file that is shown, or to be shown: for a directory the one that changed last.
     file: Option<PathBuf>,
@@ -52,15 +55,29 @@ pub(super) struct Target {
     restless: Option<Instant>,
     /// When to look, and how the file was touched.
     due: Option<(Instant, Touch)>,
-    /// A whole part whose writer was seen to close, while a next one might have begun.
-    candidate: Option<(PathBuf, Signature, Part)>,
-    /// How often the file was torn in a row, and since when.
+    /// How long a file has to rest whose writer was seen to close.
+    hearken: Duration,
+    /// How many hold the file open, as far as events tell.
+    holders: i32,
+    /// Whether the last one had a checksum for every byte: such a file is judged as soon as it is closed.
+    has_checksums: bool,
+    /// How often the file was torn or missing in a row, and since when.
     torn: Option<(usize, Instant)>,
-    /// When the directory was listed, and whether it is to be again.
-    listed: Option<Instant>,
-    is_listing_due: bool,
+    listings: Listings,
+    /// Whether the directory is to be listed, and what for.
+    to_list: Option<By>,
     said: Option<(String, Instant)>,
     is_first: bool,
+}
+
+/// How well a file has rested.
+enum Rest {
+    /// Long enough to count as done.
+    Enough,
+    /// It has not come to rest for a second.
+    Never,
+    /// It needs so much more.
+    Lacking(Duration),
 }
 
 impl Target {
@@ -70,6 +87,7 @@ impl Target {
         glob: Option<GlobMatcher>,
         media: Option<Media>,
         settle: Duration,
+        interval: Option<Duration>,
         publisher: Publisher,
     ) -> Self {
         let path = std::path::absolute(&path).unwrap_or(path);
@@ -78,16 +96,20 @@ impl Target {
             glob,
             media,
             settle,
+            interval,
+            pushed: None,
             publisher,
             file: None,
             judged: None,
             seen: None,
             restless: None,
             due: None,
-            candidate: None,
+            hearken: file::tick() + HEARKEN,
+            holders: 0,
+            has_checksums: false,
             torn: None,
-            listed: None,
-            is_listing_due: true,
+            listings: Listings::default(),
+            to_list: None,
             said: None,
             is_first: true,
         }
@@ -100,176 +122,226 @@ impl Target {
 
     /// When it has to be looked at.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.map(|(at, _)| at)
+        let listing = self.to_list.map(|by| self.listings.due(by).unwrap_or_else(Instant::now));
+        self.due.map(|(at, _)| at).into_iter().chain(listing).min()
     }
 
-    /// Looks without an event: at the file, and for a directory at the file that is shown.
-    pub(super) fn patrol(&mut self) {
+    /// Whether it has to be now.
+    pub(super) fn is_due(&self) -> bool {
+        self.due().is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Looks without an event, at a file or at what a directory holds. `listens`: events tell of it as well.
+    pub(super) fn patrol(&mut self, listens: bool) {
+        let by = if listens { By::Content } else { By::Change };
         if !self.path.is_dir() {
             self.file = Some(self.path.clone());
-        } else if self.file.as_ref().is_none_or(|file| !file.exists()) {
-            self.is_listing_due = true;
+        } else if self.listings.due(by).is_none_or(|due| due <= Instant::now()) {
+            self.to_list.get_or_insert(by);
         }
+        self.look_now();
+    }
+
+    fn look_now(&mut self) {
         self.due.get_or_insert((Instant::now(), Touch::Changing));
     }
 
     /// Takes what the file system told.
     pub(super) fn hear(&mut self, heard: &Heard) {
-        if !self.path.is_dir() {
-            self.file = Some(self.path.clone());
-            let real = self.path.canonicalize();
-            let of = |path: &Path| heard.paths.get(path);
-            match of(&self.path).or_else(|| of(real.as_deref().ok()?)) {
-                Some((_, touch)) => self.touch(*touch),
-                // A link or a directory on the way to it may have been swapped: a look is cheap.
-                None => _ = self.due.get_or_insert((Instant::now(), Touch::Changing)),
-            }
-            return;
-        }
-        let directory = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
-        let mine = heard.paths.iter().filter(|(path, _)| path.parent() == Some(&directory) && self.wants(path));
-        if let Some((path, (_, touch))) = mine.max_by_key(|(_, (order, touch))| (*touch != Touch::Changing, *order)) {
-            if *touch != Touch::Changing || self.file.is_none() {
-                self.file = Some(path.clone());
-            }
-            if self.file.as_ref() == Some(path) {
-                self.touch(*touch);
-            }
-        }
         if heard.lost {
-            self.is_listing_due = true;
-            self.due.get_or_insert((Instant::now(), Touch::Changing));
+            (self.judged, self.holders) = (None, 0);
+        }
+        if self.path.is_dir() {
+            return self.hear_in_directory(heard);
+        }
+        self.file = Some(self.path.clone());
+        let real = self.path.canonicalize();
+        let of = |path: &Path| heard.paths.get(path);
+        match of(&self.path).or_else(|| of(real.as_deref().ok()?)) {
+            Some(trace) => self.touch(trace),
+            // A link or a directory on the way to it may have been swapped: a look is cheap.
+            None if heard.has_changes() => self.look_now(),
+            None => {}
         }
     }
 
-    fn touch(&mut self, touch: Touch) {
-        let now = Instant::now();
+    fn hear_in_directory(&mut self, heard: &Heard) {
+        let directory = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        let (wanted, others): (Vec<_>, Vec<_>) =
+            heard.paths.iter().filter(|(path, _)| path.parent() == Some(&directory)).partition(|(path, _)| self.wants(path));
+        let newest = wanted.into_iter().max_by_key(|(_, trace)| (trace.touch.is_done(), trace.order));
+        if let Some((path, trace)) = newest.filter(|(_, trace)| trace.touch.is_done()) {
+            self.holders = if self.file.as_ref() == Some(path) { self.holders } else { 0 };
+            self.file = Some(path.clone());
+            self.touch(trace);
+        } else if let Some(trace) = self.file.as_ref().and_then(|file| heard.paths.get(file)) {
+            self.touch(trace);
+        }
+        // The files may be links that lead through a directory which was swapped (Kubernetes has `..data`).
+        let by = match heard.lost {
+            true => Some(By::Loss),
+            false => (heard.begun || others.iter().any(|(path, trace)| trace.touch != Touch::Opened && path.is_dir()))
+                .then_some(By::Change),
+        };
+        if by.is_some() {
+            self.to_list = self.to_list.max(by);
+            self.look_now();
+        }
+    }
+
+    fn touch(&mut self, trace: &Trace) {
+        let (now, touch, before) = (Instant::now(), trace.touch, self.holders);
+        self.holders = if touch == Touch::Moved { 0 } else { trace.holders(before) };
+        if touch == Touch::Opened {
+            if let Some((at, Touch::Closed)) = self.due.as_mut().filter(|_| before > 0 && self.holders == 0) {
+                *at = now;
+            }
+            return;
+        }
+        // Times of files are only exact to a tick, and a write through a mapping may not show in them at all.
+        self.judged = None;
         self.due = Some(match touch {
+            Touch::Marked | Touch::Opened => return self.look_now(),
             Touch::Closed | Touch::Moved => (now, touch),
             Touch::Changing => {
-                self.candidate = None;
-                (now + self.settle, touch)
+                let rested = now + self.settle;
+                (self.due.map_or(rested, |(due, _)| due.min(rested)), touch)
             }
         });
     }
 
-    /// Looks at the file if it is time.
+    /// Looks if it is time: at the directory, then at the file.
     pub(super) fn look_if_due(&mut self) {
+        if let Some(by) = self.to_list.filter(|by| self.listings.due(*by).is_none_or(|due| due <= Instant::now())) {
+            self.list(by);
+            self.look_now();
+            if self.due.is_some_and(|(_, touch)| touch.is_done()) {
+                // That took its time: the next writer may have begun meanwhile.
+                return;
+            }
+        }
         let now = Instant::now();
         let Some((_, touch)) = self.due.filter(|(at, _)| *at <= now) else { return };
-        self.due = None;
-        if self.is_listing_due && self.path.is_dir() {
-            self.list(now);
+        let next_part = self.pushed.zip(self.interval).map(|(pushed, interval)| pushed + interval);
+        self.due = next_part.filter(|at| *at > now).map(|at| (at, touch));
+        if self.due.is_some() {
+            return;
         }
         let Some(file) = self.file.clone() else {
-            return self.say("there is no file yet; waiting for one");
+            return self.say("there is no file yet; waiting for one", None);
         };
         match self.look(&file, touch, now) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.torn = None;
-                self.say("there is no such file yet; waiting for it");
-            }
-            Err(error) => self.say(&format!("cannot read it: {error}")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.try_again(touch, "there is no such file; waiting for it"),
+            Err(error) => self.say(&format!("cannot read it: {error}"), None),
         }
     }
 
     fn look(&mut self, file: &Path, touch: Touch, now: Instant) -> io::Result<()> {
         let signature = Signature::of(&file.metadata()?);
-        if let Some((path, held, part)) = self.candidate.take()
-            && path == file
-            && held == signature
-        {
-            self.push(part, file, signature);
-            return Ok(());
-        }
         if self.torn.is_none() && self.judged.as_ref().is_some_and(|(path, judged)| path == file && *judged == signature) {
             return Ok(());
         }
-        if touch == Touch::Changing
-            && let Some(wait) = self.unrest(signature, now)
-        {
-            self.due = Some((now + wait, touch));
-            return Ok(());
-        }
-        match file::read(file, self.publisher.part_bytes())? {
+        let needed = match touch {
+            // What was moved into place is done.
+            Touch::Moved => Duration::ZERO,
+            Touch::Closed if self.has_checksums => Duration::ZERO,
+            // The next writer may be in the middle of its first write, of which nothing tells before it is over.
+            Touch::Closed if self.holders > 0 => self.settle,
+            Touch::Closed => self.hearken,
+            Touch::Changing | Touch::Marked | Touch::Opened => self.settle,
+        };
+        let is_restless = match self.rest(signature, needed, now) {
+            Rest::Enough => false,
+            Rest::Never => true,
+            Rest::Lacking(wait) => {
+                self.due = Some((now + wait, touch));
+                return Ok(());
+            }
+        };
+        match self.read(file)? {
+            Reading::Whole(body, _) if is_restless && !is_readable_while_written(&self.media_of(file, &body), &body) => {
+                self.due = Some((now + self.settle, touch));
+            }
+            Reading::Whole(body, _) if touch == Touch::Closed && needed.is_zero() && !whole::has_checksums(&body) => {
+                self.has_checksums = false;
+                self.due = Some((now, touch));
+            }
             Reading::Whole(body, signature) => self.judge(file, body, signature, touch),
-            Reading::Changed => self.try_again(touch),
+            Reading::Changed => self.try_again(touch, TORN),
             Reading::NotAFile => {
                 self.judged = Some((file.to_owned(), signature));
-                self.say("it is not a regular file; waiting for one");
+                self.say("it is not a regular file; waiting for one", None);
             }
-            Reading::TooLarge(size) => {
+            Reading::TooLarge(bytes) => {
                 self.judged = Some((file.to_owned(), signature));
-                self.say(&format!("it has {size} bytes, more than --max-part; skipped"));
+                self.say("it is larger than --max-part; skipped", Some(bytes));
             }
         }
         Ok(())
     }
 
-    /// How long to wait still before a file that nobody was seen to close counts as done. By our own clock, or by the
-    /// file's time where that is long past; that of a network mount may be off.
-    fn unrest(&mut self, signature: Signature, now: Instant) -> Option<Duration> {
+    /// What a directory holds is read only as long as it lies inside, links or not.
+    fn read(&self, file: &Path) -> io::Result<Reading> {
+        let limit = self.publisher.part_bytes();
+        if file == self.path { file::read(file, limit) } else { file::read_inside(&self.path.canonicalize()?, file, limit) }
+    }
+
+    fn media_of(&self, file: &Path, body: &[u8]) -> Media {
+        self.media.clone().unwrap_or_else(|| Media::guess(file, body))
+    }
+
+    /// How a file has rested: by our own clock, or by the file's time where that is long past; that of a network mount may
+    /// be off.
+    fn rest(&mut self, signature: Signature, needed: Duration, now: Instant) -> Rest {
         let since = match self.seen {
             Some((seen, since)) if seen == signature => since,
             _ => now,
         };
         self.seen = Some((signature, since));
-        let by_time = SystemTime::now().duration_since(signature.modified()).unwrap_or_default();
+        let by_time = SystemTime::now().duration_since(signature.time()).unwrap_or_default();
         let quiet = by_time.max(now - since);
-        if quiet >= self.settle {
+        if quiet >= needed {
             self.restless = None;
-            return None;
+            return Rest::Enough;
         }
-        // A log that is appended to without rest is shown all the same: text has no torn state but a last line.
-        let restless = *self.restless.get_or_insert(now);
-        if now - restless >= PATIENCE && self.is_text() {
+        if now - *self.restless.get_or_insert(now) >= PATIENCE {
             self.restless = None;
-            return None;
+            return Rest::Never;
         }
-        Some(self.settle - quiet)
-    }
-
-    fn is_text(&self) -> bool {
-        let name = self.file.as_deref().unwrap_or(&self.path);
-        self.media.clone().unwrap_or_else(|| Media::guess(name, b"text")).as_str().starts_with("text/plain")
+        Rest::Lacking(needed - quiet)
     }
 
     fn judge(&mut self, file: &Path, body: bytes::Bytes, signature: Signature, touch: Touch) {
-        let media = self.media.clone().unwrap_or_else(|| Media::guess(file, &body));
+        let media = self.media_of(file, &body);
         let ending = whole::ending(&media, &body);
         self.judged = Some((file.to_owned(), signature));
+        self.restless = None;
         if body.is_empty() || ending == Ending::Torn {
-            return self.try_again(touch);
+            return self.try_again(touch, TORN);
         }
-        let time = if self.is_first { signature.modified().min(SystemTime::now()) } else { SystemTime::now() };
-        let part = Part { media, body, time };
-        // A PNG has a checksum in every chunk, and what was moved into place is done: nothing more to learn.
-        let is_proven = touch != Touch::Closed || whole::has_checksums(&part.body);
-        let is_hot = SystemTime::now().duration_since(signature.modified()).is_ok_and(|age| age < 2 * HEARKEN);
-        if is_proven || !is_hot {
-            return self.push(part, file, signature);
-        }
-        self.candidate = Some((file.to_owned(), signature, part));
-        self.due = Some((Instant::now() + HEARKEN, touch));
+        self.has_checksums = whole::has_checksums(&body);
+        let time = if self.is_first { signature.time().min(SystemTime::now()) } else { SystemTime::now() };
+        self.push(Part { media, body, time }, file);
     }
 
-    fn push(&mut self, part: Part, file: &Path, signature: Signature) {
+    fn push(&mut self, part: Part, file: &Path) {
         let (bytes, media) = (part.body.len(), part.media.clone());
-        self.judged = Some((file.to_owned(), signature));
         (self.torn, self.is_first) = (None, false);
         match self.publisher.publish(part) {
             Ok(()) => {
-                self.said = None;
+                self.pushed = Some(Instant::now());
+                // What is said again and again, with parts in between, is said once a minute.
+                self.said.take_if(|(_, at)| at.elapsed() >= SAY_AGAIN);
                 debug!(feed = self.publisher.name(), file = %file.display(), %media, bytes, "pushed");
             }
             Err(Refused::Same) => {}
-            Err(why) => self.say(&format!("not pushed: {why}")),
+            Err(why) => self.say(&format!("not pushed: {why}"), None),
         }
     }
 
     /// Keeps the last whole one and looks again soon, then once after a second, then at events alone.
-    fn try_again(&mut self, touch: Touch) {
+    fn try_again(&mut self, touch: Touch, why: &str) {
         let now = Instant::now();
         let (times, since) = self.torn.unwrap_or((0, now));
         self.torn = Some((times + 1, since));
@@ -279,7 +351,7 @@ impl Target {
             self.due = Some((since + PATIENCE, touch));
         } else {
             self.torn = None;
-            self.say("it is not whole yet; the last whole one stays");
+            self.say(why, None);
         }
     }
 
@@ -288,35 +360,40 @@ impl Target {
         !is_hidden(name) && self.glob.as_ref().is_none_or(|glob| glob.is_match(Path::new(name)))
     }
 
-    /// Finds the file of a directory that changed last; not more often than a burst allows.
-    fn list(&mut self, now: Instant) {
-        if let Some(wait) = self.listed.map(|at| at + LISTING).filter(|at| *at > now) {
-            self.due = Some((wait, Touch::Changing));
-            return;
+    /// Finds the file that changed last.
+    fn list(&mut self, by: By) {
+        self.to_list = None;
+        let has_file = self.file.as_ref().is_some_and(|file| *file != self.path && file.exists());
+        if !has_file {
+            self.file = None;
         }
-        (self.listed, self.is_listing_due) = (Some(now), false);
-        let Ok(entries) = std::fs::read_dir(&self.path) else { return };
-        let files = entries.filter_map(Result::ok).filter(|entry| self.wants(&entry.path()));
-        let dated = files.filter_map(|entry| {
-            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
-            Some((metadata.modified().ok()?, entry.path()))
-        });
-        if let Some((_, newest)) = dated.max() {
-            self.file = Some(newest);
+        let mut listings = std::mem::take(&mut self.listings);
+        match listings.list(&self.path, |path| self.wants(path), by, has_file) {
+            Ok(None) => {}
+            Ok(newest) => self.file = newest,
+            Err(error) => self.say(&format!("cannot list it: {error}"), None),
         }
+        self.listings = listings;
     }
 
-    fn say(&mut self, what: &str) {
-        let is_news = self.said.as_ref().is_none_or(|(said, at)| said != what || at.elapsed() >= SAY_AGAIN);
-        if is_news {
+    /// Tells what is the matter, once; of a file of so many bytes that is over the limit once a minute.
+    fn say(&mut self, what: &str, bytes: Option<u64>) {
+        let is_over = |at: &Instant| at.elapsed() >= SAY_AGAIN;
+        if self.said.as_ref().is_none_or(|(said, at)| said != what || (bytes.is_some() && is_over(at))) {
             let (feed, path) = (self.publisher.name(), self.path.display());
             match what.contains("waiting") {
                 true => info!(feed, %path, "{what}"),
-                false => warn!(feed, %path, "{what}"),
+                false => warn!(feed, %path, bytes, "{what}"),
             }
             self.said = Some((what.to_owned(), Instant::now()));
         }
     }
+}
+
+/// Whether a state that was read between two writes can be shown: text has no torn state but a last line, and checksums
+/// tell of any other.
+fn is_readable_while_written(media: &Media, body: &[u8]) -> bool {
+    media.essence() == "text/plain" || whole::has_checksums(body)
 }
 
 /// Names that begin with a dot.

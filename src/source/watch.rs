@@ -14,8 +14,8 @@ use tracing::{info, warn};
 use super::{FeedSettings, Source, name_of, notice::Notices, reach, target::Target};
 use crate::feed::{Kind, Offer};
 
-/// How often to look without an event.
-const PATROL: Duration = Duration::from_secs(1);
+/// How often to look without an event: what is found, and has rested, is shown within a second.
+const PATROL: Duration = Duration::from_millis(700);
 /// The same where the file system does not tell of changes.
 const POLL: Duration = Duration::from_millis(300);
 
@@ -40,11 +40,12 @@ pub fn source(watch: WatchSettings, settings: &FeedSettings) -> Source {
     for path in watch.paths {
         let (publisher, feed) = settings.feed(unique(name_of(&path), &mut names), Kind::Newest);
         offers.push(Offer::Live(feed));
-        targets.push(Target::new(path, watch.glob.clone(), settings.media.clone(), watch.settle, publisher));
+        let (glob, media) = (watch.glob.clone(), settings.media.clone());
+        targets.push(Target::new(path, glob, media, watch.settle, settings.interval, publisher));
     }
     // What is there already is the newest part before anybody can ask.
     for target in &mut targets {
-        target.patrol();
+        target.patrol(true);
         target.look_if_due();
     }
     Source { offers, work: Box::pin(work(targets, watch.poll)) }
@@ -59,21 +60,36 @@ fn unique(name: String, names: &mut HashMap<String, usize>) -> String {
 
 async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error::Result<()> {
     let interval = interval(&targets, poll);
-    let mut notices = if poll.is_some() { Notices::none() } else { Notices::new() };
+    let mut notices = if poll.is_none() { Notices::new() } else { Notices::none() };
     let mut patrol = Instant::now();
     loop {
         if patrol <= Instant::now() {
             let directories = targets.iter().flat_map(|target| reach::directories(target.path())).collect();
             notices.watch(&directories);
-            targets.iter_mut().for_each(Target::patrol);
+            let listens = interval == PATROL && notices.listens();
+            targets.iter_mut().for_each(|target| target.patrol(listens));
             patrol = Instant::now() + interval;
         }
         let next = targets.iter().filter_map(Target::due).min().map_or(patrol, |due| due.min(patrol));
         tokio::select! {
-            heard = notices.heard() => targets.iter_mut().for_each(|target| target.hear(&heard)),
+            () = notices.news() => {}
             () = sleep_until(next) => {}
         }
-        targets.iter_mut().for_each(Target::look_if_due);
+        hear(&mut notices, &mut targets);
+        for at in 0..targets.len() {
+            // Another one's look may have taken its time, and what happened meanwhile counts.
+            if targets[at].is_due() {
+                hear(&mut notices, &mut targets);
+                targets[at].look_if_due();
+            }
+        }
+    }
+}
+
+fn hear(notices: &mut Notices, targets: &mut [Target]) {
+    let heard = notices.take();
+    if !heard.is_nothing() {
+        targets.iter_mut().for_each(|target| target.hear(&heard));
     }
 }
 
@@ -83,7 +99,7 @@ fn interval(targets: &[Target], poll: Option<Duration>) -> Duration {
         info!(every = ?poll, "looking for changes, as --poll says");
         return poll;
     }
-    let mut interval = PATROL;
+    let mut interval = if cfg!(target_os = "linux") { PATROL } else { POLL };
     for path in targets.iter().map(Target::path) {
         if let Some(file_system) = reach::silent_file_system(existing(path)) {
             let path = path.display();

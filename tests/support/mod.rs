@@ -23,9 +23,9 @@ pub use connection::{Connection, Head, Reply};
 pub use folder::Folder;
 pub use nginx::Nginx;
 pub use page::Page;
-pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, drawn_by_ffmpeg, jpeg, near, noise, padded_png, png};
+pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, drawn_by_ffmpeg, jpeg, jpeg_of, near, noise, padded_png, png};
 pub use server::{Finished, Mxr, Server, mxr};
-pub use tool::{axe, tool};
+pub use tool::{axe, python, skip, tool};
 pub use viewer::{Part, Viewer};
 
 /// How long a test waits for something that ought to happen soon. Generous, since it is only spent

@@ -25,7 +25,12 @@ pub fn png(colour: Colour) -> Vec<u8> {
 
 /// A JPEG of 64 by 64 pixels.
 pub fn jpeg(colour: Colour) -> Vec<u8> {
-    encode(RgbImage::from_pixel(64, 64, Rgb(colour)), ImageFormat::Jpeg)
+    jpeg_of(colour, 64)
+}
+
+/// A JPEG of so many pixels each way.
+pub fn jpeg_of(colour: Colour, pixels: u32) -> Vec<u8> {
+    encode(RgbImage::from_pixel(pixels, pixels, Rgb(colour)), ImageFormat::Jpeg)
 }
 
 /// A PNG of about so many bytes, another one for another seed.

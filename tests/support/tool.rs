@@ -4,28 +4,45 @@ use std::{
     env,
     io::{Write, stderr},
     path::PathBuf,
+    process::{Command, Stdio},
 };
 
 /// The first of these programs that is installed. Where none is, the test is told to skip itself,
 /// or fails where everything has to be there (`CI` or `MXR_TESTS_STRICT` is set).
 pub fn tool(names: &[&str]) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    installed(names[0], names.iter().find_map(|name| env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())))
+    let found = names.iter().find_map(|name| on_path(name).next());
+    found.or_else(|| missing(names[0]))
 }
 
 /// The script of axe-core (https://github.com/dequelabs/axe-core), which `tests/run` puts among what is built.
 pub fn axe() -> Option<PathBuf> {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../axe/node_modules/axe-core/axe.min.js");
-    installed("axe-core", Some(file).filter(|file| file.is_file()))
+    Some(file).filter(|file| file.is_file()).or_else(|| missing("axe-core"))
 }
 
-fn installed(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
-    if found.is_none() {
-        let missing = format!("skipped: {name} is not installed");
-        let strict = ["CI", "MXR_TESTS_STRICT"].iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
-        assert!(!strict, "{missing}");
-        // Past the test runner, which keeps what a passing test prints to itself.
-        let _ = writeln!(stderr(), "{missing}");
-    }
-    found
+/// A Python that has this module. Where none is, as `tool`.
+pub fn python(module: &str) -> Option<PathBuf> {
+    let has_module = |python: &PathBuf| {
+        let import = format!("import {module}");
+        Command::new(python).args(["-c", &import]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    on_path("python3").find(has_module).or_else(|| missing(&format!("python3 with {module}")))
+}
+
+fn on_path(name: &str) -> impl Iterator<Item = PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let files: Vec<_> = env::split_paths(&path).map(|dir| dir.join(name)).collect();
+    files.into_iter().filter(|file| file.is_file())
+}
+
+fn missing(what: &str) -> Option<PathBuf> {
+    let strict = ["CI", "MXR_TESTS_STRICT"].iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+    assert!(!strict, "skipped: {what} is not installed");
+    skip(&format!("{what} is not installed"));
+    None
+}
+
+/// Says, past the test runner, why a test is skipped: the runner keeps what a passing test prints to itself.
+pub fn skip(why: &str) {
+    let _ = writeln!(stderr(), "skipped: {why}");
 }
