@@ -47,7 +47,7 @@ function makeLink(place, on) {
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
     // Our own refusals say why in a line; those of a proxy are pages.
-    if (reply.status === 401 || reply.status === 403) throw Error('not let in: open the URL that mxr prints')
+    if (/40[13]/.test(reply.status)) throw Error('open the URL that mxr prints')
     throw Error(/^text\/plain/.test(reply.headers.get('content-type')) ? (await reply.text()).split('\n')[0] : `HTTP ${reply.status}`)
   }
 

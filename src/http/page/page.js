@@ -3,8 +3,8 @@
 const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node => [node.id, node])),
   base = location.pathname.replace(/view$/, ''),
   // Where the address has the token, in a frame without cookies, every request takes it along.
-  token = new URLSearchParams(location.search).get('token'),
-  place = path => base + path + (token ? `${path.includes('?') ? '&' : '?'}token=${encodeURIComponent(token)}` : ''),
+  query = location.search.slice(1),
+  place = path => base + path + (query && (/\?/.test(path) ? '&' : '?') + query),
   feeds = []
 // The feed that fills the page; none where all are tiled.
 let focus, started, paused
@@ -162,15 +162,15 @@ const toggle = key => buttons[key].ariaPressed = document.body.classList.toggle(
 
 // A key, what it does, that in words, and where its button stands; what the button says.
 const ACTIONS = [
-  ['Escape', () => focus?.past ? newest() : go(), 'back to the newest, to all feeds', 'first', '‹ all'],
+  ['Escape', () => focus?.past ? newest() : go(), 'back', 'first', '‹ all'],
   ['-', () => picture()?.zoomBy(.8), 'zoom out', 'picture', '−'],
   ['0', () => picture()?.toggle(), 'fit, actual size', 'picture', 'fit'],
   ['+', () => picture()?.zoomBy(1.25), 'zoom in', 'picture', '+'],
   ['/', () => ui.filter.focus(), 'filter lines'],
   ['w', () => toggle('w'), 'wrap lines', 'text', 'wrap'],
   ['t', () => toggle('t'), 'times of lines', 'text', 'times'],
-  ['ArrowLeft', () => step(-1), 'an older part', 'past', '‹'],
-  ['ArrowRight', () => step(1), 'a newer part', 'past', '›'],
+  ['ArrowLeft', () => step(-1), 'older', 'past', '‹'],
+  ['ArrowRight', () => step(1), 'newer', 'past', '›'],
   ['End', () => newest(), 'the newest part'],
   ['Space', () => newest(!paused), 'pause, go on', 'rest', 'pause'],
   ['s', () => focus?.save(), 'save what is shown', 'rest', 'save'],
