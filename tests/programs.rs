@@ -20,7 +20,7 @@ use rustix::fs::inotify;
 use support::{Folder, PALETTE, Server, Viewer, mxr, padded_png, png, python, tool, wait_for};
 
 /// How long the last state may take on a machine that is busy with something else. A fixed delay would show in the figures.
-const BUSY: Duration = Duration::from_secs(2);
+const BUSY: Duration = Duration::from_secs(5);
 /// How long a program may take.
 const RUNS: Duration = Duration::from_secs(60);
 

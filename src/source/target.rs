@@ -200,9 +200,12 @@ impl Target {
         }
         // Times of files are only exact to a tick, and a write through a mapping may not show in them at all.
         self.judged = None;
+        if let (Some((times, _)), true) = (&mut self.torn, touch.is_done()) {
+            *times = 0;
+        }
         self.due = Some(match touch {
-            Touch::Marked | Touch::Opened => return self.look_now(),
             Touch::Closed | Touch::Moved => (now, touch),
+            Touch::Marked | Touch::Opened => (now, self.due.map_or(touch, |(_, touch)| touch)),
             Touch::Changing => {
                 let rested = now + self.settle;
                 (self.due.map_or(rested, |(due, _)| due.min(rested)), touch)
