@@ -165,7 +165,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__serve)
-            opts="-r -t -p -H -m -v -q -h --demo --fps --once --follow --glob --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
+            opts="-r -t -p -H -m -v -q -h --demo --fps --once --follow --glob --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --max-viewers-per-address --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -235,6 +235,10 @@ _mxr() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-viewers-per-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --stall-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -263,7 +267,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__stdin)
-            opts="-t -p -H -m -v -q -h --split --window --tee --exit-on-eof --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
+            opts="-t -p -H -m -v -q -h --split --window --tee --exit-on-eof --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --max-viewers-per-address --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -329,6 +333,10 @@ _mxr() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-viewers-per-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --stall-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -357,7 +365,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__watch)
-            opts="-t -p -H -m -v -q -h --glob --settle --poll --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
+            opts="-t -p -H -m -v -q -h --glob --settle --poll --type --max-fps --keep-same --max-part --history --port --host --public --allow-host --allow-origin --max-viewers --max-viewers-per-address --stall-timeout --keepalive --boundary --threads --open --qr --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -424,6 +432,10 @@ _mxr() {
                     return 0
                     ;;
                 -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-viewers-per-address)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -39,6 +39,8 @@ pub struct Config {
     pub http: http::Options,
     /// Viewers at once.
     pub max_viewers: usize,
+    /// Viewers of one address at once, where that is less.
+    pub max_viewers_per_address: Option<usize>,
     /// End when the source has ended.
     pub exit_at_end: bool,
     /// How the URL is shown beside standard output.
@@ -155,6 +157,7 @@ impl Config {
             address: SocketAddr::new(serving.host, serving.port),
             http: http_options(&serving, is_demo)?,
             max_viewers: serving.max_viewers,
+            max_viewers_per_address: serving.max_viewers_per_address,
             exit_at_end: false,
             show: Show { in_browser: serving.open, as_qr: serving.qr },
         })

@@ -8,7 +8,7 @@
 //!
 //! - [`cli`] what may be typed, [`config`] what it means, [`command`] one invocation, [`error`] how a failure is told
 //! - [`source`] produces [`part`]s; [`whole`] knows when one is complete
-//! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers
+//! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers, [`contain`] keeps panics in
 //! - [`http`] answers requests and fans parts out; [`terminal`] is standard error
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
@@ -16,6 +16,7 @@
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod contain;
 pub mod error;
 pub mod feed;
 pub mod http;
@@ -75,7 +76,7 @@ impl Server {
     pub fn new(config: Config) -> Result<Self> {
         let workshop = Workshop::open()?;
         let Source { offers, work } = source(config.source, config.feeds, &workshop.runtime)?;
-        let (offers, viewers) = (Arc::new(offers), Viewers::new(config.max_viewers));
+        let (offers, viewers) = (Arc::new(offers), Viewers::with_limits(config.max_viewers, config.max_viewers_per_address));
         Ok(Self { workshop, work, offers, viewers, http: config.http, exit_at_end: config.exit_at_end })
     }
 

@@ -3,6 +3,7 @@
 
 mod doorbell;
 mod guard;
+mod metrics;
 mod page;
 mod reply;
 mod route;
@@ -28,7 +29,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -49,7 +49,7 @@ use self::{
 };
 use crate::{
     feed::{Accepts, Feed, Kind, Offer, Subscription},
-    stats::{Seat, Viewers},
+    stats::{Fault, Seat, Viewers},
 };
 
 /// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (FIELD: 0.3 s
@@ -188,6 +188,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>, doors: Vec<Door>) {
             },
             // Out of file descriptors or memory: it passes, and trying at once would burn a core.
             Err(error) if !is_of_one_connection(&error) => {
+                server.viewers.faults.count(Fault::Accept);
                 warn!(%error, "cannot accept connections for now");
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -248,7 +249,10 @@ async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
     };
     let socket = match parts {
         Ok(parts) => parts.io.into_inner(),
-        Err(error) => return debug!(%peer, %error, "connection ended"),
+        Err(error) => {
+            server.viewers.faults.count(fault_of(&error));
+            return debug!(%peer, %error, "connection ended");
+        }
     };
     let promised = promised.lock().unwrap_or_else(PoisonError::into_inner).take();
     match promised {
@@ -257,6 +261,14 @@ async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
             server.entrance.admit(Viewer::new(socket, cursors, boundary, wishes, seat));
         }
         _ => part_company(socket).await,
+    }
+}
+
+fn fault_of(error: &hyper::Error) -> Fault {
+    match () {
+        () if error.is_parse() => Fault::Malformed,
+        () if error.is_timeout() => Fault::TimedOut,
+        () => Fault::Broken,
     }
 }
 
@@ -282,6 +294,7 @@ impl Server {
             reply::close(&mut reply);
         }
         self.allow_origin(&request, &mut reply);
+        self.viewers.replies.count(reply.status().as_u16());
         debug!(%peer, method = %request.method(), target = %request.uri(), status = reply.status().as_u16(), "request");
         reply
     }
@@ -291,7 +304,8 @@ impl Server {
             Route::Page => reply::page(),
             Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, peer, promised),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
-            Route::State => reply::json(&self.state()),
+            Route::State => reply::json(&metrics::state(&self.offers, &self.viewers)),
+            Route::Metrics => metrics::reply(&self.offers, &self.viewers),
             Route::Health => reply::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(),
             Route::Quit if guard::is_cross_site(request.headers()) => {
@@ -324,7 +338,10 @@ impl Server {
         if method == Method::HEAD {
             return reply;
         }
-        let Some(seat) = self.viewers.enter(Some(peer)) else { return reply::full() };
+        let seat = match self.viewers.enter(Some(peer)) {
+            Ok(seat) => seat,
+            Err(why) => return reply::full(why),
+        };
         let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
         let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind() == Kind::Newest);
         let interval = wish.interval.max(slowest.then_some(BROWSER_INTERVAL));
@@ -347,18 +364,6 @@ impl Server {
             },
         };
         part.map_or_else(reply::not_yet, |part| reply::snapshot(&part, feed.boundary().as_str(), asked))
-    }
-
-    fn state(&self) -> serde_json::Value {
-        let (uptime, started) = self.viewers.uptime();
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime": uptime,
-            "started": started,
-            "feeds": self.offers.iter().map(Offer::state).collect::<Vec<_>>(),
-            "refused": self.viewers.refused(),
-            "viewers": self.viewers.states(),
-        })
     }
 
     fn unknown(&self, which: &Which) -> Reply {

@@ -23,6 +23,7 @@ pub(super) enum Route {
         after: Option<u64>,
     },
     State,
+    Metrics,
     Health,
     Quit,
     /// Nothing is there.
@@ -81,6 +82,7 @@ pub(super) fn route<B>(request: &Request<B>) -> Route {
         "/streams" => stream(Which::All),
         "/snapshot" => snapshot(Which::Number(0)),
         "/state" => Route::State,
+        "/metrics" => Route::Metrics,
         "/healthz" => Route::Health,
         "/quit" => Route::Quit,
         path => match (named(path, "/stream/"), named(path, "/snapshot/")) {
