@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Config, LogConfig, Show},
+    contain,
     error::{Error, ExitCode, Result},
     terminal::Terminal,
 };
@@ -19,6 +20,7 @@ use crate::{
 /// Serves as configured until the end, and tells people what went wrong.
 pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
     let terminal = Terminal::start(log);
+    contain::report_in_log();
     let result = config.and_then(|config| {
         // Each viewer is a file descriptor; the soft limit of 1024 is for programs that use select.
         let _ = rlimit::increase_nofile_limit(u64::MAX);

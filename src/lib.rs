@@ -35,6 +35,7 @@ use tracing::info;
 
 use crate::{
     config::{Config, SourceConfig},
+    contain::{Place, contain},
     error::{Error, Result},
     feed::Offer,
     source::{Source, Work, demo, dir, stdin, watch},
@@ -88,7 +89,8 @@ impl Server {
         let live: Vec<_> = self.offers.iter().filter_map(Offer::live).cloned().collect();
         for feed in &live {
             let feed = feed.clone();
-            tokio::spawn(async move { feed.keep_pace().await });
+            // A pace that broke begins anew: a feed must not stand still while its source works.
+            tokio::spawn(async move { while contain(Place::Source, feed.keep_pace()).await.is_err() {} });
         }
         let line = tokio::spawn(terminal.clone().show(self.offers.clone(), self.viewers.clone()));
         let server = http::serve(listener, self.offers, self.viewers, self.http, shutdown.clone());
@@ -103,10 +105,10 @@ impl Server {
             live.iter().for_each(|feed| feed.end());
             result
         };
-        let (result, ()) = tokio::join!(supervise, server);
+        let (result, served) = tokio::join!(supervise, server);
         line.abort();
         terminal.clear();
-        result
+        result.and(served.map_err(|panicked| Error::new("go on serving", panicked)))
     }
 }
 
@@ -137,8 +139,9 @@ impl Workshop {
         let body = move || {
             runtime.block_on(async {
                 let Ok((work, shutdown, report)) = job.await else { return };
+                let work = contain(Place::Source, work);
                 let result = tokio::select! {
-                    result = work => result,
+                    result = work => result.unwrap_or_else(|panicked| Err(Error::new("go on with the source", panicked))),
                     () = shutdown.cancelled() => Ok(()),
                 };
                 let _ = report.send(result);
@@ -156,5 +159,43 @@ impl Workshop {
         let (report, result) = oneshot::channel();
         self.jobs.send((work, shutdown, report)).map_err(|_| broke())?;
         Ok(async move { result.await.unwrap_or_else(|_| Err(broke())) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn outcome(work: Work) -> (Result<()>, CancellationToken) {
+        let shutdown = CancellationToken::new();
+        (Workshop::open().unwrap().start(work, shutdown.clone()).unwrap().await, shutdown)
+    }
+
+    #[tokio::test]
+    async fn a_source_that_panics_ends_with_its_error_and_not_in_silence() {
+        let (result, shutdown) = outcome(Box::pin(async { panic!("lost count") })).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.to_string(), "mxr: cannot go on with the source: a bug in mxr: lost count");
+        assert_eq!(error.code(), error::ExitCode::Failure);
+        shutdown.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_run_that_panics_ends_for_its_viewer_and_the_source_lives() {
+        let workshop = Workshop::open().unwrap();
+        let runtime = workshop.runtime.clone();
+        let shutdown = CancellationToken::new();
+        let limits = feed::Limits { history: 1, held: 1, held_bytes: 1, part_bytes: 1, keep_same: false };
+        let (publisher, feed) = feed::Feed::new("run", feed::Kind::Run, wire::Boundary::random(), limits, 1);
+        let result = workshop.start(Box::pin(std::future::pending()), shutdown.clone()).unwrap();
+        let run = contain(Place::Source, async move {
+            let _publisher = publisher;
+            panic!("in mid-run");
+        });
+        let run: std::result::Result<(), _> = runtime.spawn(run).await.unwrap();
+        assert!(run.is_err() && feed.has_ended());
+        assert_eq!(runtime.spawn(async { 1 }).await.unwrap(), 1);
+        shutdown.cancel();
+        result.await.unwrap();
     }
 }

@@ -46,7 +46,7 @@ fn serve(shutdown: CancellationToken) -> (SocketAddr, Publisher) {
                 threads: 1,
             };
             told.send((listener.local_addr().unwrap(), publisher)).unwrap();
-            http::serve(listener, Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown).await;
+            http::serve(listener, Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown).await.unwrap();
         });
     });
     tell.recv().unwrap()

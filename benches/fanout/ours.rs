@@ -42,6 +42,6 @@ pub(crate) fn serve(work: Work) {
             }
         });
         let offers = Arc::new(vec![Offer::Live(feed)]);
-        http::serve(listener, offers, Viewers::new(100_000), options, CancellationToken::new()).await;
+        http::serve(listener, offers, Viewers::new(100_000), options, CancellationToken::new()).await.expect("serve");
     });
 }

@@ -3,8 +3,10 @@
 
 mod doorbell;
 mod guard;
+mod lobby;
 mod metrics;
 mod page;
+mod prompt;
 mod reply;
 mod route;
 mod stream;
@@ -42,12 +44,15 @@ use tracing::{debug, info, warn};
 pub use guard::Hosts;
 
 use self::{
+    lobby::Lobby,
+    prompt::Prompt,
     reply::Reply,
     route::{Route, Which, Wish},
     stream::{Entrance, Fanout},
     viewer::{Times, Viewer, Wishes},
 };
 use crate::{
+    contain::{Panicked, Place, contain, contained},
     feed::{Accepts, Feed, Kind, Offer, Subscription},
     stats::{Fault, Seat, Viewers},
 };
@@ -61,6 +66,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 8192;
 /// The pause when connections cannot be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are no viewers, at most: hyper holds 13 KiB for each.
+const LOBBY: usize = 2000;
 /// How long `/snapshot?after=` waits.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
 /// What browsers are sent at most (FIELD: they grow by gigabytes otherwise).
@@ -97,32 +104,47 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves `offers` on `listener` until `shutdown`, then says farewell to the viewers.
 ///
 /// Connections go round over `options.threads` loops; the first is the caller's runtime, each other has a thread of its own.
+///
+/// # Errors
+/// Where a loop or the door itself broke down: then it shuts down as well.
 pub async fn serve(
     listener: TcpListener,
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
     options: Options,
     shutdown: CancellationToken,
-) {
+) -> Result<(), Panicked> {
     tune(&SockRef::from(&listener), options.stall);
     let threads = options.threads.max(1);
-    let lane = |lane| Lane::new(lane, &offers, &viewers, &options, &shutdown);
-    // Nothing is ever sent: it closes when the last thread has said farewell.
-    let (done, mut others) = mpsc::channel::<Infallible>(1);
+    let lobby = Lobby::new(LOBBY);
+    let lane = |lane| Lane::new(lane, &offers, &viewers, &options, &lobby, &shutdown);
+    // A loop that is over says how; the last of them to be gone closes it.
+    let (done, mut others) = mpsc::channel(threads + 1);
     let (mut doors, first) = (Vec::new(), lane(0));
     for number in 1..threads {
-        let (door, lane, done) = (mpsc::unbounded_channel(), lane(number), done.clone());
-        let body = move || lane.run_alone(door.1).map(|()| drop(done));
+        let (door, lane, done, shutdown) = (mpsc::unbounded_channel(), lane(number), done.clone(), shutdown.clone());
+        let body = move || tell_if_it_broke(contained(Place::Server, || lane.run_alone(door.1)), &done, &shutdown);
         match thread::Builder::new().name(format!("fanout-{number}")).spawn(body) {
             Ok(_) => doors.push(door.0),
             Err(error) => warn!(%error, threads = number, "cannot start more threads; these have to do"),
         }
     }
-    let accepting = tokio::spawn(accept(listener, first.server.clone(), doors));
-    first.fanout.run(shutdown).await;
+    let (told, accept, broken) = (done.clone(), accept(listener, first.server.clone(), doors), shutdown.clone());
+    let accepting = tokio::spawn(async move { tell_if_it_broke(contain(Place::Server, accept).await, &told, &broken) });
+    tell_if_it_broke(contain(Place::Server, first.fanout.run(shutdown.clone())).await, &done, &shutdown);
     accepting.abort();
+    let _ = accepting.await;
     drop(done);
-    others.recv().await;
+    others.recv().await.map_or(Ok(()), Err)
+}
+
+/// A loop without which some would wait for ever: the others end as well, with its error.
+fn tell_if_it_broke<T>(ended: Result<T, Panicked>, told: &mpsc::Sender<Panicked>, shutdown: &CancellationToken) {
+    if let Err(panicked) = ended {
+        // There is room for the error of each.
+        let _ = told.try_send(panicked);
+        shutdown.cancel();
+    }
 }
 
 /// A connection on its way to the thread that will have it.
@@ -136,12 +158,20 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(lane: usize, offers: &Arc<Vec<Offer>>, viewers: &Arc<Viewers>, options: &Options, shutdown: &CancellationToken) -> Self {
+    fn new(
+        lane: usize,
+        offers: &Arc<Vec<Offer>>,
+        viewers: &Arc<Viewers>,
+        options: &Options,
+        lobby: &Arc<Lobby>,
+        shutdown: &CancellationToken,
+    ) -> Self {
         let times = Times { keepalive: options.keepalive, stall: options.stall };
         let live: Vec<Arc<Feed>> = offers.iter().filter_map(Offer::live).cloned().collect();
         let (entrance, fanout) = Fanout::new(&live, lane, times);
-        let (offers, viewers, options, shutdown) = (offers.clone(), viewers.clone(), options.clone(), shutdown.clone());
-        Self { server: Arc::new(Server { offers, viewers, options, lane, entrance, shutdown }), fanout }
+        let (offers, viewers, options) = (offers.clone(), viewers.clone(), options.clone());
+        let (lobby, shutdown) = (lobby.clone(), shutdown.clone());
+        Self { server: Arc::new(Server { offers, viewers, options, lobby, lane, entrance, shutdown }), fanout }
     }
 
     /// Runs on this thread, which is its own, with the connections that come through the door.
@@ -152,7 +182,7 @@ impl Lane {
             tokio::spawn(async move {
                 while let Some((socket, peer)) = door.recv().await {
                     match TcpStream::from_std(socket) {
-                        Ok(socket) => _ = tokio::spawn(connection(socket, peer, server.clone())),
+                        Ok(socket) => let_in(socket, peer, &server),
                         Err(error) => warn!(%peer, %error, "cannot take a connection"),
                     }
                 }
@@ -179,22 +209,35 @@ fn tune(socket: &SockRef<'_>, stall: Duration) {
 
 /// Lets connections in, in turn here and through each of the doors.
 async fn accept(listener: TcpListener, server: Arc<Server>, doors: Vec<Door>) {
+    let mut is_short = false;
     for turn in (0..=doors.len()).cycle() {
-        match listener.accept().await {
+        let accepted = listener.accept().await;
+        if is_short && accepted.is_ok() {
+            info!("connections can be accepted again");
+            is_short = false;
+        }
+        match accepted {
             Ok((socket, peer)) => match doors.get(turn) {
-                None => _ = tokio::spawn(connection(socket, peer, server.clone())),
+                None => let_in(socket, peer, &server),
                 // A thread that is gone was told to end, as everything was.
                 Some(door) => _ = socket.into_std().map(|socket| door.send((socket, peer))),
             },
             // Out of file descriptors or memory: it passes, and trying at once would burn a core.
             Err(error) if !is_of_one_connection(&error) => {
                 server.viewers.faults.count(Fault::Accept);
-                warn!(%error, "cannot accept connections for now");
+                if !std::mem::replace(&mut is_short, true) {
+                    warn!(%error, "cannot accept connections for now");
+                }
+                server.lobby.make_room();
                 sleep(ACCEPT_PAUSE).await;
             }
             Err(_) => {}
         }
     }
+}
+
+fn let_in(socket: TcpStream, peer: SocketAddr, server: &Arc<Server>) {
+    tokio::spawn(contain(Place::Connection, connection(socket, peer, server.clone())));
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -207,6 +250,7 @@ struct Server {
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
     options: Options,
+    lobby: Arc<Lobby>,
     /// The lane of the feeds that viewers of this thread are on.
     lane: usize,
     entrance: Entrance<TcpStream>,
@@ -223,9 +267,10 @@ struct Promise {
 
 /// Lets hyper answer requests until one asks for a stream, then takes the socket from it.
 async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
-    let promised = Mutex::new(None);
+    let (promised, guest) = (Mutex::new(None), server.lobby.enter());
     let service = service_fn(|request| {
         let (server, promised) = (&server, &promised);
+        guest.has_asked();
         async move { Ok::<_, Infallible>(server.answer(request, peer, promised).await) }
     });
     let mut connection = pin!(
@@ -234,11 +279,12 @@ async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES)
             .title_case_headers(true)
-            .serve_connection(TokioIo::new(socket), service)
+            .serve_connection(TokioIo::new(Prompt::new(socket, server.options.stall)), service)
             .without_shutdown()
     );
     let parts = tokio::select! {
         parts = &mut connection => parts,
+        () = guest.is_called_away() => return server.viewers.faults.count(Fault::Crowded),
         () = server.shutdown.cancelled() => {
             // A reply that is on its way (the one to /quit) still gets out.
             match tokio::time::timeout(Duration::from_millis(200), connection).await {
@@ -248,7 +294,7 @@ async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
         }
     };
     let socket = match parts {
-        Ok(parts) => parts.io.into_inner(),
+        Ok(parts) => parts.io.into_inner().into_inner(),
         Err(error) => {
             server.viewers.faults.count(fault_of(&error));
             return debug!(%peer, %error, "connection ended");

@@ -15,6 +15,8 @@ use notify::{
 use tokio::sync::Notify;
 use tracing::warn;
 
+use crate::contain::{Place, contained};
+
 /// Paths remembered between two looks; a burst beyond it becomes `lost`, so that memory stays flat.
 const MOST: usize = 1024;
 
@@ -58,7 +60,12 @@ impl Notices {
     pub(super) fn new() -> Self {
         let ear = Arc::new(Ear::default());
         let listener = ear.clone();
-        let handler = move |event: notify::Result<Event>| listener.hear(event);
+        // A panic would silence notify's thread for good.
+        let handler = move |event: notify::Result<Event>| {
+            if contained(Place::Source, || listener.hear(event)).is_err() {
+                listener.lose();
+            }
+        };
         let watcher = RecommendedWatcher::new(handler, Config::default()).inspect_err(complain).ok();
         Self { watcher, ear, watched: HashMap::new() }
     }

@@ -207,6 +207,12 @@ impl Target {
         Ok(())
     }
 
+    /// Leaves what could not be dealt with until it changes again.
+    pub(super) fn pass_over(&mut self) {
+        (self.candidate, self.torn) = (None, None);
+        self.say("it cannot be dealt with, by a bug of mxr; the last whole one stays");
+    }
+
     /// How long to wait still before a file that nobody was seen to close counts as done. By our own clock, or by the
     /// file's time where that is long past; that of a network mount may be off.
     fn unrest(&mut self, signature: Signature, now: Instant) -> Option<Duration> {
@@ -236,9 +242,9 @@ impl Target {
     }
 
     fn judge(&mut self, file: &Path, body: bytes::Bytes, signature: Signature, touch: Touch) {
+        self.judged = Some((file.to_owned(), signature));
         let media = self.media.clone().unwrap_or_else(|| Media::guess(file, &body));
         let ending = whole::ending(&media, &body);
-        self.judged = Some((file.to_owned(), signature));
         if body.is_empty() || ending == Ending::Torn {
             return self.try_again(touch);
         }

@@ -12,7 +12,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::{FeedSettings, Source, name_of, notice::Notices, reach, target::Target};
-use crate::feed::{Kind, Offer};
+use crate::{
+    contain::{Place, contained},
+    feed::{Kind, Offer},
+};
 
 /// How often to look without an event.
 const PATROL: Duration = Duration::from_secs(1);
@@ -45,7 +48,7 @@ pub fn source(watch: WatchSettings, settings: &FeedSettings) -> Source {
     // What is there already is the newest part before anybody can ask.
     for target in &mut targets {
         target.patrol();
-        target.look_if_due();
+        look(target);
     }
     Source { offers, work: Box::pin(work(targets, watch.poll)) }
 }
@@ -73,7 +76,14 @@ async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error:
             heard = notices.heard() => targets.iter_mut().for_each(|target| target.hear(&heard)),
             () = sleep_until(next) => {}
         }
-        targets.iter_mut().for_each(Target::look_if_due);
+        targets.iter_mut().for_each(look);
+    }
+}
+
+/// A file that mxr itself breaks on is passed over like one that is not whole: the other feeds live on, and so does this.
+fn look(target: &mut Target) {
+    if contained(Place::Source, || target.look_if_due()).is_err() {
+        target.pass_over();
     }
 }
 

@@ -1,0 +1,126 @@
+//! Connections that are no viewers (yet): so many at most. Where one more comes, the one that has been silent longest makes
+//! room, so that a crowd that connects and says nothing costs a bounded amount and keeps nobody out who asks at once.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// The connections, longest silent first.
+#[derive(Debug)]
+pub(super) struct Lobby {
+    guests: Mutex<Guests>,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Guests {
+    waiting: BTreeMap<u64, Arc<Notify>>,
+    /// The number of the next sign of life.
+    next: u64,
+}
+
+/// A place in the lobby until it is dropped.
+#[derive(Debug)]
+pub(super) struct Guest {
+    lobby: Arc<Lobby>,
+    number: Mutex<u64>,
+    called: Arc<Notify>,
+}
+
+impl Lobby {
+    /// Room for so many.
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { guests: Mutex::default(), most })
+    }
+
+    /// Takes one in, and asks another to go where there are too many.
+    pub(super) fn enter(self: &Arc<Self>) -> Guest {
+        if self.lock().waiting.len() >= self.most {
+            self.make_room();
+        }
+        let called = Arc::new(Notify::new());
+        let number = self.lock().put(called.clone());
+        Guest { lobby: self.clone(), number: Mutex::new(number), called }
+    }
+
+    /// Asks the one to go that has been silent longest.
+    pub(super) fn make_room(&self) {
+        if let Some((_, called)) = self.lock().waiting.pop_first() {
+            called.notify_one();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Guests> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guests {
+    fn put(&mut self, called: Arc<Notify>) -> u64 {
+        self.next += 1;
+        self.waiting.insert(self.next, called);
+        self.next
+    }
+}
+
+impl Guest {
+    /// Notes that it asked for something.
+    pub(super) fn has_asked(&self) {
+        let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guests = self.lobby.lock();
+        // One that was called away already goes all the same.
+        if let Some(called) = guests.waiting.remove(&number) {
+            *number = guests.put(called);
+        }
+    }
+
+    /// Waits until it has to make room.
+    pub(super) async fn is_called_away(&self) {
+        self.called.notified().await;
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let number = *self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lobby.lock().waiting.remove(&number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn is_called(guest: &Guest) -> bool {
+        timeout(Duration::from_secs(1), guest.is_called_away()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_silent_makes_room() {
+        let lobby = Lobby::new(3);
+        let [first, second, third] = [(); 3].map(|()| lobby.enter());
+        first.has_asked();
+        let _fourth = lobby.enter();
+        assert!(is_called(&second).await && !is_called(&first).await && !is_called(&third).await);
+        lobby.make_room();
+        assert!(is_called(&third).await && !is_called(&first).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_frees_a_place() {
+        let lobby = Lobby::new(2);
+        let (first, second) = (lobby.enter(), lobby.enter());
+        drop(second);
+        let third = lobby.enter();
+        assert!(!is_called(&first).await && !is_called(&third).await);
+        drop((first, third));
+        assert!(lobby.lock().waiting.is_empty());
+    }
+}
