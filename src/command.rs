@@ -121,7 +121,18 @@ fn listen_to_signals(shutdown: CancellationToken) -> Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
         let (mut interrupt, mut terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-        let again = shutdown.clone();
+        let (again, left) = (shutdown.clone(), shutdown.clone());
+        let mut hangup = catch(SignalKind::hangup())?;
+        let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+        tokio::spawn(async move {
+            // Whoever closes the terminal means it; a service without one is sent this to read its files anew.
+            while hangup.recv().await.is_some() {
+                match has_terminal {
+                    true => left.cancel(),
+                    false => info!("a hang-up (SIGHUP) does not end it"),
+                }
+            }
+        });
         tokio::spawn(async move {
             while interrupt.recv().await.is_some() {
                 if again.is_cancelled() {
