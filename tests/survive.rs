@@ -50,7 +50,8 @@ fn what_is_no_file_or_too_large_is_passed_over() {
         odd(&made);
         fs::rename(&made, folder.file("a.txt")).unwrap();
     };
-    let cases: [(&str, &dyn Fn(&Path)); 5] = [
+    type Odd<'a> = (&'a str, &'a dyn Fn(&Path));
+    let cases: [Odd<'_>; 5] = [
         ("more than --max-part", &|path| File::create(path).unwrap().set_len(1 << 40).unwrap()),
         ("not a regular file", &|path| mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap()),
         ("not a regular file", &|path| symlink("/dev/zero", path).unwrap()),

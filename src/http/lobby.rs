@@ -8,11 +8,16 @@ use std::{
 
 use tokio::sync::Notify;
 
+/// However many viewers there are, so many may be about to become some.
+const FEWEST: usize = 8;
+
 /// The connections, longest silent first.
 #[derive(Debug)]
 pub(super) struct Lobby {
     guests: Mutex<Guests>,
     most: usize,
+    /// Connections that there may be, viewers among them.
+    connections: usize,
 }
 
 #[derive(Debug, Default)]
@@ -31,14 +36,20 @@ pub(super) struct Guest {
 }
 
 impl Lobby {
-    /// Room for so many.
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { guests: Mutex::default(), most })
+    /// Room for so many, and fewer where they and the viewers would be more connections than this.
+    pub(super) fn new(most: usize, connections: usize) -> Arc<Self> {
+        Arc::new(Self { guests: Mutex::default(), most, connections })
+    }
+
+    /// Whether the next one drives another out, beside so many viewers.
+    pub(super) fn is_full(&self, viewers: usize) -> bool {
+        let room = self.connections.saturating_sub(viewers).clamp(FEWEST.min(self.most), self.most);
+        self.lock().waiting.len() >= room
     }
 
     /// Takes one in, and asks another to go where there are too many.
-    pub(super) fn enter(self: &Arc<Self>) -> Guest {
-        if self.lock().waiting.len() >= self.most {
+    pub(super) fn enter(self: &Arc<Self>, viewers: usize) -> Guest {
+        if self.is_full(viewers) {
             self.make_room();
         }
         let called = Arc::new(Notify::new());
@@ -104,10 +115,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_silent_makes_room() {
-        let lobby = Lobby::new(3);
-        let [first, second, third] = [(); 3].map(|()| lobby.enter());
+        let lobby = Lobby::new(3, 100);
+        let [first, second, third] = [(); 3].map(|()| lobby.enter(0));
         first.has_asked();
-        let _fourth = lobby.enter();
+        let _fourth = lobby.enter(0);
         assert!(is_called(&second).await && !is_called(&first).await && !is_called(&third).await);
         lobby.make_room();
         assert!(is_called(&third).await && !is_called(&first).await);
@@ -115,12 +126,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_leaves_frees_a_place() {
-        let lobby = Lobby::new(2);
-        let (first, second) = (lobby.enter(), lobby.enter());
+        let lobby = Lobby::new(2, 100);
+        let (first, second) = (lobby.enter(0), lobby.enter(0));
         drop(second);
-        let third = lobby.enter();
+        let third = lobby.enter(0);
         assert!(!is_called(&first).await && !is_called(&third).await);
         drop((first, third));
         assert!(lobby.lock().waiting.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn viewers_take_room_but_never_all() {
+        let lobby = Lobby::new(50, 20);
+        let guests: Vec<_> = (0..9).map(|_| lobby.enter(10)).collect();
+        assert!(!lobby.is_full(10) && lobby.is_full(11) && lobby.is_full(1000));
+        let _more = lobby.enter(1000);
+        assert!(is_called(&guests[0]).await && !is_called(&guests[1]).await);
+        let few = Lobby::new(50, 20);
+        let _guests: Vec<_> = (0..FEWEST - 1).map(|_| few.enter(1000)).collect();
+        assert!(!few.is_full(1000));
     }
 }

@@ -36,7 +36,8 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     runtime,
     sync::mpsc,
-    time::sleep,
+    task::yield_now,
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -44,7 +45,7 @@ use tracing::{debug, info, warn};
 pub use guard::Hosts;
 
 use self::{
-    lobby::Lobby,
+    lobby::{Guest, Lobby},
     prompt::Prompt,
     reply::Reply,
     route::{Route, Which, Wish},
@@ -68,6 +69,10 @@ const HEAD_BYTES: usize = 8192;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that are no viewers, at most: hyper holds 13 KiB for each.
 const LOBBY: usize = 2000;
+/// File descriptors that are left for everything but connections: files to read, above all.
+const SPARE: u64 = 32;
+/// The log says no more often that connections cannot be accepted.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// How long `/snapshot?after=` waits.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
 /// What browsers are sent at most (FIELD: they grow by gigabytes otherwise).
@@ -116,7 +121,7 @@ pub async fn serve(
 ) -> Result<(), Panicked> {
     tune(&SockRef::from(&listener), options.stall);
     let threads = options.threads.max(1);
-    let lobby = Lobby::new(LOBBY);
+    let lobby = Lobby::new(LOBBY, most_connections());
     let lane = |lane| Lane::new(lane, &offers, &viewers, &options, &lobby, &shutdown);
     // A loop that is over says how; the last of them to be gone closes it.
     let (done, mut others) = mpsc::channel(threads + 1);
@@ -207,15 +212,20 @@ fn tune(socket: &SockRef<'_>, stall: Duration) {
     }
 }
 
+/// What the limit on file descriptors leaves.
+fn most_connections() -> usize {
+    #[cfg(unix)]
+    let descriptors = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
+    #[cfg(not(unix))]
+    let descriptors = u64::MAX;
+    usize::try_from(descriptors.saturating_sub(SPARE)).unwrap_or(usize::MAX)
+}
+
 /// Lets connections in, in turn here and through each of the doors.
 async fn accept(listener: TcpListener, server: Arc<Server>, doors: Vec<Door>) {
-    let mut is_short = false;
+    let mut said: Option<Instant> = None;
     for turn in (0..=doors.len()).cycle() {
         let accepted = listener.accept().await;
-        if is_short && accepted.is_ok() {
-            info!("connections can be accepted again");
-            is_short = false;
-        }
         match accepted {
             Ok((socket, peer)) => match doors.get(turn) {
                 None => let_in(socket, peer, &server),
@@ -225,19 +235,25 @@ async fn accept(listener: TcpListener, server: Arc<Server>, doors: Vec<Door>) {
             // Out of file descriptors or memory: it passes, and trying at once would burn a core.
             Err(error) if !is_of_one_connection(&error) => {
                 server.viewers.faults.count(Fault::Accept);
-                if !std::mem::replace(&mut is_short, true) {
+                if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
                     warn!(%error, "cannot accept connections for now");
+                    said = Some(Instant::now());
                 }
                 server.lobby.make_room();
                 sleep(ACCEPT_PAUSE).await;
             }
             Err(_) => {}
         }
+        if server.lobby.is_full(server.viewers.count()) {
+            // Whoever was asked to go does so first.
+            yield_now().await;
+        }
     }
 }
 
 fn let_in(socket: TcpStream, peer: SocketAddr, server: &Arc<Server>) {
-    tokio::spawn(contain(Place::Connection, connection(socket, peer, server.clone())));
+    let guest = server.lobby.enter(server.viewers.count());
+    tokio::spawn(contain(Place::Connection, connection(socket, peer, guest, server.clone())));
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -266,8 +282,8 @@ struct Promise {
 }
 
 /// Lets hyper answer requests until one asks for a stream, then takes the socket from it.
-async fn connection(socket: TcpStream, peer: SocketAddr, server: Arc<Server>) {
-    let (promised, guest) = (Mutex::new(None), server.lobby.enter());
+async fn connection(socket: TcpStream, peer: SocketAddr, guest: Guest, server: Arc<Server>) {
+    let promised = Mutex::new(None);
     let service = service_fn(|request| {
         let (server, promised) = (&server, &promised);
         guest.has_asked();
