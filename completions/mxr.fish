@@ -44,6 +44,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l unix-mode -d 'Permissi
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-viewers-per-address -d 'Most viewers of one address, of IPv6 a /64; further ones get 503 [default: as --max-viewers]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
@@ -83,6 +84,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l unix-mode -d 'Permissi
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-viewers-per-address -d 'Most viewers of one address, of IPv6 a /64; further ones get 503 [default: as --max-viewers]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
@@ -118,6 +120,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l unix-mode -d 'Permissi
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-viewers-per-address -d 'Most viewers of one address, of IPv6 a /64; further ones get 503 [default: as --max-viewers]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r

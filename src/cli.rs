@@ -45,6 +45,7 @@ Routes:
      ?after=SEQ      wait for one that is newer
   /view              the viewer page, always
   /state             JSON: feeds, their newest part, viewers
+  /metrics           the numbers for Prometheus
   /healthz           200 while serving
   /quit              ends the demo (the demo alone)
      ?token=T        on every route, where the server takes a token
@@ -187,6 +188,9 @@ pub struct Serving {
     /// Most viewers at once; further ones get 503
     #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS")]
     pub max_viewers: usize,
+    /// Most viewers of one address, of IPv6 a /64; further ones get 503 [default: as --max-viewers]
+    #[arg(long, value_name = "N", env = "MXR_MAX_VIEWERS_PER_ADDRESS")]
+    pub max_viewers_per_address: Option<usize>,
     /// Cut a viewer that takes nothing for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, env = "MXR_STALL_TIMEOUT")]
     pub stall_timeout: f64,

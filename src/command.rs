@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Config, LogConfig, Show},
+    contain,
     error::{Error, ExitCode, Result},
     http,
     listen::{self, Listener},
@@ -22,6 +23,7 @@ use crate::{
 /// Serves as configured until the end, and tells people what went wrong.
 pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
     let terminal = Terminal::start(log);
+    contain::report_in_log();
     let result = config.and_then(|config| {
         // Each viewer is a file descriptor; the soft limit of 1024 is for programs that use select.
         let _ = rlimit::increase_nofile_limit(u64::MAX);
@@ -52,7 +54,7 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
         info!("others can reach this address, so it takes a token, which the URL has; --public lets everybody watch");
         server.access().draw_token();
     }
-    listen_to_signals(&shutdown, server.http().tls.is_none())?;
+    listen_to_signals(&shutdown)?;
     announce(&listeners, server.http(), show, &terminal);
     systemd::tell_ready(&shutdown);
     server.run(listeners, terminal, shutdown).await
@@ -146,15 +148,17 @@ fn open_browser(url: &str) {
     }
 }
 
-/// The first Ctrl-C or SIGTERM ends the feeds, so that viewers get their close-delimiter; a second Ctrl-C ends at once. So does
-/// a terminal that goes away, unless SIGHUP has another meaning or is ignored, as under nohup.
-fn listen_to_signals(shutdown: &CancellationToken, ends_at_hangup: bool) -> Result<()> {
+/// The first Ctrl-C or SIGTERM ends the feeds, so that viewers get their close-delimiter; a second Ctrl-C ends at once. Whoever
+/// closes the terminal means the end too, unless SIGHUP is ignored (nohup); to a service without one it says that files changed.
+fn listen_to_signals(shutdown: &CancellationToken) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut ends = vec![catch(SignalKind::terminate())?];
-    if ends_at_hangup && !is_hangup_ignored() {
-        ends.push(catch(SignalKind::hangup())?);
+    let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+    match has_terminal && !is_hangup_ignored() {
+        true => ends.push(catch(SignalKind::hangup())?),
+        false => note_hangups(catch(SignalKind::hangup())?),
     }
     let again = shutdown.clone();
     tokio::spawn(async move {
@@ -174,6 +178,14 @@ fn listen_to_signals(shutdown: &CancellationToken, ends_at_hangup: bool) -> Resu
         });
     }
     Ok(())
+}
+
+fn note_hangups(mut hangup: tokio::signal::unix::Signal) {
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            info!("a hang-up (SIGHUP) does not end it");
+        }
+    });
 }
 
 /// Whether whoever started this program has it ignore SIGHUP, signal 1 (`SigIgn` of proc(5)).

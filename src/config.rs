@@ -42,6 +42,8 @@ pub struct Config {
     pub is_public: bool,
     /// Viewers at once.
     pub max_viewers: usize,
+    /// Viewers of one address at once, where that is less.
+    pub max_viewers_per_address: Option<usize>,
     /// End when the source has ended.
     pub exit_at_end: bool,
     /// How the URL is shown beside standard output.
@@ -159,6 +161,7 @@ impl Config {
             http: http_options(&serving, &access, is_demo)?,
             is_public: access.public,
             max_viewers: serving.max_viewers,
+            max_viewers_per_address: serving.max_viewers_per_address,
             exit_at_end: false,
             show: Show { in_browser: serving.open, as_qr: serving.qr },
         })

@@ -8,7 +8,7 @@
 //!
 //! - [`cli`] what may be typed, [`config`] what it means, [`command`] one invocation, [`error`] how a failure is told
 //! - [`source`] produces [`part`]s; [`whole`] knows when one is complete
-//! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers
+//! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers, [`contain`] keeps panics in
 //! - [`http`] answers requests and fans parts out, on what [`listen`] and [`tls`] open; [`terminal`] is standard error,
 //!   [`systemd`] is told how it goes
 //!
@@ -17,6 +17,7 @@
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod contain;
 pub mod error;
 pub mod feed;
 pub mod http;
@@ -38,6 +39,7 @@ use tracing::info;
 
 use crate::{
     config::{Config, SourceConfig},
+    contain::{Place, contain},
     error::{Error, Result},
     feed::Offer,
     listen::Listener,
@@ -64,7 +66,7 @@ impl Server {
     pub fn new(config: Config) -> Result<Self> {
         let workshop = Workshop::open()?;
         let Source { offers, work } = source(config.source, config.feeds, &workshop.runtime)?;
-        let (offers, viewers) = (Arc::new(offers), Viewers::new(config.max_viewers));
+        let (offers, viewers) = (Arc::new(offers), Viewers::with_limits(config.max_viewers, config.max_viewers_per_address));
         Ok(Self { workshop, work, offers, viewers, http: config.http, exit_at_end: config.exit_at_end })
     }
 
@@ -86,7 +88,8 @@ impl Server {
         let live: Vec<_> = self.offers.iter().filter_map(Offer::live).cloned().collect();
         for feed in &live {
             let feed = feed.clone();
-            tokio::spawn(async move { feed.keep_pace().await });
+            // A pace that broke begins anew: a feed must not stand still while its source works.
+            tokio::spawn(async move { while contain(Place::Source, feed.keep_pace()).await.is_err() {} });
         }
         let line = tokio::spawn(terminal.clone().show(self.offers.clone(), self.viewers.clone()));
         let server = http::serve(listeners, self.offers, self.viewers, self.http, shutdown.clone());
@@ -101,9 +104,9 @@ impl Server {
             live.iter().for_each(|feed| feed.end());
             result
         };
-        let (result, ()) = tokio::join!(supervise, server);
+        let (result, served) = tokio::join!(supervise, server);
         line.abort();
-        result
+        result.and(served.map_err(|panicked| Error::new("go on serving", panicked)))
     }
 }
 
@@ -134,8 +137,9 @@ impl Workshop {
         let body = move || {
             runtime.block_on(async {
                 let Ok((work, shutdown, report)) = job.await else { return };
+                let work = contain(Place::Source, work);
                 let result = tokio::select! {
-                    result = work => result,
+                    result = work => result.unwrap_or_else(|panicked| Err(Error::new("go on with the source", panicked))),
                     () = shutdown.cancelled() => Ok(()),
                 };
                 let _ = report.send(result);
@@ -153,5 +157,43 @@ impl Workshop {
         let (report, result) = oneshot::channel();
         self.jobs.send((work, shutdown, report)).map_err(|_| broke())?;
         Ok(async move { result.await.unwrap_or_else(|_| Err(broke())) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn outcome(work: Work) -> (Result<()>, CancellationToken) {
+        let shutdown = CancellationToken::new();
+        (Workshop::open().unwrap().start(work, shutdown.clone()).unwrap().await, shutdown)
+    }
+
+    #[tokio::test]
+    async fn a_source_that_panics_ends_with_its_error_and_not_in_silence() {
+        let (result, shutdown) = outcome(Box::pin(async { panic!("lost count") })).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.to_string(), "mxr: cannot go on with the source: a bug in mxr: lost count");
+        assert_eq!(error.code(), error::ExitCode::Failure);
+        shutdown.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_run_that_panics_ends_for_its_viewer_and_the_source_lives() {
+        let workshop = Workshop::open().unwrap();
+        let runtime = workshop.runtime.clone();
+        let shutdown = CancellationToken::new();
+        let limits = feed::Limits { history: 1, held: 1, held_bytes: 1, part_bytes: 1, keep_same: false };
+        let (publisher, feed) = feed::Feed::new("run", feed::Kind::Run, wire::Boundary::random(), limits, 1);
+        let result = workshop.start(Box::pin(std::future::pending()), shutdown.clone()).unwrap();
+        let run = contain(Place::Source, async move {
+            let _publisher = publisher;
+            panic!("in mid-run");
+        });
+        let run: std::result::Result<(), _> = runtime.spawn(run).await.unwrap();
+        assert!(run.is_err() && feed.has_ended());
+        assert_eq!(runtime.spawn(async { 1 }).await.unwrap(), 1);
+        shutdown.cancel();
+        result.await.unwrap();
     }
 }

@@ -52,7 +52,8 @@ fn serve(shutdown: CancellationToken) -> (SocketAddr, Publisher) {
             };
             told.send((listener.local_addr().unwrap(), publisher)).unwrap();
             http::serve(vec![Listener::Tcp(listener)], Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown)
-                .await;
+                .await
+                .unwrap();
         });
     });
     tell.recv().unwrap()

@@ -77,6 +77,25 @@ fn the_commands_in_the_readme_are_understood() {
 }
 
 #[test]
+fn routes_are_the_same_in_the_readme_in_help_and_in_fact() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, table) = readme.split_once("\n| path | reply |\n").unwrap();
+    let cells = table.lines().take_while(|line| line.starts_with('|')).skip(1).map(|line| line.split('|').nth(1).unwrap());
+    let paths: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let help = String::from_utf8(mxr(["--help"]).run().stdout).unwrap();
+    let server = mxr(["serve", "--demo"]).start();
+    assert!(paths.len() > 12, "{paths:?}");
+    for path in paths {
+        let documented = path.strip_suffix("/NAME").unwrap_or(path);
+        let in_help = |ending: &str| help.contains(&format!("{documented}{ending}"));
+        assert!([" ", ",", ".", "\n", "["].iter().any(|ending| in_help(ending)), "--help does not speak of {path}");
+        // The last, which ends the server, is asked for by its head: it is there for GET alone.
+        let status = server.request("HEAD", &path.replace("NAME", "demo"), &["Sec-Fetch-Site: cross-site"]).head.status;
+        assert_ne!(status, 404, "{path}");
+    }
+}
+
+#[test]
 fn mandoc_has_nothing_to_complain_about() {
     let Some(mandoc) = tool(&["mandoc"]) else { return };
     let folder = tempfile::tempdir().unwrap();

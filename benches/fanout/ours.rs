@@ -47,6 +47,8 @@ pub(crate) fn serve(work: Work) {
             }
         });
         let offers = Arc::new(vec![Offer::Live(feed)]);
-        http::serve(vec![Listener::Tcp(listener)], offers, Viewers::new(100_000), options, CancellationToken::new()).await;
+        http::serve(vec![Listener::Tcp(listener)], offers, Viewers::new(100_000), options, CancellationToken::new())
+            .await
+            .expect("serve");
     });
 }

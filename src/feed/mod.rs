@@ -102,6 +102,7 @@ struct State {
     held: VecDeque<Held>,
     held_bytes: usize,
     published: u64,
+    published_bytes: u64,
     /// Sequence that the viewers of a run have all taken.
     taken: u64,
     subscribers: usize,
@@ -117,6 +118,7 @@ impl State {
         self.published += parts.len() as u64;
         for part in parts {
             self.held_bytes += part.size();
+            self.published_bytes += part.body_len() as u64;
             self.held.push_back(Held { part: part.clone(), family: None });
         }
         while self.held.len() > limits.held || (self.held_bytes > limits.held_bytes && self.held.len() > 1) {
@@ -246,6 +248,7 @@ impl Feed {
             ended: state.ended,
             history: self.rules().limits.history,
             published: state.published,
+            published_bytes: state.published_bytes,
             refused: self.refused.load(Relaxed),
             dropped,
             viewers,

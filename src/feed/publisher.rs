@@ -19,7 +19,12 @@ pub enum Refused {
     HasBoundary,
     /// The same bytes as the part before.
     Same,
+    /// There is no memory for its copy.
+    NoMemory,
 }
+
+/// A body from which on it is asked whether there is memory for it.
+const LARGE: usize = 1 << 20;
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -28,6 +33,7 @@ impl std::fmt::Display for Refused {
             Self::TooLarge => "it is larger than --max-part",
             Self::HasBoundary => "it contains the boundary",
             Self::Same => "it is the same as the one before",
+            Self::NoMemory => "there is not enough memory for it",
         })
     }
 }
@@ -132,12 +138,18 @@ impl Publisher {
         let refused = match () {
             () if part.body.is_empty() => Refused::Empty,
             () if part.body.len() > limits.part_bytes => Refused::TooLarge,
+            () if !has_memory(part.body.len()) => Refused::NoMemory,
             () if feed.boundary.is_in(&part.body) => Refused::HasBoundary,
             () => return Ok(()),
         };
         feed.refused.fetch_add(1, Relaxed);
         Err(refused)
     }
+}
+
+/// Encoding cannot fail half-way, it would end the program: so the memory is asked for beforehand, and given back.
+fn has_memory(bytes: usize) -> bool {
+    bytes < LARGE || Vec::<u8>::new().try_reserve_exact(bytes + LARGE).is_ok()
 }
 
 impl Drop for Publisher {

@@ -1,23 +1,24 @@
 //! Where connections come in, and which fan-out loop each is given to: in turn, a loop a thread. What is said on a
 //! connection is `http`'s.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use socket2::SockRef;
 use tokio::{
     runtime,
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Options, Server, connection, stream::Fanout, transport::Transport, viewer::Times};
+use super::{Options, Server, connection, lobby::Lobby, stream::Fanout, transport::Transport, viewer::Times};
 use crate::{
+    contain::{Panicked, Place, contain},
     feed::{Feed, Offer},
     listen::{Listener, Socket},
-    stats::Viewers,
+    stats::{Fault, Viewers},
 };
 
 /// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (FIELD: 0.3 s
@@ -28,6 +29,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// File descriptors that connections leave to everything else.
 const KEPT_BACK: i32 = 32;
+/// Connections that are no viewers, at most: hyper holds 13 KiB for each.
+const LOBBY: usize = 2000;
 /// How long nothing more is said of connections that cannot be accepted.
 const COMPLAIN_AGAIN: Duration = Duration::from_secs(60);
 
@@ -39,30 +42,44 @@ type Door = mpsc::UnboundedSender<Arrival>;
 ///
 /// Connections go round over `options.threads` fan-out loops; the first is the caller's runtime, each other has a thread of
 /// its own.
+///
+/// # Errors
+/// Where a loop or the door itself broke down: then it shuts down as well.
 pub async fn serve(
     listeners: Vec<Listener>,
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
     options: Options,
     shutdown: CancellationToken,
-) {
-    let options = Arc::new(options);
-    let lane = |lane| Lane::new(lane, &offers, &viewers, &options, &shutdown);
-    let first = lane(0);
-    // Nothing is ever sent: it closes when the last thread has said farewell.
-    let (done, mut others) = mpsc::channel::<Infallible>(1);
-    let doors: Vec<Door> = (1..options.threads).filter_map(|number| lane(number).start(number, done.clone())).collect();
+) -> Result<(), Panicked> {
+    let house = House { offers, viewers, options: Arc::new(options), lobby: Lobby::new(LOBBY, most_connections()), shutdown };
+    let (first, shutdown) = (house.lane(0), &house.shutdown);
+    // A loop that is over says how; the last of them to be gone closes it.
+    let (done, mut others) = mpsc::channel(house.options.threads + listeners.len());
+    let start = |number| house.lane(number).start(number, done.clone());
+    let doors: Vec<Door> = (1..house.options.threads).filter_map(start).collect();
     let mut tasks = JoinSet::new();
     for listener in listeners {
-        tasks.spawn(accept(listener, first.server.clone(), doors.clone()));
+        let accept = accept(listener, first.server.clone(), doors.clone());
+        let (told, broken) = (done.clone(), shutdown.clone());
+        tasks.spawn(async move { tell_if_it_broke(contain(Place::Server, accept).await, &told, &broken) });
     }
-    if let Some(tls) = &options.tls {
+    if let Some(tls) = &house.options.tls {
         tasks.spawn(tls.clone().keep_fresh());
     }
-    first.fanout.run(shutdown.clone()).await;
+    tell_if_it_broke(contain(Place::Server, first.fanout.run(shutdown.clone())).await, &done, shutdown);
     tasks.shutdown().await;
     drop(done);
-    others.recv().await;
+    others.recv().await.map_or(Ok(()), Err)
+}
+
+/// A loop without which some would wait for ever: the others end as well, with its error.
+fn tell_if_it_broke(ended: Result<(), Panicked>, told: &mpsc::Sender<Panicked>, shutdown: &CancellationToken) {
+    if let Err(panicked) = ended {
+        // There is room for the error of each.
+        let _ = told.try_send(panicked);
+        shutdown.cancel();
+    }
 }
 
 /// Lets connections in, in turn to the loop of this thread and through each of the doors.
@@ -71,23 +88,34 @@ async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
     for turn in (0..=doors.len()).cycle() {
         match listener.accept().await {
             // Kept back for the source's files, so that those who are in go on seeing something.
-            Ok((socket, _)) if socket.descriptor() >= most => complain(&mut said, &"too few file descriptors are left"),
+            Ok((socket, _)) if socket.descriptor() >= most => {
+                complain(&mut said, &"too few file descriptors are left", &server);
+            }
             Ok((socket, peer)) => {
                 tune(&socket, server.options.stall);
                 match doors.get(turn) {
-                    None => _ = tokio::spawn(connection(socket, peer, server.clone())),
+                    None => let_in(socket, peer, &server),
                     // A thread that is gone was told to end, as everything was.
                     Some(door) => _ = door.send((socket, peer)),
                 }
             }
             // Out of file descriptors or memory: it passes, and trying at once would burn a core.
             Err(error) if !is_of_one_connection(&error) => {
-                complain(&mut said, &error);
+                complain(&mut said, &error, &server);
                 sleep(ACCEPT_PAUSE).await;
             }
             Err(_) => {}
         }
+        if server.lobby.is_full(server.viewers.count()) {
+            // Whoever was asked to go does so first.
+            yield_now().await;
+        }
     }
+}
+
+fn let_in(socket: Socket, peer: Option<SocketAddr>, server: &Arc<Server>) {
+    let guest = server.lobby.enter(server.viewers.count());
+    tokio::spawn(contain(Place::Connection, connection(socket, peer, guest, server.clone())));
 }
 
 /// Sets what makes a slow viewer's pictures new, and a vanished one's end soon. On each socket: one that was accepted while
@@ -113,7 +141,15 @@ fn most_descriptor() -> i32 {
     most - (most / 4).min(KEPT_BACK)
 }
 
-fn complain(said: &mut Option<Instant>, why: &dyn std::fmt::Display) {
+/// What the limit on file descriptors leaves.
+fn most_connections() -> usize {
+    usize::try_from(most_descriptor()).unwrap_or(0)
+}
+
+/// Counts that somebody was not let in, has one who says nothing make room, and says so, not too often.
+fn complain(said: &mut Option<Instant>, why: &dyn std::fmt::Display, server: &Server) {
+    server.viewers.faults.count(Fault::Accept);
+    server.lobby.make_room();
     if said.is_none_or(|at| at.elapsed() >= COMPLAIN_AGAIN) {
         warn!(%why, hint = "raise the limit with ulimit -n", "cannot accept connections for now");
         *said = Some(Instant::now());
@@ -125,6 +161,26 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// What all loops share.
+struct House {
+    offers: Arc<Vec<Offer>>,
+    viewers: Arc<Viewers>,
+    options: Arc<Options>,
+    lobby: Arc<Lobby>,
+    shutdown: CancellationToken,
+}
+
+impl House {
+    fn lane(&self, lane: usize) -> Lane {
+        let times = Times { keepalive: self.options.keepalive, stall: self.options.stall };
+        let live: Vec<Arc<Feed>> = self.offers.iter().filter_map(Offer::live).cloned().collect();
+        let (entrance, fanout) = Fanout::new(&live, lane, times);
+        let (offers, viewers, options) = (self.offers.clone(), self.viewers.clone(), self.options.clone());
+        let (lobby, shutdown) = (self.lobby.clone(), self.shutdown.clone());
+        Lane { server: Arc::new(Server { offers, viewers, options, lobby, lane, entrance, shutdown }), fanout }
+    }
+}
+
 /// One fan-out loop, and what answers requests beside it.
 struct Lane {
     server: Arc<Server>,
@@ -132,29 +188,13 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(
-        lane: usize,
-        offers: &Arc<Vec<Offer>>,
-        viewers: &Arc<Viewers>,
-        options: &Arc<Options>,
-        shutdown: &CancellationToken,
-    ) -> Self {
-        let times = Times { keepalive: options.keepalive, stall: options.stall };
-        let live: Vec<Arc<Feed>> = offers.iter().filter_map(Offer::live).cloned().collect();
-        let (entrance, fanout) = Fanout::new(&live, lane, times);
-        let (offers, viewers, options, shutdown) = (offers.clone(), viewers.clone(), options.clone(), shutdown.clone());
-        Self { server: Arc::new(Server { offers, viewers, options, lane, entrance, shutdown }), fanout }
-    }
-
     /// Starts it on a thread of its own, which has the connections that come through the door. It holds `done` to its end.
-    fn start(self, number: usize, done: mpsc::Sender<Infallible>) -> Option<Door> {
+    fn start(self, number: usize, done: mpsc::Sender<Panicked>) -> Option<Door> {
         let (door, arrivals) = mpsc::unbounded_channel();
-        let body = move || {
-            match runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(self.run(arrivals)),
-                Err(error) => warn!(%error, "a thread cannot serve"),
-            }
-            drop(done);
+        let shutdown = self.server.shutdown.clone();
+        let body = move || match runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => tell_if_it_broke(runtime.block_on(contain(Place::Server, self.run(arrivals))), &done, &shutdown),
+            Err(error) => warn!(%error, "a thread cannot serve"),
         };
         let started = thread::Builder::new().name(format!("fanout-{number}")).spawn(body);
         started.inspect_err(|error| warn!(%error, "cannot start more threads; those that run have to do")).ok()?;
@@ -166,7 +206,7 @@ impl Lane {
         tokio::spawn(async move {
             while let Some((socket, peer)) = arrivals.recv().await {
                 match socket.into_this_runtime() {
-                    Ok(socket) => _ = tokio::spawn(connection(socket, peer, server.clone())),
+                    Ok(socket) => let_in(socket, peer, &server),
                     Err(error) => warn!(%error, "cannot take a connection over"),
                 }
             }

@@ -5,9 +5,12 @@ mod access;
 mod door;
 mod doorbell;
 mod guard;
+mod lobby;
+mod metrics;
 mod page;
 mod password;
 mod patience;
+mod prompt;
 mod reply;
 mod route;
 mod stream;
@@ -27,7 +30,6 @@ use std::{
 
 use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -39,6 +41,8 @@ pub use password::Passwords;
 use self::{
     access::Denial,
     guard::{Refusal, Visitor},
+    lobby::{Guest, Lobby},
+    prompt::Prompt,
     reply::Reply,
     route::{Route, Which, Wish},
     stream::Entrance,
@@ -48,7 +52,7 @@ use self::{
 use crate::{
     feed::{Accepts, Feed, Kind, Offer, Subscription},
     listen::Socket,
-    stats::{Seat, Viewers},
+    stats::{Fault, Seat, Viewers},
     tls::Tls,
 };
 
@@ -91,6 +95,7 @@ struct Server {
     offers: Arc<Vec<Offer>>,
     viewers: Arc<Viewers>,
     options: Arc<Options>,
+    lobby: Arc<Lobby>,
     /// The lane of the feeds that viewers of this thread are on.
     lane: usize,
     entrance: Entrance<Transport>,
@@ -113,7 +118,7 @@ struct Caller {
 }
 
 /// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
-async fn connection(socket: Socket, peer: Option<SocketAddr>, server: Arc<Server>) {
+async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: Guest, server: Arc<Server>) {
     let opened = tokio::time::timeout(HEAD_TIMEOUT, Transport::open(socket, server.options.tls.as_ref())).await;
     let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(transport) => transport,
@@ -123,6 +128,7 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, server: Arc<Server
     let promised = Mutex::new(None);
     let service = service_fn(|request| {
         let (server, promised) = (&server, &promised);
+        guest.has_asked();
         async move { Ok::<_, Infallible>(server.answer(request, caller, promised).await) }
     });
     let mut connection = pin!(
@@ -131,11 +137,12 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, server: Arc<Server
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES)
             .title_case_headers(true)
-            .serve_connection(TokioIo::new(transport), service)
+            .serve_connection(TokioIo::new(Prompt::new(transport, server.options.stall)), service)
             .without_shutdown()
     );
     let parts = tokio::select! {
         parts = &mut connection => parts,
+        () = guest.is_called_away() => return server.viewers.faults.count(Fault::Crowded),
         () = server.shutdown.cancelled() => {
             // A reply that is on its way (the one to /quit) still gets out.
             match tokio::time::timeout(Duration::from_millis(200), connection).await {
@@ -145,8 +152,11 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, server: Arc<Server
         }
     };
     let transport = match parts {
-        Ok(parts) => parts.io.into_inner(),
-        Err(error) => return debug!(peer = peer.map(display), %error, "connection ended"),
+        Ok(parts) => parts.io.into_inner().into_inner(),
+        Err(error) => {
+            server.viewers.faults.count(fault_of(&error));
+            return debug!(peer = peer.map(display), %error, "connection ended");
+        }
     };
     let promised = promised.lock().unwrap_or_else(PoisonError::into_inner).take();
     match promised {
@@ -155,6 +165,14 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, server: Arc<Server
             server.entrance.admit(Viewer::new(transport, cursors, boundary, wishes, seat));
         }
         _ => part_company(transport).await,
+    }
+}
+
+fn fault_of(error: &hyper::Error) -> Fault {
+    match () {
+        () if error.is_parse() => Fault::Malformed,
+        () if error.is_timeout() => Fault::TimedOut,
+        () => Fault::Broken,
     }
 }
 
@@ -181,6 +199,7 @@ impl Server {
         if guard::has_body(headers) {
             reply::close(&mut reply);
         }
+        self.viewers.replies.count(reply.status().as_u16());
         let allowed = self.options.sites.allowed_origin(headers);
         let is_for_all = allowed.is_some() || route::is_img(headers);
         reply::tell_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
@@ -222,7 +241,8 @@ impl Server {
             Route::Slash => reply::redirect(&with_slash(request.uri())),
             Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, visitor.source, promised),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
-            Route::State => reply::json(&self.state()),
+            Route::State => reply::json(&metrics::state(&self.offers, &self.viewers, &self.options)),
+            Route::Metrics => metrics::reply(&self.offers, &self.viewers, &self.options),
             Route::Health => reply::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(),
             Route::Quit if request.method() != Method::GET => reply::refuse(&Refusal::Method),
@@ -277,7 +297,10 @@ impl Server {
         if method == Method::HEAD {
             return reply;
         }
-        let Some(seat) = self.viewers.enter(peer) else { return reply::full() };
+        let seat = match self.viewers.enter(peer) {
+            Ok(seat) => seat,
+            Err(why) => return reply::full(why),
+        };
         let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
         let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind() == Kind::Newest);
         let interval = wish.interval.max(slowest.then_some(BROWSER_INTERVAL));
@@ -300,20 +323,6 @@ impl Server {
             },
         };
         part.map_or_else(reply::not_yet, |part| reply::snapshot(&part, feed.boundary().as_str(), asked))
-    }
-
-    fn state(&self) -> serde_json::Value {
-        let (uptime, started) = self.viewers.uptime();
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime": uptime,
-            "started": started,
-            "keepalive": self.options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
-            "feeds": self.offers.iter().map(Offer::state).collect::<Vec<_>>(),
-            "refused": self.viewers.refused(),
-            "denied": self.options.access.denied(),
-            "viewers": self.viewers.states(),
-        })
     }
 
     fn unknown(&self, which: &Which) -> Reply {

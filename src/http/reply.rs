@@ -15,9 +15,10 @@ use hyper::{
     header::{self, HeaderMap, HeaderName, HeaderValue},
     http::response::Builder,
 };
+use prometheus_client::encoding::prometheus_text;
 
 use super::{access::Denial, guard::Refusal, page};
-use crate::wire::Encoded;
+use crate::{stats::NoSeat, wire::Encoded};
 
 /// Parts are shown, never run: scripts of an HTML or SVG part would otherwise run with the server's origin in Firefox and WebKit.
 const SANDBOX: &str = "sandbox";
@@ -139,9 +140,13 @@ pub(super) fn not_yet() -> Reply {
     reply
 }
 
-/// 503 where every seat is taken.
-pub(super) fn full() -> Reply {
-    let mut reply = say(StatusCode::SERVICE_UNAVAILABLE, "mxr: too many viewers\nhint: --max-viewers allows more");
+/// 503 where there is no seat.
+pub(super) fn full(why: NoSeat) -> Reply {
+    let words = match why {
+        NoSeat::Full => "mxr: too many viewers\nhint: --max-viewers allows more",
+        NoSeat::Address => "mxr: too many viewers of your address\nhint: --max-viewers-per-address allows more",
+    };
+    let mut reply = say(StatusCode::SERVICE_UNAVAILABLE, words);
     reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     reply
 }
@@ -166,6 +171,12 @@ pub(super) fn json(value: &impl serde::Serialize) -> Reply {
         }
         Err(error) => say(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
     }
+}
+
+/// Metrics in the text format that Prometheus reads.
+pub(super) fn metrics(text: String) -> Reply {
+    let builder = reply(StatusCode::OK).header(header::CONTENT_TYPE, prometheus_text::CONTENT_TYPE);
+    finish(builder.header(header::CACHE_CONTROL, "no-store"), text)
 }
 
 /// The words for a refusal. The connection ends with it: what else is in it may not be what it seems.

@@ -26,6 +26,7 @@ pub(super) enum Route {
         after: Option<u64>,
     },
     State,
+    Metrics,
     Health,
     Quit,
     /// Nothing is there.
@@ -94,6 +95,7 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
         "/streams" => stream(Which::All),
         "/snapshot" => snapshot(Which::Number(0)),
         "/state" => Route::State,
+        "/metrics" => Route::Metrics,
         "/healthz" => Route::Health,
         "/quit" => Route::Quit,
         path => match (named(path, "/stream/"), named(path, "/snapshot/")) {

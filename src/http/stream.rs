@@ -2,7 +2,7 @@
 //! `send` of the same shared bytes; only a viewer whose socket is full is waited for, by its own bell.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Waker},
     time::Duration,
 };
@@ -15,13 +15,17 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{Span, debug, debug_span, error, field, field::display};
 
 use super::{
     doorbell::Porch,
     viewer::{Times, Turn, Viewer},
 };
-use crate::feed::{Feed, Kind};
+use crate::{
+    contain::{Place, contained},
+    feed::{Feed, Kind},
+    stats::{Cause, End, ViewerStats},
+};
 
 /// The number of the bell that the feeds ring; the viewers' bells have their keys.
 const FEEDS: usize = usize::MAX;
@@ -59,6 +63,8 @@ pub(super) struct Fanout<T> {
 struct Seated<T> {
     viewer: Viewer<T>,
     bell: Waker,
+    /// What the log says of this viewer, it says in here.
+    span: Span,
     /// The feeds that ring this viewer's own bell: those that nobody else watches.
     runs: Vec<(Arc<Feed>, usize)>,
 }
@@ -108,8 +114,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
         let bell = self.porch.bell(key);
         let runs = viewer.cursors().iter().map(|cursor| cursor.feed()).filter(|feed| feed.kind() == Kind::Run);
         let runs = runs.map(|feed| (feed.clone(), feed.watch(self.lane, bell.clone()))).collect();
-        debug!(viewer = viewer.seat.stats.id, peer = ?viewer.seat.stats.peer, "viewer came");
-        entry.insert(Seated { viewer, bell, runs });
+        let span = span_of(&viewer);
+        debug!(parent: &span, "viewer came");
+        entry.insert(Seated { viewer, bell, span, runs });
         self.turn(key, Instant::now(), |viewer, now, cx| match viewer.hear(cx) {
             Turn::Over(why) => Turn::Over(why),
             _ => viewer.push(now, cx),
@@ -161,27 +168,48 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
     fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Viewer<T>, Instant, &mut Context<'_>) -> Turn) {
         // A bell may ring for a viewer that has left meanwhile.
         let Some(Seated { viewer, bell, .. }) = self.viewers.get_mut(key) else { return };
-        match act(viewer, now, &mut Context::from_waker(bell)) {
+        // Whatever goes wrong in here is this viewer's alone.
+        let turn = contained(Place::Viewer, || act(viewer, now, &mut Context::from_waker(bell)));
+        match turn.unwrap_or(Turn::Over(End::Panicked)) {
             Turn::Resting => {}
             Turn::WantsMore => bell.wake_by_ref(),
-            Turn::Over(why) => return self.unseat(key, why),
+            Turn::Over(end) => return self.unseat(key, end),
         }
         if let Some(at) = viewer.deadline(self.times) {
             self.deadline = self.deadline.min(at);
         }
     }
 
-    fn unseat(&mut self, key: usize, why: &'static str) {
-        let seated = self.viewers.remove(key);
-        for (feed, watch) in seated.runs {
+    fn unseat(&mut self, key: usize, end: End) {
+        let Seated { mut viewer, span, runs, .. } = self.viewers.remove(key);
+        for (feed, watch) in runs {
             feed.unwatch(self.lane, watch);
         }
-        let stats = &seated.viewer.seat.stats;
-        debug!(viewer = stats.id, peer = ?stats.peer, stats = ?stats, why, "viewer left");
+        let ViewerStats { id, sent, bytes, dropped, left_out, .. } = &*viewer.seat.stats;
+        let [sent, bytes, dropped, left_out] = [sent, bytes, dropped, left_out].map(|count| count.load(Relaxed));
+        debug!(parent: &span, why = end.name(), sent, bytes, dropped, left_out, "viewer left");
+        if end == End::Panicked {
+            error!(viewer = id, "a viewer is cut: serving it went wrong");
+        }
+        viewer.seat.leave(end);
+        // What panicked once may do so again.
+        let _ = contained(Place::Viewer, || drop(viewer));
         if self.viewers.is_empty() {
             self.viewers.shrink_to_fit();
         }
     }
+}
+
+/// One span a viewer: where the log is JSON, each of its lines names the viewer, its address and its feeds.
+fn span_of<T: AsyncRead + AsyncWrite + Unpin>(viewer: &Viewer<T>) -> Span {
+    let stats = &viewer.seat.stats;
+    let span = debug_span!("viewer", id = stats.id, peer = field::Empty, feed = field::Empty);
+    if !span.is_disabled() {
+        let feeds: Vec<&str> = viewer.cursors().iter().map(|cursor| cursor.feed().name.as_str()).collect();
+        span.record("feed", feeds.join(", "));
+        stats.peer.map(|peer| span.record("peer", display(peer)));
+    }
+    span
 }
 
 impl<T> Drop for Fanout<T> {

@@ -1,9 +1,15 @@
 //! The fan-out over pipes of a few bytes, so that every partial write happens, and over paused clocks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::{
-    io::{AsyncReadExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf, duplex},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -16,7 +22,7 @@ use crate::{
     feed::{Accepts, Feed, Kind, Limits, Publisher},
     part::{Media, Part},
     source::demo,
-    stats::Viewers,
+    stats::{Cause, End, Viewers},
     wire::Boundary,
 };
 
@@ -213,4 +219,65 @@ async fn the_demo_has_its_fifteen_parts_at_their_times() {
     let pauses: Vec<u128> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(pauses, [500, 500, 500, 500, 500, 500, 1000, 300, 300, 300, 300, 300, 300, 300]);
     assert_eq!(types, [vec!["text/plain"; 6], vec!["image/png"], vec!["text/html"; 8]].concat());
+}
+
+/// A connection whose second write panics, where it is a trap.
+struct Trap {
+    io: DuplexStream,
+    writes_left: usize,
+}
+
+impl AsyncRead for Trap {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Trap {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes_left = self.writes_left.checked_sub(1).expect("the trap");
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.poll_write(cx, &bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_one_viewer_is_served_ends_that_one_alone() {
+    let (publisher, House { feed, viewers, shutdown, .. }) = house(Kind::Newest);
+    let (entrance, fanout) = Fanout::new(std::slice::from_ref(&feed), 0, TIMES);
+    tokio::spawn(fanout.run(shutdown));
+    let enter = |writes_left| {
+        let (ours, io) = duplex(1 << 16);
+        let cursors = vec![feed.subscribe(0, None, Accepts::All)];
+        let seat = viewers.enter(None).unwrap();
+        entrance.admit(Viewer::new(Trap { io, writes_left }, cursors, feed.boundary().clone(), Wishes::default(), seat));
+        ours
+    };
+    let mut well = [enter(usize::MAX), enter(usize::MAX)];
+    let mut trapped = enter(1);
+    publisher.publish(text("part 1")).unwrap();
+    for viewer in well.iter_mut().chain([&mut trapped]) {
+        read_until(viewer, "part 1\r\n--b0undary\r\n").await;
+    }
+    for n in 2..=3 {
+        publisher.publish(text(format!("part {n}"))).unwrap();
+        for viewer in &mut well {
+            read_until(viewer, &format!("part {n}\r\n--b0undary\r\n")).await;
+        }
+    }
+    assert_eq!(trapped.read(&mut [0; 10]).await.unwrap(), 0, "its connection is closed");
+    assert_eq!((viewers.count(), feed.state().viewers), (2, 2));
+    assert_eq!(viewers.gone.iter().find(|(_, count)| *count > 0), Some((End::Panicked.name(), 1)));
 }

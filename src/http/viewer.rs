@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     feed::{Kind, Most, Subscription},
-    stats::Seat,
+    stats::{End, Seat},
     wire::{Boundary, Prefix},
 };
 
@@ -57,7 +57,7 @@ pub(super) enum Turn {
     /// It has had its share for now and wants more at once.
     WantsMore,
     /// It is over; why stands with it.
-    Over(&'static str),
+    Over(End),
 }
 
 #[derive(Debug)]
@@ -118,8 +118,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
             match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
                 Poll::Pending => return Turn::Resting,
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(Ok(())) => return Turn::Over("it left"),
-                Poll::Ready(Err(_)) => return Turn::Over("its connection broke"),
+                Poll::Ready(_) if self.closed => return Turn::Over(End::Finished),
+                Poll::Ready(Ok(())) => return Turn::Over(End::Left),
+                Poll::Ready(Err(error)) => return Turn::Over(end_by(&error)),
             }
         }
         Turn::WantsMore
@@ -140,7 +141,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
             }
             match self.write(now, cx) {
                 Poll::Pending => return Turn::Resting,
-                Poll::Ready(Err(_)) => return Turn::Over("its connection broke"),
+                Poll::Ready(Err(error)) => return Turn::Over(end_by(&error)),
                 Poll::Ready(Ok(bytes)) => sent += bytes,
             }
             if sent >= TURN_BYTES {
@@ -167,8 +168,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
     /// Does what the deadline is for.
     pub(super) fn at_deadline(&mut self, now: Instant, times: Times, cx: &mut Context<'_>) -> Turn {
         match () {
-            () if self.closed => return Turn::Over("the feed ended"),
-            () if self.is_blocked() => return Turn::Over("it stalled"),
+            () if self.closed => return Turn::Over(End::Finished),
+            () if self.is_blocked() => return Turn::Over(End::Stalled),
             () if self.early_until().is_some() => {}
             () if times.keepalive.is_some_and(|keepalive| self.moved + keepalive <= now) => self.keep_alive(now),
             () => {}
@@ -309,6 +310,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
         }
         io.poll_write_vectored(cx, &slices[..count])
     }
+}
+
+/// The kernel gives up after the stall time (`TCP_USER_TIMEOUT`) where the peer is silent: it vanished without a word.
+fn end_by(error: &io::Error) -> End {
+    if error.kind() == io::ErrorKind::TimedOut { End::Stalled } else { End::Broken }
 }
 
 /// Header lines for this viewer alone. Dropped parts are told where lines were promised, and where there are such lines anyway.

@@ -7,6 +7,7 @@ use tokio::{runtime::Handle, time::sleep};
 
 use super::{FeedSettings, Source};
 use crate::{
+    contain::{Place, contain},
     feed::{Kind, Offer, Publisher},
     part::{Media, Part},
 };
@@ -26,7 +27,7 @@ pub fn source(settings: FeedSettings, runtime: Handle) -> Source {
     let boundary = settings.boundary.clone();
     let start = Box::new(move || {
         let (publisher, feed) = settings.feed("demo", Kind::Run);
-        runtime.spawn(play(publisher));
+        runtime.spawn(contain(Place::Source, play(publisher)));
         Arc::clone(&feed)
     });
     let offers = vec![Offer::Runs { name: "demo".to_owned(), boundary, start }];

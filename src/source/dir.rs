@@ -25,6 +25,7 @@ use super::{
     target::is_hidden,
 };
 use crate::{
+    contain::{Place, contain},
     error::{Error, Result},
     feed::{Kind, Offer, Publisher, Refused},
     part::{Media, Part},
@@ -88,7 +89,7 @@ pub fn source(dir: DirSettings, settings: FeedSettings, runtime: Handle) -> Resu
     let run_name = name.clone();
     let start = Box::new(move || {
         let (publisher, feed) = settings.feed(run_name.clone(), Kind::Run);
-        runtime.spawn(play_once(frames.clone(), dir.interval, publisher));
+        runtime.spawn(contain(Place::Source, play_once(frames.clone(), dir.interval, publisher)));
         feed
     });
     Ok(Source { offers: vec![Offer::Runs { name, boundary, start }], work: Box::pin(std::future::pending()) })

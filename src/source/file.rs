@@ -104,7 +104,8 @@ fn read_open(file: File, limit: usize) -> io::Result<Reading> {
     if before.size > limit as u64 {
         return Ok(Reading::TooLarge(before.size));
     }
-    let mut body = Vec::with_capacity(before.size as usize + 1);
+    let mut body = Vec::new();
+    body.try_reserve_exact(before.size as usize + 1)?;
     (&file).take(limit as u64 + 1).read_to_end(&mut body)?;
     let is_same = body.len() as u64 == before.size && Signature::of(&file.metadata()?) == before;
     Ok(if is_same { Reading::Whole(body.into(), before) } else { Reading::Changed })

@@ -130,7 +130,7 @@ impl Pipe {
     fn publish_newest(&self, body: Body) {
         match self.publisher.publish(self.part(body)) {
             Ok(()) | Err(Refused::Same | Refused::Empty) => {}
-            Err(why @ (Refused::TooLarge | Refused::HasBoundary)) => warn!("a part is left out: {why}"),
+            Err(why @ (Refused::TooLarge | Refused::HasBoundary | Refused::NoMemory)) => warn!("a part is left out: {why}"),
         }
     }
 

@@ -284,6 +284,12 @@ impl Target {
         Ok(())
     }
 
+    /// Leaves what could not be dealt with until it changes again.
+    pub(super) fn pass_over(&mut self) {
+        self.torn = None;
+        self.say("it cannot be dealt with, by a bug of mxr; the last whole one stays", None);
+    }
+
     /// What a directory holds is read only as long as it lies inside, links or not.
     fn read(&self, file: &Path) -> io::Result<Reading> {
         let limit = self.publisher.part_bytes();

@@ -12,7 +12,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::{FeedSettings, Source, name_of, notice::Notices, reach, target::Target};
-use crate::feed::{Kind, Offer};
+use crate::{
+    contain::{Place, contained},
+    feed::{Kind, Offer},
+};
 
 /// How often to look without an event: what is found, and has rested, is shown within a second.
 const PATROL: Duration = Duration::from_millis(700);
@@ -46,7 +49,7 @@ pub fn source(watch: WatchSettings, settings: &FeedSettings) -> Source {
     // What is there already is the newest part before anybody can ask.
     for target in &mut targets {
         target.patrol(true);
-        target.look_if_due();
+        look(target);
     }
     Source { offers, work: Box::pin(work(targets, watch.poll)) }
 }
@@ -80,7 +83,7 @@ async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error:
             // Another one's look may have taken its time, and what happened meanwhile counts.
             if targets[at].is_due() {
                 hear(&mut notices, &mut targets);
-                targets[at].look_if_due();
+                look(&mut targets[at]);
             }
         }
     }
@@ -90,6 +93,13 @@ fn hear(notices: &mut Notices, targets: &mut [Target]) {
     let heard = notices.take();
     if !heard.is_nothing() {
         targets.iter_mut().for_each(|target| target.hear(&heard));
+    }
+}
+
+/// A file that mxr itself breaks on is passed over like one that is not whole: the other feeds live on, and so does this.
+fn look(target: &mut Target) {
+    if contained(Place::Source, || target.look_if_due()).is_err() {
+        target.pass_over();
     }
 }
 

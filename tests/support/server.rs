@@ -111,6 +111,15 @@ impl Mxr {
         self.start_at(0)
     }
 
+    /// Starts it where nobody can read its URL: on a port that was free a moment ago.
+    pub fn start_unseen(self) -> Server {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
+        let mut server = self.arg("--port").arg(port.to_string()).spawn();
+        server.host = format!("127.0.0.1:{port}");
+        wait_until("it listens", SOON, || std::net::TcpStream::connect(&server.host).is_ok());
+        server
+    }
+
     /// Starts it on a port that a server had before.
     pub fn start_at(self, port: u16) -> Server {
         self.arg("--port").arg(port.to_string()).spawn().listening()
@@ -133,7 +142,7 @@ impl Mxr {
 }
 
 impl Server {
-    /// Waits for its first line.
+    /// Waits for its URL.
     pub fn listening(mut self) -> Self {
         let line = wait_for("the server prints its URL", SOON, || {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -227,6 +236,11 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// File descriptors that it holds.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// Time that it has spent on a processor (proc_pid_stat(5), fields 14 and 15, in hundredths of a second).

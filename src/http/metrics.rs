@@ -1,0 +1,172 @@
+//! The numbers: `/metrics` for Prometheus and `/state` for people and the page. Both are drawn up when they are asked for,
+//! of what feeds and viewers count; nothing is counted here.
+
+use std::{fmt, sync::Arc, time::UNIX_EPOCH};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabel, EncodeMetric, prometheus_text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+use serde_json::json;
+
+use super::{
+    Options,
+    reply::{self, Reply},
+};
+use crate::{
+    contain,
+    feed::{FeedState, Offer},
+    stats::Viewers,
+};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The JSON of `/state`.
+pub(super) fn state(offers: &[Offer], viewers: &Viewers, options: &Options) -> serde_json::Value {
+    let (uptime, started) = viewers.uptime();
+    let (came, sent) = viewers.sent();
+    json!({
+        "version": VERSION,
+        "uptime": uptime,
+        "started": started,
+        "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
+        "denied": options.access.denied(),
+        "feeds": offers.iter().map(Offer::state).collect::<Vec<_>>(),
+        "refused": viewers.refused.sum(),
+        "refused_by_cause": viewers.refused,
+        "came": came,
+        "gone": viewers.gone,
+        "sent": sent,
+        "faults": viewers.faults,
+        "panics": contain::panics().collect::<std::collections::BTreeMap<_, _>>(),
+        "max_viewers": viewers.most(),
+        "viewers": viewers.states(),
+    })
+}
+
+/// The reply to `/metrics`.
+pub(super) fn reply(offers: &[Offer], viewers: &Arc<Viewers>, options: &Options) -> Reply {
+    let mut registry = Registry::default();
+    // Of runs, which are each viewer's own, there is nothing to sum up.
+    let feeds = offers.iter().filter(|offer| offer.live().is_some()).map(Offer::state).collect();
+    registry.register_collector(Box::new(Scrape { feeds, viewers: viewers.clone(), denied: options.access.denied() }));
+    let mut text = String::new();
+    match prometheus_text::encode(&mut text, &registry) {
+        Ok(()) => reply::metrics(text),
+        Err(error) => reply::say(hyper::StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
+    }
+}
+
+/// One look at all numbers.
+#[derive(Debug)]
+struct Scrape {
+    feeds: Vec<FeedState>,
+    viewers: Arc<Viewers>,
+    /// Wrong or missing passwords and tokens.
+    denied: u64,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut table = Table(encoder);
+        self.feeds(&mut table)?;
+        self.viewers(&mut table)?;
+        self.process(&mut table)
+    }
+}
+
+impl Scrape {
+    fn feeds(&self, table: &mut Table<'_>) -> fmt::Result {
+        let all = |number: fn(&FeedState) -> u64| self.feeds.iter().map(move |feed| (("feed", feed.name.as_str()), number(feed)));
+        table.counters("mxr_feed_published", "Parts published", all(|feed| feed.published))?;
+        table.counters(
+            "mxr_feed_published_bytes",
+            "Bytes of the bodies of the parts published",
+            all(|feed| feed.published_bytes),
+        )?;
+        table.counters("mxr_feed_refused", "Parts not taken: empty, too large, not whole", all(|feed| feed.refused))?;
+        let dropped = all(|feed| feed.dropped);
+        table.counters("mxr_feed_dropped", "Parts replaced before a viewer took them, counted for each viewer", dropped)?;
+        table.gauges("mxr_feed_viewers", "Viewers of the feed", all(|feed| feed.viewers as u64).map(real))?;
+        table.gauges("mxr_feed_ended", "1 where no part will follow", all(|feed| feed.ended.into()).map(real))?;
+        let ages = self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.age()?.as_secs_f64())));
+        table.gauges("mxr_feed_newest_age_seconds", "Age of the newest part, by the clock of this machine", ages)
+    }
+
+    fn viewers(&self, table: &mut Table<'_>) -> fmt::Result {
+        let viewers = &self.viewers;
+        let (came, sent) = viewers.sent();
+        table.gauge("mxr_viewers", "Viewers connected", viewers.count() as f64)?;
+        table.gauge("mxr_viewers_limit", "Viewers that may be connected at once", viewers.most() as f64)?;
+        table.counter("mxr_viewers_came", "Viewers that have come", came)?;
+        table.counters("mxr_viewers_gone", "Viewers that are gone; those that stalled were cut", by_cause(viewers.gone.iter()))?;
+        table.counters("mxr_viewers_refused", "Viewers turned away with 503", by_cause(viewers.refused.iter()))?;
+        table.counter("mxr_viewers_sent_parts", "Parts handed to viewers", sent.parts)?;
+        table.counter("mxr_viewers_sent_bytes", "Bytes handed to viewers", sent.bytes)?;
+        table.counter("mxr_viewers_dropped_parts", "Parts replaced before their viewer took them", sent.dropped)?;
+        table.counter("mxr_viewers_unfit_parts", "Parts left out for an <img> that cannot show them", sent.left_out)
+    }
+
+    fn process(&self, table: &mut Table<'_>) -> fmt::Result {
+        let codes = self.viewers.replies.counts();
+        let codes = codes.iter().map(|(code, count)| (("code", *code), *count));
+        table.counters("mxr_http_requests", "Requests answered, by status code", codes)?;
+        table.counter("mxr_http_denied", "Requests with a wrong password or token, or none", self.denied)?;
+        table.counters("mxr_errors", "Connections that came to nothing", by_cause(self.viewers.faults.iter()))?;
+        let panics = contain::panics().map(|(place, count)| (("place", place), count));
+        table.counters("mxr_panics", "Bugs of mxr that were contained, by what they cost", panics)?;
+        let started = self.viewers.started_at().duration_since(UNIX_EPOCH).unwrap_or_default();
+        table.gauge("mxr_start_time_seconds", "When this process began to serve, since 1970", started.as_secs_f64())?;
+        table.gauges("mxr_build_info", "1, with the version as a label", [(("version", VERSION), 1.0)])
+    }
+}
+
+fn by_cause(counts: impl Iterator<Item = (&'static str, u64)>) -> impl Iterator<Item = ((&'static str, &'static str), u64)> {
+    counts.map(|(cause, count)| (("cause", cause), count))
+}
+
+fn real<L>((label, number): (L, u64)) -> (L, f64) {
+    (label, number as f64)
+}
+
+/// What is written so far.
+struct Table<'a>(DescriptorEncoder<'a>);
+
+impl Table<'_> {
+    /// Counts; their name gets `_total` behind it.
+    fn counters<L: EncodeLabel>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (L, u64)>) -> fmt::Result {
+        let rows = rows.into_iter().map(|(label, count)| (label, ConstCounter::new(count)));
+        self.family(name, help, MetricType::Counter, rows)
+    }
+
+    fn gauges<L: EncodeLabel>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (L, f64)>) -> fmt::Result {
+        let rows = rows.into_iter().map(|(label, value)| (label, ConstGauge::new(value)));
+        self.family(name, help, MetricType::Gauge, rows)
+    }
+
+    fn family<L: EncodeLabel, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        rows: impl Iterator<Item = (L, M)>,
+    ) -> fmt::Result {
+        let mut rows = rows.peekable();
+        // A name without a row is nothing that Prometheus wants to hear of.
+        if rows.peek().is_none() {
+            return Ok(());
+        }
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        rows.try_for_each(|(label, metric)| metric.encode(family.encode_family(&[label])?))
+    }
+
+    fn counter(&mut self, name: &str, help: &str, count: u64) -> fmt::Result {
+        ConstCounter::new(count).encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        ConstGauge::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    }
+}
