@@ -52,7 +52,7 @@ fn what_is_no_file_or_too_large_is_passed_over() {
     };
     type Odd<'a> = (&'a str, &'a dyn Fn(&Path));
     let cases: [Odd<'_>; 5] = [
-        ("more than --max-part", &|path| File::create(path).unwrap().set_len(1 << 40).unwrap()),
+        ("larger than --max-part", &|path| File::create(path).unwrap().set_len(1 << 40).unwrap()),
         ("not a regular file", &|path| mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap()),
         ("not a regular file", &|path| symlink("/dev/zero", path).unwrap()),
         ("cannot read it", &|path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),

@@ -302,10 +302,9 @@ impl Server {
             Err(why) => return reply::full(why),
         };
         let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
-        let slowest = wish.is_browser && feeds.iter().all(|feed| feed.kind() == Kind::Newest);
-        let interval = wish.interval.max(slowest.then_some(BROWSER_INTERVAL));
         let cursors = feeds.iter().map(|feed| feed.subscribe(self.lane, wish.history, wish.accepts)).collect();
-        let wishes = Wishes { interval, parts: wish.parts, named: *which == Which::All };
+        let picture_interval = wish.is_browser.then_some(BROWSER_INTERVAL);
+        let wishes = Wishes { interval: wish.interval, parts: wish.parts, named: *which == Which::All, picture_interval };
         *promised.lock().unwrap_or_else(PoisonError::into_inner) = Some(Promise { cursors, wishes, seat });
         reply
     }

@@ -38,6 +38,8 @@ pub(super) struct Wishes {
     pub(super) parts: Option<u64>,
     /// Whether each part names its feed.
     pub(super) named: bool,
+    /// The least time between two pictures; lines come as they come.
+    pub(super) picture_interval: Option<Duration>,
 }
 
 /// Times that apply to every viewer.
@@ -188,10 +190,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
         self.moved = now;
     }
 
+    /// The kind of a feed is asked each time: its first bytes may have told it since this viewer came.
+    fn interval(&self) -> Option<Duration> {
+        let shows_pictures = || self.cursors.iter().all(|cursor| cursor.feed().kind() == Kind::Newest);
+        self.wishes.interval.max(self.wishes.picture_interval.filter(|_| shows_pictures()))
+    }
+
     /// Until when the next part has to wait, where one is there. Half an interval of slack: a source that keeps just the
     /// wished-for rate, a little unevenly, loses nothing.
     fn early_until(&self) -> Option<Instant> {
-        let interval = self.wishes.interval?;
+        let interval = self.interval()?;
         self.cursors.iter().any(Subscription::has_news).then(|| self.due - interval / 2)
     }
 
@@ -223,7 +231,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
         let named = self.wishes.named;
         let others = (0..self.cursors.len()).filter(|other| *other != self.next_cursor);
         let may_end = others.map(|other| &self.cursors[other]).all(Subscription::is_over);
-        let parts = if named || self.wishes.interval.is_some() { 1 } else { u64::MAX };
+        let interval = self.interval();
+        let parts = if named || interval.is_some() { 1 } else { u64::MAX };
         let parts = parts.min(self.wishes.parts.unwrap_or(u64::MAX));
         let most = Most { parts, is_all: self.wishes.parts == Some(parts), may_end };
         let cursor = &mut self.cursors[self.next_cursor];
@@ -244,7 +253,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
         if let Some(parts) = &mut self.wishes.parts {
             *parts -= taken.parts;
         }
-        if let Some(interval) = self.wishes.interval {
+        if let Some(interval) = interval {
             self.due = self.due.max(now) + interval;
         }
         true
