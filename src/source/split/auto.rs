@@ -87,7 +87,7 @@ fn sniff_multipart(bytes: &[u8]) -> Option<Split> {
         return Some(Split::Lines);
     }
     // `--jpgboundaryContent-type: image/jpeg`, of many a Python 2 server.
-    if line.to_ascii_lowercase().ends_with(b"content-type:") {
+    if memchr::memmem::find(&line.to_ascii_lowercase(), b"content-type:").is_some() {
         return Some(Split::Multipart);
     }
     let has_token = line.iter().any(|byte| *byte != b'-');

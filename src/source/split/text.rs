@@ -137,7 +137,10 @@ impl Cut for Text {
         let mut start = 0;
         while let Some((length, next)) = self.ends.next(&self.rest[start..], self.searched) {
             if !std::mem::take(&mut self.skipping) {
-                bodies.extend(self.body(&self.rest[start..start + length], false));
+                // As if it had come byte by byte: line ends that are left off count, too.
+                let is_cut = next > self.limit + self.ends.overlap() + 1 && matches!(self.ends, Ends::Blank);
+                let shown = if is_cut { next - 1 } else { length };
+                bodies.extend(self.body(&self.rest[start..start + shown], is_cut));
             }
             start += next;
             self.searched = 0;
