@@ -111,6 +111,9 @@ pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visito
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Refusal::Method);
     }
+    if is_body_in_doubt(request.headers()) {
+        return Err(Refusal::Malformed("where its body ends is in doubt"));
+    }
     if request.uri().path() == "*" || request.uri().path().is_empty() {
         return Err(Refusal::Malformed("the target is not a path"));
     }
@@ -133,11 +136,24 @@ fn authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Option<
     };
     let authority = uri.authority().cloned().or(host);
     match authority {
-        Some(authority) if authority.as_str().contains('@') || authority.host().is_empty() => {
+        Some(authority) if authority.as_str().contains('@') || authority.host().is_empty() || !has_sound_port(&authority) => {
             Err(Refusal::Malformed("Host is not a host"))
         }
         authority => Ok(authority),
     }
+}
+
+/// What stands behind the host is a port, or nothing.
+fn has_sound_port(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    matches!(port, "" | ":") || authority.port_u16().is_some()
+}
+
+/// Whether a proxy in front may have read the body's length otherwise (RFC 9112, section 6.1): the start of smuggling.
+fn is_body_in_doubt(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return false };
+    codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
 }
 
 /// Whether a body comes with the request. It is not read.
@@ -248,7 +264,7 @@ mod tests {
     #[test]
     fn a_host_that_is_none_is_malformed() {
         let hosts = Hosts::default();
-        for bad in ["a/b", "user@localhost", "local host", ":80"] {
+        for bad in ["a/b", "user@localhost", "local host", ":80", "localhost:http", "localhost:65536", "[::1]:-1"] {
             assert!(matches!(check(bad, &hosts), Err(Refusal::Malformed(_))), "{bad}");
         }
     }
