@@ -102,7 +102,7 @@ fn mandoc_has_nothing_to_complain_about() {
     for (name, page) in man_pages() {
         let path = folder.path().join(name);
         fs::write(&path, page).unwrap();
-        let output = Command::new(&mandoc).args(["-Tlint", "-Wwarning"]).arg(&path).output().unwrap();
+        let output = Command::new(&mandoc).args(["-Tlint", "-Wstyle"]).arg(&path).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }
@@ -310,7 +310,35 @@ fn man_page(mut command: clap::Command, root: &clap::Command) -> String {
     // Every section is rendered as a document of its own; the preamble about apostrophes is needed once.
     let (page, preamble) = (String::from_utf8(page).unwrap(), Roff::new().render());
     // mandoc warns of line breaks around an empty line, in front of possible values, and of a backslash written as `\\`.
-    preamble.clone() + &page.replace(&preamble, "").replace(".br\n\n.br\n", ".sp\n").replace(r"\\", r"\e")
+    wrapped(&(preamble.clone() + &page.replace(&preamble, "").replace(".br\n\n.br\n", ".sp\n").replace(r"\\", r"\e")))
+}
+
+/// Running text in lines of 80 characters, as mandoc wants them; what begins with a dot or an apostrophe is a request.
+fn wrapped(page: &str) -> String {
+    let mut is_filled = true;
+    let mut lines: Vec<String> = Vec::new();
+    for line in page.lines() {
+        is_filled = line != ".nf" && (is_filled || line == ".fi");
+        if !is_filled || line.starts_with(['.', '\'']) {
+            // A title is in capitals.
+            let words: Vec<&str> = line.splitn(3, ' ').collect();
+            lines.push(match words[..] {
+                [".TH", title, rest] => format!(".TH {} {rest}", title.to_uppercase()),
+                _ => line.to_owned(),
+            });
+            continue;
+        }
+        lines.push(String::new());
+        for word in line.split(' ') {
+            match lines.last_mut() {
+                Some(last) if last.is_empty() => *last = word.to_owned(),
+                Some(last) if last.len() + word.len() >= 80 && !word.starts_with(['.', '\'']) => lines.push(word.to_owned()),
+                Some(last) => *last += &format!(" {word}"),
+                None => {}
+            }
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 fn synopsis(command: &mut clap::Command) -> Roff {

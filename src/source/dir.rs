@@ -34,6 +34,8 @@ use crate::{
 
 /// Bytes of frames kept between two rounds.
 const CACHE_BYTES: usize = 32 << 20;
+/// Frames remembered as left out.
+const MOST_SAID: usize = 1000;
 /// How often to look for frames where no event tells.
 const PATROL: Duration = Duration::from_secs(1);
 /// How long a frame without an end mark must have been left alone, where its writer was not seen to close it.
@@ -212,6 +214,8 @@ struct Frames {
 #[derive(Debug)]
 struct Cache {
     parts: HashMap<PathBuf, (Signature, Part)>,
+    /// Frames that were said to be left out.
+    said: HashMap<PathBuf, Signature>,
     bytes: usize,
 }
 
@@ -222,7 +226,7 @@ impl Frames {
             glob: dir.glob.clone(),
             media,
             limit,
-            cache: Mutex::new(Cache { parts: HashMap::new(), bytes: 0 }),
+            cache: Mutex::new(Cache { parts: HashMap::new(), said: HashMap::new(), bytes: 0 }),
             said_empty: false.into(),
         }
     }
@@ -270,22 +274,30 @@ impl Frames {
         let (body, signature) = match file::read_inside(&self.root(), path, self.limit) {
             Ok(Reading::Whole(body, signature)) => (body, signature),
             Ok(Reading::TooLarge(bytes)) => {
-                warn!(frame = %path.display(), bytes, "left out: it is larger than --max-part");
-                return None;
+                return self.leave_out(path, signature, &format!("it has {bytes} bytes, more than --max-part"));
             }
             Ok(Reading::Changed | Reading::NotAFile) => return None,
-            Err(error) => {
-                warn!(frame = %path.display(), %error, "left out: cannot read it");
-                return None;
-            }
+            Err(error) => return self.leave_out(path, signature, &format!("cannot read it: {error}")),
         };
         let media = self.media.clone().unwrap_or_else(|| Media::guess(path, &body));
         if body.is_empty() || whole::ending(&media, &body) == Ending::Torn {
-            return None;
+            return self.leave_out(path, signature, "it is empty, broken, or not whole yet");
         }
         let part = Part { media, body, time: signature.time() };
         self.keep(path, signature, &part);
         Some(part)
+    }
+
+    /// Says why there is no such frame, once for each state of its file: the next round comes soon.
+    fn leave_out(&self, path: &Path, signature: Signature, why: &str) -> Option<Part> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.said.len() >= MOST_SAID {
+            cache.said.clear();
+        }
+        if cache.said.insert(path.to_owned(), signature) != Some(signature) {
+            warn!(frame = %path.display(), "left out: {why}");
+        }
+        None
     }
 
     fn cached(&self, path: &Path, signature: Signature) -> Option<Part> {
