@@ -6,6 +6,8 @@ mod guard;
 mod lobby;
 mod metrics;
 mod page;
+#[doc(hidden)]
+pub mod probe;
 mod prompt;
 mod reply;
 mod route;
