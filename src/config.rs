@@ -150,6 +150,9 @@ impl Config {
     fn new(source: SourceConfig, common: Common) -> Result<Self> {
         let Common { parts, serving, log: _ } = common;
         refuse_exposure(&serving)?;
+        if serving.max_viewers_per_address == Some(0) {
+            return Err(Error::usage("use --max-viewers-per-address 0", "nobody could watch"));
+        }
         let is_demo = matches!(source, SourceConfig::Demo);
         Ok(Self {
             source,

@@ -68,7 +68,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest head, the smallest that hyper allows.
 const HEAD_BYTES: usize = 8192;
 /// The pause when connections cannot be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Connections that are no viewers, at most: hyper holds 13 KiB for each.
 const LOBBY: usize = 2000;
 /// File descriptors that are left for everything but connections: files to read, above all.
