@@ -189,6 +189,9 @@ fn http_options(serving: &Serving, access: &cli::Access, is_demo: bool) -> Resul
     if stall < Duration::from_millis(100) {
         return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would cut viewers that are well"));
     }
+    if serving.max_viewers_per_address == Some(0) {
+        return Err(Error::usage("use --max-viewers-per-address 0", "nobody could watch"));
+    }
     if serving.max_viewers == 0 {
         return Err(Error::usage("use --max-viewers 0", "nobody could watch"));
     }

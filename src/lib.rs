@@ -8,7 +8,7 @@
 //!
 //! - [`cli`] what may be typed, [`config`] what it means, [`command`] one invocation, [`error`] how a failure is told
 //! - [`source`] produces [`part`]s; [`whole`] knows when one is complete
-//! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers, [`contain`] keeps panics in
+//! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers, [`mod@contain`] keeps panics in
 //! - [`http`] answers requests and fans parts out, on what [`listen`] and [`tls`] open; [`terminal`] is standard error,
 //!   [`systemd`] is told how it goes
 //!

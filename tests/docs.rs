@@ -77,6 +77,34 @@ fn the_commands_in_the_readme_are_understood() {
 }
 
 #[test]
+fn every_fault_in_the_reliability_table_has_its_test() {
+    let text = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |")).collect();
+    assert!(rows.len() > 25, "{} rows", rows.len());
+    let sources = sources(&root().join("src"));
+    for row in rows {
+        let named = row.trim_end_matches("` |").rsplit('`').next().unwrap();
+        let (file, test) = named.split_once("::").unwrap_or_else(|| panic!("no test is named: {row}"));
+        let code = match file {
+            "lib" => sources.clone(),
+            file => fs::read_to_string(root().join(format!("tests/{file}.rs"))).unwrap(),
+        };
+        assert!(code.contains(&format!("fn {test}()")), "there is no {named}");
+    }
+}
+
+/// All code below a folder.
+fn sources(folder: &Path) -> String {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let code = paths.map(|path| match path.is_dir() {
+        true => sources(&path),
+        false if path.extension().is_some_and(|extension| extension == "rs") => fs::read_to_string(&path).unwrap(),
+        false => String::new(),
+    });
+    code.collect()
+}
+
+#[test]
 fn routes_are_the_same_in_the_readme_in_help_and_in_fact() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let (_, table) = readme.split_once("\n| path | reply |\n").unwrap();

@@ -25,7 +25,7 @@ use crate::{
 /// instead of 7 s).
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 /// The pause when connections cannot be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// File descriptors that connections leave to everything else.
 const KEPT_BACK: i32 = 32;

@@ -136,17 +136,20 @@ fn authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Option<
     };
     let authority = uri.authority().cloned().or(host);
     match authority {
-        Some(authority) if authority.as_str().contains('@') || authority.host().is_empty() || !has_sound_port(&authority) => {
+        Some(authority) if authority.as_str().contains('@') || authority.host().is_empty() || !is_sound(&authority) => {
             Err(Refusal::Malformed("Host is not a host"))
         }
         authority => Ok(authority),
     }
 }
 
-/// What stands behind the host is a port, or nothing.
-fn has_sound_port(authority: &Authority) -> bool {
-    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
-    matches!(port, "" | ":") || authority.port_u16().is_some()
+/// Brackets hold an address, and what stands behind the host is a port or nothing.
+fn is_sound(authority: &Authority) -> bool {
+    let host = authority.host();
+    let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let has_brackets_right = inside.map_or(!host.contains(['[', ']']), |inside| inside.parse::<std::net::Ipv6Addr>().is_ok());
+    let port = authority.as_str().strip_prefix(host).unwrap_or_default();
+    has_brackets_right && (matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
 /// Whether a proxy in front may have read the body's length otherwise (RFC 9112, section 6.1): the start of smuggling.
@@ -264,7 +267,17 @@ mod tests {
     #[test]
     fn a_host_that_is_none_is_malformed() {
         let hosts = Hosts::default();
-        for bad in ["a/b", "user@localhost", "local host", ":80", "localhost:http", "localhost:65536", "[::1]:-1"] {
+        for bad in [
+            "a/b",
+            "user@localhost",
+            "local host",
+            ":80",
+            "localhost:http",
+            "localhost:65536",
+            "[::1]:-1",
+            "127.0.0.1[:]:0",
+            "[localhost]",
+        ] {
             assert!(matches!(check(bad, &hosts), Err(Refusal::Malformed(_))), "{bad}");
         }
     }

@@ -10,6 +10,8 @@ mod metrics;
 mod page;
 mod password;
 mod patience;
+#[doc(hidden)]
+pub mod probe;
 mod prompt;
 mod reply;
 mod route;

@@ -3,10 +3,12 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use crate::stats::neighbourhood;
 
 /// What a wrong guess costs.
 const PRICE: Duration = Duration::from_secs(1);
@@ -49,14 +51,6 @@ impl Patience {
         if let Some(free) = debts.get_mut(&source.map(neighbourhood)) {
             *free = free.checked_sub(PRICE).unwrap_or(*free);
         }
-    }
-}
-
-/// One household has a whole /64 of IPv6 addresses.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address => address,
     }
 }
 

@@ -124,3 +124,45 @@ fn interval(targets: &[Target], poll: Option<Duration>) -> Duration {
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|path| path.exists()).unwrap_or(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        task::{Wake, Waker},
+    };
+
+    use super::*;
+    use crate::{
+        feed::{Feed, Limits},
+        wire::Boundary,
+    };
+
+    /// Somebody who watches a feed and panics at the news.
+    struct Nervous;
+
+    impl Wake for Nervous {
+        fn wake(self: Arc<Self>) {
+            panic!("news");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_panics_is_passed_over_and_the_next_is_pushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let limits = Limits { history: 1, held: 1, held_bytes: 1000, part_bytes: 1000, keep_same: false };
+        let (publisher, feed) = Feed::new("a.txt", Kind::Newest, Boundary::random(), limits, 1);
+        let mut target = Target::new(path.clone(), None, None, Duration::ZERO, None, publisher);
+        let mut push = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            target.patrol(false);
+            look(&mut target);
+        };
+        let key = feed.watch(0, Waker::from(Arc::new(Nervous)));
+        push("one");
+        feed.unwatch(0, key);
+        push("and two");
+        assert_eq!(feed.newest().unwrap().body(), "and two");
+    }
+}
