@@ -31,13 +31,16 @@ async def publish(_app):
 async def stream(request):
     reply = web.StreamResponse(headers={"Content-Type": "multipart/x-mixed-replace; boundary=B"})
     await reply.prepare(request)
-    await reply.write(b"--B\r\n")
     seen = b""
-    while True:
-        async with published:
-            await published.wait_for(lambda: newest is not seen)
-        seen = newest
-        await reply.write(seen)
+    try:
+        await reply.write(b"--B\r\n")
+        while True:
+            async with published:
+                await published.wait_for(lambda: newest is not seen)
+            seen = newest
+            await reply.write(seen)
+    except ConnectionResetError:
+        return reply
 
 
 app = web.Application()

@@ -182,8 +182,13 @@ impl Drop for Browser {
 }
 
 impl Driver {
-    /// Starts the driver on a free port, which it prints.
+    /// Starts the driver on a free port. chromedriver takes one that is free under IPv6 and ends where the same number is
+    /// taken under IPv4: then once more.
     fn start(kind: Kind, program: &Path) -> (Self, u16) {
+        (0..5).find_map(|_| Self::try_start(kind, program)).expect("the driver says its port")
+    }
+
+    fn try_start(kind: Kind, program: &Path) -> Option<(Self, u16)> {
         let profile = tempfile::Builder::new().prefix("mxr-test-browser-").tempdir().unwrap();
         let mut command = Command::new(program);
         match kind {
@@ -201,8 +206,8 @@ impl Driver {
             }
         });
         let driver = Self { process, profile };
-        let port = port.recv_timeout(START).expect("the driver says its port");
-        (driver, port)
+        let port = port.recv_timeout(START).ok()?;
+        Some((driver, port))
     }
 
     /// Every process below the driver, with the time of its start, by which it is known again.
