@@ -16,7 +16,7 @@ function linkTo(t, answer, lot = 0.5) {
     timer.next = act;
   });
   const { mock } = t.mock.method(globalThis, 'fetch', answer);
-  const link = makeLink('http://localhost/', { server: () => ({ history: 1 }), part() {}, change() {} });
+  const link = makeLink((path) => `http://localhost/${path}`, { server: () => ({ history: 1 }), part() {}, change() {} });
   return { link, pauses, timer, asked: () => mock.callCount() };
 }
 
