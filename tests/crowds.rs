@@ -13,35 +13,12 @@ use std::{
 };
 
 use socket2::{Domain, SockRef, Socket, Type};
-use support::{BLUE, Connection, Folder, Mxr, RED, SOON, Server, Viewer, mxr, noise, png, tool, wait_until};
+use support::{BLUE, Connection, Folder, RED, SOON, Server, Viewer, Watched, mxr, noise, png, tool, wait_until};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// A server with a viewer that must not be disturbed.
-struct Watched {
-    folder: Folder,
-    server: Server,
-    viewer: Viewer,
-}
-
 impl Watched {
-    fn new(args: &[&str]) -> Self {
-        Self::wrapped(args, |mxr| mxr)
-    }
-
-    fn wrapped(args: &[&str], wrapper: impl FnOnce(Mxr) -> Mxr) -> Self {
-        // The test holds the other end of every connection.
-        rlimit::increase_nofile_limit(u64::MAX).unwrap();
-        let folder = Folder::new();
-        folder.put("a.png", png(RED));
-        let mxr = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0", "--port", "0"]).args(args);
-        let server = wrapper(mxr).spawn().listening();
-        let mut viewer = server.view("/stream");
-        assert_eq!(viewer.part().body, png(RED));
-        Self { folder, server, viewer }
-    }
-
     /// Pushes pictures, each when the viewer has had the one before.
     fn push(&mut self, seeds: std::ops::Range<u32>, size: usize) {
         for seed in seeds {

@@ -6,25 +6,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{BLUE, Connection, Folder, GREEN, RED, Server, Viewer, mxr, png};
-
-/// A server with a viewer that must not be disturbed.
-struct Watched {
-    folder: Folder,
-    server: Server,
-    viewer: Viewer,
-}
+use support::{BLUE, Connection, GREEN, RED, Watched, png};
 
 impl Watched {
-    fn new(args: &[&str]) -> Self {
-        let folder = Folder::new();
-        folder.put("a.png", png(RED));
-        let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0"]).args(args).start();
-        let mut viewer = server.view("/stream");
-        assert_eq!(viewer.part().body, png(RED));
-        Self { folder, server, viewer }
-    }
-
     /// The status that these bytes are answered with.
     fn answer(&self, request: &str) -> u16 {
         let mut connection = Connection::open(&self.server.host);

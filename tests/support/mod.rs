@@ -14,6 +14,7 @@ mod picture;
 mod server;
 mod tool;
 mod viewer;
+mod watched;
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, drawn_by_ffmpeg, jpeg, jpeg
 pub use server::{Finished, Mxr, Server, mxr};
 pub use tool::{axe, python, skip, tool};
 pub use viewer::{Part, Viewer};
+pub use watched::Watched;
 
 /// How long a test waits for something that ought to happen soon. Generous, since it is only spent
 /// where a test fails.
