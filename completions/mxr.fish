@@ -32,7 +32,7 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrive
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames a second of DIR' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b})' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
@@ -70,7 +70,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l trust-proxy -d 'Believ
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory only files whose name matches (* ? [a-z] {a,b})' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must be unchanged before it is pushed, where its writer was not seen to close it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds (300) and do not wait for events; on network mounts mxr looks as well' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r

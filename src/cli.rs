@@ -86,7 +86,7 @@ pub struct Serve {
     /// After the last frame wait for new ones instead of starting over
     #[arg(long, env = "MXR_FOLLOW", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub follow: bool,
-    /// Only files whose name matches (* ? [a-z] {a,b})
+    /// Only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub struct Watch {
     /// Files or directories to watch; several become several feeds, named after the files
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
-    /// In a directory only files whose name matches (* ? [a-z] {a,b})
+    /// In a directory only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
     /// How long a file must be unchanged before it is pushed, where its writer was not seen to close it

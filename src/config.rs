@@ -4,8 +4,6 @@ mod access;
 
 use std::{net::SocketAddr, time::Duration};
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use crate::{
     cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Watch},
     error::{Error, Result},
@@ -15,6 +13,7 @@ use crate::{
     source::{
         FeedSettings,
         dir::{DirSettings, Mode},
+        names::Names,
         pipe::PipeSettings,
         split::Split,
         stdin::StdinSettings,
@@ -116,7 +115,7 @@ impl Config {
                     (_, true) => Mode::Follow,
                     _ => Mode::Loop,
                 },
-                glob: serve.glob.as_deref().map(glob).transpose()?,
+                names: names(serve.glob)?,
             }),
         };
         Self::new(source, serve.common)
@@ -127,12 +126,12 @@ impl Config {
     /// # Errors
     /// Where a value makes no sense.
     pub fn watch(watch: Watch) -> Result<Self> {
-        let glob = watch.glob.as_deref().map(glob).transpose()?;
+        let names = names(watch.glob)?;
         if watch.poll == Some(0) {
             return Err(Error::usage("use --poll=0", "looking without a pause would burn a core"));
         }
         let (settle, poll) = (Duration::from_millis(watch.settle), watch.poll.map(Duration::from_millis));
-        Self::new(SourceConfig::Watch(WatchSettings { paths: watch.paths, glob, settle, poll }), watch.common)
+        Self::new(SourceConfig::Watch(WatchSettings { paths: watch.paths, names, settle, poll }), watch.common)
     }
 
     /// Of `mxr stdin`.
@@ -252,7 +251,8 @@ fn seconds(flag: &str, seconds: f64) -> Result<Duration> {
     duration.ok_or_else(|| Error::usage(format!("use {flag} {seconds}"), "it must be a number of seconds, from 0 to a year"))
 }
 
-fn glob(pattern: &str) -> Result<GlobMatcher> {
-    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-    glob.map(|glob| glob.compile_matcher()).map_err(|error| Error::usage(format!("use --glob {pattern:?}"), error.kind()))
+fn names(glob: Option<String>) -> Result<Names> {
+    let Some(glob) = glob else { return Ok(Names::default()) };
+    let doing = format!("use --glob {glob:?}");
+    Names::matching(glob).map_err(|error| Error::usage(doing, error))
 }

@@ -10,7 +10,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use globset::GlobMatcher;
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep, sleep_until, timeout},
@@ -21,8 +20,8 @@ use super::{
     FeedSettings, Source,
     file::{self, Reading, Signature},
     name_of,
+    names::Names,
     notice::Notices,
-    target::is_hidden,
 };
 use crate::{
     contain::{Place, contain},
@@ -51,7 +50,7 @@ pub struct DirSettings {
     /// What follows the last frame.
     pub mode: Mode,
     /// Which files.
-    pub glob: Option<GlobMatcher>,
+    pub names: Names,
 }
 
 /// What follows the last frame.
@@ -204,7 +203,7 @@ impl Clock {
 #[derive(Debug)]
 struct Frames {
     directory: PathBuf,
-    glob: Option<GlobMatcher>,
+    names: Names,
     media: Option<Media>,
     limit: usize,
     cache: Mutex<Cache>,
@@ -223,7 +222,7 @@ impl Frames {
     fn new(dir: &DirSettings, media: Option<Media>, limit: usize) -> Self {
         Self {
             directory: dir.path.clone(),
-            glob: dir.glob.clone(),
+            names: dir.names.clone(),
             media,
             limit,
             cache: Mutex::new(Cache { parts: HashMap::new(), said: HashMap::new(), bytes: 0 }),
@@ -254,7 +253,7 @@ impl Frames {
     /// Hidden files, directories, FIFOs, devices and links that lead out of the directory are no frames.
     fn name_of_frame(&self, entry: &std::fs::DirEntry, root: &Path) -> Option<OsString> {
         let name = entry.file_name();
-        if is_hidden(&name) || self.glob.as_ref().is_some_and(|glob| !glob.is_match(Path::new(&name))) {
+        if !self.names.want(&name) {
             return None;
         }
         let kind = entry.file_type().ok()?;

@@ -8,6 +8,7 @@ mod elsewhere;
 mod file;
 #[cfg(target_os = "linux")]
 mod inotify;
+pub mod names;
 mod newest;
 mod notice;
 pub mod pipe;

@@ -2,18 +2,17 @@
 //! is, the last whole one stays.
 
 use std::{
-    ffi::OsStr,
     io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use globset::GlobMatcher;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
     file::{self, Reading, Signature},
+    names::Names,
     newest::{By, Listings},
     notice::{Heard, Touch, Trace},
 };
@@ -38,7 +37,7 @@ const TORN: &str = "it is not whole yet; the last whole one stays";
 #[derive(Debug)]
 pub(super) struct Target {
     path: PathBuf,
-    glob: Option<GlobMatcher>,
+    names: Names,
     media: Option<Media>,
     settle: Duration,
     /// The least time between two parts: what would only be thinned out is not read.
@@ -84,7 +83,7 @@ impl Target {
     /// A path that pushes into `publisher`.
     pub(super) fn new(
         path: PathBuf,
-        glob: Option<GlobMatcher>,
+        names: Names,
         media: Option<Media>,
         settle: Duration,
         interval: Option<Duration>,
@@ -93,7 +92,7 @@ impl Target {
         let path = std::path::absolute(&path).unwrap_or(path);
         Self {
             path,
-            glob,
+            names,
             media,
             settle,
             interval,
@@ -365,8 +364,7 @@ impl Target {
     }
 
     fn wants(&self, path: &Path) -> bool {
-        let Some(name) = path.file_name() else { return false };
-        !is_hidden(name) && self.glob.as_ref().is_none_or(|glob| glob.is_match(Path::new(name)))
+        path.file_name().is_some_and(|name| self.names.want(name))
     }
 
     /// Finds the file that changed last.
@@ -403,9 +401,4 @@ impl Target {
 /// tell of any other.
 fn is_readable_while_written(media: &Media, body: &[u8]) -> bool {
     media.essence() == "text/plain" || whole::has_checksums(body)
-}
-
-/// Names that begin with a dot.
-pub(super) fn is_hidden(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
 }

@@ -7,11 +7,10 @@ use std::{
     time::Duration,
 };
 
-use globset::GlobMatcher;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::{FeedSettings, Source, name_of, notice::Notices, reach, target::Target};
+use super::{FeedSettings, Source, name_of, names::Names, notice::Notices, reach, target::Target};
 use crate::{
     contain::{Place, contained},
     feed::{Kind, Offer},
@@ -28,7 +27,7 @@ pub struct WatchSettings {
     /// Files and directories.
     pub paths: Vec<PathBuf>,
     /// Which files of a directory.
-    pub glob: Option<GlobMatcher>,
+    pub names: Names,
     /// How long a file must have been quiet that nobody was seen to close.
     pub settle: Duration,
     /// Look this often instead of waiting for events.
@@ -43,8 +42,8 @@ pub fn source(watch: WatchSettings, settings: &FeedSettings) -> Source {
     for path in watch.paths {
         let (publisher, feed) = settings.feed(unique(name_of(&path), &mut names), Kind::Newest);
         offers.push(Offer::Live(feed));
-        let (glob, media) = (watch.glob.clone(), settings.media.clone());
-        targets.push(Target::new(path, glob, media, watch.settle, settings.interval, publisher));
+        let (names, media) = (watch.names.clone(), settings.media.clone());
+        targets.push(Target::new(path, names, media, watch.settle, settings.interval, publisher));
     }
     // What is there already is the newest part before anybody can ask.
     for target in &mut targets {
@@ -153,7 +152,7 @@ mod tests {
         let path = folder.path().join("a.txt");
         let limits = Limits { history: 1, held: 1, held_bytes: 1000, part_bytes: 1000, keep_same: false };
         let (publisher, feed) = Feed::new("a.txt", Kind::Newest, Boundary::random(), limits, 1);
-        let mut target = Target::new(path.clone(), None, None, Duration::ZERO, None, publisher);
+        let mut target = Target::new(path.clone(), Names::default(), None, Duration::ZERO, None, publisher);
         let mut push = |text: &str| {
             std::fs::write(&path, text).unwrap();
             target.patrol(false);

@@ -1,0 +1,60 @@
+//! Which files of a directory are meant, by their names alone.
+
+use std::ffi::OsStr;
+
+/// Every name but those that begin with a dot; with a pattern only those that match it.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    glob: Option<String>,
+}
+
+impl Names {
+    /// Names that match `glob`: `*`, `?`, `[a-z]`, `{a,b}`; a leading `!` turns it round (docs.rs/fast-glob).
+    ///
+    /// # Errors
+    /// What is wrong with the pattern.
+    pub fn matching(glob: String) -> Result<Self, fast_glob::Error> {
+        fast_glob::validate(&glob)?;
+        Ok(Self { glob: Some(glob) })
+    }
+
+    /// Whether a file of this name is meant.
+    pub(super) fn want(&self, name: &OsStr) -> bool {
+        let name = name.as_encoded_bytes();
+        !name.starts_with(b".") && self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(glob: &str, name: &str) -> bool {
+        Names::matching(glob.to_owned()).unwrap().want(OsStr::new(name))
+    }
+
+    #[test]
+    fn a_pattern_picks_by_stars_sets_and_alternatives() {
+        for (glob, name) in [("*.png", "a.png"), ("a?.txt", "ab.txt"), ("[a-c]*", "b"), ("*.{md,txt}", "x.md"), ("!*.md", "x.txt")]
+        {
+            assert!(wanted(glob, name), "{glob} {name}");
+        }
+        for (glob, name) in [("*.png", "a.PNG"), ("*.png", "a.png~"), ("a?.txt", "a.txt"), ("[!a]*", "ab"), ("!*.md", "x.md")] {
+            assert!(!wanted(glob, name), "{glob} {name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_begins_with_a_dot_is_never_meant() {
+        assert!(!Names::default().want(OsStr::new(".a.png.swp")));
+        assert!(!wanted("!*.md", ".hidden"));
+        assert!(!wanted(".*", ".hidden"));
+    }
+
+    #[test]
+    fn a_pattern_that_can_never_match_is_refused() {
+        for glob in ["[a", "{a,b", "a\\"] {
+            assert!(Names::matching(glob.to_owned()).is_err(), "{glob}");
+        }
+    }
+}
