@@ -14,6 +14,8 @@
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
+#![cfg_attr(not(feature = "io-uring"), forbid(unsafe_code))]
+
 pub mod cli;
 pub mod command;
 pub mod config;

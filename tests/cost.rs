@@ -1,4 +1,4 @@
-//! What a part costs, counted: one system call a viewer, and a few wake-ups.
+//! What a part costs, counted: one system call a viewer (with io_uring one for all), and a few wake-ups.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -11,8 +11,8 @@ use support::{Folder, mxr, tool};
 /// Bytes of a body.
 const SIZE: usize = 1000;
 
-/// Calls that a server makes in all for so many parts and 40 viewers: of `sendto`, of `epoll_wait`, and of every kind.
-fn calls(strace: &str, parts: u32) -> [f64; 3] {
+/// Calls that a server makes in all for so many parts and 40 viewers: of `sendto`, of `io_uring_enter`, of `epoll_wait`, and of every kind.
+fn calls(strace: &str, parts: u32) -> [f64; 4] {
     let folder = Folder::new();
     folder.put("a.txt", "0".repeat(SIZE));
     let counts = folder.beside("counts");
@@ -32,18 +32,20 @@ fn calls(strace: &str, parts: u32) -> [f64; 3] {
     server.terminate();
     server.finish();
     let table = fs::read_to_string(&counts).unwrap();
-    ["sendto", "epoll_wait", "total"].map(|name| {
+    ["sendto", "io_uring_enter", "epoll_wait", "total"].map(|name| {
         let line = table.lines().find(|line| line.ends_with(&format!(" {name}"))).unwrap_or_default();
         line.split_whitespace().nth(3).and_then(|calls| calls.parse().ok()).unwrap_or(0.0)
     })
 }
 
 #[test]
-fn a_part_costs_one_system_call_a_viewer() {
+fn a_part_costs_one_system_call_a_viewer_or_with_io_uring_one_for_all() {
     let Some(strace) = tool(&["strace"]) else { return };
     let (few, many) = (calls(strace.to_str().unwrap(), 10), calls(strace.to_str().unwrap(), 60));
-    let [sends, wakes, all] = [0, 1, 2].map(|kind| (many[kind] - few[kind]) / 50.0);
-    assert!((sends - 40.0).abs() < 1.0, "{sends} sends a part for 40 viewers");
+    let [sends, enters, wakes, all] = [0, 1, 2, 3].map(|kind| (many[kind] - few[kind]) / 50.0);
+    let (own, shared) = if cfg!(feature = "io-uring") { (0.0, 1.0) } else { (40.0, 0.0) };
+    assert!((sends - own).abs() < 1.0, "{sends} sends a part for 40 viewers");
+    assert!((enters - shared).abs() < 0.5, "{enters} submissions a part for 40 viewers");
     assert!(wakes < 15.0, "{wakes} wake-ups a part");
-    assert!(all < 40.0 + 60.0, "{all} system calls a part");
+    assert!(all < own + 60.0, "{all} system calls a part");
 }

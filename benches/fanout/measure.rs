@@ -120,12 +120,11 @@ fn under_load(work: Work, port: &str, target: &str, servers: &[u32]) -> Figures 
     }
 }
 
-/// User and system time of a process, to 10 ms.
+/// What the threads of a process have run, to the nanosecond (`schedstat`; `/proc/PID/stat` ticks in 10 ms).
 pub(crate) fn cpu(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks: u64 = fields[11..13].iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+    Duration::from_nanos(stats.filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok()).sum())
 }
 
 /// Resident memory in KiB.

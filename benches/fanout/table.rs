@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Rounds a row; each runs every server, one after the other, since the machine's speed drifts.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 
 /// One measured row: the medians of its rounds.
 #[derive(Debug)]
@@ -71,7 +71,8 @@ fn measure_row(name: &str, work: Work) -> Vec<Row> {
     servers.iter().enumerate().map(row).collect()
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The middle one of several values.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

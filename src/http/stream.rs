@@ -1,6 +1,9 @@
 //! The fan-out: one loop over all viewers of a thread. A part that is published goes to every socket with one
 //! `send` of the same shared bytes; only a viewer whose socket is full is waited for, by its own bell.
 
+#[cfg(feature = "io-uring")]
+mod uring;
+
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Waker},
@@ -9,7 +12,6 @@ use std::{
 
 use slab::Slab;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     task::{coop, yield_now},
     time::{Instant, sleep_until},
@@ -19,6 +21,7 @@ use tracing::{Span, debug, debug_span, error, field, field::display};
 
 use super::{
     doorbell::Porch,
+    transport::Connection,
     viewer::{Times, Turn, Viewer},
 };
 use crate::{
@@ -57,6 +60,8 @@ pub(super) struct Fanout<T> {
     arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
     times: Times,
     deadline: Instant,
+    #[cfg(feature = "io-uring")]
+    ring: uring::Ring,
 }
 
 #[derive(Debug)]
@@ -69,14 +74,25 @@ struct Seated<T> {
     runs: Vec<(Arc<Feed>, usize)>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
+impl<T: Connection> Fanout<T> {
     /// The loop of this lane, for viewers of these feeds and of runs of their own.
     pub(super) fn new(feeds: &[Arc<Feed>], lane: usize, times: Times) -> (Entrance<T>, Self) {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let porch = Arc::new(Porch::default());
         let feeds = feeds.iter().map(|feed| (feed.clone(), feed.watch(lane, porch.bell(FEEDS)))).collect();
         let deadline = Instant::now() + NEVER;
-        (Entrance(sender), Self { viewers: Slab::new(), lane, porch, feeds, arrivals, times, deadline })
+        let fanout = Self {
+            viewers: Slab::new(),
+            lane,
+            porch,
+            feeds,
+            arrivals,
+            times,
+            deadline,
+            #[cfg(feature = "io-uring")]
+            ring: uring::Ring::default(),
+        };
+        (Entrance(sender), fanout)
     }
 
     /// Serves until `shutdown`, then until every viewer has its close-delimiter, for a bounded time.
@@ -140,6 +156,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
 
     /// A feed has news: everybody who is not behind gets them now.
     fn push_all(&mut self, now: Instant) {
+        #[cfg(feature = "io-uring")]
+        self.send_at_once(now);
         for key in 0..self.viewers.capacity() {
             match self.viewers.get_mut(key) {
                 Some(seated) if seated.viewer.is_blocked() => seated.viewer.fall_behind(),
@@ -201,7 +219,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Fanout<T> {
 }
 
 /// One span a viewer: where the log is JSON, each of its lines names the viewer, its address and its feeds.
-fn span_of<T: AsyncRead + AsyncWrite + Unpin>(viewer: &Viewer<T>) -> Span {
+fn span_of<T: Connection>(viewer: &Viewer<T>) -> Span {
     let stats = &viewer.seat.stats;
     let span = debug_span!("viewer", id = stats.id, peer = field::Empty, feed = field::Empty);
     if !span.is_disabled() {

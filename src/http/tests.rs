@@ -3,8 +3,8 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     stream::{Entrance, Fanout},
+    transport::Connection,
     viewer::{Times, Viewer, Wishes},
 };
 use crate::{
@@ -221,10 +222,45 @@ async fn the_demo_has_its_fifteen_parts_at_their_times() {
     assert_eq!(types, [vec!["text/plain"; 6], vec!["image/png"], vec!["text/html"; 8]].concat());
 }
 
-/// A connection whose second write panics, where it is a trap.
+impl Connection for DuplexStream {}
+
+/// A connection whose writes panic once there were so many, and that has room only where somebody says so.
 struct Trap {
     io: DuplexStream,
     writes_left: usize,
+    room: Arc<Mutex<Room>>,
+}
+
+#[derive(Default)]
+struct Room {
+    is_there: bool,
+    asker: Option<Waker>,
+}
+
+impl Connection for Trap {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = self.room.lock().unwrap();
+        room.asker = Some(cx.waker().clone());
+        if room.is_there { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl House {
+    /// A loop for traps.
+    fn traps(&self) -> Entrance<Trap> {
+        let (entrance, fanout) = Fanout::new(std::slice::from_ref(&self.feed), 0, TIMES);
+        tokio::spawn(fanout.run(self.shutdown.clone()));
+        entrance
+    }
+
+    fn trap(&self, entrance: &Entrance<Trap>, pipe: usize, writes_left: usize) -> (DuplexStream, Arc<Mutex<Room>>) {
+        let (ours, io) = duplex(pipe);
+        let room = Arc::new(Mutex::new(Room::default()));
+        let cursors = vec![self.feed.subscribe(0, None, Accepts::All)];
+        let (seat, boundary) = (self.viewers.enter(None).unwrap(), self.feed.boundary().clone());
+        entrance.admit(Viewer::new(Trap { io, writes_left, room: room.clone() }, cursors, boundary, Wishes::default(), seat));
+        (ours, room)
+    }
 }
 
 impl AsyncRead for Trap {
@@ -255,18 +291,10 @@ impl AsyncWrite for Trap {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_while_one_viewer_is_served_ends_that_one_alone() {
-    let (publisher, House { feed, viewers, shutdown, .. }) = house(Kind::Newest);
-    let (entrance, fanout) = Fanout::new(std::slice::from_ref(&feed), 0, TIMES);
-    tokio::spawn(fanout.run(shutdown));
-    let enter = |writes_left| {
-        let (ours, io) = duplex(1 << 16);
-        let cursors = vec![feed.subscribe(0, None, Accepts::All)];
-        let seat = viewers.enter(None).unwrap();
-        entrance.admit(Viewer::new(Trap { io, writes_left }, cursors, feed.boundary().clone(), Wishes::default(), seat));
-        ours
-    };
-    let mut well = [enter(usize::MAX), enter(usize::MAX)];
-    let mut trapped = enter(1);
+    let (publisher, house) = house(Kind::Newest);
+    let entrance = house.traps();
+    let mut well = [(); 2].map(|()| house.trap(&entrance, 1 << 16, usize::MAX).0);
+    let mut trapped = house.trap(&entrance, 1 << 16, 1).0;
     publisher.publish(text("part 1")).unwrap();
     for viewer in well.iter_mut().chain([&mut trapped]) {
         read_until(viewer, "part 1\r\n--b0undary\r\n").await;
@@ -278,6 +306,25 @@ async fn a_panic_while_one_viewer_is_served_ends_that_one_alone() {
         }
     }
     assert_eq!(trapped.read(&mut [0; 10]).await.unwrap(), 0, "its connection is closed");
-    assert_eq!((viewers.count(), feed.state().viewers), (2, 2));
-    assert_eq!(viewers.gone.iter().find(|(_, count)| *count > 0), Some((End::Panicked.name(), 1)));
+    assert_eq!((house.viewers.count(), house.feed.state().viewers), (2, 2));
+    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((End::Panicked.name(), 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_viewer_gets_next_is_chosen_when_it_can_leave() {
+    let (publisher, house) = house(Kind::Newest);
+    let entrance = house.traps();
+    let (mut viewer, room) = house.trap(&entrance, 8, usize::MAX);
+    publisher.publish(text("part 1")).unwrap();
+    read_until(&mut viewer, "part 1\r\n--b0undary\r\n").await;
+    publisher.publish(text("part 2")).unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    publisher.publish(text("part 3")).unwrap();
+    let nothing = tokio::time::timeout(Duration::from_secs(1), viewer.read_u8()).await;
+    assert!(nothing.is_err(), "nothing leaves before there is room");
+    let asker = { std::mem::replace(&mut *room.lock().unwrap(), Room { is_there: true, asker: None }).asker };
+    asker.expect("the loop waits for room").wake();
+    let rest = read_until(&mut viewer, "part 3\r\n--b0undary\r\n").await;
+    assert!(!rest.contains("part 2"), "{rest}");
+    assert_eq!(house.feed.state().dropped, 1);
 }

@@ -2,12 +2,17 @@
 
 use std::{
     io,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    time::Timespec,
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::server::TlsStream;
@@ -22,6 +27,21 @@ const HANDSHAKE: u8 = 22;
 /// What a browser gets that was told `http://`.
 const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\
     Connection: close\r\n\r\nmxr: here https:// has to be asked\n";
+
+/// What the fan-out asks of a connection.
+pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin {
+    /// Waits until what is written next leaves at once or nearly so: until the kernel holds little for this viewer. It is asked
+    /// each time, since a socket that has taken a write may be full since.
+    fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    /// The socket, where bytes that are sent on it reach the viewer as they are.
+    #[cfg(feature = "io-uring")]
+    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
 
 /// An open connection.
 #[derive(Debug)]
@@ -79,6 +99,51 @@ impl Encrypted {
             flushed?;
         }
         Ok(())
+    }
+}
+
+/// tokio takes a socket for writable until a write fails: beside it the kernel is asked.
+macro_rules! poll_room {
+    ($cx:expr, $socket:expr) => {{
+        let socket = $socket;
+        let _ = ready!(socket.poll_write_ready($cx));
+        match socket.try_io(Interest::WRITABLE, || has_room(socket.as_fd())) {
+            Ok(()) => Poll::Ready(()),
+            Err(_) => socket.poll_write_ready($cx).map(drop),
+        }
+    }};
+}
+
+fn has_room(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::OUT)];
+    // Where asking fails, so does the write that follows, and says why.
+    let is_full = poll(&mut asked, Some(&Timespec::default())) == Ok(0);
+    if is_full { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+}
+
+impl Connection for Transport {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Tls(tls) = self {
+            // Where this fails, so does the write that follows.
+            let _ = tls.flush_rest(cx);
+            if !tls.is_flushed {
+                return Poll::Pending;
+            }
+        }
+        match self {
+            Self::Tcp(tcp) => poll_room!(cx, tcp),
+            Self::Unix(unix) => poll_room!(cx, unix),
+            Self::Tls(tls) => poll_room!(cx, tls.stream.get_ref().0),
+        }
+    }
+
+    #[cfg(feature = "io-uring")]
+    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(socket) => Some(socket.as_fd()),
+            Self::Unix(socket) => Some(socket.as_fd()),
+            Self::Tls(_) => None,
+        }
     }
 }
 
@@ -202,5 +267,38 @@ mod tests {
         let heard = async { while server.read(&mut scratch).await.is_ok_and(|count| count > 0) {} };
         let all = timeout(Duration::from_secs(20), async { tokio::join!(reading, heard).0 }).await;
         assert!(all.unwrap().unwrap().unwrap().iter().all(|byte| *byte == 7));
+    }
+
+    /// Fills a connection until it takes nothing, empties it, and waits until it is said to have room.
+    async fn fill_and_empty(mut server: impl Connection, mut client: impl AsyncRead + Unpin) {
+        let mut taken = 0;
+        poll_fn(|cx| {
+            // The kernel carries on meanwhile.
+            while server.poll_room(cx).is_ready() {
+                while let Poll::Ready(written) = Pin::new(&mut server).poll_write(cx, &[7; 1000]) {
+                    taken += written.unwrap();
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let mut all = vec![0; taken];
+        let (room, read) = tokio::join!(
+            timeout(Duration::from_secs(20), poll_fn(|cx| server.poll_room(cx))),
+            timeout(Duration::from_secs(20), client.read_exact(&mut all))
+        );
+        room.expect("there is room again");
+        read.expect("all of it arrives").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_connection_says_when_it_has_room_again() {
+        let (server, client) = ends().await;
+        fill_and_empty(server, client).await;
+        let (server, client) = UnixStream::pair().unwrap();
+        fill_and_empty(Transport::Unix(server), client).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, server) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        fill_and_empty(Transport::Tcp(server.unwrap().0), client.unwrap()).await;
     }
 }

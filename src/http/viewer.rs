@@ -11,11 +11,9 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::{io::ReadBuf, time::Instant};
 
+use super::transport::Connection;
 use crate::{
     feed::{Kind, Most, Subscription},
     stats::{End, Seat},
@@ -75,13 +73,17 @@ pub(super) struct Viewer<T> {
     started: bool,
     ending: bool,
     closed: bool,
+    /// The socket was full when the last part left.
+    is_slow: bool,
+    /// The socket has to have room before the next part is chosen.
+    waits: bool,
     /// When bytes last moved.
     moved: Instant,
     /// When the next part is due where an interval is kept.
     due: Instant,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
+impl<T: Connection> Viewer<T> {
     /// A viewer whose response head has left and whose first delimiter has not. There is at least one cursor.
     pub(super) fn new(io: T, cursors: Vec<Subscription>, boundary: Boundary, wishes: Wishes, seat: Seat) -> Self {
         let now = Instant::now();
@@ -97,6 +99,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
             started: false,
             ending: false,
             closed: false,
+            is_slow: false,
+            waits: false,
             moved: now,
             due: now,
         }
@@ -109,7 +113,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
 
     /// Whether its socket is full: its bell rings when there is room.
     pub(super) fn is_blocked(&self) -> bool {
-        !self.out.is_empty() || self.closed
+        !self.out.is_empty() || self.closed || self.waits
     }
 
     /// Reads away whatever a viewer sends, to notice when it leaves.
@@ -136,13 +140,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
                 return Turn::Resting;
             }
             if self.out.is_empty() && !self.ending {
+                // What is chosen before it can leave is not the newest any more when it does.
+                self.waits = self.is_slow && self.io.poll_room(cx).is_pending();
+                if self.waits {
+                    return Turn::Resting;
+                }
                 self.fill(now);
             }
             if self.out.is_empty() && !self.ending {
                 return Turn::Resting;
             }
             match self.write(now, cx) {
-                Poll::Pending => return Turn::Resting,
+                Poll::Pending => {
+                    self.is_slow = true;
+                    return Turn::Resting;
+                }
                 Poll::Ready(Err(error)) => return Turn::Over(end_by(&error)),
                 Poll::Ready(Ok(bytes)) => sent += bytes,
             }
@@ -150,6 +162,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
                 return Turn::WantsMore;
             }
         }
+    }
+
+    /// The connection, where there is something to be sent on it now, and what, where one write can take all of it.
+    /// `has_sent` has to be told how much was sent, and `push` sends the rest.
+    #[cfg(feature = "io-uring")]
+    pub(super) fn next(&mut self, now: Instant) -> Option<(&T, Option<&[u8]>)> {
+        if self.out.is_empty() && !self.ending && !self.is_slow {
+            self.fill(now);
+        }
+        let first = self.out.front()?;
+        Some((&self.io, (self.out.len() == 1).then_some(first)))
     }
 
     /// Takes note of news while the socket is full.
@@ -207,6 +230,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
         if self.early_until().is_some_and(|until| now < until) {
             return;
         }
+        self.is_slow = false;
         // Round and round over the feeds, so that a busy one does not starve the others.
         let mut tried = 0;
         while tried < self.cursors.len() && !self.ending && self.out.len() < PIECES {
@@ -288,6 +312,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.has_sent(written, now);
+        Poll::Ready(Ok(written))
+    }
+
+    /// Takes note of bytes that the socket has taken.
+    pub(super) fn has_sent(&mut self, written: usize, now: Instant) {
         self.moved = now;
         self.out_bytes -= written;
         let mut rest = written;
@@ -303,7 +333,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
         }
         self.seat.stats.bytes.fetch_add(written as u64, Relaxed);
         self.seat.stats.backlog.store(self.out_bytes, Relaxed);
-        Poll::Ready(Ok(written))
     }
 
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -322,7 +351,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Viewer<T> {
 }
 
 /// The kernel gives up after the stall time (`TCP_USER_TIMEOUT`) where the peer is silent: it vanished without a word.
-fn end_by(error: &io::Error) -> End {
+pub(super) fn end_by(error: &io::Error) -> End {
     if error.kind() == io::ErrorKind::TimedOut { End::Stalled } else { End::Broken }
 }
 
