@@ -7,6 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 use crate::{
     cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Watch},
     error::{Error, Result},
+    feed::interval_at,
     http,
     listen::Place,
     part::Media,
@@ -242,8 +243,8 @@ fn feeds(parts: Parts, serving: &Serving) -> Result<FeedSettings> {
 }
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {
-    let interval = Some(fps).filter(|fps| *fps > 0.0 && *fps <= 1000.0).and_then(|fps| Duration::try_from_secs_f64(1.0 / fps).ok());
-    interval.ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0 and at most 1000"))
+    let interval = interval_at(fps).filter(|_| fps <= 1000.0);
+    interval.ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0, from a part a day to 1000 a second"))
 }
 
 fn seconds(flag: &str, seconds: f64) -> Result<Duration> {

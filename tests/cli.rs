@@ -31,6 +31,7 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         (&["serve", "--demo", "DIR"], "--demo"),
         (&["serve", "--boundary", "a b"], "boundary"),
         (&["serve", ".", "--fps", "0"], "fps"),
+        (&["watch", ".", "--max-fps", "1e-19"], "max-fps"),
         (&["serve", ".", "--glob", "[a"], "[a"),
         (&["stdin", "--type", "text"], "text"),
         (&["completions", "tcsh"], "tcsh"),

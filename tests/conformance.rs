@@ -154,6 +154,7 @@ const QUERIES: &[Case] = &[
     ("GET /stream?fps=fast HTTP/1.1H", BAD),
     ("GET /stream?fps=0 HTTP/1.1H", BAD),
     ("GET /stream?fps=-1 HTTP/1.1H", BAD),
+    ("GET /stream?fps=1e-19 HTTP/1.1H", BAD),
     ("GET /stream?fps=NaN HTTP/1.1H", BAD),
     ("GET /stream?fps=1e-300 HTTP/1.1H", BAD),
     ("GET /stream?parts=0 HTTP/1.1H", BAD),

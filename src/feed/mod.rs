@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 
 pub use self::{
     offer::Offer,
+    pace::interval_at,
     publisher::{Publisher, Refused},
     state::FeedState,
     subscription::{Accepts, Most, Subscription, Taken},
@@ -114,12 +115,12 @@ struct State {
 
 impl State {
     /// Takes parts up, and lets go of what the limits do not hold.
-    fn hold(&mut self, parts: &[Encoded], limits: &Limits) {
+    fn hold(&mut self, parts: &[Held], limits: &Limits) {
         self.published += parts.len() as u64;
-        for part in parts {
-            self.held_bytes += part.size();
-            self.published_bytes += part.body_len() as u64;
-            self.held.push_back(Held { part: part.clone(), family: None });
+        for held in parts {
+            self.held_bytes += held.part.size();
+            self.published_bytes += held.part.body_len() as u64;
+            self.held.push_back(held.clone());
         }
         while self.held.len() > limits.held || (self.held_bytes > limits.held_bytes && self.held.len() > 1) {
             let Some(old) = self.held.pop_front() else { break };
@@ -128,17 +129,10 @@ impl State {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Held {
     part: Encoded,
-    family: Option<Family>,
-}
-
-impl Held {
-    fn family(&mut self) -> Family {
-        let part = &self.part;
-        *self.family.get_or_insert_with(|| whole::family(&part.media, &part.body()))
-    }
+    family: Family,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -219,9 +213,11 @@ impl Feed {
 
     /// Ends the feed: viewers get what is left and the close-delimiter.
     pub fn end(&self) {
-        if !self.pace.get().is_some_and(|pace| pace.end(self)) {
+        let pace = self.pace.get();
+        if !pace.is_some_and(|pace| pace.publish_last(self)) {
             self.tell(|state| state.ended = true);
         }
+        pace.inspect(|pace| pace.ring());
     }
 
     /// Has `waker` woken at every change in a loop's lane, until the key is given to `unwatch`.
@@ -261,11 +257,13 @@ impl Feed {
             let state = self.first();
             (state.published + 1, state.held.back().map(|held| held.part.time))
         };
-        // Encoded outside the lock: there is one publisher, so the numbers stay ours.
+        // Encoded and looked at outside the lock: there is one publisher, so the numbers stay ours.
         let encoded = wire::encode(parts, first, before, &self.boundary);
+        let families = parts.iter().map(|part| whole::family(&part.media, &part.body));
+        let held: Vec<Held> = encoded.into_iter().zip(families).map(|(part, family)| Held { part, family }).collect();
         let limits = &self.rules().limits;
         self.tell(|state| {
-            state.hold(&encoded, limits);
+            state.hold(&held, limits);
             state.ended |= last;
         });
     }

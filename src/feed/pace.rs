@@ -14,6 +14,14 @@ use tokio::{
 use super::{Feed, Publisher, Refused};
 use crate::part::Part;
 
+/// The slowest pace: clocks count on from it without an overflow.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The time between two parts at so many a second; `None` where that is no pace, or less than a part a day.
+pub fn interval_at(fps: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(1.0 / fps).ok().filter(|interval| fps > 0.0 && *interval <= A_DAY)
+}
+
 /// The pace of one feed.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -55,14 +63,17 @@ impl Pace {
     }
 
     /// Publishes what waits as the last part. `false` where nothing does.
-    pub(super) fn end(&self, feed: &Feed) -> bool {
-        let mut slot = self.lock();
-        self.bell.notify_one();
-        let last = slot.waiting.take();
+    pub(super) fn publish_last(&self, feed: &Feed) -> bool {
+        let last = self.lock().waiting.take();
         last.is_some_and(|part| {
             feed.publish(&[part], true);
             true
         })
+    }
+
+    /// Has `keep` look again.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
     }
 
     /// Lets waiting parts go when they are due, until the feed has ended.
@@ -104,7 +115,10 @@ mod tests {
 
     use tokio::time::{Instant, sleep};
 
-    use super::super::{Accepts, Feed, Kind, Limits, Most, Publisher, Refused};
+    use super::{
+        super::{Accepts, Feed, Kind, Limits, Most, Publisher, Refused},
+        interval_at,
+    };
     use crate::{
         part::{Media, Part},
         wire::Boundary,
@@ -127,6 +141,15 @@ mod tests {
 
     fn newest(feed: &Feed) -> String {
         feed.newest().map_or_else(String::new, |part| String::from_utf8(part.body().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_pace_is_positive_and_at_least_a_part_a_day() {
+        assert_eq!(interval_at(4.0), Some(Duration::from_millis(250)));
+        assert_eq!(interval_at(1.0 / 3600.0), Some(Duration::from_secs(3600)));
+        for fps in [0.0, -1.0, f64::NAN, f64::NEG_INFINITY, 1e-19, 1e-5, f64::MIN_POSITIVE] {
+            assert_eq!(interval_at(fps), None, "{fps}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,7 +50,7 @@ impl Feed {
         let cursor = Cursor { next, every_until, started: false, accepts, layout: accepts.layout(), family: None, picture: None };
         let mut subscription = Subscription { feed: self.clone(), lane, cursor };
         if count == 1 {
-            subscription.cursor.step_back_to_a_picture(&mut state);
+            subscription.cursor.step_back_to_a_picture(&state);
         }
         subscription
     }
@@ -169,7 +169,7 @@ impl Cursor {
         let from = if self.next <= every_until { self.next.max(oldest) } else { state.published };
         let dropped = from - self.next;
         let (mut index, mut left_out) = ((from - oldest) as usize, 0);
-        while index < state.held.len() && !self.can_take(&mut state.held[index]) {
+        while index < state.held.len() && !self.can_take(&state.held[index]) {
             left_out += 1;
             index += 1;
         }
@@ -204,11 +204,11 @@ impl Cursor {
         self.started && self.layout == Layout::EarlyHeaders
     }
 
-    fn can_take(&self, held: &mut Held) -> bool {
+    fn can_take(&self, held: &Held) -> bool {
         match (self.accepts, self.family) {
             (Accepts::All, _) => true,
-            (Accepts::Pictures(_), None) => held.family() != Family::Other,
-            (Accepts::Pictures(_), Some(family)) => held.family() == family,
+            (Accepts::Pictures(_), None) => held.family != Family::Other,
+            (Accepts::Pictures(_), Some(family)) => held.family == family,
         }
     }
 
@@ -226,7 +226,7 @@ impl Cursor {
     fn bytes_of(&mut self, state: &State, index: usize, run: usize, last: bool) -> Bytes {
         let (opened, first) = (self.opened(), &state.held[index].part);
         if let Accepts::Pictures(_) = self.accepts {
-            self.family = state.held[index].family;
+            self.family = Some(state.held[index].family);
             self.picture = Some(Box::new(first.clone()));
         }
         self.started = true;
@@ -237,8 +237,8 @@ impl Cursor {
     }
 
     /// An `<img>` that comes while the newest part is nothing for it begins with the newest that is.
-    fn step_back_to_a_picture(&mut self, state: &mut State) {
-        let newest = state.held.iter_mut().rev().find_map(|held| self.can_take(held).then_some(held.part.sequence));
+    fn step_back_to_a_picture(&mut self, state: &State) {
+        let newest = state.held.iter().rev().find_map(|held| self.can_take(held).then_some(held.part.sequence));
         if let (Some(sequence), Accepts::Pictures(_)) = (newest, self.accepts) {
             self.next = sequence;
             self.every_until = self.every_until.max(sequence);

@@ -192,11 +192,10 @@ impl Lane {
     fn start(self, number: usize, done: mpsc::Sender<Panicked>) -> Option<Door> {
         let (door, arrivals) = mpsc::unbounded_channel();
         let shutdown = self.server.shutdown.clone();
-        let body = move || match runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => tell_if_it_broke(runtime.block_on(contain(Place::Server, self.run(arrivals))), &done, &shutdown),
-            Err(error) => warn!(%error, "a thread cannot serve"),
-        };
-        let started = thread::Builder::new().name(format!("fanout-{number}")).spawn(body);
+        let started = runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+            let body = move || tell_if_it_broke(runtime.block_on(contain(Place::Server, self.run(arrivals))), &done, &shutdown);
+            thread::Builder::new().name(format!("fanout-{number}")).spawn(body)
+        });
         started.inspect_err(|error| warn!(%error, "cannot start more threads; those that run have to do")).ok()?;
         Some(door)
     }

@@ -9,7 +9,10 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 
 use super::guard;
-use crate::{feed::Accepts, wire::Layout};
+use crate::{
+    feed::{Accepts, interval_at},
+    wire::Layout,
+};
 
 /// What a request asks for.
 #[derive(Debug, PartialEq)]
@@ -115,8 +118,7 @@ fn wish(headers: &HeaderMap, query: Query<'_>) -> Result<Wish, String> {
     let agent = text(headers, USER_AGENT);
     let interval = match query.number::<f64>("fps")? {
         None => None,
-        Some(fps) if fps > 0.0 => Some(Duration::try_from_secs_f64(1.0 / fps).map_err(|_| "fps is too small".to_owned())?),
-        Some(_) => return Err("fps must be more than 0".to_owned()),
+        Some(fps) => Some(interval_at(fps).ok_or("fps must be more than 0, and a part a day at least")?),
     };
     let parts = query.number("parts")?;
     if parts == Some(0) {

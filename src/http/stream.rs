@@ -1,7 +1,7 @@
 //! The fan-out: one loop over all viewers of a thread. A part that is published goes to every socket with one
 //! `send` of the same shared bytes; only a viewer whose socket is full is waited for, by its own bell.
 
-#[cfg(feature = "io-uring")]
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
 mod uring;
 
 use std::{
@@ -60,7 +60,7 @@ pub(super) struct Fanout<T> {
     arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
     times: Times,
     deadline: Instant,
-    #[cfg(feature = "io-uring")]
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
     ring: uring::Ring,
 }
 
@@ -89,7 +89,7 @@ impl<T: Connection> Fanout<T> {
             arrivals,
             times,
             deadline,
-            #[cfg(feature = "io-uring")]
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
             ring: uring::Ring::default(),
         };
         (Entrance(sender), fanout)
@@ -156,7 +156,7 @@ impl<T: Connection> Fanout<T> {
 
     /// A feed has news: everybody who is not behind gets them now.
     fn push_all(&mut self, now: Instant) {
-        #[cfg(feature = "io-uring")]
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
         self.send_at_once(now);
         for key in 0..self.viewers.capacity() {
             match self.viewers.get_mut(key) {

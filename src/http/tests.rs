@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -224,7 +224,7 @@ async fn the_demo_has_its_fifteen_parts_at_their_times() {
 
 impl Connection for DuplexStream {}
 
-/// A connection whose writes panic once there were so many, and that has room only where somebody says so.
+/// A connection whose writes panic once there were so many, and that has room, for its end as well, only where somebody says so.
 struct Trap {
     io: DuplexStream,
     writes_left: usize,
@@ -285,6 +285,7 @@ impl AsyncWrite for Trap {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_room(cx));
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
@@ -327,4 +328,18 @@ async fn what_a_slow_viewer_gets_next_is_chosen_when_it_can_leave() {
     let rest = read_until(&mut viewer, "part 3\r\n--b0undary\r\n").await;
     assert!(!rest.contains("part 2"), "{rest}");
     assert_eq!(house.feed.state().dropped, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_the_close_delimiter_and_an_end_that_is_not_taken_is_a_stall() {
+    let (publisher, house) = house(Kind::Newest);
+    let (mut viewer, _room) = house.trap(&house.traps(), 1 << 16, usize::MAX);
+    publisher.publish(text("part 1")).unwrap();
+    read_until(&mut viewer, "part 1\r\n--b0undary\r\n").await;
+    let begin = Instant::now();
+    drop(publisher);
+    read_until(&mut viewer, "part 1\r\n--b0undary--\r\n").await;
+    assert_eq!(read_all(viewer).await, "");
+    assert_eq!(begin.elapsed().as_secs(), TIMES.stall.as_secs());
+    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((End::Stalled.name(), 1)));
 }

@@ -37,7 +37,7 @@ pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin {
     }
 
     /// The socket, where bytes that are sent on it reach the viewer as they are.
-    #[cfg(feature = "io-uring")]
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
     fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -137,7 +137,7 @@ impl Connection for Transport {
         }
     }
 
-    #[cfg(feature = "io-uring")]
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
     fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Tcp(socket) => Some(socket.as_fd()),

@@ -111,9 +111,9 @@ impl<T: Connection> Viewer<T> {
         &self.cursors
     }
 
-    /// Whether its socket is full: its bell rings when there is room.
+    /// Whether its socket is full, or was when the end had to be told: its bell rings when there is room.
     pub(super) fn is_blocked(&self) -> bool {
-        !self.out.is_empty() || self.closed || self.waits
+        !self.out.is_empty() || self.ending || self.waits
     }
 
     /// Reads away whatever a viewer sends, to notice when it leaves.
@@ -166,7 +166,7 @@ impl<T: Connection> Viewer<T> {
 
     /// The connection, where there is something to be sent on it now, and what, where one write can take all of it.
     /// `has_sent` has to be told how much was sent, and `push` sends the rest.
-    #[cfg(feature = "io-uring")]
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
     pub(super) fn next(&mut self, now: Instant) -> Option<(&T, Option<&[u8]>)> {
         if self.out.is_empty() && !self.ending && !self.is_slow {
             self.fill(now);
@@ -177,6 +177,9 @@ impl<T: Connection> Viewer<T> {
 
     /// Takes note of news while the socket is full.
     pub(super) fn fall_behind(&mut self) {
+        if self.ending {
+            return;
+        }
         let dropped = self.cursors.iter_mut().map(Subscription::fall_behind).sum();
         self.seat.stats.dropped.fetch_add(dropped, Relaxed);
     }

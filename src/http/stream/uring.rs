@@ -4,30 +4,33 @@
 #![expect(unsafe_code, reason = "the kernel reads what is submitted by its address; `Flight` keeps that alive until it has")]
 
 use std::{
-    cell::OnceCell,
-    fmt, io, mem,
+    fmt,
+    io::{self, Write},
+    mem,
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-use io_uring::{IoUring, opcode, types::Fd};
+use io_uring::{IoUring, Probe, opcode, types::Fd};
 use rustix::net::SendFlags;
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::{
     super::{transport::Connection, viewer::end_by},
     Fanout, Turn, contained,
 };
-use crate::contain::Place;
+use crate::{contain::Place, stats::End};
 
 /// Viewers that one call serves: the first of them waits until the last is asked.
 const AT_ONCE: u32 = 128;
+/// Why the kernel asks to be asked again: a signal came, or memory is short (io_uring_enter(2)).
+const TRANSIENT: [io::ErrorKind; 3] = [io::ErrorKind::Interrupted, io::ErrorKind::ResourceBusy, io::ErrorKind::WouldBlock];
 
 /// A queue to the kernel, opened by the thread that uses it first.
 #[derive(Default)]
 pub(super) struct Ring {
-    /// `None` within where the kernel has none to give: it is old, or forbids it (containers often do).
-    ring: OnceCell<Option<IoUring>>,
+    /// Not yet opened; then `None` where the kernel has none to give: it is old, or forbids it (containers often do).
+    ring: Option<Option<IoUring>>,
     outcomes: Vec<(usize, io::Result<usize>)>,
 }
 
@@ -39,16 +42,20 @@ impl fmt::Debug for Ring {
 
 impl Ring {
     fn open() -> Option<IoUring> {
-        // Some containers let a queue be made but not used.
-        let ring = IoUring::new(AT_ONCE).and_then(|ring| ring.submit().map(|_| ring));
+        let ring = IoUring::new(AT_ONCE).and_then(|ring| {
+            // Some containers let a queue be made but not used, and the first kernels that had one did not send by it.
+            ring.submit()?;
+            let mut probe = Probe::new();
+            ring.submitter().register_probe(&mut probe)?;
+            probe.is_supported(opcode::Send::CODE).then_some(ring).ok_or_else(|| io::ErrorKind::Unsupported.into())
+        });
         ring.inspect_err(|error| debug!(%error, "the kernel gives no io_uring: each viewer has a call of its own")).ok()
     }
 
     /// Sends bytes to each of these sockets as far as they have room at once, and notes under the number of each what `send`
-    /// gave: where nothing can be sent this way, that there is no room.
+    /// gave: where nothing can be sent this way, that there is no room. Without a queue nothing is sent and nothing noted.
     fn send<'a>(&mut self, mut sends: impl Iterator<Item = (usize, Option<(BorrowedFd<'a>, &'a [u8])>)>) {
-        self.ring.get_or_init(Self::open);
-        let Some(Some(ring)) = self.ring.get_mut() else { return };
+        let Some(ring) = self.ring.get_or_insert_with(Self::open) else { return };
         let flags = (SendFlags::DONTWAIT | SendFlags::NOSIGNAL).bits().cast_signed();
         loop {
             let mut seen = 0;
@@ -87,9 +94,10 @@ impl Drop for Flight<'_> {
         while self.aboard > 0 {
             match self.ring.submit_and_wait(self.aboard) {
                 Ok(_) => {}
-                Err(error) if [io::ErrorKind::Interrupted, io::ErrorKind::ResourceBusy].contains(&error.kind()) => {}
+                Err(error) if TRANSIENT.contains(&error.kind()) => std::thread::yield_now(),
+                // What the kernel may still read must not be freed.
                 Err(error) => {
-                    error!(%error, "the kernel does not give back what it was lent");
+                    let _ = writeln!(io::stderr(), "mxr: cannot go on: the kernel keeps what it was lent to send: {error}");
                     std::process::abort();
                 }
             }
@@ -105,12 +113,19 @@ impl Drop for Flight<'_> {
 impl<T: Connection> Fanout<T> {
     /// Sends what viewers who are not behind can be sent plainly. Whoever has more to get, or has no room, is pushed to.
     pub(super) fn send_at_once(&mut self, now: Instant) {
+        let mut panicked = Vec::new();
         let ready = self.viewers.iter_mut().filter(|(_, seated)| !seated.viewer.is_blocked());
         self.ring.send(ready.filter_map(|(key, seated)| {
-            // Whoever panics here panics again where that is told.
-            let (io, bytes) = contained(Place::Viewer, || seated.viewer.next(now)).ok()??;
+            let Ok(next) = contained(Place::Viewer, || seated.viewer.next(now)) else {
+                panicked.push(key);
+                return None;
+            };
+            let (io, bytes) = next?;
             Some((key, io.plain_socket().zip(bytes)))
         }));
+        for key in panicked {
+            self.unseat(key, End::Panicked);
+        }
         let mut outcomes = mem::take(&mut self.ring.outcomes);
         for (key, outcome) in outcomes.drain(..) {
             self.turn(key, now, |viewer, now, cx| {
