@@ -43,6 +43,7 @@ fn a_part_costs_one_system_call_a_viewer_or_with_io_uring_one_for_all() {
     let Some(strace) = tool(&["strace"]) else { return };
     let (few, many) = (calls(strace.to_str().unwrap(), 10), calls(strace.to_str().unwrap(), 60));
     let [sends, enters, wakes, all] = [0, 1, 2, 3].map(|kind| (many[kind] - few[kind]) / 50.0);
+    // With io_uring a viewer whose own bell rings just then has a send of its own.
     let (own, shared) = match cfg!(feature = "io-uring") {
         true if enters > 0.0 => (0.0, 1.0),
         true => {
@@ -51,7 +52,7 @@ fn a_part_costs_one_system_call_a_viewer_or_with_io_uring_one_for_all() {
         }
         false => (40.0, 0.0),
     };
-    assert!((sends - own).abs() < 1.0, "{sends} sends a part for 40 viewers");
+    assert!((sends - own).abs() < if shared > 0.0 { 8.0 } else { 1.0 }, "{sends} sends a part for 40 viewers");
     assert!((enters - shared).abs() < 0.5, "{enters} submissions a part for 40 viewers");
     assert!(wakes < 15.0, "{wakes} wake-ups a part");
     assert!(all < own + 60.0, "{all} system calls a part");
