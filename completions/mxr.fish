@@ -51,7 +51,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary 
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, where it stands last or before another option, one is drawn' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
@@ -91,7 +91,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary 
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, where it stands last or before another option, one is drawn' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
@@ -127,7 +127,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary 
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, where it stands last or before another option, one is drawn' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r

@@ -6,7 +6,10 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use bytesize::ByteSize;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::FalseyValueParser,
+    parser::ValueSource,
+};
 use clap_complete::Shell;
 
 /// Turn what a program produces into a live push feed over HTTP, for any browser or <img>
@@ -142,6 +145,41 @@ pub struct Common {
     pub access: Access,
     #[command(flatten)]
     pub log: Log,
+    #[arg(skip)]
+    pub typed: Typed,
+}
+
+/// The options that were typed: one that is in the environment is for every command that can use it, one that was typed and
+/// cannot be used is a mistake.
+#[derive(Debug, Clone, Default)]
+pub struct Typed(Vec<String>);
+
+impl Typed {
+    fn of(matches: &ArgMatches) -> Self {
+        let is_typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        Self(matches.ids().filter(is_typed).map(ToString::to_string).collect())
+    }
+
+    /// Whether this option was, by the name of its field.
+    pub fn has(&self, option: &str) -> bool {
+        self.0.iter().any(|typed| typed == option)
+    }
+}
+
+impl Cli {
+    /// Reads the command line; where it is none, says so and ends the program.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::command()).exit());
+        let typed = matches.subcommand().map(|(_, matches)| Typed::of(matches)).unwrap_or_default();
+        match &mut cli.command {
+            Command::Serve(serve) => serve.common.typed = typed,
+            Command::Watch(watch) => watch.common.typed = typed,
+            Command::Stdin(stdin) => stdin.common.typed = typed,
+            Command::Completions { .. } => {}
+        }
+        cli
+    }
 }
 
 #[derive(Debug, Args)]
@@ -220,7 +258,8 @@ pub struct Access {
     /// Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2
     #[arg(long, value_name = "FILE", env = "MXR_AUTH_FILE")]
     pub auth_file: Option<PathBuf>,
-    /// Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN one is drawn
+    /// Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, where it stands last or before
+    /// another option, one is drawn
     #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "random", env = "MXR_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Read the token from this file

@@ -5,7 +5,7 @@ mod access;
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Watch},
+    cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
     error::{Error, Result},
     feed::interval_at,
     http,
@@ -98,11 +98,16 @@ impl Config {
         let interval = interval("--fps", serve.fps)?;
         let source = match serve.dir {
             Some(dir) if serve.demo => {
-                return Err(Error::usage("use --demo", format!("{} is to be replayed", dir.display())));
+                let error = Error::usage("use --demo with a DIR", "the demo has frames of its own");
+                return Err(error.hint(format!("to replay {}, leave --demo out", dir.display())));
             }
             None if serve.glob.is_some() => return Err(Error::usage("use --glob", "there is no DIR to replay")),
             None if serve.once || serve.follow => {
                 return Err(Error::usage("use --once or --follow", "there is no DIR to replay"));
+            }
+            None if serve.common.typed.has("fps") => {
+                let error = Error::usage("use --fps", "there is no DIR to replay, and the demo has a pace of its own");
+                return Err(error.hint("name a directory of frames, or leave --fps out"));
             }
             Some(_) if serve.once && serve.follow => {
                 return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
@@ -152,7 +157,8 @@ impl Config {
     }
 
     fn new(source: SourceConfig, common: Common) -> Result<Self> {
-        let Common { parts, serving, access, log: _ } = common;
+        let Common { parts, serving, access, log: _, typed } = common;
+        check_unix(&serving, &typed)?;
         let is_demo = matches!(source, SourceConfig::Demo);
         Ok(Self {
             source,
@@ -165,6 +171,20 @@ impl Config {
             exit_at_end: false,
             show: Show { in_browser: serving.open, as_qr: serving.qr },
         })
+    }
+}
+
+/// A Unix socket has a path, which is neither an address nor a URL.
+fn check_unix(serving: &Serving, typed: &Typed) -> Result<()> {
+    let reasons = [
+        ("port", "a Unix socket has a path in place of a port"),
+        ("host", "a Unix socket has a path in place of an address"),
+        ("open", "a browser cannot open a Unix socket"),
+        ("qr", "a phone cannot reach a Unix socket"),
+    ];
+    match reasons.iter().find(|(option, _)| serving.unix.is_some() && typed.has(option)) {
+        Some((option, why)) => Err(Error::usage(format!("use --{option} with --unix"), why)),
+        None => Ok(()),
     }
 }
 

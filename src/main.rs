@@ -2,18 +2,18 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use mxr::{
     cli::{Cli, Command},
     command,
-    config::Config,
+    config::{Config, LogConfig},
 };
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Serve(serve) => command::serve(mxr::config::LogConfig::new(&serve.common.log), Config::serve(serve)),
-        Command::Watch(watch) => command::serve(mxr::config::LogConfig::new(&watch.common.log), Config::watch(watch)),
-        Command::Stdin(stdin) => command::serve(mxr::config::LogConfig::new(&stdin.common.log), Config::stdin(stdin)),
+    let done = match Cli::read().command {
+        Command::Serve(serve) => command::serve(LogConfig::new(&serve.common.log), Config::serve(serve)),
+        Command::Watch(watch) => command::serve(LogConfig::new(&watch.common.log), Config::watch(watch)),
+        Command::Stdin(stdin) => command::serve(LogConfig::new(&stdin.common.log), Config::stdin(stdin)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "mxr", &mut std::io::stdout());
             return ExitCode::SUCCESS;

@@ -53,6 +53,20 @@ pub fn ending(media: &Media, body: &[u8]) -> Ending {
     if whole { Ending::Whole } else { Ending::Torn }
 }
 
+/// The format that a picture ought to have and that its first bytes are not of, where that can be told of a few bytes.
+pub fn unlike(media: &Media, body: &[u8]) -> Option<&'static str> {
+    let name = match media.essence() {
+        "image/png" | "image/apng" => "a PNG",
+        "image/jpeg" => "a JPEG",
+        "image/gif" => "a GIF",
+        "image/webp" => "a WebP",
+        "image/bmp" => "a BMP",
+        "image/avif" => "an AVIF",
+        _ => return None,
+    };
+    (!starts_as_raster(body)).then_some(name)
+}
+
 /// Whether every piece of the body carries a checksum: then a whole structure is whole content, too.
 pub fn has_checksums(body: &[u8]) -> bool {
     body.first() == Some(&0x89)

@@ -119,7 +119,9 @@ fn the_token_opens_by_url_by_header_and_by_cookie() {
         assert_eq!(by_url, if path == "/view" { 307 } else { 200 }, "{path}");
     }
     assert_eq!(status(&server, "/snapshot?token=t0ken-_.~", &[]), 403);
-    assert_eq!(server.get("/snapshot").head.want("WWW-Authenticate"), "Bearer realm=\"mxr\"");
+    let refused = server.get("/snapshot");
+    assert_eq!(refused.head.want("WWW-Authenticate"), "Bearer realm=\"mxr\"");
+    assert!(refused.text().contains("or that was chosen"), "mxr did not print this one: {}", refused.text());
     assert_eq!(server.view("/stream?token=T0ken-_.~").part().body, png(RED));
 }
 

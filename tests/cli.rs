@@ -28,7 +28,15 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         (&["nonsense"], "nonsense"),
         (&["watch"], "PATH"),
         (&["serve", "--fps", "x"], "x"),
-        (&["serve", "--demo", "DIR"], "--demo"),
+        (&["serve", "--demo", "DIR"], "the demo has frames of its own"),
+        (&["serve", "--fps", "5"], "no DIR"),
+        (&["serve", "--demo", "-r", "5"], "no DIR"),
+        (&["serve", "--unix", "socket", "--port", "1"], "--port with --unix"),
+        (&["serve", "--unix", "socket", "--host", "::1"], "--host with --unix"),
+        (&["serve", "--unix", "socket", "--open"], "--open with --unix"),
+        (&["serve", "--unix", "socket", "--qr"], "--qr with --unix"),
+        (&["stdin", "--split", "foo"], "auto, lines, nul, blank, jpeg, png and multipart"),
+        (&["serve", "--route-prefix", "cam/"], "begins with '/'"),
         (&["serve", "--boundary", "a b"], "boundary"),
         (&["serve", ".", "--fps", "0"], "fps"),
         (&["watch", ".", "--max-fps", "1e-19"], "max-fps"),
@@ -111,6 +119,17 @@ fn flags_have_environment_variables() {
     assert_eq!(viewer.part().header("Content-Type"), "text/x-env");
     let finished = mxr(["serve", "--demo"]).env("MXR_PORT", "many").run();
     assert_eq!(finished.status.code(), Some(2));
+}
+
+#[test]
+fn what_the_environment_says_and_this_command_cannot_use_is_no_mistake() {
+    let folder = Folder::new();
+    let path = folder.file("mxr.sock");
+    let by_path = mxr(["serve", "--demo", "--unix"]).arg(&path).env("MXR_PORT", "1").env("MXR_HOST", "::1");
+    let server = by_path.env("MXR_QR", "1").env("MXR_FPS", "5").spawn().listening();
+    assert_eq!(String::from_utf8(server.stdout()).unwrap(), format!("unix:{}\n", path.display()));
+    let typed = mxr(["serve", "--demo", "--port", "1"]).env("MXR_UNIX", "socket").run();
+    assert_eq!(typed.status.code(), Some(2), "{}", typed.stderr);
 }
 
 #[test]

@@ -288,6 +288,31 @@ fn finite_replies_share_a_connection() {
 }
 
 #[test]
+fn what_is_nowhere_is_told_where_to_look_below_the_prefix_too() {
+    for (args, told) in [(&[][..], "try /, /stream, "), (&["--route-prefix", "/cam"], "try /cam/, /cam/stream, ")] {
+        let server = mxr(["serve", "--demo"]).args(args).start();
+        for path in ["/nowhere", "/cam/nowhere"] {
+            let reply = server.get(path);
+            assert_eq!(reply.head.status, 404);
+            assert!(reply.text().contains(told), "{path}: {}", reply.text());
+        }
+    }
+}
+
+#[test]
+fn repeats_do_not_count_among_the_parts_that_were_asked_for() {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0.1"]).start();
+    let mut viewer = server.view("/stream?parts=2");
+    let sequences = [viewer.part(), viewer.part(), viewer.part()].map(|part| part.sequence());
+    assert_eq!(sequences, [1, 1, 1]);
+    folder.put("a.png", png(GREEN));
+    let rest: Vec<_> = viewer.parts_to_end().iter().map(|part| part.sequence()).filter(|sequence| *sequence > 1).collect();
+    assert_eq!(rest, [2], "the second that is new, then the end");
+}
+
+#[test]
 fn fps_thins_a_feed_for_one_viewer() {
     let folder = Folder::new();
     for (at, colour) in support::PALETTE.iter().enumerate() {

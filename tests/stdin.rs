@@ -47,6 +47,30 @@ fn each_line_is_a_part() {
 }
 
 #[test]
+fn who_pipes_a_film_in_is_told_what_is_recognized() {
+    const MP4: &[u8] = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2";
+    for (args, first, is_told) in [
+        (&[][..], MP4, true),
+        (&["--split", "lines"], MP4, true),
+        (&["--window", "5"], MP4, true),
+        (&["--split", "nul"], MP4, false),
+        (&[], b"\xff\xd8\xff\xe0\0\x10JFIF\0", false),
+        (&[], b"--frame\r\nContent-Type: x/y\r\nContent-Length: 1\r\n\r\n\0\r\n", false),
+        (&[], b"text alone\n", false),
+    ] {
+        let mut server = stdin(&[args, &["--exit-on-eof"]].concat());
+        for byte in first {
+            server.write([*byte]);
+        }
+        server.write([first, b"\n", first].concat());
+        drop(server.take_stdin());
+        let said = server.finish().stderr;
+        assert_eq!(said.matches("--split").count(), usize::from(is_told), "{args:?} {}: {said}", first.escape_ascii());
+        assert_eq!(said.contains("multipart are recognized"), is_told, "{args:?} {}: {said}", first.escape_ascii());
+    }
+}
+
+#[test]
 fn twenty_thousand_lines_reach_three_viewers_in_order() {
     let mut server = stdin(&[]);
     let watchers: Vec<_> = (0..3)

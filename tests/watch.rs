@@ -208,6 +208,29 @@ fn a_picture_is_never_pushed_half() {
 }
 
 #[test]
+fn the_log_says_what_is_amiss_with_a_file_and_that_it_is_well_again() {
+    let folder = Folder::new();
+    let server = watch(&folder, &["a.png"]);
+    let picture = png(RED);
+    for (bytes, level, said) in [
+        (&b""[..], "INFO", "it is empty; there is nothing to show yet"),
+        (b"hello", "WARN", "it does not look like a PNG; there is nothing to show yet"),
+        (&picture[..40], "WARN", "it is not whole yet; there is nothing to show yet"),
+        (&picture, "INFO", "it is whole now, and shown"),
+        (b"", "INFO", "it is empty; the last whole one stays"),
+        (&picture[..40], "WARN", "it is not whole yet; the last whole one stays"),
+    ] {
+        folder.put("a.png", bytes);
+        wait_until(said, SOON, || server.stderr().lines().any(|line| line.contains(said) && line.contains(level)));
+    }
+    for colour in [GREEN, BLUE] {
+        folder.put("a.png", png(colour));
+        wait_until("it is shown", SOON, || server.get("/snapshot").body == png(colour));
+    }
+    assert_eq!(server.stderr().matches("it is whole now").count(), 2, "once after a warning: {}", server.stderr());
+}
+
+#[test]
 fn a_link_that_is_pointed_elsewhere_is_pushed() {
     let folder = Folder::new();
     fs::write(folder.beside("one"), "one").unwrap();

@@ -104,6 +104,6 @@ pub(super) fn prefix(flags: &cli::Access) -> Result<String> {
         Some(path) if path.split('/').all(is_segment) => Ok(prefix.to_owned()),
         None if prefix.is_empty() => Ok(String::new()),
         _ => Err(Error::usage(format!("use --route-prefix {text:?}"), "it is not a path")
-            .hint("a path looks like /cam or /house/cam, of letters, digits, '-', '.', '_' and '~'")),
+            .hint("a path begins with '/', as in /cam or /house/cam, and has letters, digits, '-', '.', '_' and '~'")),
     }
 }

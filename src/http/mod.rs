@@ -246,7 +246,7 @@ impl Server {
             Route::State => reply::json(&metrics::state(&self.offers, &self.viewers, &self.options)),
             Route::Metrics => metrics::reply(&self.offers, &self.viewers, &self.options),
             Route::Health => reply::say(StatusCode::OK, "ok"),
-            Route::Quit if !self.options.may_quit => nowhere(),
+            Route::Quit if !self.options.may_quit => nowhere(&self.options.prefix),
             Route::Quit if request.method() != Method::GET => reply::refuse(&Refusal::Method),
             Route::Quit if guard::is_cross_site(request.headers(), visitor) => {
                 reply::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
@@ -259,7 +259,7 @@ impl Server {
                 reply
             }
             Route::Nonsense(why) => reply::say(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
-            Route::Nowhere => nowhere(),
+            Route::Nowhere => nowhere(&self.options.prefix),
         }
     }
 
@@ -349,6 +349,8 @@ fn with_slash(uri: &Uri) -> String {
     uri.query().map_or_else(|| format!("{name}/"), |query| format!("{name}/?{query}"))
 }
 
-fn nowhere() -> Reply {
-    reply::say(StatusCode::NOT_FOUND, "mxr: nothing is here\nhint: try /, /stream, /snapshot, /view or /state")
+fn nowhere(prefix: &str) -> Reply {
+    let [page, others @ .., last] = ["/", "/stream", "/snapshot", "/view", "/state"].map(|path| format!("{prefix}{path}"));
+    let text = format!("mxr: nothing is here\nhint: try {page}, {} or {last}", others.join(", "));
+    reply::say(StatusCode::NOT_FOUND, &text)
 }

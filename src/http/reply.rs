@@ -207,9 +207,11 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
 fn deny(denial: &Denial, wants_password: bool) -> Reply {
     let (status, text) = match denial {
         Denial::Nothing if wants_password => (StatusCode::UNAUTHORIZED, "mxr: this feed has a password"),
-        Denial::Nothing => {
-            (StatusCode::UNAUTHORIZED, "mxr: this feed has a token\nhint: open the URL with ?token=... that mxr printed")
-        }
+        Denial::Nothing => (
+            StatusCode::UNAUTHORIZED,
+            "mxr: this feed has a token\n\
+             hint: put ?token=... behind the URL, with the token that mxr printed as it started, or that was chosen for it",
+        ),
         Denial::Wrong if wants_password => (StatusCode::UNAUTHORIZED, "mxr: that is not the password"),
         Denial::Wrong => (StatusCode::FORBIDDEN, "mxr: that is not the token"),
         Denial::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "mxr: too many wrong passwords or tokens came from your address"),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, info, warn};
 
 use super::{
     file::{self, Reading, Signature},
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const HEARKEN: Duration = Duration::from_millis(1);
 /// After this time the log may say the same again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
-const TORN: &str = "it is not whole yet; the last whole one stays";
+const TORN: &str = "it is not whole yet";
 
 /// One watched path.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ pub(super) struct Target {
     /// Whether the directory is to be listed, and what for.
     to_list: Option<By>,
     said: Option<(String, Instant)>,
+    /// The file that there was a warning of, and nothing of it was shown since.
+    warned: Option<PathBuf>,
     is_first: bool,
 }
 
@@ -110,6 +112,7 @@ impl Target {
             listings: Listings::default(),
             to_list: None,
             said: None,
+            warned: None,
             is_first: true,
         }
     }
@@ -230,12 +233,14 @@ impl Target {
             return;
         }
         let Some(file) = self.file.clone() else {
-            return self.say("there is no file yet; waiting for one", None);
+            return self.say(Level::INFO, "there is no file yet; waiting for one", None);
         };
         match self.look(&file, touch, now) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.try_again(touch, "there is no such file; waiting for it"),
-            Err(error) => self.say(&format!("cannot read it: {error}"), None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.try_again(touch, Level::INFO, "there is no such file; waiting for it");
+            }
+            Err(error) => self.say(Level::WARN, &format!("cannot read it: {error}"), None),
         }
     }
 
@@ -270,14 +275,14 @@ impl Target {
                 self.due = Some((now, touch));
             }
             Reading::Whole(body, signature) => self.judge(file, body, signature, touch),
-            Reading::Changed => self.try_again(touch, TORN),
+            Reading::Changed => self.try_again(touch, Level::WARN, &self.besides(TORN)),
             Reading::NotAFile => {
                 self.judged = Some((file.to_owned(), signature));
-                self.say("it is not a regular file; waiting for one", None);
+                self.say(Level::INFO, "it is not a regular file; waiting for one", None);
             }
             Reading::TooLarge(bytes) => {
                 self.judged = Some((file.to_owned(), signature));
-                self.say("it is larger than --max-part; skipped", Some(bytes));
+                self.say(Level::WARN, "it is larger than --max-part; skipped", Some(bytes));
             }
         }
         Ok(())
@@ -286,7 +291,7 @@ impl Target {
     /// Leaves what could not be dealt with until it changes again.
     pub(super) fn pass_over(&mut self) {
         self.torn = None;
-        self.say("it cannot be dealt with, by a bug of mxr; the last whole one stays", None);
+        self.say(Level::WARN, &self.besides("it cannot be dealt with, by a bug of mxr"), None);
     }
 
     /// What a directory holds is read only as long as it lies inside, links or not.
@@ -325,8 +330,12 @@ impl Target {
         let ending = whole::ending(&media, &body);
         self.judged = Some((file.to_owned(), signature));
         self.restless = None;
-        if body.is_empty() || ending == Ending::Torn {
-            return self.try_again(touch, TORN);
+        if body.is_empty() {
+            return self.try_again(touch, Level::INFO, &self.besides("it is empty"));
+        }
+        if ending == Ending::Torn {
+            let what = whole::unlike(&media, &body).map(|name| format!("it does not look like {name}"));
+            return self.try_again(touch, Level::WARN, &self.besides(what.as_deref().unwrap_or(TORN)));
         }
         self.has_checksums = whole::has_checksums(&body);
         let time = if self.is_first { signature.time().min(SystemTime::now()) } else { SystemTime::now() };
@@ -339,17 +348,18 @@ impl Target {
         match self.publisher.publish(part) {
             Ok(()) => {
                 self.pushed = Some(Instant::now());
+                self.reassure(file);
                 // What is said again and again, with parts in between, is said once a minute.
                 self.said.take_if(|(_, at)| at.elapsed() >= SAY_AGAIN);
                 debug!(feed = self.publisher.name(), file = %file.display(), %media, bytes, "pushed");
             }
-            Err(Refused::Same) => {}
-            Err(why) => self.say(&format!("not pushed: {why}"), None),
+            Err(Refused::Same) => self.reassure(file),
+            Err(why) => self.say(Level::WARN, &format!("not pushed: {why}"), None),
         }
     }
 
     /// Keeps the last whole one and looks again soon, then once after a second, then at events alone.
-    fn try_again(&mut self, touch: Touch, why: &str) {
+    fn try_again(&mut self, touch: Touch, level: Level, why: &str) {
         let now = Instant::now();
         let (times, since) = self.torn.unwrap_or((0, now));
         self.torn = Some((times + 1, since));
@@ -359,7 +369,7 @@ impl Target {
             self.due = Some((since + PATIENCE, touch));
         } else {
             self.torn = None;
-            self.say(why, None);
+            self.say(level, why, None);
         }
     }
 
@@ -378,21 +388,37 @@ impl Target {
         match listings.list(&self.path, |path| self.wants(path), by, has_file) {
             Ok(None) => {}
             Ok(newest) => self.file = newest,
-            Err(error) => self.say(&format!("cannot list it: {error}"), None),
+            Err(error) => self.say(Level::WARN, &format!("cannot list the directory: {error}"), None),
         }
         self.listings = listings;
     }
 
+    /// What is the matter, and what viewers see meanwhile.
+    fn besides(&self, what: &str) -> String {
+        let meanwhile = if self.pushed.is_some() { "the last whole one stays" } else { "there is nothing to show yet" };
+        format!("{what}; {meanwhile}")
+    }
+
     /// Tells what is the matter, once; of a file of so many bytes that is over the limit once a minute.
-    fn say(&mut self, what: &str, bytes: Option<u64>) {
+    fn say(&mut self, level: Level, what: &str, bytes: Option<u64>) {
         let is_over = |at: &Instant| at.elapsed() >= SAY_AGAIN;
         if self.said.as_ref().is_none_or(|(said, at)| said != what || (bytes.is_some() && is_over(at))) {
-            let (feed, path) = (self.publisher.name(), self.path.display());
-            match what.contains("waiting") {
-                true => info!(feed, %path, "{what}"),
-                false => warn!(feed, %path, bytes, "{what}"),
+            let file = self.file.as_ref().unwrap_or(&self.path);
+            let (feed, path) = (self.publisher.name(), file.display());
+            if level == Level::WARN {
+                warn!(feed, %path, bytes, "{what}");
+                self.warned = Some(file.clone());
+            } else {
+                info!(feed, %path, "{what}");
             }
             self.said = Some((what.to_owned(), Instant::now()));
+        }
+    }
+
+    /// After a warning, tells that a file is shown all the same.
+    fn reassure(&mut self, file: &Path) {
+        if self.warned.take_if(|warned| warned == file).is_some() {
+            info!(feed = self.publisher.name(), path = %file.display(), "it is whole now, and shown");
         }
     }
 }

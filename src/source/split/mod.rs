@@ -57,7 +57,10 @@ impl Split {
             "" => return Err("a separator has at least one character".to_owned()),
             // A misspelt word would otherwise wait for ever for itself.
             _ if text.bytes().all(|byte| byte.is_ascii_lowercase()) => {
-                return Err("there is no such way; a word as a separator takes its line end along, as in 'end\\n'".to_owned());
+                return Err(format!(
+                    "it is none of auto, lines, nul, blank, jpeg, png and multipart; a word as a separator takes its line end \
+                     along, as in '{text}\\n'"
+                ));
             }
             _ => Self::Separator(unescape(text)?),
         })
