@@ -94,17 +94,20 @@ fn an_ended_feed_is_left_alone_until_it_is_asked_for_again(kind: Kind) {
     browser.go(&server.url("/"));
     wait_for_header(&browser, "ended");
     draw_lots(&browser, 0.0);
-    let requests = || browser.run("return performance.getEntriesByType('resource').length", json!([]));
-    let before = requests();
+    let streams = "return performance.getEntriesByType('resource').filter(({ name }) => name.includes('/streams')).length";
+    let streams = || browser.run(streams, json!([]));
+    let before = streams();
     hide(&browser, true);
     hide(&browser, false);
     browser.run("window.dispatchEvent(new Event('online'))", json!([]));
     let pause = "return new Promise(done => setTimeout(done, 1000))";
     browser.run(pause, json!([]));
-    assert_eq!(requests(), before, "it asks for nothing");
+    assert_eq!(streams(), before, "a run is not begun unasked");
+    assert!(header(&browser).starts_with("ended"), "{}", header(&browser));
+    assert!(!header(&browser).contains("/s"), "nothing comes any more: {}", header(&browser));
     let again = "[...document.querySelectorAll('button')].find(button => button.textContent === 'play again').click()";
     browser.run(again, json!([]));
-    wait_until("it asks again", SOON, || requests() != before);
+    wait_until("it asks again", SOON, || streams() != before);
     wait_for_header(&browser, "ended");
     assert!(near(browser.screenshot().get_pixel(400, 240).0, GREEN), "the last part stays");
 }
@@ -117,6 +120,40 @@ fn an_ended_feed_is_left_alone_until_it_is_asked_for_again_in_chromium() {
 #[test]
 fn an_ended_feed_is_left_alone_until_it_is_asked_for_again_in_firefox() {
     an_ended_feed_is_left_alone_until_it_is_asked_for_again(Kind::Firefox);
+}
+
+fn a_server_that_was_stopped_and_started_again_is_found(kind: Kind) {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let server = mxr(["watch"]).arg(folder.file("a.png")).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_header(&browser, "#1");
+    draw_lots(&browser, 0.0);
+    let remember = "window.said = []; const note = () => said.push(document.querySelector('header').textContent);
+        new MutationObserver(note).observe(document.querySelector('header'), { childList: true, subtree: true })";
+    browser.run(remember, json!([]));
+    let port = server.port();
+    // Unlike one that is killed it ends its streams.
+    server.terminate();
+    assert!(server.finish().status.success());
+    wait_for_header(&browser, "it ended, then no answer, ");
+    folder.put("a.png", png(GREEN));
+    let _again = mxr(["watch"]).arg(folder.file("a.png")).start_at(port);
+    wait_until("the new part is shown", SOON, || near(browser.screenshot().get_pixel(400, 240).0, GREEN));
+    let said = browser.run("return said.join('\\n')", json!([]));
+    let said = said.as_str().unwrap();
+    assert!(said.contains("next try in 1 s") && !said.contains("in 0 s"), "{said}");
+}
+
+#[test]
+fn a_server_that_was_stopped_and_started_again_is_found_in_chromium() {
+    a_server_that_was_stopped_and_started_again_is_found(Kind::Chromium);
+}
+
+#[test]
+fn a_server_that_was_stopped_and_started_again_is_found_in_firefox() {
+    a_server_that_was_stopped_and_started_again_is_found(Kind::Firefox);
 }
 
 fn whatever_comes_to_an_open_page_is_shown_as_what_it_is(kind: Kind) {

@@ -5,7 +5,11 @@
 
 mod support;
 
-use std::process::Stdio;
+use std::{
+    fs::File,
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::{Value, json};
 use support::{
@@ -152,6 +156,8 @@ fn a_picture_is_zoomed_held_saved_and_its_past_stepped_through(kind: Kind) {
     browser.press("?");
     let snippet = browser.run("return document.querySelector('dialog[open] #snippet').value", json!([]));
     assert_eq!(snippet, json!(format!("<img src=\"{}\">", server.url("/stream/a.png"))));
+    let top = "const sheet = document.querySelector('dialog'); return [sheet.scrollTop, sheet.contains(document.activeElement)]";
+    assert_eq!(browser.run(top, json!([])), json!([0, true]), "the sheet begins at its top, and has the focus");
     let title = browser.run("return document.title", json!([]));
     assert_eq!(title, json!("a.png · live"));
 }
@@ -176,6 +182,8 @@ fn four_feeds_share_a_connection_and_the_url_remembers_one(kind: Kind) {
     folder.put("b.png", png(BLUE));
     folder.put("c.txt", "the third");
     folder.put("d.json", "{\"fourth\": 4}");
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    File::options().write(true).open(folder.file("a.png")).unwrap().set_modified(an_hour_ago).unwrap();
     let names = ["a.png", "b.png", "c.txt", "d.json"];
     let server = names.iter().fold(mxr(["watch"]), |server, name| server.arg(folder.file(name))).start();
     let Some(browser) = Browser::start(kind) else { return };
@@ -185,6 +193,10 @@ fn four_feeds_share_a_connection_and_the_url_remembers_one(kind: Kind) {
     wait_for_text(&browser, "the third");
     wait_for_text(&browser, "fourth: 4");
     assert_eq!(server.viewers().len(), 1, "one connection for all");
+    wait_for_header(&browser, "60 min, source quiet, connection good328 B · 64 × 64 · image/png · #1");
+    let cut = "return [...document.querySelectorAll('header > *')].filter(piece => piece.scrollWidth > piece.clientWidth)
+        .map(piece => piece.textContent)";
+    assert_eq!(browser.run(cut, json!([])), json!([]), "all of it is to be seen, half the window wide");
     browser.run("document.querySelectorAll('.view')[1].click()", json!([]));
     wait_until("the others make room", SOON, || !browser.text().contains("the third"));
     wait_for_header(&browser, "b.png");

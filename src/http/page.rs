@@ -23,11 +23,17 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
     let for_readers = |line: &str| line.is_empty() || ["import ", "export ", "//"].iter().any(|start| line.starts_with(start));
     let lines = SCRIPTS.iter().flat_map(|script| script.lines()).map(str::trim_start);
     let script: Vec<String> = lines.filter(|line| !for_readers(line)).map(squeeze).collect();
-    include_str!("page/page.html").replace("{{css}}", include_str!("page/page.css")).replace("{{js}}", &script.join("\n"))
+    let script = BRACKETS.iter().fold(script.join("\n"), |script, (broken, whole)| script.replace(broken, whole));
+    let joined = |text: &str| text.lines().collect::<String>();
+    joined(include_str!("page/page.html")).replace("{{css}}", &joined(include_str!("page/page.css"))).replace("{{js}}", &script)
 });
 
+/// Where a line's end means nothing to a script. No template and no regular expression goes over one.
+const BRACKETS: &[(&str, &str)] =
+    &[("{\n", "{"), ("(\n", "("), ("[\n", "["), (",\n", ","), ("\n}", "}"), ("\n)", ")"), ("\n]", "]")];
+
 /// The line without the blanks beside a sign, strings left as they are, up to where a template or a regular expression may
-/// begin. `+` and `-` keep theirs, lest two of them meet.
+/// begin, and lest two of `+` and `-` meet.
 fn squeeze(line: &str) -> String {
     let (code, rest) = line.split_at(line.find(['"', '`', '/']).unwrap_or(line.len()));
     let pieces = code.split('\'').enumerate();
@@ -37,9 +43,13 @@ fn squeeze(line: &str) -> String {
 }
 
 fn without_idle_blanks(code: &str) -> String {
-    let is_sign = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_punctuation() && !b"_$+-".contains(byte));
+    let is_sign = |byte: &u8| byte.is_ascii_punctuation() && !b"_$".contains(byte);
     let bytes = code.as_bytes();
-    let is_idle = |at: usize| bytes[at] == b' ' && (is_sign(bytes[..at].last()) || is_sign(bytes.get(at + 1)));
+    let is_idle = |at: usize| {
+        let beside = [bytes[..at].last(), bytes.get(at + 1)];
+        let they_add = beside.iter().all(|byte| matches!(byte, Some(b'+' | b'-')));
+        bytes[at] == b' ' && !they_add && beside.into_iter().flatten().any(is_sign)
+    };
     code.char_indices().filter(|(at, _)| !is_idle(*at)).map(|(_, letter)| letter).collect()
 }
 
@@ -70,9 +80,9 @@ mod tests {
     #[test]
     fn blanks_go_where_they_mean_nothing() {
         assert_eq!(squeeze("const a = { b: 1, c }, d = x => x ?? 2"), "const a={b:1,c},d=x=>x??2");
-        assert_eq!(squeeze("return a + +b - -c"), "return a + +b - -c");
+        assert_eq!(squeeze("return a + +b - -c++ + d - e"), "return a+ +b- -c++ +d-e");
         assert_eq!(squeeze("say(node, 'a = b, c', 'd : e')"), "say(node,'a = b, c','d : e')");
-        assert_eq!(squeeze("return 'a' + ' = / = '"), "return 'a' + ' = / = '");
+        assert_eq!(squeeze("return 'a' + ' = / = '"), "return 'a'+' = / = '");
         assert_eq!(squeeze("x = `${a} = b` + c, d = / = /"), "x=`${a} = b` + c, d = / = /");
     }
 }

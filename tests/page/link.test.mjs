@@ -4,8 +4,9 @@ import { load } from './load.mjs';
 
 const { makeLink } = await load('words.js', 'split.js', 'sgr.js', 'log.js', 'link.js');
 
-// A link whose server answers with `answer`, whose lots are all `lot`, and whose pauses end when `next` is called.
-function linkTo(t, answer, lot = 0.5) {
+// A link whose server answers with `answer`, whose lots are all `lot`, and whose pauses end when `next` is called; `told` is
+// what the page makes of /state.
+function linkTo(t, answer, lot = 0.5, told = () => ({ history: 1 })) {
   const pauses = [];
   const timer = {};
   t.mock.method(Math, 'random', () => lot);
@@ -16,7 +17,7 @@ function linkTo(t, answer, lot = 0.5) {
     timer.next = act;
   });
   const { mock } = t.mock.method(globalThis, 'fetch', answer);
-  const link = makeLink((path) => `http://localhost/${path}`, { server: () => ({ history: 1 }), part() {}, change() {} });
+  const link = makeLink((path) => `http://localhost/${path}`, { server: told, part() {}, change() {} });
   return { link, pauses, timer, asked: () => mock.callCount() };
 }
 
@@ -79,7 +80,67 @@ test('the end is an end, a stream that breaks off is not', async (t) => {
     const answers = [Response.json({}), new Response(stream, { headers: { 'content-type': 'multipart/mixed; boundary=B' } })];
     const { link, pauses } = linkTo(t, async () => answers.shift());
     await link.open();
-    assert.deepEqual([link.state, pauses.length], [state, state === 'ended' ? 0 : 1]);
+    assert.deepEqual([link.state, pauses.length], [state, 1]);
     t.mock.restoreAll();
   }
+});
+
+// A server whose feed has ended unless `goes.on`, and that is there unless `goes.away`; `streams` counts the streams.
+function endedServer() {
+  const goes = { streams: 0 };
+  const answer = async (url) => {
+    if (goes.away) throw new TypeError('Failed to fetch');
+    if (/state/.test(url)) return Response.json({ ended: !goes.on });
+    goes.streams++;
+    return new Response('--B--\r\n', { headers: { 'content-type': 'multipart/mixed; boundary=B' } });
+  };
+  return { goes, answer, told: ({ ended }) => ({ history: 1, ended }) };
+}
+
+test('after the end the server is asked ever more rarely, and for its state alone', async (t) => {
+  const { goes, answer, told } = endedServer();
+  const { link, pauses, timer, asked } = linkTo(t, answer, 0.5, told);
+  await link.open();
+  for (let looks = 0; looks < 6; looks++) {
+    await timer.next();
+    assert.equal(link.state, 'ended');
+  }
+  assert.deepEqual(pauses, [500, 1000, 2000, 4000, 8000, 15000, 15000]);
+  assert.deepEqual([goes.streams, asked()], [1, 8]);
+});
+
+test('after the end a stream is opened again where the server has more to give, and where a person asks for it', async (t) => {
+  const { goes, answer, told } = endedServer();
+  const { link, timer } = linkTo(t, answer, 0.5, told);
+  await link.open();
+  goes.on = true;
+  await timer.next();
+  assert.equal(goes.streams, 2);
+  goes.on = false;
+  await link.open(true);
+  assert.equal(goes.streams, 3);
+});
+
+test('a server that is gone after the end is looked for, and found as it was it is still at its end', async (t) => {
+  const { goes, answer, told } = endedServer();
+  const { link, timer } = linkTo(t, answer, 0.5, told);
+  await link.open();
+  goes.away = true;
+  await timer.next();
+  assert.deepEqual([link.state, link.reason], ['reconnecting', 'it ended, then no answer']);
+  goes.away = false;
+  await timer.next();
+  assert.deepEqual([link.state, goes.streams], ['ended', 1]);
+});
+
+test('a page that nobody looks at does not ask after the end either', async (t) => {
+  const { answer, told } = endedServer();
+  const { link, asked } = linkTo(t, answer, 0.5, told);
+  const cleared = t.mock.method(globalThis, 'clearTimeout', () => {}).mock;
+  await link.open();
+  const before = cleared.callCount();
+  link.sleep();
+  assert.deepEqual([link.state, cleared.callCount(), asked()], ['ended', before + 1, 2]);
+  await link.wake();
+  assert.deepEqual([link.state, asked()], ['ended', 3]);
 });

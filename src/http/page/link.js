@@ -3,8 +3,9 @@
 // `on` has server(told), which answers how much history to ask for, part(part) and change().
 // `place` makes the URL of a path.
 function makeLink(place, on) {
-  // `heard` is when the last bytes came, where some are due; `silence` how many milliseconds they may take.
-  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer
+  // `heard` is when the last bytes came, where some are due; `silence` how many milliseconds they may take. `over` is whether
+  // the stream had its end: then another one is opened only once the server has more to give.
+  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over
   const link = {
     // Then connecting, live, reconnecting or ended.
     state: 'asleep',
@@ -13,28 +14,30 @@ function makeLink(place, on) {
     open,
     get,
     read,
-    sleep: () => link.state === 'ended' || stop('asleep'),
-    wake: () => /asleep|reconnecting/.test(link.state) && open(),
+    sleep: () => stop(over ? 'ended' : 'asleep'),
+    wake: () => /asleep|reconnecting|ended/.test(link.state) && open(),
     // Silent past three keepalives: dead, whatever the system says of the connection.
     watch: () => Date.now() - heard > silence && retry(Error('it fell silent')),
   }
   const learn = async signal => on.server(await (await get('state', signal)).json())
 
-  async function open() {
-    stop(link.state === 'reconnecting' ? link.state : 'connecting')
+  async function open(anew) {
+    if (anew) over = false
+    stop(/reconnecting|ended/.test(link.state) ? link.state : 'connecting')
     const {signal} = abort
     heard = Date.now()
     try {
-      const {history, keepalive, empty} = await learn(signal)
+      const {history, keepalive, empty, ended} = await learn(signal)
       silence = keepalive ? 3000 * keepalive + 1000 : Infinity
+      if (over &&= ended) return goOn('ended')
       // A feed without a part has nothing to repeat.
       if (empty) heard = Infinity
       // Firefox gives a reply out with its first bytes alone, and a feed may have none yet.
       on.change(link.state = 'live')
       // What comes on a pipe is known by its first bytes.
-      const whole = await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0), () => empty && learn(signal))
-      if (!whole) throw Error('it broke off')
-      stop('ended')
+      over = await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0), () => empty && learn(signal))
+      if (!over) throw Error('it broke off')
+      goOn('ended')
     } catch (error) {
       if (!signal.aborted) retry(error)
     }
@@ -71,11 +74,16 @@ function makeLink(place, on) {
   }
 
   function retry({name, message}) {
-    const ms = min(15, 2 ** tries++ / 2) * (500 + Math.random() * 1000)
     // It is fetch itself that fails with a TypeError.
-    link.reason = name === 'TypeError' ? 'no answer' : message
+    link.reason = (over ? 'it ended, then ' : '') + (name === 'TypeError' ? 'no answer' : message)
+    goOn('reconnecting')
+  }
+
+  // Tries again after a pause, after an end too: a server that stops in an orderly way ends its streams, and may come back.
+  function goOn(state) {
+    const ms = min(15, 2 ** tries++ / 2) * (500 + Math.random() * 1000)
     link.next = Date.now() + ms
-    stop('reconnecting')
+    stop(state)
     timer = setTimeout(open, ms)
   }
 

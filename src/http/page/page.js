@@ -21,7 +21,8 @@ const link = makeLink(place, {
   change: refresh,
   part: part => feedOf(part.feed).take(part, serverNow()),
   server(told) {
-    for (const info of told.feeds) feedOf(info.name).learn(info, started !== told.started)
+    const restarted = started !== told.started
+    for (const info of told.feeds) feedOf(info.name).learn(info, restarted)
     // Another server may have come to this address.
     for (const feed of [...feeds]) if (!told.feeds.some(info => info.name === feed.name)) forget(feed)
     started = told.started
@@ -30,6 +31,8 @@ const link = makeLink(place, {
       history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100))),
       keepalive: told.keepalive,
       empty: !told.feeds.some(feed => feed.newest),
+      // A run is each viewer's own, and none is begun unasked.
+      ended: !restarted && told.feeds.every(feed => feed.ended || feed.kind === 'run'),
     }
   },
 })
@@ -77,15 +80,18 @@ const stateOf = feed =>
 
 // What is said beside a state; the gravest first.
 const SAYS = {
-  reconnecting: () => `${link.reason}, next try in ${age((link.next - Date.now()) / 1000)}`,
+  reconnecting() {
+    const wait = (link.next - Date.now()) / 1000
+    return `${link.reason}, ${wait > 0 ? `next try in ${age(wait + .5)}` : 'trying again'}`
+  },
   stale: feed => `${age(ageOf(feed))}, source quiet, connection good`,
   ended: feed => feed.newest && `${age(ageOf(feed))} ago`,
   history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
   paused: ({held}) => held && `${number(held)} newer`,
 }
 
-function readings({rate, newest, shown = newest, shows, dropped}) {
-  const pace = rate > .4 && `${rate.toFixed(rate < 10)}/s`
+function readings({rate, ended, newest, shown = newest, shows, dropped}) {
+  const pace = rate > .4 && !ended && link.state === 'live' && `${rate.toFixed(rate < 10)}/s`
   return [pace, size(shown.body.length), shows?.picture?.size(), shown.type, `#${shown.sequence}`, dropped && `${number(dropped)} dropped`].filter(Boolean).join(' · ')
 }
 
@@ -175,7 +181,7 @@ const ACTIONS = [
   ['Space', () => newest(!paused), 'pause, go on', 'rest', 'pause'],
   ['s', () => focus?.save(), 'save what is shown', 'rest', 'save'],
   ['f', () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(), 'full screen', 'rest', 'full'],
-  ['r', () => link.state === 'ended' && link.open(), 'again, after the end', 'rest', 'again'],
+  ['r', () => link.state === 'ended' && link.open(true), 'again, after the end', 'rest', 'again'],
   ['?', help, 'this sheet', 'rest', 'help'],
 ]
 
