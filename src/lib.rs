@@ -10,7 +10,7 @@
 //! - [`source`] produces [`part`]s; [`whole`] knows when one is complete
 //! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers, [`mod@contain`] keeps panics in
 //! - [`http`] answers requests and fans parts out, on what [`listen`] and [`tls`] open; [`terminal`] is standard error,
-//!   [`systemd`] is told how it goes
+//!   where `visible` shows control characters as escapes, [`systemd`] is told how it goes
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
@@ -30,6 +30,7 @@ pub mod stats;
 pub mod systemd;
 pub mod terminal;
 pub mod tls;
+mod visible;
 pub mod whole;
 pub mod wire;
 
