@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`cli`] what may be typed, [`config`] what it means, [`command`] one invocation, [`error`] how a failure is told
-//! - [`source`] produces [`part`]s; [`whole`] knows when one is complete
+//! - [`source`] produces [`part`]s; [`whole`] knows when one is complete; `file` reads what was there at one moment
 //! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers, [`mod@contain`] keeps panics in
 //! - [`http`] answers requests and fans parts out, on what [`listen`] and [`tls`] open; [`terminal`] is standard error,
 //!   where `visible` shows control characters as escapes, [`systemd`] is told how it goes
@@ -22,6 +22,7 @@ pub mod config;
 pub mod contain;
 pub mod error;
 pub mod feed;
+mod file;
 pub mod http;
 pub mod listen;
 pub mod part;
