@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::visible::Visible;
+
 /// What the program hands to the shell, as the man page lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -59,11 +61,12 @@ impl Error {
     }
 }
 
+/// On two lines where there is a hint; on one, for the log, as `{:#}`.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mxr: cannot {}: {}", self.what, self.cause)?;
+        write!(f, "mxr: cannot {}: {}", Visible(&self.what), Visible(&self.cause))?;
         match &self.hint {
-            Some(hint) => write!(f, "\nhint: {hint}"),
+            Some(hint) => write!(f, "{}hint: {}", if f.alternate() { "; " } else { "\n" }, Visible(hint)),
             None => Ok(()),
         }
     }

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! - [`cli`] what may be typed, [`config`] what it means, [`command`] one invocation, [`error`] how a failure is told
-//! - [`source`] produces [`part`]s; [`whole`] knows when one is complete
+//! - [`source`] produces [`part`]s; [`whole`] knows when one is complete; `file` reads what was there at one moment
 //! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers, [`mod@contain`] keeps panics in
 //! - [`http`] answers requests and fans parts out, on what [`listen`] and [`tls`] open; [`terminal`] is standard error,
-//!   [`systemd`] is told how it goes
+//!   where `visible` shows control characters as escapes, [`systemd`] is told how it goes
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
@@ -22,6 +22,7 @@ pub mod config;
 pub mod contain;
 pub mod error;
 pub mod feed;
+mod file;
 pub mod http;
 pub mod listen;
 pub mod part;
@@ -30,6 +31,7 @@ pub mod stats;
 pub mod systemd;
 pub mod terminal;
 pub mod tls;
+mod visible;
 pub mod whole;
 pub mod wire;
 

@@ -3,6 +3,7 @@
 //! up a viewer: what it cannot take is lost, and counted. Standard output is for URLs and not written here.
 
 use std::{
+    fmt,
     io::{self, IsTerminal, Write},
     sync::{
         Arc,
@@ -14,10 +15,16 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::{field::Field, level_filters::LevelFilter};
+use tracing_subscriber::{
+    field::MakeExt,
+    fmt::{
+        MakeWriter,
+        format::{self, Writer},
+    },
+};
 
-use crate::{config::LogConfig, feed::Offer, stats::Viewers};
+use crate::{config::LogConfig, feed::Offer, stats::Viewers, visible::Visible};
 
 /// How often the live line is drawn anew.
 const REDRAW: Duration = Duration::from_millis(500);
@@ -62,6 +69,7 @@ impl Terminal {
             2.. => LevelFilter::TRACE,
         };
         let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(terminal.clone());
+        let builder = builder.fmt_fields(format::debug_fn(write_field).delimited(" "));
         // A second start in one process (tests) keeps the first log.
         let _ = match log.is_json {
             true => builder.json().flatten_event(true).try_init(),
@@ -139,6 +147,16 @@ fn write(receiver: &Receiver<Said>, lost: &AtomicUsize, has_line: bool) {
             0 => {}
             lines => write(format!("({lines} log lines are lost: nobody was reading)\n").as_bytes()),
         }
+    }
+}
+
+/// Writes a field as the library does, but with control characters as escapes.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = Visible(value);
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name if writer.has_ansi_escapes() => write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value:?}"),
+        name => write!(writer, "{name}={value:?}"),
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     net::TcpStream,
     signal::unix::{SignalKind, signal},
@@ -26,10 +27,15 @@ use tokio_rustls::{
 };
 use tracing::{info, warn};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    file::{self, Reading, Signature},
+};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// More is no chain of certificates.
+const MOST_BYTES: usize = 1 << 20;
 /// Bytes that wait encrypted for a viewer: more of them would be old pictures.
 const WAITING: usize = 32 * 1024;
 
@@ -52,8 +58,8 @@ struct Current {
     version: Option<Version>,
 }
 
-/// Tells two states of both files apart: device, inode, size, and when it last changed, be it in its permissions, in seconds and nanoseconds.
-type Version = [[i64; 5]; 2];
+/// Tells two states of both files apart. A change of permissions is another state.
+type Version = [Signature; 2];
 
 impl Tls {
     /// Reads a chain of certificates, the server's own first, and its key, both in PEM.
@@ -106,7 +112,7 @@ impl Tls {
                 current.config = config;
                 info!(cert = %self.files.cert.display(), "certificate read again");
             }
-            Err(error) => warn!(%error, "the certificate stays as it was"),
+            Err(error) => warn!(error = %format_args!("{error:#}"), "the certificate stays as it was"),
         }
     }
 
@@ -117,25 +123,16 @@ impl Tls {
 
 impl Files {
     fn version(&self) -> Option<Version> {
-        let of = |path: &Path| {
-            let found = fs::metadata(path).ok()?;
-            Some([
-                found.dev().cast_signed(),
-                found.ino().cast_signed(),
-                found.size().cast_signed(),
-                found.mtime(),
-                found.mtime_nsec(),
-            ])
-        };
+        let of = |path: &Path| Some(Signature::of(&fs::metadata(path).ok()?));
         Some([of(&self.cert)?, of(&self.key)?])
     }
 
     fn read(&self) -> Result<Arc<ServerConfig>> {
         let Self { cert, key } = self;
         let in_cert = |cause: String| Error::new(format!("use --tls-cert {}", cert.display()), cause);
-        let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
-            .and_then(Iterator::collect::<std::result::Result<_, _>>)
-            .map_err(|error| in_cert(in_words(error)))?;
+        let text = read(cert).map_err(in_cert)?;
+        let chain: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+        let chain = chain.map_err(|error| in_cert(in_words(error)))?;
         if chain.is_empty() {
             return Err(
                 in_cert("there is no certificate in it".to_owned()).hint("it has to be in PEM, as -----BEGIN CERTIFICATE-----")
@@ -157,13 +154,23 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
         let error = cannot("every user of this machine can read or change it".to_owned());
         return Err(error.hint(format!("chmod o= {}", path.display())));
     }
-    PrivateKeyDer::from_pem_file(path).map_err(|error| cannot(in_words(error)))
+    PrivateKeyDer::from_pem_slice(&read(path).map_err(cannot)?).map_err(|error| cannot(in_words(error)))
+}
+
+/// Never waits: a FIFO that takes the place of a file would hold up the next certificate and the end of the program.
+fn read(path: &Path) -> std::result::Result<Bytes, String> {
+    match file::read(path, MOST_BYTES) {
+        Ok(Reading::Whole(text, _)) => Ok(text),
+        Ok(Reading::Changed) => Err("it changed while it was read".to_owned()),
+        Ok(Reading::NotAFile) => Err("it is not a regular file".to_owned()),
+        Ok(Reading::TooLarge(bytes)) => Err(format!("it has {bytes} bytes, which is too much")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn in_words(error: pem::Error) -> String {
     match error {
         pem::Error::NoItemsFound => "there is nothing fitting in it".to_owned(),
-        pem::Error::Io(error) => error.to_string(),
         error => error.to_string(),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use support::{Folder, RED, SOON, Server, mxr, noise, png, wait_until};
+use support::{Folder, RED, SOON, Server, mxr, noise, png, tool, wait_until};
 
 fn watched(bytes: Vec<u8>) -> (Folder, Server) {
     let folder = Folder::new();
@@ -242,4 +242,42 @@ fn a_standard_error_that_nobody_reads_holds_up_nobody() {
     server.terminate();
     assert_eq!(server.finish_within(Duration::from_secs(5)).status.code(), Some(0));
     drop(unread.0);
+}
+
+#[test]
+fn names_of_files_are_text_in_the_log_in_errors_and_in_hints() {
+    const NAME: &str = "e\x1b]0;pwn\x07\x1b[31mred\nFORGED \u{9b}1m";
+    const SHOWN: &str = r"e\u{1b}]0;pwn\u{7}\u{1b}[31mred\nFORGED \u{9b}1m";
+    let folder = Folder::new();
+    folder.write(NAME, "");
+    folder.write("plain name.png", "");
+    let is_text = |said: &str| said.contains(SHOWN) && !said.contains(|letter: char| letter.is_control() && letter != '\n');
+    let server = mxr(["serve"]).arg(folder.path()).start();
+    wait_until("both are left out", SOON, || server.stderr().matches("left out").count() == 2);
+    let said = server.stderr();
+    assert!(is_text(&said) && !said.contains("\nFORGED"), "{said:?}");
+    assert!(said.contains(&format!("frame={}\n", folder.file("plain name.png").display())), "{said:?}");
+    let said = mxr(["serve", "--port", "0"]).arg(folder.file(NAME)).run().stderr;
+    assert!(is_text(&said) && said.starts_with("mxr: cannot read the directory"), "{said:?}");
+    let server = mxr(["watch"]).arg(folder.file(NAME)).start();
+    let said = server.get("/stream/x").text();
+    assert!(is_text(&said) && said.contains("hint: there is e"), "{said:?}");
+}
+
+#[test]
+fn the_log_has_its_colours_on_a_terminal() {
+    let Some(script) = tool(&["script"]) else { return };
+    let folder = Folder::new();
+    folder.write("\x1b[31m.png", "");
+    let log = |args: &[(&str, &str)]| {
+        let server = mxr(["serve", "--port", "0"]).arg(folder.path());
+        let server = args.iter().fold(server, |server, (name, value)| server.env(name, value)).in_terminal(&script).spawn();
+        let said = || String::from_utf8_lossy(&server.stdout()).into_owned();
+        wait_until("it is left out", SOON, || said().contains(r"\u{1b}[31m.png"));
+        said()
+    };
+    let colourful = log(&[]);
+    assert!(colourful.contains("\x1b[3mframe\x1b[0m\x1b[2m=\x1b[0m/"), "{colourful:?}");
+    let plain = log(&[("NO_COLOR", "1")]);
+    assert!(plain.contains(" frame=/") && !plain.contains("\x1b[3m"), "{plain:?}");
 }

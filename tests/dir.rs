@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, Part, RED, SOON, Server, jpeg, mxr, png};
+use support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, Part, RED, SOON, Server, jpeg, mxr, png, wait_until};
 
 fn serve(folder: &Folder, args: &[&str]) -> Server {
     mxr(["serve"]).arg(folder.path()).args(args).start()
@@ -267,4 +267,38 @@ fn pictures_of_a_directory_arrive_byte_for_byte() {
     let mut expected: Vec<_> = PALETTE.iter().map(|colour| png(*colour)).collect();
     expected.push(jpeg(BLUE));
     assert_eq!(bodies, expected);
+}
+
+#[test]
+fn what_is_left_out_is_told_once_and_costs_nothing_more() {
+    for mode in [&[][..], &["--follow"]] {
+        let folder = Folder::new();
+        (0..1500).for_each(|at| folder.write(&format!("{at}.png"), ""));
+        let server = serve(&folder, mode);
+        wait_until("the log has enough", SOON, || server.stderr().contains("the others are not named"));
+        let mut viewer = server.view("/stream");
+        folder.put("new.png", png(RED));
+        assert_eq!(viewer.part().body, png(RED), "the next frame is shown");
+        // Rounds follow each other as they did since.
+        let before = server.cpu_time();
+        thread::sleep(Duration::from_secs(3));
+        let worked = server.cpu_time() - before;
+        assert!(worked < Duration::from_secs(1), "{worked:?} of work in 3 s, {mode:?}");
+        let said = server.stderr();
+        let named: std::collections::HashSet<_> = said.lines().filter(|line| line.contains("left out: ")).collect();
+        assert_eq!((named.len(), said.matches("left out: ").count(), said.matches("not named").count()), (100, 100, 1), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_frame_that_was_left_out_is_shown_as_soon_as_it_is_whole() {
+    for mode in [&[][..], &["--follow"]] {
+        let folder = Folder::new();
+        folder.write("1.png", &png(RED)[..20]);
+        let server = serve(&folder, mode);
+        wait_until("it is left out", SOON, || server.stderr().contains("left out: "));
+        let mut viewer = server.view("/stream");
+        folder.write("1.png", png(RED));
+        assert_eq!(viewer.part().body, png(RED), "{mode:?}");
+    }
 }

@@ -170,6 +170,20 @@ fn a_window_makes_each_part_the_last_lines() {
 }
 
 #[test]
+fn a_line_over_the_limit_is_cut_in_a_window_too() {
+    let mut server = stdin(&["--window", "3", "--max-part", "1KiB"]);
+    let mut viewer = server.view("/stream");
+    for line in ["x".repeat(2000), "y".repeat(1024), "z".repeat(1023)] {
+        server.write(format!("{line}\n"));
+        let text = viewer.part().text();
+        let is_whole = text == format!("{line}\n");
+        assert!(text.len() <= 1024 && (text.ends_with("[cut by mxr: longer than --max-part]\n") || is_whole), "{text}");
+        assert_eq!(is_whole, line.len() < 1024);
+    }
+    assert!(!server.stderr().contains("left out"), "{}", server.stderr());
+}
+
+#[test]
 fn the_type_given_is_the_type_of_each_line() {
     let mut server = stdin(&["--type", "application/json"]);
     let mut viewer = server.view("/stream");

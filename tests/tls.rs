@@ -12,7 +12,10 @@ use std::{
 };
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::Signal,
+};
 use serde_json::json;
 use support::{
     Browser, Ca, Connection, Folder, GREEN, Kind, RED, SOON, Server, mxr, near, noise, png, printed_by, tool, wait_until,
@@ -172,6 +175,40 @@ fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
     wait_until("the good one is taken", SOON, || subject() == "third");
     // Who was there before goes on: the keepalive repeats the part.
     assert_eq!(part(&mut stream), png(RED));
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_certificate_holds_up_neither_the_next_nor_the_end() {
+    let Some(program) = tool(&["curl"]) else { return };
+    let ca = Ca::new();
+    ca.sign("first");
+    let (_folder, server) = watched(&ca, &[]);
+    for (place, name) in [(ca.cert(), "second"), (ca.key(), "third")] {
+        std::fs::remove_file(&place).unwrap();
+        mknodat(CWD, &place, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let refused = || server.stderr().matches("it is not a regular file").count();
+        let before = refused();
+        wait_until("it is not used", SOON, || refused() > before);
+        ca.sign(name);
+        server.signal(Signal::HUP);
+        wait_until("the next is taken", SOON, || {
+            let output = curl(&program, &ca, &server.url("/healthz")).arg("-v").output().unwrap();
+            String::from_utf8_lossy(&output.stderr).contains(&format!("CN={name}"))
+        });
+    }
+    server.terminate();
+    assert_eq!(server.finish().status.code(), Some(0));
+}
+
+#[test]
+fn a_key_that_everybody_may_read_from_now_on_is_told() {
+    let ca = Ca::new();
+    ca.sign("one");
+    let (_folder, server) = watched(&ca, &[]);
+    ca.allow(0o604);
+    wait_until("it says so", SOON, || server.stderr().contains("every user of this machine can read or change it; hint: chmod"));
+    ca.allow(0o600);
+    wait_until("it is used again", SOON, || server.stderr().contains("certificate read again"));
 }
 
 #[test]

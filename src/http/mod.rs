@@ -56,6 +56,7 @@ use crate::{
     listen::Socket,
     stats::{Fault, Seat, Viewers},
     tls::Tls,
+    visible::Visible,
 };
 
 /// The time for a request's head, from the first byte of silence.
@@ -333,7 +334,7 @@ impl Server {
             Which::Number(number) => format!("number {number}"),
             Which::All => "any".to_owned(),
         };
-        reply::say(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", names.join(", ")))
+        reply::say(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Visible(names.join(", "))))
     }
 }
 

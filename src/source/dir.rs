@@ -6,36 +6,35 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tracing::{info, warn};
 
 use super::{
-    FeedSettings, Source,
-    file::{self, Reading, Signature},
-    name_of,
+    FeedSettings, Source, name_of,
     names::Names,
-    notice::Notices,
+    notice::{Heard, Notices},
 };
 use crate::{
     contain::{Place, contain},
     error::{Error, Result},
     feed::{Kind, Offer, Publisher, Refused},
+    file::{self, Reading, Signature},
     part::{Media, Part},
     whole::{self, Ending},
 };
 
 /// Bytes of frames kept between two rounds.
 const CACHE_BYTES: usize = 32 << 20;
-/// Frames remembered as left out.
-const MOST_SAID: usize = 1000;
-/// How often to look for frames where no event tells.
+/// Frames left out at a time that the log names.
+const MOST_SAID: usize = 100;
+/// How often to look for frames where no event tells, and at those that were left out.
 const PATROL: Duration = Duration::from_secs(1);
 /// How long a frame without an end mark must have been left alone, where its writer was not seen to close it.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -98,16 +97,23 @@ pub fn source(dir: DirSettings, settings: FeedSettings, runtime: Handle) -> Resu
 
 async fn play_round_and_round(frames: &Frames, interval: Duration, publisher: &Publisher) {
     let mut clock = Clock::new(interval);
+    let mut looked = None;
+    let mut list = Vec::new();
     loop {
-        let mut pushed = false;
-        for path in frames.list() {
+        // A round may be as short as one frame: what is new, or was left out, is not looked for in each.
+        if looked.is_none_or(|looked: Instant| looked.elapsed() >= PATROL) {
+            (list, looked) = (frames.list(), Some(Instant::now()));
+        }
+        let mut shown = Vec::new();
+        for path in list {
             if let Some(part) = frames.read(&path) {
                 clock.tick().await;
-                pushed = true;
-                push(publisher, part, &path);
+                frames.push(publisher, part, &path);
+                shown.push(path);
             }
         }
-        if !pushed {
+        list = shown;
+        if list.is_empty() {
             frames.say_empty();
             sleep(PATROL).await;
         }
@@ -129,7 +135,7 @@ async fn play_once(frames: Arc<Frames>, interval: Duration, publisher: Publisher
             let _ = publisher.publish_last(Part { time: SystemTime::now(), ..part });
             return;
         }
-        push(&publisher, part, &path);
+        frames.push(&publisher, part, &path);
         tokio::task::yield_now().await;
     }
 }
@@ -155,7 +161,7 @@ async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
                     continue;
                 }
                 clock.tick().await;
-                push(publisher, part, &path);
+                frames.push(publisher, part, &path);
                 played.insert(name);
             }
         }
@@ -163,23 +169,26 @@ async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
             frames.say_empty();
         }
         done.clear();
-        let _ = timeout(wait, notices.news()).await;
-        let closed = notices.take().paths.into_iter().filter(|(_, trace)| trace.touch.is_done());
+        let closed = changes(&mut notices, wait).await.paths.into_iter().filter(|(_, trace)| trace.touch.is_done());
         done.extend(closed.filter_map(|(path, _)| path.file_name().map(ToOwned::to_owned)));
+    }
+}
+
+/// What has happened as soon as anything has, or nothing after `wait`. That files are read, by mxr among others, is no news.
+async fn changes(notices: &mut Notices, wait: Duration) -> Heard {
+    let deadline = Instant::now() + wait;
+    loop {
+        let is_over = timeout_at(deadline, notices.news()).await.is_err();
+        let heard = notices.take();
+        if is_over || heard.has_changes() {
+            return heard;
+        }
     }
 }
 
 /// Whether more may be written to a frame whose writer was not seen to close it: it has no end mark, and is fresh.
 fn is_in_the_making(part: &Part) -> bool {
     whole::ending(&part.media, &part.body) == Ending::Unmarked && part.time.elapsed().is_ok_and(|age| age < SETTLE)
-}
-
-fn push(publisher: &Publisher, part: Part, path: &Path) {
-    let part = Part { time: SystemTime::now(), ..part };
-    match publisher.publish(part) {
-        Ok(()) | Err(Refused::Same) => {}
-        Err(why) => warn!(frame = %path.display(), "left out: {why}"),
-    }
 }
 
 /// Ticks every interval; what came too late is not made up for.
@@ -206,16 +215,21 @@ struct Frames {
     names: Names,
     media: Option<Media>,
     limit: usize,
+    /// Bytes of frames to keep.
+    kept_bytes: usize,
     cache: Mutex<Cache>,
     said_empty: std::sync::atomic::AtomicBool,
 }
 
-#[derive(Debug)]
+/// What is known of the frames that were listed last.
+#[derive(Debug, Default)]
 struct Cache {
     parts: HashMap<PathBuf, (Signature, Part)>,
-    /// Frames that were said to be left out.
-    said: HashMap<PathBuf, Signature>,
     bytes: usize,
+    /// Frames that are left out; a state of which more is not to be expected is not read again.
+    left_out: HashMap<PathBuf, Option<Signature>>,
+    /// Whether it was said that there are more of them than are named.
+    said_more: bool,
 }
 
 impl Frames {
@@ -225,7 +239,8 @@ impl Frames {
             names: dir.names.clone(),
             media,
             limit,
-            cache: Mutex::new(Cache { parts: HashMap::new(), said: HashMap::new(), bytes: 0 }),
+            kept_bytes: if dir.mode == Mode::Follow { 0 } else { CACHE_BYTES },
+            cache: Mutex::default(),
             said_empty: false.into(),
         }
     }
@@ -247,7 +262,9 @@ impl Frames {
         };
         let mut names: Vec<OsString> = entries.filter_map(|entry| self.name_of_frame(&entry.ok()?, &root)).collect();
         names.sort_unstable_by(|a, b| compare(a, b));
-        names.into_iter().map(|name| self.directory.join(name)).collect()
+        let list: Vec<PathBuf> = names.into_iter().map(|name| self.directory.join(name)).collect();
+        self.cache().forget_all_but(&list);
+        list
     }
 
     /// Hidden files, directories, FIFOs, devices and links that lead out of the directory are no frames.
@@ -267,53 +284,64 @@ impl Frames {
     /// A frame, whole; `None` for one that is not, or cannot be read.
     fn read(&self, path: &Path) -> Option<Part> {
         let signature = Signature::of(&path.metadata().ok()?);
-        if let Some(part) = self.cached(path, signature) {
-            return Some(part);
+        {
+            let cache = self.cache();
+            if let Some((_, part)) = cache.parts.get(path).filter(|(kept, _)| *kept == signature) {
+                return Some(part.clone());
+            }
+            if cache.left_out.get(path) == Some(&Some(signature)) {
+                return None;
+            }
         }
         let (body, signature) = match file::read_inside(&self.root(), path, self.limit) {
             Ok(Reading::Whole(body, signature)) => (body, signature),
             Ok(Reading::TooLarge(bytes)) => {
-                return self.leave_out(path, signature, &format!("it has {bytes} bytes, more than --max-part"));
+                self.leave_out(path, Some(signature), &format!("it has {bytes} bytes, more than --max-part"));
+                return None;
             }
             Ok(Reading::Changed | Reading::NotAFile) => return None,
-            Err(error) => return self.leave_out(path, signature, &format!("cannot read it: {error}")),
+            Err(error) => {
+                // Disks come back and descriptors become free.
+                let lasting = Some(signature).filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
+                self.leave_out(path, lasting, &format!("cannot read it: {error}"));
+                return None;
+            }
         };
         let media = self.media.clone().unwrap_or_else(|| Media::guess(path, &body));
         if body.is_empty() || whole::ending(&media, &body) == Ending::Torn {
-            return self.leave_out(path, signature, "it is empty, broken, or not whole yet");
+            self.leave_out(path, Some(signature), "it is empty, broken, or not whole yet");
+            return None;
         }
         let part = Part { media, body, time: signature.time() };
-        self.keep(path, signature, &part);
+        self.cache().keep(path, signature, &part, self.kept_bytes);
         Some(part)
     }
 
-    /// Says why there is no such frame, once for each state of its file: the next round comes soon.
-    fn leave_out(&self, path: &Path, signature: Signature, why: &str) -> Option<Part> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.said.len() >= MOST_SAID {
-            cache.said.clear();
+    fn push(&self, publisher: &Publisher, part: Part, path: &Path) {
+        match publisher.publish(Part { time: SystemTime::now(), ..part }) {
+            Ok(()) | Err(Refused::Same) => drop(self.cache().left_out.remove(path)),
+            Err(why) => self.leave_out(path, None, &why.to_string()),
         }
-        if cache.said.insert(path.to_owned(), signature) != Some(signature) {
+    }
+
+    /// Says why there is no such frame, once until there is: the next round comes soon. `lasting` is the state that is not
+    /// to be read again.
+    fn leave_out(&self, path: &Path, lasting: Option<Signature>, why: &str) {
+        let mut cache = self.cache();
+        if lasting.is_some() {
+            cache.forget(path);
+        }
+        let lasting = lasting.filter(|state| state.has_rested(SETTLE));
+        let is_new = cache.left_out.insert(path.to_owned(), lasting).is_none();
+        if is_new && cache.left_out.len() <= MOST_SAID {
             warn!(frame = %path.display(), "left out: {why}");
+        } else if is_new && !std::mem::replace(&mut cache.said_more, true) {
+            warn!(directory = %self.directory.display(), "more than {MOST_SAID} frames are left out; the others are not named");
         }
-        None
     }
 
-    fn cached(&self, path: &Path, signature: Signature) -> Option<Part> {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.parts.get(path).filter(|(kept, _)| *kept == signature).map(|(_, part)| part.clone())
-    }
-
-    fn keep(&self, path: &Path, signature: Signature, part: &Part) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        // What does not fit beside its neighbours would push all of them out, round after round.
-        if cache.bytes + part.body.len() > CACHE_BYTES {
-            return;
-        }
-        cache.bytes += part.body.len();
-        if let Some((_, old)) = cache.parts.insert(path.to_owned(), (signature, part.clone())) {
-            cache.bytes -= old.body.len();
-        }
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn say_empty(&self) {
@@ -323,7 +351,90 @@ impl Frames {
     }
 }
 
+impl Cache {
+    fn keep(&mut self, path: &Path, signature: Signature, part: &Part, most: usize) {
+        self.forget(path);
+        // What does not fit beside its neighbours would push all of them out, round after round.
+        if self.bytes + part.body.len() <= most {
+            self.bytes += part.body.len();
+            self.parts.insert(path.to_owned(), (signature, part.clone()));
+        }
+    }
+
+    fn forget(&mut self, path: &Path) {
+        if let Some((_, part)) = self.parts.remove(path) {
+            self.bytes -= part.body.len();
+        }
+    }
+
+    fn forget_all_but(&mut self, list: &[PathBuf]) {
+        let listed: HashSet<&Path> = list.iter().map(PathBuf::as_path).collect();
+        let gone: Vec<PathBuf> = self.parts.keys().filter(|path| !listed.contains(path.as_path())).cloned().collect();
+        gone.iter().for_each(|path| self.forget(path));
+        self.left_out.retain(|path, _| listed.contains(path.as_path()));
+        self.said_more &= self.left_out.len() > MOST_SAID;
+    }
+}
+
 /// `frame2` before `frame10`; names that differ only otherwise keep a fixed order.
 fn compare(a: &std::ffi::OsStr, b: &std::ffi::OsStr) -> std::cmp::Ordering {
     alphanumeric_sort::compare_os_str(a, b).then_with(|| a.cmp(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn frames(folder: &Path, mode: Mode) -> Frames {
+        let dir = DirSettings { path: folder.to_owned(), interval: Duration::ZERO, mode, names: Names::default() };
+        Frames::new(&dir, None, CACHE_BYTES)
+    }
+
+    /// Frames and bytes that are kept after a round.
+    fn kept(frames: &Frames) -> (usize, usize) {
+        frames.list().iter().for_each(|path| drop(frames.read(path)));
+        let cache = frames.cache();
+        (cache.parts.len(), cache.bytes)
+    }
+
+    #[test]
+    fn frames_are_kept_within_the_bound_until_they_vanish() {
+        let folder = tempfile::tempdir().unwrap();
+        let frames = frames(folder.path(), Mode::Loop);
+        let write = |name: &str, bytes: usize| std::fs::write(folder.path().join(name), "x".repeat(bytes)).unwrap();
+        write("1.txt", CACHE_BYTES - 10);
+        write("2.txt", 10);
+        assert_eq!(kept(&frames), (2, CACHE_BYTES));
+        write("1.txt", CACHE_BYTES - 11);
+        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "what a frame was before takes no room");
+        std::fs::rename(folder.path().join("1.txt"), folder.path().join("3.txt")).unwrap();
+        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "nor does what is gone");
+        write("3.txt", 0);
+        assert_eq!(kept(&frames), (1, 10), "nor what is left out");
+    }
+
+    #[test]
+    fn what_is_played_once_for_all_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("1.txt"), "one").unwrap();
+        assert_eq!(kept(&frames(folder.path(), Mode::Follow)), (0, 0));
+    }
+
+    #[test]
+    fn a_frame_that_becomes_whole_in_the_very_next_moment_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (frames, path) = (frames(folder.path(), Mode::Loop), folder.path().join("1.png"));
+        let whole = include_bytes!("demo.png");
+        for round in 0..50 {
+            // Its room is taken first, so that neither its size nor, within a tick, its times tell.
+            std::fs::write(&path, vec![0; whole.len()]).unwrap();
+            let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.write_all(&whole[..20]).unwrap();
+            assert!(frames.read(&path).is_none());
+            file.write_all(&whole[20..]).unwrap();
+            assert!(frames.read(&path).is_some(), "in round {round}");
+        }
+    }
 }

@@ -5,7 +5,6 @@ pub mod demo;
 pub mod dir;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
-mod file;
 #[cfg(target_os = "linux")]
 mod inotify;
 pub mod names;

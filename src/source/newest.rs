@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::file::Signature;
+use crate::file::Signature;
 
 /// How often a directory is listed at the most.
 const PAUSE: Duration = Duration::from_millis(200);

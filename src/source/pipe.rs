@@ -56,7 +56,9 @@ impl Pipe {
         let is_text = settings.media.as_ref().is_none_or(Media::is_utf8_text);
         // A window is of lines, whatever they look like.
         let split = if pipe.window.is_some() && pipe.split == Split::Auto { &Split::Lines } else { &pipe.split };
-        let splitter = split.splitter(settings.part_bytes, is_text);
+        // Each line of a window takes its newline along.
+        let limit = settings.part_bytes - usize::from(pipe.window.is_some());
+        let splitter = split.splitter(limit, is_text);
         let kind = match pipe.window {
             Some(_) => Some(Kind::Newest),
             None => kind_of(&splitter, settings),

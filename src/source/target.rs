@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use tracing::{Level, debug, info, warn};
 
 use super::{
-    file::{self, Reading, Signature},
     names::Names,
     newest::{By, Listings},
     notice::{Heard, Touch, Trace},
 };
 use crate::{
     feed::{Publisher, Refused},
+    file::{self, Reading, Signature},
     part::{Media, Part},
     whole::{self, Ending},
 };

@@ -1,0 +1,244 @@
+//! Reads a file so that what comes out was there at one moment: regular files alone, within a limit, and only if
+//! nothing changed while they were read.
+
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    io::{self, Read},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+
+/// What tells two states of a path apart: the file itself, its size and its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signature {
+    identity: (u64, u64),
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Seconds and nanoseconds since 1970 of the last change of the bytes.
+    pub(crate) modified: (i64, i64),
+    /// The same of the last change of anything.
+    pub(crate) changed: (i64, i64),
+}
+
+impl Signature {
+    /// Of a file's metadata.
+    #[cfg(unix)]
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            identity: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Of a file's metadata.
+    #[cfg(not(unix))]
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let since = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+        let modified = (since.as_secs() as i64, i64::from(since.subsec_nanos()));
+        Self { identity: (0, 0), size: metadata.len(), modified, changed: modified }
+    }
+
+    /// When the bytes last changed, as the file system says.
+    pub(crate) fn time(&self) -> SystemTime {
+        moment(self.modified)
+    }
+
+    /// Whether nothing has changed for so long. Times are exact to a `tick`: what has just changed may change again unseen.
+    pub(crate) fn has_rested(&self, time: Duration) -> bool {
+        moment(self.changed).elapsed().is_ok_and(|age| age >= time)
+    }
+}
+
+fn moment((seconds, nanos): (i64, i64)) -> SystemTime {
+    match u64::try_from(seconds) {
+        Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos as u32),
+        Err(_) => SystemTime::UNIX_EPOCH,
+    }
+}
+
+/// How far the times of files lag behind the clock at the most: the kernel moves them on tick by tick. A file whose time is
+/// longer past gets another with the next write.
+pub(crate) fn tick() -> Duration {
+    /// At the lowest rate that Linux is built with (100 Hz).
+    const SLOWEST: Duration = Duration::from_millis(10);
+    #[cfg(target_os = "linux")]
+    {
+        let tick = rustix::time::clock_getres(rustix::time::ClockId::RealtimeCoarse);
+        Duration::try_from(tick).map_or(SLOWEST, |tick| tick.min(SLOWEST))
+    }
+    #[cfg(not(target_os = "linux"))]
+    SLOWEST
+}
+
+/// What came of reading.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// The bytes of one moment.
+    Whole(Bytes, Signature),
+    /// It changed meanwhile.
+    Changed,
+    /// A directory, FIFO, device or socket; or, where that matters, something outside.
+    NotAFile,
+    /// Its size, in bytes, is over the limit.
+    TooLarge(u64),
+}
+
+/// Reads a regular file of at most `limit` bytes. Opening never waits, not even for a FIFO without a writer.
+pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
+    read_open(open(path, true)?, limit)
+}
+
+/// Reads as `read` does, but only what lies in the directory `root`, which is canonical. Links are followed before the check,
+/// and what they led to is opened without any: whoever swaps a file or a directory for a link in between gains nothing.
+pub(crate) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<Reading> {
+    let real = path.canonicalize()?;
+    match real.strip_prefix(root) {
+        Ok(inside) => read_open(open_inside(root, inside)?, limit),
+        Err(_) => Ok(Reading::NotAFile),
+    }
+}
+
+/// Opens what has this path below `root`, which leads through no link.
+fn open_inside(root: &Path, inside: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::{
+            fs::{Mode, OFlags, ResolveFlags, open, openat2},
+            io::Errno,
+        };
+        let root = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match openat2(root, inside, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // Linux before 5.6, and containers that know no newer one.
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            opened => return Ok(opened?.into()),
+        }
+    }
+    open(&root.join(inside), false)
+}
+
+fn read_open(file: File, limit: usize) -> io::Result<Reading> {
+    let metadata = file.metadata()?;
+    let before = Signature::of(&metadata);
+    if !metadata.is_file() {
+        return Ok(Reading::NotAFile);
+    }
+    if before.size > limit as u64 {
+        return Ok(Reading::TooLarge(before.size));
+    }
+    let mut body = Vec::new();
+    body.try_reserve_exact(before.size as usize + 1)?;
+    (&file).take(limit as u64 + 1).read_to_end(&mut body)?;
+    let is_same = body.len() as u64 == before.size && Signature::of(&file.metadata()?) == before;
+    Ok(if is_same { Reading::Whole(body.into(), before) } else { Reading::Changed })
+}
+
+fn open(path: &Path, follows_links: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+
+        use rustix::fs::OFlags;
+        let links = if follows_links { OFlags::empty() } else { OFlags::NOFOLLOW };
+        options.custom_flags((OFlags::NONBLOCK | links).bits() as i32);
+    }
+    #[cfg(not(unix))]
+    let _ = follows_links;
+    options.open(path)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_outside_is_not_read_though_it_has_a_name_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("frames");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("1.txt"), "one").unwrap();
+        std::fs::write(folder.path().join("secret"), "secret").unwrap();
+        symlink("1.txt", root.join("inside")).unwrap();
+        symlink("../secret", root.join("outside")).unwrap();
+        let read = |name: &str| read_inside(&root, &root.join(name), 100).unwrap();
+        assert!(matches!(read("1.txt"), Reading::Whole(body, _) if body == "one"));
+        assert!(matches!(read("inside"), Reading::Whole(body, _) if body == "one"));
+        assert!(matches!(read("outside"), Reading::NotAFile));
+        // What the check found to be a file and is a link by the time it is opened.
+        assert!(open(&root.join("inside"), false).is_err() && open_inside(&root, Path::new("inside")).is_err());
+    }
+
+    /// Whether the kernel can keep links out by itself.
+    #[cfg(target_os = "linux")]
+    fn has_openat2() -> bool {
+        use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+        openat2(CWD, ".", OFlags::PATH, Mode::empty(), ResolveFlags::BENEATH).is_ok()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_directory_that_becomes_a_link_after_the_check_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("frames");
+        let (inside, outside) = (root.join("inside"), folder.path().join("outside"));
+        for (directory, text) in [(&inside, "inside"), (&outside, "secret")] {
+            std::fs::create_dir_all(directory).unwrap();
+            std::fs::write(directory.join("1.txt"), text).unwrap();
+        }
+        symlink(&outside, root.join("swapped")).unwrap();
+        assert!(open_inside(&root, Path::new("inside/1.txt")).is_ok());
+        if !has_openat2() {
+            return;
+        }
+        assert!(open_inside(&root, Path::new("swapped/1.txt")).is_err());
+        assert!(open_inside(&root, Path::new("../outside/1.txt")).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_outside_is_read_while_somebody_swaps_directories_for_links() {
+        use std::{
+            sync::atomic::{AtomicBool, Ordering::Relaxed},
+            time::Instant,
+        };
+
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        if !has_openat2() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("frames");
+        let (inside, outside, link) = (root.join("inside"), folder.path().join("outside"), root.join("link"));
+        for (directory, text) in [(&inside, "inside"), (&outside, "secret")] {
+            std::fs::create_dir_all(directory).unwrap();
+            std::fs::write(directory.join("1.txt"), text).unwrap();
+        }
+        symlink(&outside, &link).unwrap();
+        symlink("inside/1.txt", root.join("1.txt")).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    renameat_with(CWD, &inside, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            let (start, mut reads, mut leaks) = (Instant::now(), 0, 0);
+            while start.elapsed() < Duration::from_secs(2) {
+                if let Ok(Reading::Whole(body, _)) = read_inside(&root, &root.join("1.txt"), 100) {
+                    (reads, leaks) = (reads + 1, leaks + u32::from(body != "inside"));
+                }
+            }
+            is_over.store(true, Relaxed);
+            assert!(reads > 0 && leaks == 0, "{leaks} of {reads} came from outside");
+        });
+    }
+}

@@ -1,0 +1,50 @@
+//! Names as people may see them: a file's name may hold what moves a terminal's cursor, colours it or looks like another
+//! line of the log.
+
+use std::fmt::{self, Write};
+
+/// What it holds, with control characters as escapes: `\n`, `\u{1b}`.
+#[derive(Clone, Copy)]
+pub(crate) struct Visible<T>(pub(crate) T);
+
+impl<T: fmt::Display> fmt::Display for Visible<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Visible<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{:?}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|letter| self.write_char(letter))
+    }
+
+    fn write_char(&mut self, letter: char) -> fmt::Result {
+        match letter.is_control() {
+            true => write!(self.0, "{}", letter.escape_default()),
+            false => self.0.write_char(letter),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escapes_and_all_else_is_as_it_was() {
+        let name = "e\u{1b}]0;pwn\u{7}\u{9b}31mred\r\n\u{7f}";
+        assert_eq!(Visible(name).to_string(), r"e\u{1b}]0;pwn\u{7}\u{9b}31mred\r\n\u{7f}");
+        for name in ["", "frame 1.png", "grün 'x' \"y\" C:\\z", "日本"] {
+            assert_eq!(Visible(name).to_string(), name);
+            assert_eq!(format!("{:?}", Visible(name)), format!("{name:?}"));
+        }
+    }
+}
