@@ -7,7 +7,10 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::Poll,
 };
 
@@ -74,6 +77,12 @@ pub async fn contain<F: Future>(place: Place, work: F) -> Result<F::Output, Pani
         Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
+}
+
+/// Takes a lock, whether or not somebody panicked who held it: what a panic stopped half-way is one viewer's or one source's, and
+/// ends with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How often work of each kind has panicked in this process.

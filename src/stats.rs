@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Instant, SystemTime},
@@ -14,6 +14,8 @@ use std::{
 
 use serde::Serialize;
 use slab::Slab;
+
+use crate::contain::lock;
 
 pub use self::tally::{Cause, Codes, End, Fault, NoSeat, Tally};
 
@@ -204,7 +206,7 @@ impl Viewers {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seats)
     }
 }
 

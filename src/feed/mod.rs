@@ -12,7 +12,7 @@ mod tests;
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::Waker,
@@ -32,6 +32,7 @@ pub use self::{
 };
 use self::{pace::Pace, state::NewestState};
 use crate::{
+    contain::lock,
     part::Part,
     whole::{self, Family},
     wire::{self, Boundary, Encoded},
@@ -133,10 +134,6 @@ impl State {
 struct Held {
     part: Encoded,
     family: Family,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Feed {

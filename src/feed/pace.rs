@@ -1,10 +1,7 @@
 //! Thins a feed at its source (`--max-fps`): of each interval the newest part, and the last one always. A part that comes
 //! early waits, and is replaced by a newer one; the feed's own clock or its end lets it go.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use tokio::{
     sync::Notify,
@@ -12,7 +9,7 @@ use tokio::{
 };
 
 use super::{Feed, Publisher, Refused};
-use crate::part::Part;
+use crate::{contain::lock, part::Part};
 
 /// The slowest pace: clocks count on from it without an overflow.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -105,7 +102,7 @@ impl Pace {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slot)
     }
 }
 

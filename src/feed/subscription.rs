@@ -4,8 +4,9 @@ use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 
-use super::{Feed, Held, Kind, State, lock};
+use super::{Feed, Held, Kind, State};
 use crate::{
+    contain::lock,
     whole::Family,
     wire::{Encoded, Layout},
 };

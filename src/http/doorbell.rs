@@ -4,11 +4,13 @@
 use std::{
     future::poll_fn,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     task::{Poll, Wake, Waker},
 };
+
+use crate::contain::lock;
 
 /// Collects the numbers of the bells that rang.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ impl Porch {
     /// Waits until a bell rings, then puts the numbers of all that did into `numbers`.
     pub(super) async fn collect(&self, numbers: &mut Vec<usize>) {
         poll_fn(|cx| {
-            let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rung = lock(&self.rung);
             if rung.bells.is_empty() {
                 if !rung.listener.as_ref().is_some_and(|listener| listener.will_wake(cx.waker())) {
                     rung.listener = Some(cx.waker().clone());
@@ -62,7 +64,7 @@ impl Wake for Bell {
             return;
         }
         let porch = self.porch.clone();
-        let mut rung = porch.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rung = lock(&porch.rung);
         rung.bells.push(self);
         if rung.bells.len() == 1
             && let Some(listener) = &rung.listener

@@ -3,10 +3,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::Notify;
+
+use crate::contain::lock;
 
 /// However many viewers there are, so many may be about to become some.
 const FEWEST: usize = 8;
@@ -65,7 +67,7 @@ impl Lobby {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Guests> {
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.guests)
     }
 }
 
@@ -80,7 +82,7 @@ impl Guests {
 impl Guest {
     /// Notes that it asked for something.
     pub(super) fn has_asked(&self) {
-        let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut number = lock(&self.number);
         let mut guests = self.lobby.lock();
         // One that was called away already goes all the same.
         if let Some(called) = guests.waiting.remove(&number) {
@@ -96,7 +98,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let number = *self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = *lock(&self.number);
         self.lobby.lock().waiting.remove(&number);
     }
 }

@@ -26,7 +26,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -52,6 +52,7 @@ use self::{
     viewer::{Viewer, Wishes},
 };
 use crate::{
+    contain::lock,
     feed::{Accepts, Feed, Kind, Offer, Subscription},
     listen::Socket,
     stats::{Fault, Seat, Viewers},
@@ -161,7 +162,7 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: Guest, serv
             return debug!(peer = peer.map(display), %error, "connection ended");
         }
     };
-    let promised = promised.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let promised = lock(&promised).take();
     match promised {
         Some(Promise { cursors, wishes, seat }) if !cursors.is_empty() => {
             let boundary = cursors[0].feed().boundary().clone();
@@ -308,7 +309,7 @@ impl Server {
         let cursors = feeds.iter().map(|feed| feed.subscribe(self.lane, wish.history, wish.accepts)).collect();
         let picture_interval = wish.is_browser.then_some(BROWSER_INTERVAL);
         let wishes = Wishes { interval: wish.interval, parts: wish.parts, named: *which == Which::All, picture_interval };
-        *promised.lock().unwrap_or_else(PoisonError::into_inner) = Some(Promise { cursors, wishes, seat });
+        *lock(promised) = Some(Promise { cursors, wishes, seat });
         reply
     }
 

@@ -4,7 +4,7 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use argon2::{
@@ -14,6 +14,8 @@ use argon2::{
 use bcrypt::HashParts;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use crate::contain::lock;
 
 /// Hashes that are computed at once: each takes a core for up to a second, by design.
 const HASHING: usize = 1;
@@ -123,13 +125,7 @@ impl User {
         if let Secret::Plain(plain) = &self.secret {
             return same(plain, password).into();
         }
-        if self
-            .confirmed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_deref()
-            .is_some_and(|known| same(known, password).into())
-        {
+        if lock(&self.confirmed).as_deref().is_some_and(|known| same(known, password).into()) {
             return true;
         }
         let Ok(_turn) = hashing.acquire().await else { return false };
@@ -144,7 +140,7 @@ impl User {
             Secret::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok(),
         };
         if is_right {
-            *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(password);
+            *lock(&self.confirmed) = Some(password);
         }
         is_right
     }

@@ -4,11 +4,11 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use crate::stats::neighbourhood;
+use crate::{contain::lock, stats::neighbourhood};
 
 /// What a wrong guess costs.
 const PRICE: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ impl Patience {
     /// Charges a guess before it is looked at, so that guesses at one time are no cheaper. Gives how long it has to wait, or,
     /// where that is too long, after which time to come again.
     pub(super) fn charge(&self, source: Option<IpAddr>, now: Instant) -> Result<Duration, Duration> {
-        let mut debts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut debts = lock(&self.0);
         let source = source.map(neighbourhood);
         let free = debts.get(&source).copied().unwrap_or(now).max(now) + PRICE;
         let wait = (free - now).saturating_sub(CREDIT);
@@ -47,7 +47,7 @@ impl Patience {
 
     /// Gives back what a right one was charged.
     pub(super) fn refund(&self, source: Option<IpAddr>) {
-        let mut debts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut debts = lock(&self.0);
         if let Some(free) = debts.get_mut(&source.map(neighbourhood)) {
             *free = free.checked_sub(PRICE).unwrap_or(*free);
         }

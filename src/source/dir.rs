@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, SystemTime},
 };
 
@@ -22,7 +22,7 @@ use super::{
     notice::{Heard, Notices},
 };
 use crate::{
-    contain::{Place, contain},
+    contain::{Place, contain, lock},
     error::{Error, Result},
     feed::{Kind, Offer, Publisher, Refused},
     file::{self, Reading, Signature},
@@ -341,7 +341,7 @@ impl Frames {
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cache)
     }
 
     fn say_empty(&self) {

@@ -4,7 +4,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use notify::{
@@ -13,6 +13,7 @@ use notify::{
 };
 
 use super::notice::{Heard, Touch};
+use crate::contain::lock;
 
 /// Events that wait to be taken; beyond it everything is looked at, so that memory stays flat.
 const MOST: usize = 16_384;
@@ -36,7 +37,7 @@ impl Watcher {
         let told = Arc::new(Told::default());
         let listener = told.clone();
         let handler = move |event| {
-            let mut events = listener.events.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut events = lock(&listener.events);
             if events.len() < MOST {
                 events.push(event);
             }
@@ -63,7 +64,7 @@ impl Watcher {
 
     /// Takes what was told. No directory is known to be gone: whoever looks for it finds out.
     pub(super) fn take(&mut self, heard: &mut Heard) -> Vec<PathBuf> {
-        let events = std::mem::take(&mut *self.told.events.lock().unwrap_or_else(PoisonError::into_inner));
+        let events = std::mem::take(&mut *lock(&self.told.events));
         heard.lost |= events.len() >= MOST;
         for event in events {
             match event {

@@ -5,12 +5,14 @@ use std::{
     collections::BTreeMap,
     marker::PhantomData,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
 use serde::{Serialize, Serializer};
+
+use crate::contain::lock;
 
 /// A closed list of causes and what they are called.
 pub trait Cause: Copy + PartialEq + 'static {
@@ -140,7 +142,7 @@ impl Codes {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u16, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
