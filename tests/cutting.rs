@@ -40,7 +40,7 @@ fn split(way: &str, limit: usize, data: &[u8], sizes: &[usize]) -> (Vec<Body>, u
     }
     splitter.finish(&mut bodies);
     assert!(bodies.iter().all(|body| (1..=limit).contains(&body.bytes.len())), "{bodies:?}");
-    (bodies, splitter.dropped())
+    (bodies, splitter.refused())
 }
 
 fn decode(boundary: Option<&str>, limit: usize, data: &[u8], sizes: &[usize]) -> (Vec<Decoded>, u64) {
@@ -48,7 +48,7 @@ fn decode(boundary: Option<&str>, limit: usize, data: &[u8], sizes: &[usize]) ->
     pieces(data, sizes).into_iter().for_each(|piece| decoder.push(piece, &mut parts));
     decoder.finish(&mut parts);
     assert!(parts.iter().all(|part| (1..=limit).contains(&part.body.len())), "{parts:?}");
-    (parts, decoder.dropped())
+    (parts, decoder.refused())
 }
 
 /// A chunk of a PNG, with its checksum.
@@ -166,8 +166,8 @@ proptest! {
             stream.extend(part.bytes(Layout::Plain, false, at + 1 == encoded.len()));
         }
         stream.extend(if encoded.is_empty() { boundary.close_delimiter_alone() } else { boundary.close_delimiter() });
-        let (decoded, dropped) = decode(announced.then_some(boundary.as_str()), 1000, &stream, &sizes);
-        prop_assert_eq!(dropped, 0);
+        let (decoded, refused) = decode(announced.then_some(boundary.as_str()), 1000, &stream, &sizes);
+        prop_assert_eq!(refused, 0);
         prop_assert_eq!(decoded.len(), parts.len());
         for (at, (got, sent)) in decoded.iter().zip(&parts).enumerate() {
             prop_assert_eq!((&got.body, got.headers.media.as_ref(), got.headers.length), (&sent.body, Some(&sent.media), Some(sent.body.len())));
@@ -179,8 +179,8 @@ proptest! {
     fn pictures_come_out_of_a_pipe_as_they_went_in(data in vec(vec(any::<u8>(), 0..200), 1..8), junk in vec(select(b"\0 \n-".to_vec()), 0..9), is_png in any::<bool>(), sizes in sizes()) {
         let pictures: Vec<_> = data.iter().map(|data| if is_png { png(data) } else { jpeg(data, data) }).collect();
         let stream: Vec<u8> = pictures.iter().flat_map(|picture| [&picture[..], &junk].concat()).collect();
-        let (bodies, dropped) = split("auto", 1000, &stream, &sizes);
-        prop_assert_eq!(dropped, 0);
+        let (bodies, refused) = split("auto", 1000, &stream, &sizes);
+        prop_assert_eq!(refused, 0);
         prop_assert_eq!(bodies.iter().map(|body| body.bytes.to_vec()).collect::<Vec<_>>(), pictures);
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Pipe {
     /// What the feed is, as soon as the first bytes have told.
     kind: Option<Kind>,
     patience: Patience,
-    dropped: u64,
+    refused: u64,
     /// How many of these the log was told of, and when.
     told: u64,
     warned: Option<Instant>,
@@ -73,7 +73,7 @@ impl Pipe {
             publisher,
             kind,
             patience: Patience::default(),
-            dropped: 0,
+            refused: 0,
             told: 0,
             warned: None,
         };
@@ -85,14 +85,14 @@ impl Pipe {
         self.splitter.push(data, &mut self.bodies);
         self.patience.read(!self.bodies.is_empty(), self.splitter.pending() > 0);
         self.publish();
-        self.count_dropped(false);
+        self.count_refused_parts(false);
     }
 
     /// Takes the end, and with it the end of the feed.
     pub(super) fn finish(mut self) {
         self.splitter.finish(&mut self.bodies);
         self.publish();
-        self.count_dropped(true);
+        self.count_refused_parts(true);
     }
 
     /// When to `hint`, if nothing more is read until then.
@@ -142,9 +142,9 @@ impl Pipe {
         Part::now(media.unwrap_or_else(|| Media::from_known(Media::TEXT)), body.bytes)
     }
 
-    fn count_dropped(&mut self, is_end: bool) {
-        let parts = self.splitter.dropped();
-        self.publisher.count_refused(parts - std::mem::replace(&mut self.dropped, parts));
+    fn count_refused_parts(&mut self, is_end: bool) {
+        let parts = self.splitter.refused();
+        self.publisher.count_refused(parts - std::mem::replace(&mut self.refused, parts));
         if parts == self.told || self.warned.is_some_and(|warned| !is_end && warned.elapsed() < WARN_EVERY) {
             return;
         }

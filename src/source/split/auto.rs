@@ -50,8 +50,8 @@ impl Cut for Auto {
         self.chosen.as_ref().and_then(Splitter::makes)
     }
 
-    fn dropped(&self) -> u64 {
-        self.chosen.as_ref().map_or(0, Splitter::dropped)
+    fn refused(&self) -> u64 {
+        self.chosen.as_ref().map_or(0, Splitter::refused)
     }
 
     fn pending(&self) -> usize {

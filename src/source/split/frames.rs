@@ -19,7 +19,7 @@ pub(super) struct Frames<W> {
     /// Bytes that were passed before the buffer's first, and up to which a picture has proved broken.
     passed: u64,
     broken: u64,
-    dropped: u64,
+    refused: u64,
     media: Media,
 }
 
@@ -27,7 +27,7 @@ impl<W: Walk> Frames<W> {
     /// Pictures of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         let media = Media::from_known(W::MEDIA);
-        Self { buffer: BytesMut::new(), walk: None, limit, passed: 0, broken: 0, dropped: 0, media }
+        Self { buffer: BytesMut::new(), walk: None, limit, passed: 0, broken: 0, refused: 0, media }
     }
 
     fn pass(&mut self, bytes: usize) {
@@ -48,7 +48,7 @@ impl<W: Walk> Frames<W> {
     fn give_up(&mut self, restart: usize, reached: usize) {
         let goes_back = self.passed + restart as u64 >= self.broken;
         self.broken = self.broken.max(self.passed + reached as u64);
-        self.dropped += 1;
+        self.refused += 1;
         self.pass(if goes_back { restart.min(reached) } else { reached });
     }
 }
@@ -75,15 +75,15 @@ impl<W: Walk> Cut for Frames<W> {
     }
 
     fn finish(&mut self, _bodies: &mut Vec<Body>) {
-        self.dropped += u64::from(self.walk.take().is_some());
+        self.refused += u64::from(self.walk.take().is_some());
     }
 
     fn makes(&self) -> Option<Makes> {
         Some(Makes::Frames)
     }
 
-    fn dropped(&self) -> u64 {
-        self.dropped
+    fn refused(&self) -> u64 {
+        self.refused
     }
 
     fn pending(&self) -> usize {
@@ -128,7 +128,7 @@ mod tests {
             }
             frames.finish(&mut bodies);
             assert!(bodies.iter().all(|body| body.media.as_ref().is_some_and(|media| media.as_str() == W::MEDIA)));
-            (bodies.iter().map(|body| body.bytes.to_vec()).collect::<Vec<_>>(), frames.dropped())
+            (bodies.iter().map(|body| body.bytes.to_vec()).collect::<Vec<_>>(), frames.refused())
         };
         let whole = cut(input.len());
         for read in [1, 2, 3, 7] {

@@ -66,7 +66,7 @@ impl Split {
         })
     }
 
-    /// What cuts so. Text of more than `limit` bytes is cut short, anything else of that size is dropped. `is_text`:
+    /// What cuts so. Text of more than `limit` bytes is cut short, anything else of that size is refused. `is_text`:
     /// bytes of text that are not UTF-8 are to become U+FFFD.
     pub fn splitter(&self, limit: usize, is_text: bool) -> Splitter {
         let text = |ends| Box::new(Text::new(ends, limit, is_text));
@@ -132,7 +132,7 @@ trait Cut: std::fmt::Debug {
     fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>);
     fn finish(&mut self, bodies: &mut Vec<Body>);
     fn makes(&self) -> Option<Makes>;
-    fn dropped(&self) -> u64;
+    fn refused(&self) -> u64;
     fn pending(&self) -> usize;
 }
 
@@ -157,8 +157,8 @@ impl Splitter {
     }
 
     /// Bodies that were too large, broken or cut off.
-    pub fn dropped(&self) -> u64 {
-        self.0.dropped()
+    pub fn refused(&self) -> u64 {
+        self.0.refused()
     }
 
     /// Bytes in hand of a body whose end has not come.

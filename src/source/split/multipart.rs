@@ -50,8 +50,8 @@ impl Cut for Multipart {
         Some(Makes::Frames)
     }
 
-    fn dropped(&self) -> u64 {
-        self.decoder.dropped() + self.torn
+    fn refused(&self) -> u64 {
+        self.decoder.refused() + self.torn
     }
 
     fn pending(&self) -> usize {

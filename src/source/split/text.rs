@@ -175,7 +175,7 @@ impl Cut for Text {
         Some(Makes::Text)
     }
 
-    fn dropped(&self) -> u64 {
+    fn refused(&self) -> u64 {
         0
     }
 

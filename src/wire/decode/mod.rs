@@ -64,7 +64,7 @@ pub struct Decoder {
     bounds: Bounds,
     lengths: Lengths,
     state: State,
-    dropped: u64,
+    refused: u64,
 }
 
 /// What `Content-Length` has been worth so far.
@@ -140,7 +140,7 @@ impl Decoder {
             bounds,
             lengths: Lengths::Unproven,
             state: State::Between(Between { may_open: true, ..Between::default() }),
-            dropped: 0,
+            refused: 0,
         }
     }
 
@@ -157,22 +157,22 @@ impl Decoder {
         match std::mem::replace(&mut self.state, State::Between(Between::default())) {
             State::Body(body) if !self.buffer.is_empty() && self.buffer.len() <= self.bounds.body_bytes => {
                 match body.headers.length {
-                    Some(length) if length != self.buffer.len() => self.dropped += 1,
+                    Some(length) if length != self.buffer.len() => self.refused += 1,
                     length => {
                         let body = Decoded { headers: body.headers, body: self.buffer.split().freeze(), has_end: length.is_some() };
                         parts.push(body);
                     }
                 }
             }
-            State::Body(_) if !self.buffer.is_empty() => self.dropped += 1,
+            State::Body(_) if !self.buffer.is_empty() => self.refused += 1,
             _ => {}
         }
         self.buffer.clear();
     }
 
     /// Parts that were too large, had too much of headers, or were cut off by the end of the stream.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Bytes in hand of a part that is not complete.
@@ -201,7 +201,7 @@ impl Decoder {
 
     /// Gives a part up, and looks for the next from this offset on.
     fn drop_part(&mut self, searched: usize) -> bool {
-        self.dropped += 1;
+        self.refused += 1;
         self.state = State::Between(Between::default());
         self.searched = searched;
         true
@@ -370,7 +370,7 @@ impl Decoder {
         }
         let found = self.delimiter.find(&self.buffer, self.searched, true, self.is_end);
         let shown = found.map_or(self.buffer.len(), |found| without_line_end(&self.buffer[..found.start]));
-        // A picture beyond the limit is not walked to its end: it is dropped, and the delimiter behind it found.
+        // A picture beyond the limit is not walked to its end: it is refused, and the delimiter behind it found.
         if let Some(end) = body.walk.go(&self.buffer[..shown.min(self.bounds.body_bytes)]) {
             return self.emit(body.headers, end, false, parts);
         }

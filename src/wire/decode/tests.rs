@@ -12,32 +12,32 @@ fn decoded(boundary: Option<&str>, bytes: &[u8], read: usize, bounds: Bounds) ->
     let (mut decoder, mut parts) = (Decoder::new(boundary, bounds), Vec::new());
     bytes.chunks(read).for_each(|data| decoder.push(data, &mut parts));
     decoder.finish(&mut parts);
-    (parts, decoder.dropped())
+    (parts, decoder.refused())
 }
 
 /// The types and bodies of these bytes, whatever the read sizes.
 #[track_caller]
-fn expect_dropped(boundary: Option<&str>, bytes: &[u8], bounds: Bounds, expected: Expected<'_>, dropped: u64) {
+fn expect_refused(boundary: Option<&str>, bytes: &[u8], bounds: Bounds, expected: Expected<'_>, refused: u64) {
     for read in [bytes.len().max(1), 1, 2, 7] {
         let (parts, lost) = decoded(boundary, bytes, read, bounds);
         let show = |media: &str, body: &[u8]| format!("{media}: {}", body.escape_ascii());
         let got: Vec<_> =
             parts.iter().map(|part| show(part.headers.media.as_ref().map_or("", |media| media.as_str()), &part.body)).collect();
         let wanted: Vec<_> = expected.iter().map(|(media, body)| show(media, body)).collect();
-        assert_eq!((got, lost), (wanted, dropped), "in pieces of {read}");
+        assert_eq!((got, lost), (wanted, refused), "in pieces of {read}");
     }
 }
 
 #[track_caller]
 fn expect(boundary: &str, bytes: &[u8], expected: Expected<'_>) {
-    expect_dropped(Some(boundary), bytes, Bounds::bodies(1000), expected, 0);
+    expect_refused(Some(boundary), bytes, Bounds::bodies(1000), expected, 0);
 }
 
 /// The same with and without a word about the boundary.
 #[track_caller]
 fn expect_also_unannounced(boundary: &str, bytes: &[u8], expected: Expected<'_>) {
     expect(boundary, bytes, expected);
-    expect_dropped(None, bytes, Bounds::bodies(1000), expected, 0);
+    expect_refused(None, bytes, Bounds::bodies(1000), expected, 0);
 }
 
 /// Bytes with pieces filled in for `{}`, one after the other.
@@ -268,18 +268,18 @@ mod ends {
     fn a_part_without_a_length_that_the_stream_cuts_off_has_no_end() {
         let text = b"--B\r\nContent-Type: text/plain\r\n\r\none\r\n--B\r\nContent-Type: text/plain\r\n\r\ntw";
         for read in [1, 2, 7, text.len()] {
-            let (parts, dropped) = decoded(Some("B"), text, read, Bounds::bodies(100));
+            let (parts, refused) = decoded(Some("B"), text, read, Bounds::bodies(100));
             let parts: Vec<_> = parts.iter().map(|part| (&part.body[..], part.has_end)).collect();
-            assert_eq!((parts, dropped), (vec![(&b"one"[..], true), (&b"tw"[..], false)], 0));
+            assert_eq!((parts, refused), (vec![(&b"one"[..], true), (&b"tw"[..], false)], 0));
         }
     }
 
     #[test]
     fn a_part_that_is_shorter_than_its_length_is_dropped_and_counted() {
         let text = b"--B\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nshort";
-        expect_dropped(Some("B"), text, Bounds::bodies(100), &[], 1);
+        expect_refused(Some("B"), text, Bounds::bodies(100), &[], 1);
         let text = b"--B\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nshort";
-        expect_dropped(Some("B"), text, Bounds::bodies(100), &[("text/plain", b"short")], 0);
+        expect_refused(Some("B"), text, Bounds::bodies(100), &[("text/plain", b"short")], 0);
     }
 
     #[test]
@@ -314,14 +314,14 @@ mod bounds {
                 "--B\r\nContent-Type: text/plain\r\n{length}\r\n{}\r\n--B\r\nContent-Type: text/plain\r\n\r\none\r\n--B--",
                 "x".repeat(5000)
             );
-            expect_dropped(Some("B"), text.as_bytes(), Bounds::bodies(100), &[("text/plain", b"one")], 1);
-            expect_dropped(None, text.as_bytes(), Bounds::bodies(100), &[("text/plain", b"one")], 1);
+            expect_refused(Some("B"), text.as_bytes(), Bounds::bodies(100), &[("text/plain", b"one")], 1);
+            expect_refused(None, text.as_bytes(), Bounds::bodies(100), &[("text/plain", b"one")], 1);
         }
         let exactly = "--B\r\n\r\n{}\r\n--B--";
-        for (size, dropped) in [(99, 0), (100, 0), (101, 1)] {
+        for (size, refused) in [(99, 0), (100, 0), (101, 1)] {
             let body = vec![b'x'; size];
             let expected: Expected<'_> = &[("", &body)];
-            expect_dropped(Some("B"), &bytes(exactly, &[&body]), Bounds::bodies(100), &expected[dropped as usize..], dropped);
+            expect_refused(Some("B"), &bytes(exactly, &[&body]), Bounds::bodies(100), &expected[refused as usize..], refused);
         }
     }
 
@@ -330,7 +330,7 @@ mod bounds {
         let bounds = Bounds { header_bytes: 100, headers: 4, body_bytes: 100 };
         for headers in ["X: ".to_owned() + &"x".repeat(200), "X: y\r\n".repeat(5), "X: y\r\n".repeat(100) + "Content-Length: 10"] {
             let text = format!("--B\r\n{headers}\r\n\r\nlost\r\n--B\r\nContent-Type: text/plain\r\n\r\none\r\n--B--");
-            expect_dropped(Some("B"), text.as_bytes(), bounds, &[("text/plain", b"one")], 1);
+            expect_refused(Some("B"), text.as_bytes(), bounds, &[("text/plain", b"one")], 1);
         }
     }
 
