@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::{field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
     field::MakeExt,
@@ -26,6 +25,11 @@ use tracing_subscriber::{
 
 use crate::{config::LogConfig, feed::Offer, stats::Viewers, visible::Visible};
 
+/// To the beginning of the line, and all of it away.
+const ERASE: &str = "\r\x1b[K";
+/// Around the live line: where it is too long it ends at the edge, or it would be two lines, of which one is erased.
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 /// How often the live line is drawn anew.
 const REDRAW: Duration = Duration::from_millis(500);
 /// What may wait to be written.
@@ -55,7 +59,8 @@ impl Terminal {
     /// Starts the log.
     pub fn start(log: LogConfig) -> Self {
         let is_terminal = io::stderr().is_terminal();
-        let has_line = is_terminal && log.level >= 0 && !log.is_json;
+        let knows_escapes = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        let has_line = is_terminal && knows_escapes && log.level >= 0 && !log.is_json;
         let (said, receiver) = sync_channel(WAITING);
         let terminal = Self { said, lost: Arc::default(), has_line };
         let lost = terminal.lost.clone();
@@ -118,34 +123,23 @@ impl Terminal {
 }
 
 fn write(receiver: &Receiver<Said>, lost: &AtomicUsize, has_line: bool) {
-    let line = has_line.then(|| {
-        let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        line.with_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()))
-    });
-    // A log that cannot be written (closed, full disk) is no reason to stop.
-    let write = |bytes: &[u8]| match &line {
-        Some(line) => line.suspend(|| drop(io::stderr().write_all(bytes))),
-        None => drop(io::stderr().write_all(bytes)),
-    };
+    let erase = if has_line { ERASE } else { "" };
+    let mut live = String::new();
     while let Ok(said) = receiver.recv() {
+        let (mut lines, mut ended) = (Vec::new(), None);
         match said {
-            Said::Lines(lines) => write(&lines),
-            Said::Live(message) => {
-                if let Some(line) = &line {
-                    line.set_message(message);
-                    line.tick();
-                }
-            }
-            Said::End(written) => {
-                if let Some(line) = &line {
-                    line.finish_and_clear();
-                }
-                let _ = written.send(());
-            }
+            Said::Lines(said) => lines = said,
+            Said::Live(message) => live = format!("{NO_WRAP}{message}{WRAP}"),
+            Said::End(written) => (live, ended) = (String::new(), Some(written)),
         }
         match lost.swap(0, Relaxed) {
             0 => {}
-            lines => write(format!("({lines} log lines are lost: nobody was reading)\n").as_bytes()),
+            lost => lines.extend_from_slice(format!("({lost} log lines are lost: nobody was reading)\n").as_bytes()),
+        }
+        // A log that cannot be written (closed, full disk) is no reason to stop.
+        let _ = io::stderr().write_all(&[erase.as_bytes(), &lines, live.as_bytes()].concat());
+        if let Some(written) = ended {
+            let _ = written.send(());
         }
     }
 }
