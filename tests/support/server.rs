@@ -295,8 +295,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // What runs mxr (strace, faketime, a shell) does not take it along when it is killed.
+        let wrapped = match self.child.try_wait() {
+            Ok(None) => std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).unwrap_or_default(),
+            _ => String::new(),
+        };
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for pid in wrapped.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         if std::thread::panicking() {
             eprintln!("mxr said:\n{}", self.stderr());
         }
