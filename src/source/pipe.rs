@@ -23,6 +23,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often lost parts are spoken of.
 const WARN_EVERY: Duration = Duration::from_secs(60);
+/// First bytes that are looked at for what no text has.
+const FIRST_BYTES: usize = 4096;
 
 /// How a pipe becomes parts.
 #[derive(Debug, Clone)]
@@ -31,6 +33,13 @@ pub struct PipeSettings {
     pub split: Split,
     /// Each part is this many last lines.
     pub window: Option<usize>,
+}
+
+/// What the first bytes had.
+#[derive(Debug, Default)]
+struct Doubt {
+    seen: usize,
+    has_nul: bool,
 }
 
 /// A pipe that is being published.
@@ -44,6 +53,8 @@ pub(super) struct Pipe {
     /// What the feed is, as soon as the first bytes have told.
     kind: Option<Kind>,
     patience: Patience,
+    /// While what comes may be no text and is cut at line ends.
+    doubt: Option<Doubt>,
     refused: u64,
     /// How many of these the log was told of, and when.
     told: u64,
@@ -73,6 +84,7 @@ impl Pipe {
             publisher,
             kind,
             patience: Patience::default(),
+            doubt: matches!(split, Split::Auto | Split::Lines).then(Doubt::default),
             refused: 0,
             told: 0,
             warned: None,
@@ -83,6 +95,7 @@ impl Pipe {
     /// Takes what was read.
     pub(super) fn push(&mut self, data: &[u8]) {
         self.splitter.push(data, &mut self.bodies);
+        self.warn_of_binary(data);
         self.patience.read(!self.bodies.is_empty(), self.splitter.pending() > 0);
         self.publish();
         self.count_refused_parts(false);
@@ -140,6 +153,24 @@ impl Pipe {
     fn part(&self, body: Body) -> Part {
         let media = self.settings.media.clone().or(body.media);
         Part::now(media.unwrap_or_else(|| Media::from_known(Media::TEXT)), body.bytes)
+    }
+
+    /// A film or an archive would become lines of rubbish without a word: the first bytes tell.
+    fn warn_of_binary(&mut self, data: &[u8]) {
+        let Some(doubt) = &mut self.doubt else { return };
+        let data = &data[..data.len().min(FIRST_BYTES - doubt.seen)];
+        doubt.seen += data.len();
+        doubt.has_nul |= data.contains(&0);
+        let makes = self.splitter.makes();
+        let is_binary = doubt.has_nul && makes == Some(Makes::Text);
+        if is_binary || makes == Some(Makes::Frames) || doubt.seen == FIRST_BYTES {
+            self.doubt = None;
+        }
+        if is_binary {
+            let hint = "JPEGs, PNGs and multipart are recognized (from ffmpeg: -f mjpeg, or -f image2pipe -c:v png); for anything \
+                        else --split says where a part ends";
+            warn!(hint, "the input is no text (it has NUL bytes) and is cut at line ends all the same");
+        }
     }
 
     fn count_refused_parts(&mut self, is_end: bool) {

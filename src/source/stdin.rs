@@ -12,7 +12,6 @@ use tracing::{info, warn};
 use super::{
     FeedSettings, Source,
     pipe::{Pipe, PipeSettings},
-    split::{Makes, Split, Splitter},
 };
 use crate::{
     error::{Error, Result},
@@ -21,8 +20,6 @@ use crate::{
 
 /// Read at a time; also the most that is published in one block.
 const READ_BYTES: usize = 64 * 1024;
-/// First bytes that are looked at for what no text has.
-const FIRST_BYTES: usize = 4096;
 
 /// How standard input becomes parts.
 #[derive(Debug, Clone)]
@@ -40,7 +37,7 @@ pub struct StdinSettings {
 pub fn source(stdin: &StdinSettings, settings: &FeedSettings) -> Result<Source> {
     let (pipe, feed) = Pipe::new("stdin", &stdin.pipe, settings);
     look_at_stdin()?;
-    let reader = Reader { pipe, first: First::new(&stdin.pipe), tee: stdin.tee.then(io::stdout) };
+    let reader = Reader { pipe, tee: stdin.tee.then(io::stdout) };
     Ok(Source { offers: vec![Offer::Live(feed)], work: Box::pin(work(reader)) })
 }
 
@@ -74,7 +71,6 @@ async fn work(reader: Reader) -> Result<()> {
 
 struct Reader {
     pipe: Pipe,
-    first: Option<First>,
     tee: Option<io::Stdout>,
 }
 
@@ -92,7 +88,6 @@ impl Reader {
                 self.pipe.finish();
                 return Ok(());
             }
-            self.first.take_if(|first| first.is_enough(&buffer[..read]));
             self.copy(&buffer[..read]);
             self.pipe.push(&buffer[..read]);
         }
@@ -104,38 +99,6 @@ impl Reader {
             warn!(%error, "cannot copy to standard output any more");
             self.tee = None;
         }
-    }
-}
-
-/// The first bytes of what may be cut at line ends: a film or an archive would become lines of rubbish without a word.
-struct First {
-    /// Tells what they are taken for.
-    splitter: Splitter,
-    seen: usize,
-    has_nul: bool,
-}
-
-impl First {
-    fn new(pipe: &PipeSettings) -> Option<Self> {
-        let split = if pipe.window.is_some() { &Split::Lines } else { &pipe.split };
-        let is_in_doubt = matches!(split, Split::Auto | Split::Lines);
-        is_in_doubt.then(|| Self { splitter: split.splitter(FIRST_BYTES, true), seen: 0, has_nul: false })
-    }
-
-    /// Takes what was read, and warns where it is no text. Gives whether nothing more needs to be looked at.
-    fn is_enough(&mut self, data: &[u8]) -> bool {
-        let data = &data[..data.len().min(FIRST_BYTES - self.seen)];
-        self.seen += data.len();
-        self.has_nul |= data.contains(&0);
-        self.splitter.push(data, &mut Vec::new());
-        let makes = self.splitter.makes();
-        let is_binary = self.has_nul && makes == Some(Makes::Text);
-        if is_binary {
-            let hint = "JPEGs, PNGs and multipart are recognized (from ffmpeg: -f mjpeg, or -f image2pipe -c:v png); for anything \
-                        else --split says where a part ends";
-            warn!(hint, "the input is no text (it has NUL bytes) and is cut at line ends all the same");
-        }
-        is_binary || makes == Some(Makes::Frames) || self.seen == FIRST_BYTES
     }
 }
 
