@@ -5,7 +5,7 @@ use std::{
     env, fs, io,
     net::SocketAddr,
     os::{
-        fd::AsRawFd,
+        fd::{AsFd, AsRawFd},
         unix::{
             fs::{FileTypeExt, MetadataExt},
             net::UnixStream as StdUnixStream,
@@ -15,7 +15,11 @@ use std::{
 };
 
 use listenfd::ListenFd;
-use rustix::{fs::Mode, process::umask};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::Mode,
+    process::umask,
+};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tracing::warn;
 
@@ -74,6 +78,16 @@ impl Listener {
             Self::Tcp(listener) => listener.accept().await.map(|(socket, peer)| (Socket::Tcp(socket), Some(peer))),
             Self::Unix(listener, _) => listener.accept().await.map(|(socket, _)| (Socket::Unix(socket), None)),
         }
+    }
+
+    /// Whether a connection waits for being accepted. Without a free file descriptor accept(2) fails either way.
+    pub fn is_called(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        };
+        let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+        poll(&mut asked, Some(&Timespec::default())) != Ok(0)
     }
 
     /// The address, where it has one.

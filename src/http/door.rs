@@ -99,10 +99,14 @@ async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
                     Some(door) => _ = door.send((socket, peer)),
                 }
             }
-            // Out of file descriptors or memory: it passes, and trying at once would burn a core.
+            // Out of file descriptors or memory: it passes, and trying at once would burn a core. Whoever came last has the
+            // pause to ask in, and makes room only where somebody waits: the kernel says the same where nobody does.
             Err(error) if !is_of_one_connection(&error) => {
-                complain(&mut said, &error, &server);
                 sleep(ACCEPT_PAUSE).await;
+                if listener.is_called() {
+                    complain(&mut said, &error, &server);
+                    yield_now().await;
+                }
             }
             Err(_) => {}
         }

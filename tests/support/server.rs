@@ -243,6 +243,12 @@ impl Server {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
+    /// The number that the next file or connection gets; it may have inherited one far above.
+    pub fn lowest_free_descriptor(&self) -> usize {
+        let is_free = |number: &usize| !std::fs::exists(format!("/proc/{}/fd/{number}", self.pid())).unwrap();
+        (0..).find(is_free).unwrap()
+    }
+
     /// Time that it has spent on a processor (proc_pid_stat(5), fields 14 and 15, in hundredths of a second).
     pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
