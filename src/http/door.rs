@@ -67,10 +67,17 @@ pub async fn serve(
     if let Some(tls) = &house.options.tls {
         tasks.spawn(tls.clone().keep_fresh());
     }
-    tell_if_it_broke(contain(Place::Server, first.fanout.run(shutdown.clone())).await, &done, shutdown);
+    tell_if_it_broke(run(first.fanout, shutdown.clone()).await, &done, shutdown);
     tasks.shutdown().await;
     drop(done);
     others.recv().await.map_or(Ok(()), Err)
+}
+
+/// Runs a loop to its end, as a task of its own: what a runtime was started with, it wakes by a system call each time.
+async fn run(fanout: Fanout<Transport>, shutdown: CancellationToken) -> Result<(), Panicked> {
+    let ended = tokio::spawn(contain(Place::Server, fanout.run(shutdown))).await;
+    // Only the end of the runtime ends the task from without.
+    ended.unwrap_or(Ok(()))
 }
 
 /// A loop without which some would wait for ever: the others end as well, with its error.
@@ -197,14 +204,14 @@ impl Lane {
         let (door, arrivals) = mpsc::unbounded_channel();
         let shutdown = self.server.shutdown.clone();
         let started = runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
-            let body = move || tell_if_it_broke(runtime.block_on(contain(Place::Server, self.run(arrivals))), &done, &shutdown);
+            let body = move || tell_if_it_broke(runtime.block_on(self.run(arrivals)), &done, &shutdown);
             thread::Builder::new().name(format!("fanout-{number}")).spawn(body)
         });
         started.inspect_err(|error| warn!(%error, "cannot start more threads; those that run have to do")).ok()?;
         Some(door)
     }
 
-    async fn run(self, mut arrivals: mpsc::UnboundedReceiver<Arrival>) {
+    async fn run(self, mut arrivals: mpsc::UnboundedReceiver<Arrival>) -> Result<(), Panicked> {
         let server = self.server.clone();
         tokio::spawn(async move {
             while let Some((socket, peer)) = arrivals.recv().await {
@@ -214,7 +221,7 @@ impl Lane {
                 }
             }
         });
-        self.fanout.run(self.server.shutdown.clone()).await;
+        run(self.fanout, self.server.shutdown.clone()).await
     }
 }
 

@@ -5,6 +5,7 @@
 mod uring;
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Waker},
     time::Duration,
@@ -104,9 +105,14 @@ impl<T: Connection> Fanout<T> {
     async fn serve(mut self, shutdown: CancellationToken) {
         let mut rung = Vec::new();
         let mut end = None;
+        // One for all rounds: a timer that is made anew costs a system call where it is the only one.
+        let mut due = pin!(sleep_until(self.deadline));
         loop {
             if self.viewers.is_empty() && end.is_some() && self.arrivals.is_empty() {
                 return;
+            }
+            if due.deadline() != self.deadline {
+                due.as_mut().reset(self.deadline);
             }
             let farewell = end.unwrap_or(self.deadline + NEVER);
             tokio::select! {
@@ -116,7 +122,7 @@ impl<T: Connection> Fanout<T> {
                     rung.clear();
                 }
                 Some(viewer) = self.arrivals.recv() => self.seat(viewer),
-                () = sleep_until(self.deadline) => self.sweep(),
+                () = due.as_mut() => self.sweep(),
                 () = shutdown.cancelled(), if end.is_none() => end = Some(Instant::now() + FAREWELL),
                 () = sleep_until(farewell), if end.is_some() => return,
             }
