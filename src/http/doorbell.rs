@@ -38,6 +38,11 @@ impl Porch {
         Arc::new(Bell { number, ringing: AtomicBool::new(false), porch: self.clone() }).into()
     }
 
+    /// Whether a bell rings that was not collected yet.
+    pub(super) fn is_called(&self) -> bool {
+        !lock(&self.rung).bells.is_empty()
+    }
+
     /// Waits until a bell rings, then puts the numbers of all that did into `numbers`.
     pub(super) async fn collect(&self, numbers: &mut Vec<usize>) {
         poll_fn(|cx| {

@@ -98,7 +98,7 @@ impl<T: Connection> Fanout<T> {
 
     /// Serves until `shutdown`, then until every viewer has its close-delimiter, for a bounded time.
     pub(super) async fn run(self, shutdown: CancellationToken) {
-        // tokio's budget would stop a pass over many viewers half-way; the loop yields after each pass itself.
+        // tokio's budget would stop a pass over many viewers half-way; the loop yields itself, between passes.
         coop::unconstrained(self.serve(shutdown)).await;
     }
 
@@ -126,7 +126,10 @@ impl<T: Connection> Fanout<T> {
                 () = shutdown.cancelled(), if end.is_none() => end = Some(Instant::now() + FAREWELL),
                 () = sleep_until(farewell), if end.is_some() => return,
             }
-            yield_now().await;
+            if self.porch.is_called() {
+                // Whatever else runs on this thread has its turn first.
+                yield_now().await;
+            }
         }
     }
 

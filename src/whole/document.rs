@@ -4,8 +4,12 @@ use quick_xml::events::Event;
 
 /// The local name of the root element, if the document is well-formed to its end.
 pub(super) fn xml_root(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}');
-    let mut reader = quick_xml::Reader::from_str(text);
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    // Most of what is asked about is a picture of another kind, and large.
+    if !body.trim_ascii_start().starts_with(b"<") {
+        return None;
+    }
+    let mut reader = quick_xml::Reader::from_str(std::str::from_utf8(body).ok()?);
     let (mut root, mut depth) = (None, 0usize);
     loop {
         let event = reader.read_event().ok()?;
@@ -65,6 +69,13 @@ pub(super) fn tiff_is_sane(body: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_xml_document_begins_with_markup() {
+        assert_eq!(xml_root(b"\xef\xbb\xbf\n<a><b/></a>\n").as_deref(), Some("a"));
+        assert_eq!(xml_root(b"text <a/>"), None);
+        assert_eq!(xml_root(b""), None);
+    }
 
     #[test]
     fn a_page_that_opens_is_whole_when_it_closes() {
