@@ -105,6 +105,42 @@ fn a_hundred_stuck_viewers_cost_less_than_64_kib_each() {
     watched.server.wait_for_viewers(1);
 }
 
+/// What a server holds when so many have each begun another picture and take it slowly, and how many it has cut.
+fn slow_readers(path: &str, cut: &str) -> (u64, u64) {
+    const SIZE: usize = 3_000_000;
+    let mut watched = Watched::new(&[]);
+    watched.push(1..3, SIZE);
+    let before = watched.server.memory();
+    let slow: Vec<_> = (3..48)
+        .map(|seed| {
+            watched.push(seed..seed + 1, SIZE);
+            let mut slow = watched.server.open_narrowly();
+            slow.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            slow.exactly(1000);
+            slow
+        })
+        .collect();
+    watched.push(48..50, SIZE);
+    let grown = watched.server.memory().saturating_sub(before);
+    let cut = watched.count(cut);
+    eprintln!("45 slow readers of {path}: {} MiB, {cut} cut", grown / MIB);
+    drop(slow);
+    watched.expect_undisturbed();
+    (grown, cut)
+}
+
+#[test]
+fn slow_viewers_keep_64_mib_of_old_parts_at_most() {
+    let (grown, cut) = slow_readers("/stream", "mxr_viewers_gone_total{cause=\"crowded\"}");
+    assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
+}
+
+#[test]
+fn slow_readers_of_snapshots_keep_64_mib_of_them_at_most() {
+    let (grown, cut) = slow_readers("/snapshot", "mxr_errors_total{cause=\"crowded\"}");
+    assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
+}
+
 #[test]
 fn who_sends_a_body_for_ever_is_closed_at_once() {
     let mut watched = Watched::new(&[]);

@@ -336,3 +336,18 @@ fn fps_thins_a_feed_for_one_viewer() {
         assert!(all > 60, "{all} parts in two seconds at 50 a second");
     });
 }
+
+#[test]
+fn who_asks_and_closes_its_sending_side_is_answered() {
+    let (_folder, server) = one_picture();
+    for _ in 0..30 {
+        for path in ["/healthz", "/snapshot", "/state", "/stream?parts=1"] {
+            let mut connection = Connection::open(&server.host);
+            connection.send(format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", server.host));
+            connection.finish();
+            let reply = connection.rest();
+            let (head, body) = reply.split_at(reply.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4);
+            assert!(head.starts_with(b"HTTP/1.") && !body.is_empty(), "{path}: {}", String::from_utf8_lossy(&reply));
+        }
+    }
+}

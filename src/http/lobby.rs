@@ -1,17 +1,23 @@
 //! Connections that are no viewers (yet): so many at most. Where one more comes, the one that has been silent longest makes
-//! room, so that a crowd that connects and says nothing costs a bounded amount and keeps nobody out who asks at once.
+//! room, so that a crowd that connects and says nothing costs a bounded amount and keeps nobody out who asks at once. So do
+//! those that have been longest at their replies where too much is kept in memory for all of them.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::hoard::{self, Span};
 use crate::contain::lock;
 
 /// However many viewers there are, so many may be about to become some.
 const FEWEST: usize = 8;
+
+/// Replies up to this length are not counted: a socket takes them at once, or the connection's own buffer does.
+const SMALL: usize = 16 * 1024;
 
 /// The connections, longest silent first.
 #[derive(Debug)]
@@ -24,9 +30,16 @@ pub(super) struct Lobby {
 
 #[derive(Debug, Default)]
 struct Guests {
-    waiting: BTreeMap<u64, Arc<Notify>>,
+    waiting: BTreeMap<u64, Waiting>,
     /// The number of the next sign of life.
     next: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Waiting {
+    called: Arc<Notify>,
+    /// What it is being sent; empty where nothing is.
+    reply: Arc<Mutex<Span>>,
 }
 
 /// A place in the lobby until it is dropped.
@@ -34,7 +47,14 @@ struct Guests {
 pub(super) struct Guest {
     lobby: Arc<Lobby>,
     number: Mutex<u64>,
-    called: Arc<Notify>,
+    waiting: Waiting,
+}
+
+/// Carries a reply's bytes to a guest, and counts them until they are sent.
+#[derive(Debug, Clone)]
+pub(super) struct Tray {
+    lobby: Arc<Lobby>,
+    reply: Arc<Mutex<Span>>,
 }
 
 impl Lobby {
@@ -54,15 +74,27 @@ impl Lobby {
         if self.is_full(viewers) {
             self.make_room();
         }
-        let called = Arc::new(Notify::new());
-        let number = self.lock().put(called.clone());
-        Guest { lobby: self.clone(), number: Mutex::new(number), called }
+        let waiting = Waiting::default();
+        let number = self.lock().put(waiting.clone());
+        Guest { lobby: self.clone(), number: Mutex::new(number), waiting }
     }
 
     /// Asks the one to go that has been silent longest.
     pub(super) fn make_room(&self) {
-        if let Some((_, called)) = self.lock().waiting.pop_first() {
-            called.notify_one();
+        if let Some((_, waiting)) = self.lock().waiting.pop_first() {
+            waiting.called.notify_one();
+        }
+    }
+
+    /// Asks those to go that have been longest at their replies, where too much is kept for all.
+    fn cut_the_slowest(&self) {
+        let mut guests = self.lock();
+        let replies = guests.waiting.iter().rev().map(|(number, waiting)| (*number, lock(&waiting.reply).clone()));
+        let replies: Vec<(u64, Span)> = replies.filter(|(_, reply)| !reply.is_empty()).collect();
+        if hoard::may_be_too_much(replies.iter().map(|(_, reply)| reply.len()).sum()) {
+            for waiting in hoard::who_goes(replies.into_iter()).iter().filter_map(|number| guests.waiting.remove(number)) {
+                waiting.called.notify_one();
+            }
         }
     }
 
@@ -72,9 +104,9 @@ impl Lobby {
 }
 
 impl Guests {
-    fn put(&mut self, called: Arc<Notify>) -> u64 {
+    fn put(&mut self, waiting: Waiting) -> u64 {
         self.next += 1;
-        self.waiting.insert(self.next, called);
+        self.waiting.insert(self.next, waiting);
         self.next
     }
 }
@@ -85,14 +117,48 @@ impl Guest {
         let mut number = lock(&self.number);
         let mut guests = self.lobby.lock();
         // One that was called away already goes all the same.
-        if let Some(called) = guests.waiting.remove(&number) {
-            *number = guests.put(called);
+        if let Some(waiting) = guests.waiting.remove(&number) {
+            *number = guests.put(waiting);
         }
+    }
+
+    /// What its replies are brought with.
+    pub(super) fn tray(&self) -> Tray {
+        Tray { lobby: self.lobby.clone(), reply: self.waiting.reply.clone() }
     }
 
     /// Waits until it has to make room.
     pub(super) async fn is_called_away(&self) {
-        self.called.notified().await;
+        self.waiting.called.notified().await;
+    }
+}
+
+impl Tray {
+    /// The same bytes, counted until they are dropped.
+    pub(super) fn carry(&self, bytes: Bytes) -> Bytes {
+        if bytes.len() <= SMALL {
+            return bytes;
+        }
+        *lock(&self.reply) = hoard::span(&bytes, 0);
+        self.lobby.cut_the_slowest();
+        Bytes::from_owner(Carried { bytes, reply: self.reply.clone() })
+    }
+}
+
+struct Carried {
+    bytes: Bytes,
+    reply: Arc<Mutex<Span>>,
+}
+
+impl AsRef<[u8]> for Carried {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        *lock(&self.reply) = 0..0;
     }
 }
 
@@ -135,6 +201,28 @@ mod tests {
         assert!(!is_called(&first).await && !is_called(&third).await);
         drop((first, third));
         assert!(lobby.lock().waiting.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_been_longest_at_a_reply_goes_where_all_keep_too_much() {
+        const SIZE: usize = 20 << 20;
+        let lobby = Lobby::new(100, 100);
+        let guests: Vec<_> = (0..5).map(|_| lobby.enter(0)).collect();
+        let reply = |guest: &Guest| guest.tray().carry(vec![0; SIZE].into());
+        let first = reply(&guests[0]);
+        drop(reply(&guests[1]));
+        let shared = vec![1; SIZE];
+        let shared = Bytes::from(shared);
+        let _others = [guests[2].tray().carry(shared.clone()), guests[3].tray().carry(shared)];
+        let third = reply(&guests[4]);
+        assert!(!is_called(&guests[0]).await, "three of 20 MiB are none too many");
+        guests[1].has_asked();
+        let _fourth = reply(&guests[1]);
+        assert!(is_called(&guests[0]).await);
+        for guest in &guests[1..] {
+            assert!(!is_called(guest).await);
+        }
+        drop((first, third));
     }
 
     #[tokio::test(start_paused = true)]

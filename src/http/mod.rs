@@ -5,6 +5,7 @@ mod access;
 mod door;
 mod doorbell;
 mod guard;
+mod hoard;
 mod lobby;
 mod metrics;
 mod page;
@@ -133,7 +134,8 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: Guest, serv
     let service = service_fn(|request| {
         let (server, promised) = (&server, &promised);
         guest.has_asked();
-        async move { Ok::<_, Infallible>(server.answer(request, caller, promised).await) }
+        let tray = guest.tray();
+        async move { Ok::<_, Infallible>(server.answer(request, caller, promised).await.map(|body| body.counted(tray))) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -141,6 +143,8 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: Guest, serv
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES)
             .title_case_headers(true)
+            // Who asks and closes its sending side at once is answered all the same.
+            .half_close(true)
             .serve_connection(TokioIo::new(Prompt::new(transport, server.options.stall)), service)
             .without_shutdown()
     );

@@ -17,7 +17,7 @@ use hyper::{
 };
 use prometheus_client::encoding::prometheus_text;
 
-use super::{access::Denial, guard::Refusal, page};
+use super::{access::Denial, guard::Refusal, lobby::Tray, page};
 use crate::{stats::NoSeat, wire::Encoded};
 
 /// Parts are shown, never run: scripts of an HTML or SVG part would otherwise run with the server's origin in Firefox and WebKit.
@@ -31,8 +31,20 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 #[derive(Debug)]
 pub(super) enum ReplyBody {
     Finite(Full<Bytes>),
+    /// The same, whose bytes count for a guest until they are sent.
+    Counted(Full<Bytes>, Tray),
     /// Nothing from hyper, and its end unknown, so that hyper writes no length: the fan-out loop goes on.
     Open,
+}
+
+impl ReplyBody {
+    /// Counts what is finite for a guest.
+    pub(super) fn counted(self, tray: Tray) -> Self {
+        match self {
+            Self::Finite(body) => Self::Counted(body, tray),
+            open => open,
+        }
+    }
 }
 
 impl Body for ReplyBody {
@@ -42,20 +54,21 @@ impl Body for ReplyBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
             Self::Finite(body) => Pin::new(body).poll_frame(cx),
+            Self::Counted(body, tray) => Pin::new(body).poll_frame(cx).map_ok(|frame| frame.map_data(|bytes| tray.carry(bytes))),
             Self::Open => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Finite(body) => body.is_end_stream(),
+            Self::Finite(body) | Self::Counted(body, _) => body.is_end_stream(),
             Self::Open => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Finite(body) => body.size_hint(),
+            Self::Finite(body) | Self::Counted(body, _) => body.size_hint(),
             Self::Open => SizeHint::default(),
         }
     }

@@ -5,6 +5,7 @@
 mod uring;
 
 use std::{
+    cmp::Reverse,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Waker},
@@ -22,6 +23,7 @@ use tracing::{Span, debug, debug_span, error, field, field::display};
 
 use super::{
     doorbell::Porch,
+    hoard,
     transport::Connection,
     viewer::{Times, Turn, Viewer},
 };
@@ -35,6 +37,8 @@ use crate::{
 const FEEDS: usize = usize::MAX;
 /// How long viewers have at the end to take the close-delimiter.
 const FAREWELL: Duration = Duration::from_millis(1500);
+/// The least time between two looks at what those keep in memory who are behind.
+const HOARD_LOOK: Duration = Duration::from_millis(200);
 /// When nothing is due.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
@@ -61,6 +65,7 @@ pub(super) struct Fanout<T> {
     arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
     times: Times,
     deadline: Instant,
+    look_again: Instant,
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     ring: uring::Ring,
 }
@@ -81,7 +86,7 @@ impl<T: Connection> Fanout<T> {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let porch = Arc::new(Porch::default());
         let feeds = feeds.iter().map(|feed| (feed.clone(), feed.watch(lane, porch.bell(FEEDS)))).collect();
-        let deadline = Instant::now() + NEVER;
+        let now = Instant::now();
         let fanout = Self {
             viewers: Slab::new(),
             lane,
@@ -89,7 +94,8 @@ impl<T: Connection> Fanout<T> {
             feeds,
             arrivals,
             times,
-            deadline,
+            deadline: now + NEVER,
+            look_again: now,
             #[cfg(all(feature = "io-uring", target_os = "linux"))]
             ring: uring::Ring::default(),
         };
@@ -142,10 +148,7 @@ impl<T: Connection> Fanout<T> {
         let span = span_of(&viewer);
         debug!(parent: &span, "viewer came");
         entry.insert(Seated { viewer, bell, span, runs });
-        self.turn(key, Instant::now(), |viewer, now, cx| match viewer.hear(cx) {
-            Turn::Over(why) => Turn::Over(why),
-            _ => viewer.push(now, cx),
-        });
+        self.turn(key, Instant::now(), Viewer::attend);
     }
 
     fn answer(&mut self, rung: &[usize]) {
@@ -154,11 +157,7 @@ impl<T: Connection> Fanout<T> {
             if number == FEEDS {
                 self.push_all(now);
             } else {
-                self.turn(number, now, |viewer, now, cx| match (viewer.hear(cx), viewer.push(now, cx)) {
-                    (Turn::Over(why), _) => Turn::Over(why),
-                    (Turn::WantsMore, Turn::Resting) => Turn::WantsMore,
-                    (_, turn) => turn,
-                });
+                self.turn(number, now, Viewer::attend);
             }
         }
     }
@@ -167,12 +166,30 @@ impl<T: Connection> Fanout<T> {
     fn push_all(&mut self, now: Instant) {
         #[cfg(all(feature = "io-uring", target_os = "linux"))]
         self.send_at_once(now);
+        let mut kept = 0;
         for key in 0..self.viewers.capacity() {
             match self.viewers.get_mut(key) {
-                Some(seated) if seated.viewer.is_blocked() => seated.viewer.fall_behind(),
+                Some(Seated { viewer, .. }) if viewer.is_blocked() => {
+                    viewer.fall_behind();
+                    kept += viewer.kept_bytes();
+                }
                 Some(_) => self.turn(key, now, Viewer::push),
                 None => {}
             }
+        }
+        if hoard::may_be_too_much(kept) && now >= self.look_again {
+            self.look_again = now + HOARD_LOOK;
+            self.cut_the_slowest();
+        }
+    }
+
+    /// Memory is bounded whatever viewers do: where too much is kept for those that are behind, the slowest of them go.
+    fn cut_the_slowest(&mut self) {
+        let mut behind: Vec<_> = self.viewers.iter().filter(|(_, seated)| seated.viewer.is_blocked()).collect();
+        behind.sort_by_key(|(_, seated)| Reverse(seated.viewer.keeps().0));
+        let pieces = behind.iter().flat_map(|(key, seated)| seated.viewer.keeps().1.map(|span| (*key, span)));
+        for key in hoard::who_goes(pieces) {
+            self.unseat(key, End::Crowded);
         }
     }
 

@@ -56,6 +56,29 @@ impl House {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_slowest_are_cut_where_old_parts_fill_the_memory() {
+    let (publisher, house) = house(Kind::Newest);
+    let body = |number: u8| Part::now(Media::from_known("image/x-test"), vec![number; (1 << 20) - 1]);
+    let mut slow = Vec::new();
+    for number in 0..80 {
+        publisher.publish(body(number)).unwrap();
+        slow.push(house.enter(64, Wishes::default()));
+        // It takes a little of the newest part.
+        slow.last_mut().unwrap().read_exact(&mut [0; 100]).await.unwrap();
+        tokio::time::advance(Duration::from_millis(300)).await;
+    }
+    publisher.publish(body(99)).unwrap();
+    let mut quick = house.enter(1 << 20, Wishes::default());
+    quick.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+    let crowded = house.viewers.gone.iter().find(|(name, _)| *name == End::Crowded.name()).unwrap().1;
+    assert!((14..=20).contains(&crowded), "{crowded} of 80 that keep a MiB each were cut");
+    for (number, viewer) in slow.iter_mut().enumerate() {
+        let is_cut = viewer.read_exact(&mut [0; 1000]).await.is_err();
+        assert_eq!(is_cut, number < crowded as usize, "it is the slowest that were cut");
+    }
+}
+
 fn text(body: impl Into<bytes::Bytes>) -> Part {
     Part::now(Media::from_known("text/plain"), body)
 }

@@ -13,7 +13,10 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::{io::ReadBuf, time::Instant};
 
-use super::transport::Connection;
+use super::{
+    hoard::{self, Span},
+    transport::Connection,
+};
 use crate::{
     feed::{Kind, Most, Subscription},
     stats::{End, Seat},
@@ -70,6 +73,10 @@ pub(super) struct Viewer<T> {
     pub(super) seat: Seat,
     out: VecDeque<Bytes>,
     out_bytes: usize,
+    /// Bytes of the first piece that have left.
+    gone: usize,
+    /// When what is on its way was chosen.
+    chosen: Instant,
     started: bool,
     ending: bool,
     closed: bool,
@@ -96,6 +103,8 @@ impl<T: Connection> Viewer<T> {
             seat,
             out: VecDeque::new(),
             out_bytes: 0,
+            gone: 0,
+            chosen: now,
             started: false,
             ending: false,
             closed: false,
@@ -116,8 +125,18 @@ impl<T: Connection> Viewer<T> {
         !self.out.is_empty() || self.ending || self.waits
     }
 
+    /// Sends what is there, and hears whether the viewer leaves: one that asked and closed its sending side at once is told
+    /// what can be told at once.
+    pub(super) fn attend(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
+        match (self.push(now, cx), self.hear(cx)) {
+            (_, Turn::Over(why)) | (Turn::Over(why), _) => Turn::Over(why),
+            (Turn::WantsMore, _) | (_, Turn::WantsMore) => Turn::WantsMore,
+            _ => Turn::Resting,
+        }
+    }
+
     /// Reads away whatever a viewer sends, to notice when it leaves.
-    pub(super) fn hear(&mut self, cx: &mut Context<'_>) -> Turn {
+    fn hear(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut scratch = [0; 4096];
         for _ in 0..16 {
             let mut buf = ReadBuf::new(&mut scratch);
@@ -173,6 +192,17 @@ impl<T: Connection> Viewer<T> {
         }
         let first = self.out.front()?;
         Some((&self.io, (self.out.len() == 1).then_some(first)))
+    }
+
+    /// What is on its way, and since when.
+    pub(super) fn keeps(&self) -> (Instant, impl Iterator<Item = Span>) {
+        let gone = std::iter::once(self.gone).chain(std::iter::repeat(0));
+        (self.chosen, self.out.iter().zip(gone).map(|(piece, gone)| hoard::span(piece, gone)))
+    }
+
+    /// Bytes that stay in memory for this viewer and perhaps for others.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.out_bytes + self.gone
     }
 
     /// Takes note of news while the socket is full.
@@ -234,6 +264,7 @@ impl<T: Connection> Viewer<T> {
             return;
         }
         self.is_slow = false;
+        self.chosen = now;
         // Round and round over the feeds, so that a busy one does not starve the others.
         let mut tried = 0;
         while tried < self.cursors.len() && !self.ending && self.out.len() < PIECES {
@@ -330,8 +361,10 @@ impl<T: Connection> Viewer<T> {
             let step = rest.min(piece.len());
             piece.advance(step);
             rest -= step;
+            self.gone += step;
             if piece.is_empty() {
                 self.out.pop_front();
+                self.gone = 0;
             }
         }
         self.seat.stats.bytes.fetch_add(written as u64, Relaxed);

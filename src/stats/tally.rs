@@ -34,6 +34,8 @@ pub enum End {
     Broken,
     /// It took nothing for `--stall-timeout`, and was cut.
     Stalled,
+    /// Too many old parts were in memory for slow viewers, and it had been at its own for longest: it was cut.
+    Crowded,
     /// It has had the close-delimiter.
     Finished,
     /// The code that served it panicked.
@@ -45,6 +47,7 @@ impl Cause for End {
         (Self::Left, "left"),
         (Self::Broken, "broken"),
         (Self::Stalled, "stalled"),
+        (Self::Crowded, "crowded"),
         (Self::Finished, "finished"),
         (Self::Panicked, "panicked"),
     ];
@@ -74,7 +77,7 @@ pub enum Fault {
     TimedOut,
     /// It broke or closed in mid-request or mid-reply.
     Broken,
-    /// Too many connections were waiting to ask, and it had waited longest.
+    /// There were too many connections, or too much in replies that are not taken, and it had been there longest.
     Crowded,
 }
 
@@ -156,7 +159,7 @@ mod tests {
         tally.count(End::Stalled);
         tally.count(End::Stalled);
         let counts: Vec<_> = tally.iter().collect();
-        assert_eq!(counts, [("left", 0), ("broken", 0), ("stalled", 2), ("finished", 0), ("panicked", 0)]);
+        assert_eq!(counts, [("left", 0), ("broken", 0), ("stalled", 2), ("crowded", 0), ("finished", 0), ("panicked", 0)]);
         assert_eq!(tally.sum(), 2);
     }
 }

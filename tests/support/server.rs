@@ -200,11 +200,16 @@ impl Server {
 
     /// A viewer whose end of the connection holds little, so that it is soon full.
     pub fn view_narrowly(&self, path: &str) -> Viewer {
+        Viewer::over(self.open_narrowly(), &self.host, path, &[])
+    }
+
+    /// A connection whose own buffer is small.
+    pub fn open_narrowly(&self) -> Connection {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let address: std::net::SocketAddr = self.host.parse().unwrap();
         socket.connect(&address.into()).unwrap();
-        Viewer::over(Connection::over(socket.into()), &self.host, path, &[])
+        Connection::over(socket.into())
     }
 
     pub fn state(&self) -> Value {
