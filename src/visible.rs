@@ -27,16 +27,27 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 
     fn write_char(&mut self, letter: char) -> fmt::Result {
-        match letter.is_control() {
+        match letter.is_control() || turns_or_breaks(letter) {
             true => write!(self.0, "{}", letter.escape_default()),
             false => self.0.write_char(letter),
         }
     }
 }
 
+/// Whether it is none of the control characters and all the same turns the direction of what follows (Unicode Standard Annex 9,
+/// section 2) or ends a line.
+fn turns_or_breaks(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_reads_backwards() {
+        assert_eq!(Visible("a\u{202e}gnp.exe").to_string(), r"a\u{202e}gnp.exe");
+    }
 
     #[test]
     fn control_characters_are_escapes_and_all_else_is_as_it_was() {

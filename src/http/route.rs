@@ -85,8 +85,9 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
     match path {
         "/" => match action(query) {
             // mjpg-streamer, and with it OctoPrint, Mainsail and crowsnest.
-            Some(("stream", number)) => stream(Which::Number(number)),
-            Some(("snapshot", number)) => snapshot(Which::Number(number)),
+            Ok(Some(("stream", number))) => stream(Which::Number(number)),
+            Ok(Some((_, number))) => snapshot(Which::Number(number)),
+            Err(why) => Route::Nonsense(why),
             _ if wants_page(headers) => Route::Page,
             _ => stream(Which::Number(0)),
         },
@@ -179,11 +180,12 @@ fn accepts(headers: &HeaderMap, media: &str) -> bool {
 }
 
 /// `action=stream_1`: what, and of which feed.
-fn action(query: Query<'_>) -> Option<(&'static str, usize)> {
-    let action = query.get("action")?;
+fn action(query: Query<'_>) -> Result<Option<(&'static str, usize)>, String> {
+    let action = query.get("action").unwrap_or_default();
     let (what, number) = action.split_once('_').unwrap_or((&action, "0"));
-    let what = ["stream", "snapshot"].into_iter().find(|known| *known == what)?;
-    Some((what, number.parse().ok()?))
+    let what = ["stream", "snapshot"].into_iter().find(|known| *known == what);
+    let number = |what| number.parse().map(|number| (what, number)).map_err(|_| format!("no feed has the number {number}"));
+    what.map(number).transpose()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -243,6 +245,7 @@ mod tests {
     fn other_servers_paths_lead_to_ours() {
         assert_eq!(which("/?action=stream"), Which::Number(0));
         assert_eq!(which("/?action=snapshot_1"), Which::Number(1));
+        assert_eq!(route_of("/?action=snapshot_-1", &[]), Route::Nonsense("no feed has the number -1".to_owned()));
         assert_eq!(which("/stream.mjpg"), Which::Number(0));
         assert_eq!(which("/api/stream.mjpeg?src=a%20b"), Which::Camera("a b".into()));
         assert_eq!(which("/api/frame.jpeg"), Which::Number(0));
