@@ -12,7 +12,7 @@ use std::{
 
 use mxr::{
     feed::{Feed, Kind, Limits, Offer, Publisher},
-    http::{self, Access, Hosts, Sites},
+    http,
     listen::{self, Listener},
     part::{Media, Part},
     stats::Viewers,
@@ -38,18 +38,7 @@ fn serve(shutdown: CancellationToken) -> (SocketAddr, Publisher) {
             let listener = listen::tcp(([127, 0, 0, 1], 0).into()).unwrap();
             let limits = Limits { history: 1, held: 1, held_bytes: 1 << 20, part_bytes: 1 << 20, keep_same: true };
             let (publisher, feed) = Feed::new("cost", Kind::Newest, Boundary::parse(BOUNDARY).unwrap(), limits, 1);
-            let options = http::Options {
-                access: Access::default(),
-                tls: None,
-                hosts: Hosts::default(),
-                sites: Sites::default(),
-                prefix: String::new(),
-                trust_proxy: false,
-                keepalive: None,
-                stall: SOON,
-                may_quit: false,
-                threads: 1,
-            };
+            let options = http::Options { keepalive: None, ..http::Options::default() };
             told.send((listener.local_addr().unwrap(), publisher)).unwrap();
             http::serve(vec![Listener::Tcp(listener)], Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown)
                 .await

@@ -1,6 +1,6 @@
 //! What a part costs, counted: one system call a viewer (with io_uring one for all), and a few wake-ups.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking")]
 
 mod support;
 

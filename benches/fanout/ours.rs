@@ -4,7 +4,7 @@ use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use mxr::{
     feed::{Feed, Kind, Limits, Offer},
-    http::{self, Access, Hosts, Sites},
+    http,
     listen::{self, Listener},
     part::{Media, Part},
     stats::Viewers,
@@ -28,18 +28,7 @@ pub(crate) fn serve(work: Work) {
             if work.is_text() { (Kind::Lines, 100_000, Media::TEXT) } else { (Kind::Newest, 1, "image/x-bench") };
         let limits = Limits { history: 1, held, held_bytes: 32 << 20, part_bytes: 1 << 30, keep_same: true };
         let (publisher, feed) = Feed::new("bench", kind, Boundary::random(), limits, work.threads);
-        let options = http::Options {
-            access: Access::default(),
-            tls: None,
-            hosts: Hosts::default(),
-            sites: Sites::default(),
-            prefix: String::new(),
-            trust_proxy: false,
-            keepalive: Some(std::time::Duration::from_secs(5)),
-            stall: std::time::Duration::from_secs(30),
-            may_quit: false,
-            threads: work.threads,
-        };
+        let options = http::Options { threads: work.threads, ..http::Options::default() };
         tokio::spawn(async move {
             let media = Media::from_known(media);
             let clock = Clock::new(work.interval());

@@ -95,6 +95,24 @@ pub struct Options {
     pub threads: usize,
 }
 
+impl Default for Options {
+    /// Everybody may look, on loopback; the times are those of the command line where it names none.
+    fn default() -> Self {
+        Self {
+            access: Access::default(),
+            tls: None,
+            hosts: Hosts::default(),
+            sites: Sites::default(),
+            prefix: String::new(),
+            trust_proxy: false,
+            keepalive: Some(Duration::from_secs(5)),
+            stall: Duration::from_secs(30),
+            may_quit: false,
+            threads: 1,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Server {
     offers: Arc<Vec<Offer>>,
