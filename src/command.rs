@@ -29,7 +29,10 @@ pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
         let _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::new("start", error))?;
-        runtime.block_on(serve_until_told(config, terminal.clone()))
+        let result = runtime.block_on(serve_until_told(config, terminal.clone()));
+        // Whoever reads a file on a slow disk is not waited for.
+        runtime.shutdown_background();
+        result
     });
     let code = match result {
         Ok(()) => ExitCode::Clean,
