@@ -3,11 +3,13 @@
 
 #![allow(missing_docs, reason = "clap prints doc comments as help: what has none there is to have none")]
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{env, net::IpAddr, path::PathBuf};
 
 use bytesize::ByteSize;
 use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::FalseyValueParser,
+    ArgAction, ArgMatches, Args, CommandFactory, Error, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::Resettable,
+    error::{ContextKind, ContextValue},
     parser::ValueSource,
 };
 use clap_complete::Shell;
@@ -78,16 +80,16 @@ pub struct Serve {
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Play the built-in demo (what happens without DIR, too)
-    #[arg(long, env = "MXR_DEMO", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_DEMO", value_parser = switch, action = ArgAction::SetTrue)]
     pub demo: bool,
     /// Frames a second of DIR
     #[arg(short = 'r', long, value_name = "N", default_value_t = 10.0, env = "MXR_FPS")]
     pub fps: f64,
     /// Each viewer gets its own run from the first frame, then the end; otherwise all share one loop
-    #[arg(long, env = "MXR_ONCE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_ONCE", value_parser = switch, action = ArgAction::SetTrue)]
     pub once: bool,
     /// After the last frame wait for new ones instead of starting over
-    #[arg(long, env = "MXR_FOLLOW", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_FOLLOW", value_parser = switch, action = ArgAction::SetTrue)]
     pub follow: bool,
     /// Only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
@@ -125,10 +127,10 @@ pub struct Stdin {
     #[arg(long, value_name = "N", env = "MXR_WINDOW")]
     pub window: Option<usize>,
     /// Copy the input to standard output as well, behind the URLs
-    #[arg(long, env = "MXR_TEE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_TEE", value_parser = switch, action = ArgAction::SetTrue)]
     pub tee: bool,
     /// End when the input ends; otherwise its last parts are served until Ctrl-C
-    #[arg(long, env = "MXR_EXIT_ON_EOF", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_EXIT_ON_EOF", value_parser = switch, action = ArgAction::SetTrue)]
     pub exit_on_eof: bool,
     #[command(flatten)]
     pub common: Common,
@@ -169,7 +171,7 @@ impl Typed {
 impl Cli {
     /// Reads the command line; where it is none, says so and ends the program.
     pub fn read() -> Self {
-        let matches = Self::command().get_matches();
+        let matches = Self::command().try_get_matches().unwrap_or_else(|error| explain(error).exit());
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::command()).exit());
         let typed = matches.subcommand().map(|(_, matches)| Typed::of(matches)).unwrap_or_default();
         match &mut cli.command {
@@ -182,6 +184,46 @@ impl Cli {
     }
 }
 
+/// Says of a value that cannot be used which variable it is in, where it was not typed.
+fn explain(mut error: Error) -> Error {
+    let without_variables = Cli::command().mut_subcommands(|command| command.mut_args(|arg| arg.env(Resettable::Reset)));
+    if without_variables.try_get_matches_from(env::args_os()).is_ok()
+        && let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg)
+        && let Some(variable) = variable(arg)
+    {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
+    }
+    error
+}
+
+/// The variable of an option, as an error has it: `--port <PORT>`.
+fn variable(option: &str) -> Option<String> {
+    let long = option.strip_prefix("--")?.split([' ', '=', '.']).next()?;
+    Some(format!("MXR_{}", long.replace('-', "_").to_uppercase()))
+}
+
+/// The variables that begin as ours do and are none, each with the one that may be meant.
+pub fn unknown_variables() -> Vec<(String, Option<String>)> {
+    let command = Cli::command();
+    let args = || command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let is_known = |name: &str| args().any(|arg| arg.get_env().is_some_and(|known| known == name));
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let unknown = names.filter(|name| name.starts_with("MXR_") && !is_known(name));
+    unknown.map(|name| (name.clone(), nearest(&name))).collect()
+}
+
+/// What clap would have proposed, had it been typed as an option.
+fn nearest(unknown: &str) -> Option<String> {
+    let option = format!("--{}", unknown.strip_prefix("MXR_")?.to_lowercase().replace('_', "-"));
+    ["serve", "watch", "stdin"].iter().find_map(|command| {
+        let error = Cli::command().try_get_matches_from(["mxr", command, &option]).err()?;
+        match error.get(ContextKind::SuggestedArg) {
+            Some(ContextValue::String(option)) => variable(option),
+            _ => None,
+        }
+    })
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Parts")]
 pub struct Parts {
@@ -192,7 +234,7 @@ pub struct Parts {
     #[arg(long, value_name = "N", env = "MXR_MAX_FPS")]
     pub max_fps: Option<f64>,
     /// Push a part even if its bytes are the same as the last one's
-    #[arg(long, env = "MXR_KEEP_SAME", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_KEEP_SAME", value_parser = switch, action = ArgAction::SetTrue)]
     pub keep_same: bool,
     /// Largest part; longer lines are cut, larger pictures and files are skipped
     #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "MXR_MAX_PART", value_parser = size)]
@@ -242,10 +284,10 @@ pub struct Serving {
     #[arg(long, value_name = "N", default_value_t = 1, env = "MXR_THREADS")]
     pub threads: usize,
     /// Open the viewer page in the browser (never over SSH)
-    #[arg(long, env = "MXR_OPEN", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_OPEN", value_parser = switch, action = ArgAction::SetTrue)]
     pub open: bool,
     /// Show the URL as a QR code on standard error, for a phone
-    #[arg(long, env = "MXR_QR", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_QR", value_parser = switch, action = ArgAction::SetTrue)]
     pub qr: bool,
 }
 
@@ -266,7 +308,7 @@ pub struct Access {
     #[arg(long, value_name = "FILE", env = "MXR_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// Beyond loopback, let anyone watch who can reach the address
-    #[arg(long, env = "MXR_PUBLIC", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_PUBLIC", value_parser = switch, action = ArgAction::SetTrue)]
     pub public: bool,
     /// Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine's name
     #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MXR_ALLOW_HOST")]
@@ -282,7 +324,7 @@ pub struct Access {
     #[arg(long, value_name = "PATH", env = "MXR_ROUTE_PREFIX")]
     pub route_prefix: Option<String>,
     /// Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect
-    #[arg(long, env = "MXR_TRUST_PROXY", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_TRUST_PROXY", value_parser = switch, action = ArgAction::SetTrue)]
     pub trust_proxy: bool,
 }
 
@@ -306,6 +348,23 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// An empty variable is as good as none.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" | "" => Ok(false),
+        _ => Err("it is 1, true, yes or on, or 0, false, no or off".to_owned()),
+    }
+}
+
+impl Access {
+    /// Whether something has to be shown.
+    pub fn has_secret(&self) -> bool {
+        let Self { auth, auth_file, token, token_file, .. } = self;
+        !auth.is_empty() || auth_file.is_some() || token.is_some() || token_file.is_some()
+    }
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {
