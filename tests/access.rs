@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{process::Command, time::Duration};
+use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use support::{
     A_WHILE, Browser, CHROMIUM_IMAGE, Connection, Folder, GREEN, Kind, NAVIGATION, Page, RED, SOON, Server, jpeg, mxr, near,
@@ -263,11 +263,52 @@ fn secrets_come_from_files_and_from_the_environment() {
 }
 
 #[test]
+fn files_of_secrets_are_read_as_other_systems_write_them() {
+    let folder = Folder::new();
+    folder.put("token", "\u{feff}T0ken\r\n");
+    folder.put("users", "\u{feff}me:secret\r\n");
+    let files = mxr(["serve", "--demo", "--token-file"]).arg(folder.file("token")).arg("--auth-file").arg(folder.file("users"));
+    let server = files.start();
+    assert_eq!(status(&server, "/state?token=T0ken", &[]), 200);
+    assert_eq!(status(&server, "/state", &[RIGHT]), 200);
+}
+
+#[test]
+fn secrets_that_others_can_read_are_warned_of() {
+    let folder = Folder::new();
+    let set_mode = |name: &str, mode: u32| {
+        std::fs::set_permissions(folder.file(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    folder.put("token", "T0ken\n");
+    folder.put("users", "me:secret\n");
+    for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o644, 2)] {
+        ["token", "users"].iter().for_each(|name| set_mode(name, mode));
+        let files = mxr(["serve", "--demo", "--token-file"]).arg(folder.file("token")).arg("--auth-file").arg(folder.file("users"));
+        let server = files.start();
+        server.terminate();
+        let said = server.finish().stderr;
+        assert_eq!(said.matches("every user of this machine can read it").count(), warnings, "{mode:o}: {said}");
+        assert_eq!(said.matches("chmod o= ").count(), warnings, "{mode:o}: {said}");
+    }
+    // As `--auth-file <(…)` has it.
+    let fifo = folder.file("fifo");
+    printed_by(Command::new("mkfifo").args(["-m", "644"]).arg(&fifo));
+    let server = mxr(["serve", "--demo", "--port", "0", "--auth-file"]).arg(&fifo).spawn();
+    std::fs::write(&fifo, "me:secret\n").unwrap();
+    let server = server.listening();
+    assert_eq!(status(&server, "/state", &[RIGHT]), 200);
+    server.terminate();
+    let said = server.finish().stderr;
+    assert!(!said.contains("WARN"), "{said}");
+}
+
+#[test]
 fn secrets_that_cannot_be_used_are_told_without_showing_them() {
     let folder = Folder::new();
     folder.put("users", "me:secret\nhunter2\n");
     folder.put("token", "hunter 2\n");
     folder.put("empty", "\n");
+    folder.put("twice", "me:a\nyou:b\nme:hunter2\n");
     let file = |name: &str| folder.file(name).to_str().unwrap().to_owned();
     for (args, code, named) in [
         (&["--auth", "hunter2"][..], 2, "USER:PASSWORD"),
@@ -277,6 +318,8 @@ fn secrets_that_cannot_be_used_are_told_without_showing_them() {
         (&["--token", &file("users")], 2, "a file here"),
         (&["--auth-file", &file("users")], 1, "line 2"),
         (&["--auth-file", &file("empty")], 1, "empty"),
+        (&["--auth-file", &file("twice")], 1, "line 3"),
+        (&["--auth", "me:hunter2", "--auth", "me:hunter3"], 2, "already"),
         (&["--auth-file", "/nowhere/at/all"], 1, "/nowhere/at/all"),
         (&["--token-file", &file("token")], 1, "token"),
         (&["--token-file", &file("empty")], 1, "empty"),

@@ -63,8 +63,11 @@ impl Passwords {
     pub fn read(text: &str) -> Result<Self, (usize, &'static str)> {
         let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim_end_matches('\r')));
         let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-        let users = lines.map(|(at, line)| User::read(line).map(Arc::new).map_err(|why| (at, why))).collect::<Result<_, _>>()?;
-        Ok(Self { users, turns: Turns::default() })
+        let mut passwords = Self::default();
+        for (at, line) in lines {
+            User::read(line).and_then(|user| passwords.add(Arc::new(user))).map_err(|why| (at, why))?;
+        }
+        Ok(passwords)
     }
 
     /// Of what was typed.
@@ -74,13 +77,25 @@ impl Passwords {
     pub fn typed(pair: &str) -> Result<Self, &'static str> {
         // A password that begins like a hash is one here: nobody types a hash.
         let (name, password) = split(pair)?;
-        let user = User::new(name, Secret::Plain(password.to_owned()));
-        Ok(Self { users: vec![Arc::new(user)], turns: Turns::default() })
+        let mut passwords = Self::default();
+        passwords.add(Arc::new(User::new(name, Secret::Plain(password.to_owned()))))?;
+        Ok(passwords)
     }
 
     /// These and those.
-    pub fn join(&mut self, others: Self) {
-        self.users.extend(others.users);
+    ///
+    /// # Errors
+    /// Where a user is among both: one of the passwords would not be taken, without a word.
+    pub fn join(&mut self, others: Self) -> Result<(), &'static str> {
+        others.users.into_iter().try_for_each(|user| self.add(user))
+    }
+
+    fn add(&mut self, user: Arc<User>) -> Result<(), &'static str> {
+        if self.users.iter().any(|other| other.name == user.name) {
+            return Err("that user has a password already");
+        }
+        self.users.push(user);
+        Ok(())
     }
 
     /// Whether there is none.
@@ -233,6 +248,7 @@ mod tests {
             ("a:{SHA}x", 1),
             ("a:$2y$05$tooshort", 1),
             ("a:$argon2id$x", 1),
+            ("a:b\n\nb:c\na:d", 4),
         ] {
             assert_eq!(Passwords::read(text).unwrap_err().0, line, "{text}");
         }
