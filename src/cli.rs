@@ -3,16 +3,15 @@
 
 #![allow(missing_docs, reason = "clap prints doc comments as help: what has none there is to have none")]
 
-use std::{env, net::IpAddr, path::PathBuf};
+mod mistakes;
+
+use std::{net::IpAddr, path::PathBuf};
 
 use bytesize::ByteSize;
-use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, Error, FromArgMatches, Parser, Subcommand, ValueEnum,
-    builder::Resettable,
-    error::{ContextKind, ContextValue},
-    parser::ValueSource,
-};
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use clap_complete::Shell;
+
+pub use mistakes::unknown_variables;
 
 /// Turn what a program produces into a live push feed over HTTP, for any browser or <img>
 #[derive(Debug, Parser)]
@@ -171,8 +170,8 @@ impl Typed {
 impl Cli {
     /// Reads the command line; where it is none, says so and ends the program.
     pub fn read() -> Self {
-        let matches = Self::command().try_get_matches().unwrap_or_else(|error| explain(error).exit());
-        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::command()).exit());
+        let matches = mistakes::command().try_get_matches().unwrap_or_else(|error| mistakes::explain(error).exit());
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut mistakes::command()).exit());
         let typed = matches.subcommand().map(|(_, matches)| Typed::of(matches)).unwrap_or_default();
         match &mut cli.command {
             Command::Serve(serve) => serve.common.typed = typed,
@@ -182,46 +181,6 @@ impl Cli {
         }
         cli
     }
-}
-
-/// Says of a value that cannot be used which variable it is in, where it was not typed.
-fn explain(mut error: Error) -> Error {
-    let without_variables = Cli::command().mut_subcommands(|command| command.mut_args(|arg| arg.env(Resettable::Reset)));
-    if without_variables.try_get_matches_from(env::args_os()).is_ok()
-        && let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg)
-        && let Some(variable) = variable(arg)
-    {
-        error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
-    }
-    error
-}
-
-/// The variable of an option, as an error has it: `--port <PORT>`.
-fn variable(option: &str) -> Option<String> {
-    let long = option.strip_prefix("--")?.split([' ', '=', '.']).next()?;
-    Some(format!("MXR_{}", long.replace('-', "_").to_uppercase()))
-}
-
-/// The variables that begin as ours do and are none, each with the one that may be meant.
-pub fn unknown_variables() -> Vec<(String, Option<String>)> {
-    let command = Cli::command();
-    let args = || command.get_subcommands().flat_map(clap::Command::get_arguments);
-    let is_known = |name: &str| args().any(|arg| arg.get_env().is_some_and(|known| known == name));
-    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let unknown = names.filter(|name| name.starts_with("MXR_") && !is_known(name));
-    unknown.map(|name| (name.clone(), nearest(&name))).collect()
-}
-
-/// What clap would have proposed, had it been typed as an option.
-fn nearest(unknown: &str) -> Option<String> {
-    let option = format!("--{}", unknown.strip_prefix("MXR_")?.to_lowercase().replace('_', "-"));
-    ["serve", "watch", "stdin"].iter().find_map(|command| {
-        let error = Cli::command().try_get_matches_from(["mxr", command, &option]).err()?;
-        match error.get(ContextKind::SuggestedArg) {
-            Some(ContextValue::String(option)) => variable(option),
-            _ => None,
-        }
-    })
 }
 
 #[derive(Debug, Args)]

@@ -153,7 +153,14 @@ impl Config {
         if stdin.window == Some(0) {
             return Err(Error::usage("use --window 0", "a part has at least one line"));
         }
-        let split = Split::parse(&stdin.split).map_err(|why| Error::usage(format!("use --split {:?}", stdin.split), why))?;
+        let split = Split::parse(&stdin.split).map_err(|why| {
+            let error = Error::usage(format!("use --split {:?}", stdin.split), why);
+            match stdin.split.as_str() {
+                "jpg" | "mjpg" | "mjpeg" => error.hint("that is --split jpeg"),
+                "line" => error.hint("that is --split lines"),
+                _ => error,
+            }
+        })?;
         if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
             return Err(Error::usage("use --window", format!("the parts of --split {} are no lines", stdin.split)));
         }

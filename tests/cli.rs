@@ -39,6 +39,7 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         (&["serve", "--auth", "a:b", "--public"], "lets in everybody"),
         (&["serve", "--token", "T0ken", "--public"], "lets in everybody"),
         (&["watch", "Cargo.toml", "--glob", "*.toml"], "--glob"),
+        (&["stdin", "--split", "jpg"], "hint: that is --split jpeg"),
         (&["stdin", "--split", "foo"], "auto, lines, nul, blank, jpeg, png and multipart"),
         (&["serve", "--route-prefix", "cam/"], "begins with '/'"),
         (&["serve", "--boundary", "a b"], "boundary"),
@@ -52,6 +53,44 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         assert_eq!(finished.status.code(), Some(2), "{args:?}: {}", finished.stderr);
         assert!(finished.stdout.is_empty(), "{args:?}");
         assert!(finished.stderr.contains(named), "{args:?}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn who_puts_a_file_in_the_wrong_place_is_told_the_right_one() {
+    let folder = Folder::new();
+    for name in ["a.png", "b.png", "a.log"] {
+        folder.put(name, "");
+    }
+    std::fs::create_dir(folder.file("frames")).unwrap();
+    for (args, tip) in [
+        (&["a.png"][..], "'mxr watch a.png' pushes what changes"),
+        (&["frames"], "'mxr serve frames' replays"),
+        (&["stdin", "a.log"], "'mxr watch a.log' pushes that file"),
+        (&["serve", "a.png", "b.png"], "'mxr watch' takes several files"),
+        (&["watch", "--token", "a.png"], "'--token' took a.png"),
+    ] {
+        let finished = mxr(args).current_dir(&folder.path()).run();
+        assert_eq!(finished.status.code(), Some(2), "{args:?}");
+        let tips: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("tip: ")).collect();
+        assert!(tips.len() == 1 && tips[0].contains(tip), "{args:?}: {}", finished.stderr);
+    }
+    for args in [&["nothing.png"][..], &["stdin", "nothing.log"], &["watch", "--token", "nothing.png"]] {
+        let finished = mxr(args).current_dir(&folder.path()).run();
+        assert!(!finished.stderr.contains("tip: "), "{args:?}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_number_below_zero_is_judged_as_a_number() {
+    for (args, said) in [
+        (&["serve", "--keepalive", "-1"][..], "it must be a number of seconds"),
+        (&["watch", ".", "--max-fps", "-0.5"], "it must be more than 0"),
+        (&["serve", "-p", "-1"], "-1 is not in 0..=65535"),
+    ] {
+        let finished = mxr(args).run();
+        assert_eq!(finished.status.code(), Some(2), "{args:?}");
+        assert!(finished.stderr.contains(said) && !finished.stderr.contains("tip: "), "{args:?}: {}", finished.stderr);
     }
 }
 
