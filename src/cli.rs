@@ -3,14 +3,15 @@
 
 #![allow(missing_docs, reason = "clap prints doc comments as help: what has none there is to have none")]
 
+mod mistakes;
+
 use std::{net::IpAddr, path::PathBuf};
 
 use bytesize::ByteSize;
-use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::FalseyValueParser,
-    parser::ValueSource,
-};
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use clap_complete::Shell;
+
+pub use mistakes::unknown_variables;
 
 /// Turn what a program produces into a live push feed over HTTP, for any browser or <img>
 #[derive(Debug, Parser)]
@@ -78,16 +79,16 @@ pub struct Serve {
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Play the built-in demo (what happens without DIR, too)
-    #[arg(long, env = "MXR_DEMO", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_DEMO", value_parser = switch, action = ArgAction::SetTrue)]
     pub demo: bool,
     /// Frames a second of DIR
     #[arg(short = 'r', long, value_name = "N", default_value_t = 10.0, env = "MXR_FPS")]
     pub fps: f64,
     /// Each viewer gets its own run from the first frame, then the end; otherwise all share one loop
-    #[arg(long, env = "MXR_ONCE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_ONCE", value_parser = switch, action = ArgAction::SetTrue)]
     pub once: bool,
     /// After the last frame wait for new ones instead of starting over
-    #[arg(long, env = "MXR_FOLLOW", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_FOLLOW", value_parser = switch, action = ArgAction::SetTrue)]
     pub follow: bool,
     /// Only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
@@ -125,10 +126,10 @@ pub struct Stdin {
     #[arg(long, value_name = "N", env = "MXR_WINDOW")]
     pub window: Option<usize>,
     /// Copy the input to standard output as well, behind the URLs
-    #[arg(long, env = "MXR_TEE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_TEE", value_parser = switch, action = ArgAction::SetTrue)]
     pub tee: bool,
     /// End when the input ends; otherwise its last parts are served until Ctrl-C
-    #[arg(long, env = "MXR_EXIT_ON_EOF", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_EXIT_ON_EOF", value_parser = switch, action = ArgAction::SetTrue)]
     pub exit_on_eof: bool,
     #[command(flatten)]
     pub common: Common,
@@ -169,8 +170,8 @@ impl Typed {
 impl Cli {
     /// Reads the command line; where it is none, says so and ends the program.
     pub fn read() -> Self {
-        let matches = Self::command().get_matches();
-        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::command()).exit());
+        let matches = mistakes::command().try_get_matches().unwrap_or_else(|error| mistakes::explain(error).exit());
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut mistakes::command()).exit());
         let typed = matches.subcommand().map(|(_, matches)| Typed::of(matches)).unwrap_or_default();
         match &mut cli.command {
             Command::Serve(serve) => serve.common.typed = typed,
@@ -192,7 +193,7 @@ pub struct Parts {
     #[arg(long, value_name = "N", env = "MXR_MAX_FPS")]
     pub max_fps: Option<f64>,
     /// Push a part even if its bytes are the same as the last one's
-    #[arg(long, env = "MXR_KEEP_SAME", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_KEEP_SAME", value_parser = switch, action = ArgAction::SetTrue)]
     pub keep_same: bool,
     /// Largest part; longer lines are cut, larger pictures and files are skipped
     #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "MXR_MAX_PART", value_parser = size)]
@@ -242,10 +243,10 @@ pub struct Serving {
     #[arg(long, value_name = "N", default_value_t = 1, env = "MXR_THREADS")]
     pub threads: usize,
     /// Open the viewer page in the browser (never over SSH)
-    #[arg(long, env = "MXR_OPEN", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_OPEN", value_parser = switch, action = ArgAction::SetTrue)]
     pub open: bool,
     /// Show the URL as a QR code on standard error, for a phone
-    #[arg(long, env = "MXR_QR", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_QR", value_parser = switch, action = ArgAction::SetTrue)]
     pub qr: bool,
 }
 
@@ -266,7 +267,7 @@ pub struct Access {
     #[arg(long, value_name = "FILE", env = "MXR_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// Beyond loopback, let anyone watch who can reach the address
-    #[arg(long, env = "MXR_PUBLIC", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_PUBLIC", value_parser = switch, action = ArgAction::SetTrue)]
     pub public: bool,
     /// Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine's name
     #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MXR_ALLOW_HOST")]
@@ -282,7 +283,7 @@ pub struct Access {
     #[arg(long, value_name = "PATH", env = "MXR_ROUTE_PREFIX")]
     pub route_prefix: Option<String>,
     /// Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect
-    #[arg(long, env = "MXR_TRUST_PROXY", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "MXR_TRUST_PROXY", value_parser = switch, action = ArgAction::SetTrue)]
     pub trust_proxy: bool,
 }
 
@@ -306,6 +307,23 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// An empty variable is as good as none.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" | "" => Ok(false),
+        _ => Err("it is 1, true, yes or on, or 0, false, no or off".to_owned()),
+    }
+}
+
+impl Access {
+    /// Whether something has to be shown.
+    pub fn has_secret(&self) -> bool {
+        let Self { auth, auth_file, token, token_file, .. } = self;
+        !auth.is_empty() || auth_file.is_some() || token.is_some() || token_file.is_some()
+    }
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {

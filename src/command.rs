@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    cli,
     config::{Config, LogConfig, Show},
     contain,
     error::{Error, ExitCode, Result},
@@ -21,15 +22,22 @@ use crate::{
 };
 
 /// Serves as configured until the end, and tells people what went wrong.
-pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
+pub fn serve(log: LogConfig, config: impl FnOnce() -> Result<Config>) -> ExitCode {
     let terminal = Terminal::start(log);
     contain::report_in_log();
-    let result = config.and_then(|config| {
+    for (variable, nearest) in cli::unknown_variables() {
+        let meant = nearest.map(|nearest| format!("; is {nearest} meant?")).unwrap_or_default();
+        warn!(variable, "unknown variable{meant}");
+    }
+    let result = config().and_then(|config| {
         // Each viewer is a file descriptor; the soft limit of 1024 is for programs that use select.
         let _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::new("start", error))?;
-        runtime.block_on(serve_until_told(config, terminal.clone()))
+        let result = runtime.block_on(serve_until_told(config, terminal.clone()));
+        // Whoever reads a file on a slow disk is not waited for.
+        runtime.shutdown_background();
+        result
     });
     let code = match result {
         Ok(()) => ExitCode::Clean,
@@ -44,11 +52,13 @@ pub fn serve(log: LogConfig, config: Result<Config>) -> ExitCode {
 
 async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
-    let (place, show, is_public) = (config.place.clone(), config.show, config.is_public);
+    let (place, typed_place, show, is_public) = (config.place.clone(), config.typed_place, config.show, config.is_public);
     let mut listeners = listen::passed()?;
     let mut server = crate::Server::new(config)?;
-    if listeners.is_empty() {
-        listeners.push(place.listen()?);
+    match typed_place {
+        _ if listeners.is_empty() => listeners.push(place.listen()?),
+        Some(option) => warn!("--{option} does not count: systemd has opened the socket"),
+        None => {}
     }
     if listeners.iter().any(Listener::is_exposed) && !is_public && server.access().is_open() {
         info!("others can reach this address, so it takes a token, which the URL has; --public lets everybody watch");

@@ -36,6 +36,8 @@ pub struct Config {
     pub feeds: FeedSettings,
     /// Where to listen, unless systemd has opened a socket.
     pub place: Place,
+    /// The option about the place that was typed, if one was.
+    pub typed_place: Option<&'static str>,
     /// How viewers are served.
     pub http: http::Options,
     /// Beyond this machine nobody has to show anything.
@@ -101,8 +103,8 @@ impl Config {
                 let error = Error::usage("use --demo with a DIR", "the demo has frames of its own");
                 return Err(error.hint(format!("to replay {}, leave --demo out", dir.display())));
             }
-            None if serve.glob.is_some() => return Err(Error::usage("use --glob", "there is no DIR to replay")),
-            None if serve.once || serve.follow => {
+            None if serve.common.typed.has("glob") => return Err(Error::usage("use --glob", "there is no DIR to replay")),
+            None if ["once", "follow"].iter().any(|option| serve.common.typed.has(option)) => {
                 return Err(Error::usage("use --once or --follow", "there is no DIR to replay"));
             }
             None if serve.common.typed.has("fps") => {
@@ -132,6 +134,9 @@ impl Config {
     /// # Errors
     /// Where a value makes no sense.
     pub fn watch(watch: Watch) -> Result<Self> {
+        if watch.common.typed.has("glob") && watch.paths.iter().all(|path| path.is_file()) {
+            return Err(Error::usage("use --glob", "it picks files in a directory, and there is none among the paths"));
+        }
         let names = names(watch.glob)?;
         if watch.poll == Some(0) {
             return Err(Error::usage("use --poll=0", "looking without a pause would burn a core"));
@@ -148,7 +153,14 @@ impl Config {
         if stdin.window == Some(0) {
             return Err(Error::usage("use --window 0", "a part has at least one line"));
         }
-        let split = Split::parse(&stdin.split).map_err(|why| Error::usage(format!("use --split {:?}", stdin.split), why))?;
+        let split = Split::parse(&stdin.split).map_err(|why| {
+            let error = Error::usage(format!("use --split {:?}", stdin.split), why);
+            match stdin.split.as_str() {
+                "jpg" | "mjpg" | "mjpeg" => error.hint("that is --split jpeg"),
+                "line" => error.hint("that is --split lines"),
+                _ => error,
+            }
+        })?;
         if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
             return Err(Error::usage("use --window", format!("the parts of --split {} are no lines", stdin.split)));
         }
@@ -159,11 +171,16 @@ impl Config {
     fn new(source: SourceConfig, common: Common) -> Result<Self> {
         let Common { parts, serving, access, log: _, typed } = common;
         check_unix(&serving, &typed)?;
+        if typed.has("public") && access.has_secret() {
+            let error = Error::usage("use --public with a password or a token", "one lets in everybody, the other does not");
+            return Err(error.hint("leave one of them out; it may be in a variable such as MXR_TOKEN"));
+        }
         let is_demo = matches!(source, SourceConfig::Demo);
         Ok(Self {
             source,
             feeds: feeds(parts, &serving)?,
             place: place(&serving),
+            typed_place: ["port", "host", "unix"].into_iter().find(|option| typed.has(option)),
             http: http_options(&serving, &access, is_demo)?,
             is_public: access.public,
             max_viewers: serving.max_viewers,
@@ -182,6 +199,9 @@ fn check_unix(serving: &Serving, typed: &Typed) -> Result<()> {
         ("open", "a browser cannot open a Unix socket"),
         ("qr", "a phone cannot reach a Unix socket"),
     ];
+    if serving.unix.is_none() && typed.has("unix_mode") {
+        return Err(Error::usage("use --unix-mode", "there is no Unix socket").hint("--unix PATH makes one"));
+    }
     match reasons.iter().find(|(option, _)| serving.unix.is_some() && typed.has(option)) {
         Some((option, why)) => Err(Error::usage(format!("use --{option} with --unix"), why)),
         None => Ok(()),

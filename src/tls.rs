@@ -19,7 +19,7 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        ServerConfig,
+        self, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
     },
@@ -142,7 +142,12 @@ impl Files {
         let key = read_key(key)?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
         let config = builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-        let mut config = config.map_err(|error| in_cert(error.to_string()).hint("is --tls-key the key of this certificate?"))?;
+        let mut config = config.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                in_cert("it belongs to another key".to_owned()).hint("is --tls-key the key of this certificate?")
+            }
+            error => in_cert(error.to_string()),
+        })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
@@ -155,7 +160,13 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
         let error = cannot("every user of this machine can read or change it".to_owned());
         return Err(error.hint(format!("chmod o= {}", path.display())));
     }
-    PrivateKeyDer::from_pem_slice(&read(path).map_err(cannot)?).map_err(|error| cannot(in_words(error)))
+    let text = read(path).map_err(cannot)?;
+    // In the first line of PKCS #8, in the second of what came before (RFC 1421).
+    if memchr::memmem::find(&text, b"ENCRYPTED").is_some() {
+        let error = cannot("it is encrypted, and nobody is there to type its passphrase".to_owned());
+        return Err(error.hint(format!("openssl pkey -in {} -out plain.pem", path.display())));
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| cannot(in_words(error)))
 }
 
 /// Never waits: a FIFO that takes the place of a file would hold up the next certificate and the end of the program.

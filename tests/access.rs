@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::process::Command;
+use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use support::{
     A_WHILE, Browser, CHROMIUM_IMAGE, Connection, Folder, GREEN, Kind, NAVIGATION, Page, RED, SOON, Server, jpeg, mxr, near,
@@ -263,11 +263,52 @@ fn secrets_come_from_files_and_from_the_environment() {
 }
 
 #[test]
+fn files_of_secrets_are_read_as_other_systems_write_them() {
+    let folder = Folder::new();
+    folder.put("token", "\u{feff}T0ken\r\n");
+    folder.put("users", "\u{feff}me:secret\r\n");
+    let files = mxr(["serve", "--demo", "--token-file"]).arg(folder.file("token")).arg("--auth-file").arg(folder.file("users"));
+    let server = files.start();
+    assert_eq!(status(&server, "/state?token=T0ken", &[]), 200);
+    assert_eq!(status(&server, "/state", &[RIGHT]), 200);
+}
+
+#[test]
+fn secrets_that_others_can_read_are_warned_of() {
+    let folder = Folder::new();
+    let set_mode = |name: &str, mode: u32| {
+        std::fs::set_permissions(folder.file(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    folder.put("token", "T0ken\n");
+    folder.put("users", "me:secret\n");
+    for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o644, 2)] {
+        ["token", "users"].iter().for_each(|name| set_mode(name, mode));
+        let files = mxr(["serve", "--demo", "--token-file"]).arg(folder.file("token")).arg("--auth-file").arg(folder.file("users"));
+        let server = files.start();
+        server.terminate();
+        let said = server.finish().stderr;
+        assert_eq!(said.matches("every user of this machine can read it").count(), warnings, "{mode:o}: {said}");
+        assert_eq!(said.matches("chmod o= ").count(), warnings, "{mode:o}: {said}");
+    }
+    // As `--auth-file <(…)` has it.
+    let fifo = folder.file("fifo");
+    printed_by(Command::new("mkfifo").args(["-m", "644"]).arg(&fifo));
+    let server = mxr(["serve", "--demo", "--port", "0", "--auth-file"]).arg(&fifo).spawn();
+    std::fs::write(&fifo, "me:secret\n").unwrap();
+    let server = server.listening();
+    assert_eq!(status(&server, "/state", &[RIGHT]), 200);
+    server.terminate();
+    let said = server.finish().stderr;
+    assert!(!said.contains("WARN"), "{said}");
+}
+
+#[test]
 fn secrets_that_cannot_be_used_are_told_without_showing_them() {
     let folder = Folder::new();
     folder.put("users", "me:secret\nhunter2\n");
     folder.put("token", "hunter 2\n");
     folder.put("empty", "\n");
+    folder.put("twice", "me:a\nyou:b\nme:hunter2\n");
     let file = |name: &str| folder.file(name).to_str().unwrap().to_owned();
     for (args, code, named) in [
         (&["--auth", "hunter2"][..], 2, "USER:PASSWORD"),
@@ -277,6 +318,8 @@ fn secrets_that_cannot_be_used_are_told_without_showing_them() {
         (&["--token", &file("users")], 2, "a file here"),
         (&["--auth-file", &file("users")], 1, "line 2"),
         (&["--auth-file", &file("empty")], 1, "empty"),
+        (&["--auth-file", &file("twice")], 1, "line 3"),
+        (&["--auth", "me:hunter2", "--auth", "me:hunter3"], 2, "already"),
         (&["--auth-file", "/nowhere/at/all"], 1, "/nowhere/at/all"),
         (&["--token-file", &file("token")], 1, "token"),
         (&["--token-file", &file("empty")], 1, "empty"),
@@ -316,6 +359,61 @@ fn who_guesses_waits_and_nobody_else_does() {
     assert!((1..60).contains(&wait), "{wait}");
     assert_eq!(status(&server, "/snapshot?token=T0ken", &[]), 200, "another source");
     assert_eq!(guesses[5].reply("GET").head.status, 403, "in its turn");
+}
+
+/// A password file with a bcrypt hash of this cost for `me:secret`.
+fn hashed(folder: &Folder, cost: u32) -> String {
+    folder.put("users", format!("me:{}\n", bcrypt::hash("secret", cost).unwrap()));
+    folder.file("users").to_str().unwrap().to_owned()
+}
+
+/// A wrong password, from this address.
+fn guess(server: &Server, source: &str, behind: &str) -> Connection {
+    let mut connection = Connection::open_from(source, &server.host);
+    connection.send(format!("GET /state HTTP/1.1\r\nHost: {}\r\n{WRONG}\r\n\r\n{behind}", server.host));
+    connection
+}
+
+#[test]
+fn a_password_that_is_being_hashed_holds_up_no_end() {
+    for threads in ["1", "3"] {
+        let folder = Folder::new();
+        let users = hashed(&folder, 4);
+        // Nobody computes this one in the time of a test.
+        let dear = std::fs::read_to_string(&users).unwrap().replace("$04$", "$15$");
+        folder.put("users", dear);
+        let server = mxr(["serve", "--demo", "--threads", threads, "--auth-file", &users]).start();
+        let guesses: Vec<_> = (2..6).map(|host| guess(&server, &format!("127.0.0.{host}"), "")).collect();
+        let idle = server.cpu_time();
+        wait_until("it is at work", SOON, || server.cpu_time() > idle + A_WHILE);
+        let start = std::time::Instant::now();
+        server.terminate();
+        assert_eq!(server.finish().status.code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?} with {threads} threads", start.elapsed());
+        drop(guesses);
+    }
+}
+
+#[test]
+fn guesses_whose_guesser_has_left_are_not_hashed() {
+    let folder = Folder::new();
+    let users = hashed(&folder, 9);
+    let server = mxr(["serve", "--demo", "--auth-file", &users]).start();
+    let one = {
+        let before = server.cpu_time();
+        assert_eq!(guess(&server, "127.0.0.2", "").reply("GET").head.status, 401);
+        server.cpu_time() - before
+    };
+    let before = server.cpu_time();
+    for source in 3..43 {
+        for _ in 0..5 {
+            // What lies unread behind a request hides from hyper that its sender is gone.
+            drop(guess(&server, &format!("127.0.0.{source}"), "GET / HTTP"));
+        }
+    }
+    assert_eq!(status(&server, "/state", &[RIGHT]), 200);
+    let all = server.cpu_time() - before;
+    assert!(all < one * 15, "{all:?} for 200 guesses and a right one, {one:?} for one");
 }
 
 #[test]

@@ -35,6 +35,11 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         (&["serve", "--unix", "socket", "--host", "::1"], "--host with --unix"),
         (&["serve", "--unix", "socket", "--open"], "--open with --unix"),
         (&["serve", "--unix", "socket", "--qr"], "--qr with --unix"),
+        (&["serve", "--unix-mode", "666"], "no Unix socket"),
+        (&["serve", "--auth", "a:b", "--public"], "lets in everybody"),
+        (&["serve", "--token", "T0ken", "--public"], "lets in everybody"),
+        (&["watch", "Cargo.toml", "--glob", "*.toml"], "--glob"),
+        (&["stdin", "--split", "jpg"], "hint: that is --split jpeg"),
         (&["stdin", "--split", "foo"], "auto, lines, nul, blank, jpeg, png and multipart"),
         (&["serve", "--route-prefix", "cam/"], "begins with '/'"),
         (&["serve", "--boundary", "a b"], "boundary"),
@@ -48,6 +53,44 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         assert_eq!(finished.status.code(), Some(2), "{args:?}: {}", finished.stderr);
         assert!(finished.stdout.is_empty(), "{args:?}");
         assert!(finished.stderr.contains(named), "{args:?}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn who_puts_a_file_in_the_wrong_place_is_told_the_right_one() {
+    let folder = Folder::new();
+    for name in ["a.png", "b.png", "a.log"] {
+        folder.put(name, "");
+    }
+    std::fs::create_dir(folder.file("frames")).unwrap();
+    for (args, tip) in [
+        (&["a.png"][..], "'mxr watch a.png' pushes what changes"),
+        (&["frames"], "'mxr serve frames' replays"),
+        (&["stdin", "a.log"], "'mxr watch a.log' pushes that file"),
+        (&["serve", "a.png", "b.png"], "'mxr watch' takes several files"),
+        (&["watch", "--token", "a.png"], "'--token' took a.png"),
+    ] {
+        let finished = mxr(args).current_dir(&folder.path()).run();
+        assert_eq!(finished.status.code(), Some(2), "{args:?}");
+        let tips: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("tip: ")).collect();
+        assert!(tips.len() == 1 && tips[0].contains(tip), "{args:?}: {}", finished.stderr);
+    }
+    for args in [&["nothing.png"][..], &["stdin", "nothing.log"], &["watch", "--token", "nothing.png"]] {
+        let finished = mxr(args).current_dir(&folder.path()).run();
+        assert!(!finished.stderr.contains("tip: "), "{args:?}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_number_below_zero_is_judged_as_a_number() {
+    for (args, said) in [
+        (&["serve", "--keepalive", "-1"][..], "it must be a number of seconds"),
+        (&["watch", ".", "--max-fps", "-0.5"], "it must be more than 0"),
+        (&["serve", "-p", "-1"], "-1 is not in 0..=65535"),
+    ] {
+        let finished = mxr(args).run();
+        assert_eq!(finished.status.code(), Some(2), "{args:?}");
+        assert!(finished.stderr.contains(said) && !finished.stderr.contains("tip: "), "{args:?}: {}", finished.stderr);
     }
 }
 
@@ -126,10 +169,52 @@ fn what_the_environment_says_and_this_command_cannot_use_is_no_mistake() {
     let folder = Folder::new();
     let path = folder.file("mxr.sock");
     let by_path = mxr(["serve", "--demo", "--unix"]).arg(&path).env("MXR_PORT", "1").env("MXR_HOST", "::1");
-    let server = by_path.env("MXR_QR", "1").env("MXR_FPS", "5").spawn().listening();
+    let server = by_path
+        .env("MXR_UNIX_MODE", "600")
+        .env("MXR_GLOB", "*")
+        .env("MXR_ONCE", "1")
+        .env("MXR_QR", "1")
+        .env("MXR_FPS", "5")
+        .spawn()
+        .listening();
     assert_eq!(String::from_utf8(server.stdout()).unwrap(), format!("unix:{}\n", path.display()));
     let typed = mxr(["serve", "--demo", "--port", "1"]).env("MXR_UNIX", "socket").run();
     assert_eq!(typed.status.code(), Some(2), "{}", typed.stderr);
+}
+
+#[test]
+fn a_variable_that_switches_says_yes_or_no_and_nothing_else() {
+    let reply = |value: &str| {
+        let server = mxr(["serve", "--demo", "--host", "0.0.0.0"]).env("MXR_PUBLIC", value).start();
+        server.get("/state").head.status
+    };
+    for (value, status) in [("1", 200), ("Yes", 200), ("TRUE", 200), ("on", 200), ("0", 401), ("No", 401), ("off", 401), ("", 401)]
+    {
+        assert_eq!(reply(value), status, "{value:?}");
+    }
+    for value in ["nope", "flase", "2", "public"] {
+        let finished = mxr(["serve", "--demo", "--port", "0", "--host", "0.0.0.0"]).env("MXR_PUBLIC", value).run();
+        assert_eq!(finished.status.code(), Some(2), "{value}");
+        assert!(finished.stderr.contains("MXR_PUBLIC") && finished.stderr.contains(value), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_mistake_in_a_variable_is_told_by_its_name() {
+    for (variable, value) in [("MXR_PORT", "abc"), ("MXR_MAX_PART", "much"), ("MXR_LOG_FORMAT", "xml"), ("MXR_VERBOSE", "x")] {
+        let finished = mxr(["serve", "--demo"]).env(variable, value).run();
+        assert_eq!(finished.status.code(), Some(2), "{variable}");
+        let named = format!("'{value}' for '{variable}'");
+        assert!(finished.stderr.contains(&named) && !finished.stderr.contains("--port"), "{}", finished.stderr);
+    }
+    let typed = mxr(["serve", "--demo", "--port", "many"]).env("MXR_PORT", "abc").run();
+    assert!(typed.stderr.contains("'many' for '--port"), "{}", typed.stderr);
+    let unknown = mxr(["serve", "--demo"]).env("MXR_PROT", "1").env("MXR_QQQ", "1").env("MXR_SETTLE", "5").start();
+    unknown.terminate();
+    let warnings: Vec<String> = unknown.finish().stderr.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    let is_told = |words: &[&str]| warnings.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(is_told(&["MXR_PROT", "is MXR_PORT meant?"]) && is_told(&["unknown variable ", "MXR_QQQ"]), "{warnings:?}");
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn a_socket_that_systemd_opened_is_used_without_a_flag() {
     first.send(format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(first.reply("GET").head.status, 200);
     wait_until("it prints its URL", SOON, || server.stdout() == format!("http://{host}/\n").into_bytes());
+    wait_until("it says what does not count", SOON, || server.stderr().contains("--port does not count"));
     let mut viewer = support::Viewer::open(&host, "/stream", &[]);
     assert_eq!(viewer.part().body, png(RED));
     server.terminate();

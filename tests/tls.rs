@@ -5,7 +5,9 @@
 mod support;
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -231,6 +233,23 @@ fn plain_http_and_silence_on_the_https_port_harm_nobody() {
 }
 
 #[test]
+fn a_key_that_is_encrypted_is_told_from_one_that_is_none() {
+    let Some(openssl) = tool(&["openssl"]) else { return };
+    let (ca, folder) = (Ca::new(), Folder::new());
+    ca.sign("one");
+    for form in [&["pkey"][..], &["ec"]] {
+        let key = folder.file("key.pem");
+        let mut command = Command::new(&openssl);
+        printed_by(command.args(form).args(["-aes256", "-passout", "pass:secret", "-in"]).arg(ca.key()).arg("-out").arg(&key));
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let finished = mxr(["serve", "--demo", "--port", "0", "--tls-cert"]).arg(ca.cert()).arg("--tls-key").arg(&key).run();
+        assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
+        let said = finished.stderr;
+        assert!(said.contains("it is encrypted") && said.contains("hint: openssl pkey -in "), "{form:?}: {said}");
+    }
+}
+
+#[test]
 fn certificates_that_cannot_be_used_are_told() {
     let ca = Ca::new();
     ca.sign("one");
@@ -246,7 +265,8 @@ fn certificates_that_cannot_be_used_are_told() {
     assert!(run(Path::new("/nowhere"), &ca.key()).contains("/nowhere"));
     assert!(run(&ca.key(), &ca.key()).contains("no certificate in it"));
     assert!(run(&ca.cert(), &ca.cert()).contains("mxr: cannot use --tls-key"));
-    assert!(run(&ca.cert(), &other.key()).contains("hint: is --tls-key the key of this certificate?"));
+    let of_another = run(&ca.cert(), &other.key());
+    assert!(of_another.contains("it belongs to another key\nhint: is --tls-key the key of this certificate?"), "{of_another}");
     for mode in [0o644, 0o606, 0o604] {
         ca.allow(mode);
         let said = run(&ca.cert(), &ca.key());

@@ -1,8 +1,9 @@
 //! What the flags about access mean: passwords and tokens from where they lie, names, origins, the path in front.
 
-use std::{fs, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use hyper::Uri;
+use tracing::warn;
 
 use crate::{
     cli,
@@ -19,17 +20,17 @@ pub(super) fn access(flags: &cli::Access) -> Result<Access> {
     for pair in &flags.auth {
         let typed =
             Passwords::typed(pair).map_err(|why| Error::usage("use --auth", why).hint("it looks like --auth USER:PASSWORD"))?;
-        passwords.join(typed);
+        passwords.join(typed).map_err(|why| Error::usage("use --auth", why))?;
     }
     if let Some(path) = &flags.auth_file {
-        passwords.join(auth_file(path)?);
+        passwords.join(auth_file(path)?).map_err(|why| Error::usage("use --auth with --auth-file", why))?;
     }
     Ok(Access::new(passwords, token(flags)?))
 }
 
 fn auth_file(path: &Path) -> Result<Passwords> {
     let what = || format!("use --auth-file {}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| Error::new(what(), error))?;
+    let text = read_secret(path).map_err(|error| Error::new(what(), error))?;
     let passwords = Passwords::read(&text).map_err(|(line, why)| {
         Error::new(format!("use line {line} of --auth-file {}", path.display()), why)
             .hint("a line is USER:PASSWORD, or what `htpasswd -B` writes")
@@ -38,6 +39,18 @@ fn auth_file(path: &Path) -> Result<Passwords> {
         true => Err(Error::new(what(), "there is no line USER:PASSWORD in it")),
         false => Ok(passwords),
     }
+}
+
+/// Reads a file, or a FIFO (the `<(…)` of a shell), which others should not be able to. The mark that programs of Windows put
+/// in front would be part of the secret.
+fn read_secret(path: &Path) -> io::Result<String> {
+    let found = fs::metadata(path)?;
+    if found.is_file() && found.mode() & 0o004 != 0 {
+        let hint = format!("chmod o= {}", path.display());
+        warn!(file = %path.display(), hint, "every user of this machine can read it");
+    }
+    let text = fs::read_to_string(path)?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 fn token(flags: &cli::Access) -> Result<Option<Token>> {
@@ -51,7 +64,7 @@ fn token(flags: &cli::Access) -> Result<Option<Token>> {
         (Some(text), None) => Ok(Some(Token::parse(text).map_err(|why| Error::usage("use --token", why))?)),
         (None, Some(path)) => {
             let what = || format!("use --token-file {}", path.display());
-            let text = fs::read_to_string(path).map_err(|error| Error::new(what(), error))?;
+            let text = read_secret(path).map_err(|error| Error::new(what(), error))?;
             Ok(Some(Token::parse(text.trim()).map_err(|why| Error::new(what(), why))?))
         }
         (None, None) => Ok(None),

@@ -5,7 +5,6 @@ use std::{
     borrow::Cow,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
-    net::IpAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -18,7 +17,7 @@ use hyper::{
 use rand::{Rng, distr::Alphanumeric};
 
 use super::{
-    password::{Passwords, same},
+    password::{Guesser, Passwords, same},
     patience::Patience,
 };
 
@@ -132,35 +131,35 @@ impl Access {
     }
 
     /// Lets pass what shows one right secret. A wrong one is answered late, and only its own source waits.
-    pub(super) async fn check(&self, uri: &Uri, headers: &HeaderMap, source: Option<IpAddr>) -> Result<(), Denial> {
+    pub(super) async fn check(&self, uri: &Uri, headers: &HeaderMap, guesser: Guesser<'_>) -> Result<(), Denial> {
         if self.is_open() {
             return Ok(());
         }
-        let result = self.judge(uri, headers, source).await;
+        let result = self.judge(uri, headers, guesser).await;
         if result.is_err() {
             self.denied.fetch_add(1, Relaxed);
         }
         result
     }
 
-    async fn judge(&self, uri: &Uri, headers: &HeaderMap, source: Option<IpAddr>) -> Result<(), Denial> {
+    async fn judge(&self, uri: &Uri, headers: &HeaderMap, guesser: Guesser<'_>) -> Result<(), Denial> {
         let tokens = self.tokens_shown(uri, headers);
         let pair = self.has_passwords().then(|| pair_shown(headers)).flatten();
         if tokens.is_empty() && pair.is_none() {
             return Err(Denial::Nothing);
         }
-        let wait = self.patience.charge(source, Instant::now()).map_err(Denial::TooMany)?;
+        let wait = self.patience.charge(guesser.source, Instant::now()).map_err(Denial::TooMany)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
         let has_token = self.token.as_ref().is_some_and(|token| tokens.iter().any(|shown| token.is(shown)));
         let has_password = match pair {
-            Some((name, password)) if !has_token => self.passwords.confirm(&name, &password).await,
+            Some((name, password)) if !has_token => self.passwords.confirm(&name, &password, guesser).await,
             _ => false,
         };
         match has_token || has_password {
             true => {
-                self.patience.refund(source);
+                self.patience.refund(guesser.source);
                 Ok(())
             }
             false => Err(Denial::Wrong),
@@ -224,7 +223,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::prompt::Pulse, *};
 
     fn access() -> Access {
         Access::new(Passwords::typed("me:secret").unwrap(), Some(Token::parse("T0ken").unwrap()))
@@ -232,7 +231,8 @@ mod tests {
 
     async fn check(access: &Access, target: &str, lines: &[(&'static str, &str)]) -> Result<(), Denial> {
         let headers = lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        access.check(&target.parse().unwrap(), &headers, None).await
+        let guesser = Guesser { source: None, pulse: &Pulse::default() };
+        access.check(&target.parse().unwrap(), &headers, guesser).await
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod turns;
 mod viewer;
 
 use std::{
@@ -45,7 +46,8 @@ use self::{
     access::Denial,
     guard::{Refusal, Visitor},
     lobby::{Guest, Lobby},
-    prompt::Prompt,
+    password::Guesser,
+    prompt::{Prompt, Pulse},
     reply::Reply,
     route::{Route, Which, Wish},
     stream::Entrance,
@@ -135,9 +137,10 @@ struct Promise {
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy)]
-struct Caller {
+struct Caller<'a> {
     peer: Option<SocketAddr>,
     is_tls: bool,
+    pulse: &'a Pulse,
 }
 
 /// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
@@ -147,7 +150,8 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: Guest, serv
         Ok(transport) => transport,
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
-    let caller = Caller { peer, is_tls: transport.is_tls() };
+    let pulse = Pulse::default();
+    let caller = Caller { peer, is_tls: transport.is_tls(), pulse: &pulse };
     let promised = Mutex::new(None);
     let service = service_fn(|request| {
         let (server, promised) = (&server, &promised);
@@ -163,7 +167,7 @@ async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: Guest, serv
             .title_case_headers(true)
             // Who asks and closes its sending side at once is answered all the same.
             .half_close(true)
-            .serve_connection(TokioIo::new(Prompt::new(transport, server.options.stall)), service)
+            .serve_connection(TokioIo::new(Prompt::new(transport, server.options.stall, &pulse)), service)
             .without_shutdown()
     );
     let parts = tokio::select! {
@@ -215,10 +219,10 @@ async fn part_company(mut transport: Transport) {
 }
 
 impl Server {
-    async fn answer<B>(&self, request: Request<B>, caller: Caller, promised: &Mutex<Option<Promise>>) -> Reply {
+    async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, promised: &Mutex<Option<Promise>>) -> Reply {
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let mut reply = match self.admit(&request, &mut visitor).await {
+        let mut reply = match self.admit(&request, &mut visitor, caller.pulse).await {
             Ok(route) => self.answer_route(&request, route, &visitor, promised).await,
             Err(refusal) => reply::refuse(&refusal),
         };
@@ -235,7 +239,7 @@ impl Server {
     }
 
     /// What is asked for, where it may be asked for.
-    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor) -> Result<Route, Refusal> {
+    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor, pulse: &Pulse) -> Result<Route, Refusal> {
         let Options { access, hosts, sites, prefix, .. } = &*self.options;
         guard::check(request, hosts, visitor)?;
         let route = route::route(request, prefix);
@@ -244,7 +248,8 @@ impl Server {
             return Ok(route);
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
-        let denied = access.check(request.uri(), request.headers(), visitor.address()).await;
+        let guesser = Guesser { source: visitor.address(), pulse };
+        let denied = access.check(request.uri(), request.headers(), guesser).await;
         denied.map_err(|denial| {
             // Of those that are sent away at once there may be thousands: they fill no disk.
             if denial == Denial::Wrong {

@@ -3,28 +3,43 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     str::FromStr,
     sync::{Arc, Mutex},
+    thread,
 };
 
 use argon2::{
-    Argon2,
+    Argon2, Params,
     password_hash::{PasswordVerifier, phc::PasswordHash},
 };
 use bcrypt::HashParts;
 use subtle::{Choice, ConstantTimeEq};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::sync::oneshot;
+use tracing::warn;
 
+use super::{prompt::Pulse, turns::Turns};
 use crate::contain::lock;
 
-/// Hashes that are computed at once: each takes a core for up to a second, by design.
-const HASHING: usize = 1;
+/// The dearest hashes that are taken: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
+/// recommends argon2 with 2 GiB for one pass.
+const BCRYPT_COST: u32 = 15;
+const ARGON2_KIB: u64 = 2 << 20;
+const ARGON2_KIB_IN_ALL_PASSES: u64 = 4 << 20;
 
 /// The users and their passwords.
-#[derive(Clone)]
+#[derive(Default)]
 pub struct Passwords {
     users: Vec<Arc<User>>,
-    hashing: Arc<Semaphore>,
+    turns: Turns,
+}
+
+/// Who guesses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guesser<'a> {
+    pub(super) source: Option<IpAddr>,
+    /// Of the connection that the guess came by.
+    pub(super) pulse: &'a Pulse,
 }
 
 struct User {
@@ -48,8 +63,11 @@ impl Passwords {
     pub fn read(text: &str) -> Result<Self, (usize, &'static str)> {
         let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim_end_matches('\r')));
         let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-        let users = lines.map(|(at, line)| User::read(line).map(Arc::new).map_err(|why| (at, why))).collect::<Result<_, _>>()?;
-        Ok(Self { users, hashing: Arc::new(Semaphore::new(HASHING)) })
+        let mut passwords = Self::default();
+        for (at, line) in lines {
+            User::read(line).and_then(|user| passwords.add(Arc::new(user))).map_err(|why| (at, why))?;
+        }
+        Ok(passwords)
     }
 
     /// Of what was typed.
@@ -59,13 +77,25 @@ impl Passwords {
     pub fn typed(pair: &str) -> Result<Self, &'static str> {
         // A password that begins like a hash is one here: nobody types a hash.
         let (name, password) = split(pair)?;
-        let user = User::new(name, Secret::Plain(password.to_owned()));
-        Ok(Self { users: vec![Arc::new(user)], hashing: Arc::new(Semaphore::new(HASHING)) })
+        let mut passwords = Self::default();
+        passwords.add(Arc::new(User::new(name, Secret::Plain(password.to_owned()))))?;
+        Ok(passwords)
     }
 
     /// These and those.
-    pub fn join(&mut self, others: Self) {
-        self.users.extend(others.users);
+    ///
+    /// # Errors
+    /// Where a user is among both: one of the passwords would not be taken, without a word.
+    pub fn join(&mut self, others: Self) -> Result<(), &'static str> {
+        others.users.into_iter().try_for_each(|user| self.add(user))
+    }
+
+    fn add(&mut self, user: Arc<User>) -> Result<(), &'static str> {
+        if self.users.iter().any(|other| other.name == user.name) {
+            return Err("that user has a password already");
+        }
+        self.users.push(user);
+        Ok(())
     }
 
     /// Whether there is none.
@@ -74,20 +104,14 @@ impl Passwords {
     }
 
     /// Whether this is the password of this user.
-    pub(super) async fn confirm(&self, name: &str, password: &str) -> bool {
+    pub(super) async fn confirm(&self, name: &str, password: &str, guesser: Guesser<'_>) -> bool {
         let named = self.users.iter().find(|user| bool::from(same(&user.name, name)));
         // An unknown name costs as much time as a known one.
         let stranger = || self.users.iter().find(|user| !matches!(user.secret, Secret::Plain(_)));
         match named.or_else(stranger) {
-            Some(user) => user.confirm(password, &self.hashing).await && named.is_some(),
+            Some(user) => user.confirm(password, &self.turns, guesser).await && named.is_some(),
             None => false,
         }
-    }
-}
-
-impl Default for Passwords {
-    fn default() -> Self {
-        Self { users: Vec::new(), hashing: Arc::new(Semaphore::new(HASHING)) }
     }
 }
 
@@ -106,11 +130,19 @@ impl User {
         let (name, secret) = split(line)?;
         let secret = match secret {
             hash if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|kind| hash.starts_with(kind)) => {
-                HashParts::from_str(hash).map_err(|_| "it is not a whole bcrypt hash")?;
+                let parts = HashParts::from_str(hash).map_err(|_| "it is not a whole bcrypt hash")?;
+                if parts.get_cost() > BCRYPT_COST {
+                    return Err("that hash takes too long: of bcrypt a cost up to 15 is taken");
+                }
                 Secret::Bcrypt(hash.to_owned())
             }
             hash if hash.starts_with("$argon2") => {
-                PasswordHash::new(hash).map_err(|_| "it is not a whole argon2 hash")?;
+                let parts = PasswordHash::new(hash).map_err(|_| "it is not a whole argon2 hash")?;
+                let costs = Params::try_from(&parts).map_err(|_| "that is no argon2 hash that can be computed")?;
+                let (memory, passes) = (u64::from(costs.m_cost()), u64::from(costs.t_cost()));
+                if memory > ARGON2_KIB || memory * passes > ARGON2_KIB_IN_ALL_PASSES {
+                    return Err("that hash takes too much: of argon2 up to 2 GiB are taken, and 4 GiB in all passes");
+                }
                 Secret::Argon2(hash.to_owned())
             }
             hash if ["$apr1$", "$1$", "$5$", "$6$", "$y$", "{SHA}"].iter().any(|kind| hash.starts_with(kind)) => {
@@ -121,16 +153,34 @@ impl User {
         Ok(Self::new(name, secret))
     }
 
-    async fn confirm(self: &Arc<Self>, password: &str, hashing: &Semaphore) -> bool {
+    async fn confirm(self: &Arc<Self>, password: &str, turns: &Turns, guesser: Guesser<'_>) -> bool {
         if let Secret::Plain(plain) = &self.secret {
             return same(plain, password).into();
         }
-        if lock(&self.confirmed).as_deref().is_some_and(|known| same(known, password).into()) {
+        if self.has_confirmed(password) {
             return true;
         }
-        let Ok(_turn) = hashing.acquire().await else { return false };
-        let (user, password) = (self.clone(), password.to_owned());
-        spawn_blocking(move || user.confirm_by_hash(password)).await.unwrap_or(false)
+        let Some(turn) = turns.wait(guesser.source).await else { return false };
+        guesser.pulse.feel().await;
+        // A camera program asks several times at once.
+        if self.has_confirmed(password) {
+            return true;
+        }
+        let (user, password, (sender, confirmed)) = (self.clone(), password.to_owned(), oneshot::channel());
+        // The turn is over when the hash is there, whether or not somebody still waits for it.
+        let hash = move || {
+            let _turn = turn;
+            _ = sender.send(user.confirm_by_hash(password));
+        };
+        // Not on a thread of the runtime, whose end would wait for it.
+        if let Err(error) = thread::Builder::new().name("hashing".to_owned()).spawn(hash) {
+            warn!(%error, "cannot check a password");
+        }
+        confirmed.await.unwrap_or(false)
+    }
+
+    fn has_confirmed(&self, password: &str) -> bool {
+        lock(&self.confirmed).as_deref().is_some_and(|known| same(known, password).into())
     }
 
     fn confirm_by_hash(&self, password: String) -> bool {
@@ -174,14 +224,16 @@ mod tests {
         let bcrypt = bcrypt::hash("secret", 4).unwrap();
         let file = format!("# the family\n\nplain:with:colon\nbc:{bcrypt}\r\nar:{argon2}\n");
         let passwords = Passwords::read(&file).unwrap();
+        let pulse = Pulse::default();
+        let confirm = |name, password| passwords.confirm(name, password, Guesser { source: None, pulse: &pulse });
         for _ in 0..2 {
-            assert!(passwords.confirm("plain", "with:colon").await);
-            assert!(passwords.confirm("bc", "secret").await);
-            assert!(passwords.confirm("ar", "secret").await);
+            assert!(confirm("plain", "with:colon").await);
+            assert!(confirm("bc", "secret").await);
+            assert!(confirm("ar", "secret").await);
             for (name, password) in
                 [("plain", "secret"), ("bc", "Secret"), ("ar", ""), ("nobody", "secret"), ("", ""), ("bc", &bcrypt)]
             {
-                assert!(!passwords.confirm(name, password).await, "{name} {password}");
+                assert!(!confirm(name, password).await, "{name} {password}");
             }
         }
     }
@@ -196,8 +248,26 @@ mod tests {
             ("a:{SHA}x", 1),
             ("a:$2y$05$tooshort", 1),
             ("a:$argon2id$x", 1),
+            ("a:b\n\nb:c\na:d", 4),
         ] {
             assert_eq!(Passwords::read(text).unwrap_err().0, line, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_would_take_for_ever_is_refused() {
+        const BCRYPT: &str = "$8p7ofChEumQzYxiTwXjyYOvWU4UuzpeVFgMXJf0r0/qG3c7JD3b.q";
+        const ARGON2: &str = "$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg";
+        for (cost, is_taken) in [
+            (format!("2y$15{BCRYPT}"), true),
+            (format!("2y$16{BCRYPT}"), false),
+            (format!("argon2id$v=19$m=2097152,t=2,p=4{ARGON2}"), true),
+            (format!("argon2id$v=19$m=2097153,t=1,p=4{ARGON2}"), false),
+            (format!("argon2id$v=19$m=65536,t=65,p=4{ARGON2}"), false),
+            (format!("argon2i$v=19$m=4294967295,t=4294967295,p=4{ARGON2}"), false),
+        ] {
+            let read = Passwords::read(&format!("a:b\nc:${cost}"));
+            assert_eq!(read.err().map(|(line, _)| line), (!is_taken).then_some(2), "{cost}");
         }
     }
 

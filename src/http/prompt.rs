@@ -4,26 +4,36 @@
 use std::{
     io,
     pin::Pin,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::yield_now,
     time::{Instant, Sleep, sleep},
 };
+
+use super::transport::Connection;
 
 /// Bytes a second that a reply has to move at, once its connection has had its patience: a modem's pace.
 const LEAST: f64 = 1024.0;
 
 /// A connection that fails where its peer takes too little for too long.
 #[derive(Debug)]
-pub(super) struct Prompt<T> {
+pub(super) struct Prompt<'a, T> {
     io: T,
+    pulse: &'a Pulse,
     patience: Duration,
     /// Since what is to be written did not fit.
     behind: Option<Behind>,
 }
+
+/// Tells an answer in the making whether somebody still waits for it. hyper does not listen while there are unread bytes of the
+/// next request.
+#[derive(Debug, Default)]
+pub(super) struct Pulse(AtomicBool);
 
 #[derive(Debug)]
 struct Behind {
@@ -32,10 +42,19 @@ struct Behind {
     alarm: Pin<Box<Sleep>>,
 }
 
-impl<T> Prompt<T> {
+impl Pulse {
+    /// Goes on where the peer is there. Where it is gone the connection fails, and drops whoever called this.
+    pub(super) async fn feel(&self) {
+        self.0.store(true, Relaxed);
+        // hyper flushes each time that it has asked for the answer in vain.
+        yield_now().await;
+    }
+}
+
+impl<'a, T> Prompt<'a, T> {
     /// A connection that is looked at each time after so long.
-    pub(super) fn new(io: T, patience: Duration) -> Self {
-        Self { io, patience, behind: None }
+    pub(super) fn new(io: T, patience: Duration, pulse: &'a Pulse) -> Self {
+        Self { io, pulse, patience, behind: None }
     }
 
     /// The connection itself.
@@ -74,13 +93,13 @@ impl Behind {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Prompt<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for Prompt<'_, T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Prompt<T> {
+impl<T: Connection> AsyncWrite for Prompt<'_, T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.watch(written, cx)
@@ -97,6 +116,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Prompt<T> {
 
     /// Whoever flushes has written everything.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.0.swap(false, Relaxed) && self.io.has_left() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.behind = None;
         Poll::Ready(Ok(()))
@@ -119,7 +141,7 @@ mod tests {
     async fn who_takes_nothing_is_given_up() {
         let (ours, _theirs) = duplex(64);
         let begin = Instant::now();
-        let error = Prompt::new(ours, PATIENCE).write_all(&[0; 1000]).await.unwrap_err();
+        let error = Prompt::new(ours, PATIENCE, &Pulse::default()).write_all(&[0; 1000]).await.unwrap_err();
         assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, PATIENCE));
     }
 
@@ -133,7 +155,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             });
-            let written = Prompt::new(ours, PATIENCE).write_all(&[0; 1_000_000]).await;
+            let written = Prompt::new(ours, PATIENCE, &Pulse::default()).write_all(&[0; 1_000_000]).await;
             assert_eq!(written.is_ok(), is_enough, "{pace} bytes a second: {written:?}");
             reader.await.unwrap();
         }
@@ -142,7 +164,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_between_two_replies_is_no_delay() {
         let (ours, mut theirs) = duplex(64);
-        let mut prompt = Prompt::new(ours, PATIENCE);
+        let pulse = Pulse::default();
+        let mut prompt = Prompt::new(ours, PATIENCE, &pulse);
         for _ in 0..3 {
             let read = async {
                 tokio::time::sleep(Duration::from_secs(20)).await;

@@ -36,6 +36,11 @@ pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin {
         Poll::Ready(())
     }
 
+    /// Whether the peer has closed its end, though bytes of it may still be unread.
+    fn has_left(&self) -> bool {
+        false
+    }
+
     /// The socket, where bytes that are sent on it reach the viewer as they are.
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
@@ -135,6 +140,17 @@ impl Connection for Transport {
             Self::Unix(unix) => poll_room!(cx, unix),
             Self::Tls(tls) => poll_room!(cx, tls.stream.get_ref().0),
         }
+    }
+
+    fn has_left(&self) -> bool {
+        // Elsewhere it is known once both ends are closed.
+        const LEFT: PollFlags = if cfg!(target_os = "linux") { PollFlags::RDHUP } else { PollFlags::HUP };
+        let socket = match self {
+            Self::Tcp(tcp) => tcp.as_fd(),
+            Self::Unix(unix) => unix.as_fd(),
+            Self::Tls(tls) => tls.stream.get_ref().0.as_fd(),
+        };
+        poll(&mut [PollFd::from_borrowed_fd(socket, LEFT)], Some(&Timespec::default())) != Ok(0)
     }
 
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
