@@ -146,7 +146,7 @@ async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
     let mut played: HashSet<OsString> = HashSet::new();
     let mut done: HashSet<OsString> = HashSet::new();
     loop {
-        notices.watch(&HashSet::from([frames.directory.clone()]));
+        notices.watch(&HashSet::from([frames.directory.as_path()]));
         let list = frames.list();
         played.retain(|name| list.binary_search_by(|path| compare(path.file_name().unwrap_or_default(), name)).is_ok());
         let mut wait = PATROL;

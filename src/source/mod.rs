@@ -12,6 +12,7 @@ mod newest;
 mod notice;
 pub mod pipe;
 mod reach;
+mod routes;
 pub mod split;
 pub mod stdin;
 mod target;
