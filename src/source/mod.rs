@@ -5,6 +5,7 @@ pub mod demo;
 pub mod dir;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
+mod frames;
 #[cfg(target_os = "linux")]
 mod inotify;
 pub mod names;
