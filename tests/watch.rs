@@ -99,6 +99,19 @@ fn a_file_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
+fn who_waits_for_a_pattern_or_for_standard_input_is_told_what_to_type() {
+    let folder = Folder::new();
+    let hint = format!("for a pattern: mxr watch {} --glob '*.txt'", folder.path().display());
+    for (name, hint) in [("*.txt", hint.as_str()), ("-", "standard input is what `mxr stdin` shows")] {
+        let server = watch(&folder, &[name]);
+        wait_until("the log says so", SOON, || server.stderr().contains(hint));
+        // It may be a name all the same.
+        folder.put(name, "here");
+        assert_eq!(server.view("/stream").part().text(), "here");
+    }
+}
+
+#[test]
 fn a_directory_pushes_whichever_file_changed() {
     let folder = Folder::new();
     let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "0"]).start();

@@ -265,7 +265,7 @@ impl Target {
         match self.look(&file, touch, now) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.try_again(touch, Level::INFO, "there is no such file; waiting for it");
+                self.try_again(touch, Level::INFO, &missing(&self.path));
             }
             Err(error) => self.say(Level::WARN, &format!("cannot read it: {error}"), None),
         }
@@ -447,6 +447,20 @@ impl Target {
         if self.warned.take_if(|warned| warned == file).is_some() {
             info!(feed = self.publisher.name(), path = %file.display(), "it is whole now, and shown");
         }
+    }
+}
+
+/// Says that there is no such file, and what else may have been meant.
+fn missing(path: &Path) -> String {
+    let missing = "there is no such file; waiting for it";
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let directory = path.parent().unwrap_or(path).display();
+    if name == "-" {
+        format!("{missing} (standard input is what `mxr stdin` shows)")
+    } else if name.contains(['*', '?', '[', '{']) {
+        format!("{missing} (for a pattern: mxr watch {directory} --glob '{name}')")
+    } else {
+        missing.to_owned()
     }
 }
 
