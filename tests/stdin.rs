@@ -355,3 +355,21 @@ fn a_silent_input_holds_up_no_end() {
     assert_eq!(server.finish().status.code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
+
+#[test]
+fn who_pipes_a_progress_bar_in_is_told_how_to_cut_it() {
+    // At once, or behind lines and without a pause.
+    for first in ["", "a line\n"] {
+        let mut server = stdin(&[]);
+        server.write(first);
+        wait_until("the log explains it", SOON, || {
+            server.write("\r 10% [=>        ]");
+            thread::sleep(Duration::from_millis(50));
+            server.stderr().contains(r"--split '\r' --window 1")
+        });
+        assert!(!server.stderr().contains("stdbuf"), "{}", server.stderr());
+    }
+    let mut server = stdin(&["--split", r"\r", "--window", "1"]);
+    server.write("\r 10% [=>        ]\r 20% [==>       ]\r");
+    assert_eq!(server.view("/stream").part_where(|part| part.text().contains("20%")).text(), " 20% [==>       ]\n");
+}

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, RED, SOON, Server, mxr, png, wait_until};
+use support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, RED, SOON, Server, mxr, png, tool, wait_until};
 
 fn watch(folder: &Folder, names: &[&str]) -> Server {
     let paths = names.iter().map(|name| folder.file(name));
@@ -96,6 +96,19 @@ fn a_file_that_is_not_there_yet_is_waited_for() {
     viewer.expect_silence(A_WHILE);
     folder.put("later.txt", "here");
     assert_eq!(viewer.part().text(), "here");
+}
+
+#[test]
+fn who_waits_for_a_pattern_or_for_standard_input_is_told_what_to_type() {
+    let folder = Folder::new();
+    let hint = format!("for a pattern: mxr watch {} --glob '*.txt'", folder.path().display());
+    for (name, hint) in [("*.txt", hint.as_str()), ("-", "standard input is what `mxr stdin` shows")] {
+        let server = watch(&folder, &[name]);
+        wait_until("the log says so", SOON, || server.stderr().contains(hint));
+        // It may be a name all the same.
+        folder.put(name, "here");
+        assert_eq!(server.view("/stream").part().text(), "here");
+    }
 }
 
 #[test]
@@ -272,4 +285,38 @@ fn a_file_over_the_limit_is_left_out_and_the_log_says_so() {
     wait_until("the log says so", SOON, || server.stderr().contains("max-part"));
     folder.put("a.txt", "small again");
     assert_eq!(viewer.part().text(), "small again");
+}
+
+/// System calls that a change and a few readers of one file cost, where so many files are watched.
+fn calls_a_change(strace: &str, files: usize) -> f64 {
+    let folder = Folder::new();
+    let names: Vec<_> = (0..files).map(|at| format!("{at}.txt")).collect();
+    names.iter().for_each(|name| folder.put(name, "zero"));
+    let in_all = |changes: usize| {
+        let counts = folder.beside("counts");
+        let flags = ["-f", "-c", "-qq", "-I2", "-o", counts.to_str().unwrap()];
+        let paths = names.iter().map(|name| folder.file(name));
+        let server = mxr(["watch", "--keepalive", "0"]).args(paths).wrapped(strace, &flags).start();
+        let mut viewer = server.view("/stream/0.txt");
+        viewer.part();
+        for change in 0..changes {
+            (0..5).for_each(|_| drop(fs::read(folder.file("0.txt")).unwrap()));
+            folder.put("0.txt", format!("{changes}: {change}"));
+            viewer.part();
+        }
+        server.terminate();
+        server.finish();
+        let table = fs::read_to_string(&counts).unwrap();
+        let total = table.lines().find(|line| line.ends_with(" total")).unwrap();
+        total.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap()
+    };
+    (in_all(105) - in_all(5)) / 100.0
+}
+
+#[test]
+fn a_change_costs_the_same_however_many_files_are_watched() {
+    let Some(strace) = tool(&["strace"]) else { return };
+    let [few, many] = [10, 200].map(|files| calls_a_change(strace.to_str().unwrap(), files));
+    // Beside that there is a look at each of them every 700 ms.
+    assert!(many < few + 500.0, "{few} system calls with 10 files, {many} with 200");
 }

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod dir;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
+mod frames;
 #[cfg(target_os = "linux")]
 mod inotify;
 pub mod names;
@@ -12,6 +13,7 @@ mod newest;
 mod notice;
 pub mod pipe;
 mod reach;
+mod routes;
 pub mod split;
 pub mod stdin;
 mod target;

@@ -16,7 +16,7 @@ use super::elsewhere::Watcher;
 use super::inotify::Inotify as Watcher;
 
 /// Paths remembered between two looks; a burst beyond it becomes `lost`, so that memory stays flat.
-const MOST: usize = 1024;
+const MOST: usize = 4096;
 
 /// How a path was touched last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +62,11 @@ impl Trace {
 /// What happened since the last look.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// The paths that were touched.
+    /// The paths that were touched. A directory is itself among them when it is watched from now on or no longer: what
+    /// happened in it before is not.
     pub(super) paths: HashMap<PathBuf, Trace>,
     /// Something happened that is not in `paths`: look at everything.
     pub(super) lost: bool,
-    /// A directory is watched from now on; what happened in it before is not in `paths`.
-    pub(super) begun: bool,
     order: u64,
 }
 
@@ -93,12 +92,7 @@ impl Heard {
 
     /// Whether more happened than that files were opened.
     pub(super) fn has_changes(&self) -> bool {
-        self.lost || self.begun || self.paths.values().any(|trace| trace.touch != Touch::Opened)
-    }
-
-    /// Whether nothing did.
-    pub(super) fn is_nothing(&self) -> bool {
-        self.paths.is_empty() && !self.lost && !self.begun
+        self.lost || self.paths.values().any(|trace| trace.touch != Touch::Opened)
     }
 }
 
@@ -107,7 +101,8 @@ impl Heard {
 pub(super) struct Notices {
     watcher: Option<Watcher>,
     watched: HashMap<PathBuf, Identity>,
-    has_begun: bool,
+    /// What is watched since the last look.
+    begun: Vec<PathBuf>,
     /// Whether a directory is not watched that should be.
     is_deaf: bool,
 }
@@ -119,12 +114,12 @@ impl Notices {
     /// A watcher without directories. Where the system has no more of them, says so, and polling has to do.
     pub(super) fn new() -> Self {
         let watcher = Watcher::new().inspect_err(complain).ok();
-        Self { is_deaf: watcher.is_none(), watcher, watched: HashMap::new(), has_begun: false }
+        Self { is_deaf: watcher.is_none(), watcher, watched: HashMap::new(), begun: Vec::new() }
     }
 
     /// Nobody who watches: polling has to do.
     pub(super) fn none() -> Self {
-        Self { watcher: None, watched: HashMap::new(), has_begun: false, is_deaf: true }
+        Self { watcher: None, watched: HashMap::new(), begun: Vec::new(), is_deaf: true }
     }
 
     /// Whether every directory is watched that is there.
@@ -133,8 +128,8 @@ impl Notices {
     }
 
     /// Watches the entries of these directories, and of no others; again, where one was replaced since.
-    pub(super) fn watch(&mut self, directories: &HashSet<PathBuf>) {
-        let gone: Vec<PathBuf> = self.watched.keys().filter(|watched| !directories.contains(*watched)).cloned().collect();
+    pub(super) fn watch(&mut self, directories: &HashSet<&Path>) {
+        let gone: Vec<PathBuf> = self.watched.keys().filter(|watched| !directories.contains(watched.as_path())).cloned().collect();
         gone.iter().for_each(|directory| self.unwatch(directory));
         directories.iter().for_each(|directory| self.watch_one(directory));
     }
@@ -153,7 +148,7 @@ impl Notices {
         self.unwatch(directory);
         let (Some(watcher), Some(identity)) = (&mut self.watcher, identity) else { return };
         match watcher.watch(directory) {
-            Ok(()) => self.has_begun = true,
+            Ok(()) => self.begun.push(directory.to_owned()),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
             Err(error) => {
                 self.is_deaf = true;
@@ -166,7 +161,7 @@ impl Notices {
     /// Waits until there is something to take.
     pub(super) async fn news(&self) {
         match &self.watcher {
-            _ if self.has_begun => {}
+            _ if !self.begun.is_empty() => {}
             Some(watcher) => watcher.news().await,
             None => std::future::pending().await,
         }
@@ -174,19 +169,20 @@ impl Notices {
 
     /// Takes what has happened so far.
     pub(super) fn take(&mut self) -> Heard {
-        let mut heard = Heard { begun: std::mem::take(&mut self.has_begun), ..Heard::default() };
-        let gone = self.watcher.as_mut().map(|watcher| watcher.take(&mut heard));
-        for directory in gone.into_iter().flatten() {
-            // What is at its place by now has another watch to come.
-            self.watched.remove(&directory);
-            heard.begun = true;
-        }
+        let mut heard = Heard::default();
+        let gone = self.watcher.as_mut().map(|watcher| watcher.take(&mut heard)).unwrap_or_default();
+        // What is at its place by now has another watch to come.
+        self.watched.retain(|directory, _| !gone.contains(directory));
+        self.begun.drain(..).chain(gone).for_each(|directory| heard.note(directory, Touch::Changing, 0));
         heard
     }
 }
 
 fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = path.metadata()?;
+    if !metadata.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
     let birth = metadata.created().ok();
     #[cfg(unix)]
     {

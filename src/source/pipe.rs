@@ -53,6 +53,8 @@ pub(super) struct Pipe {
     /// What the feed is, as soon as the first bytes have told.
     kind: Option<Kind>,
     patience: Patience,
+    /// Whether `\r` has come behind the last newline, where parts end with lines.
+    returns: Option<bool>,
     /// While what comes may be no text and is cut at line ends.
     doubt: Option<Doubt>,
     refused: u64,
@@ -70,6 +72,7 @@ impl Pipe {
         // Each line of a window takes its newline along.
         let limit = settings.part_bytes - usize::from(pipe.window.is_some());
         let splitter = split.splitter(limit, is_text);
+        let is_lines = matches!(split, Split::Auto | Split::Lines);
         let kind = match pipe.window {
             Some(_) => Some(Kind::Newest),
             None => kind_of(&splitter, settings),
@@ -84,7 +87,8 @@ impl Pipe {
             publisher,
             kind,
             patience: Patience::default(),
-            doubt: matches!(split, Split::Auto | Split::Lines).then(Doubt::default),
+            returns: is_lines.then_some(false),
+            doubt: is_lines.then(Doubt::default),
             refused: 0,
             told: 0,
             warned: None,
@@ -96,7 +100,8 @@ impl Pipe {
     pub(super) fn push(&mut self, data: &[u8]) {
         self.splitter.push(data, &mut self.bodies);
         self.warn_of_binary(data);
-        self.patience.read(!self.bodies.is_empty(), self.splitter.pending() > 0);
+        self.look_for_returns(data);
+        self.patience.read(!self.bodies.is_empty(), self.splitter.pending() > 0, self.has_returns());
         self.publish();
         self.count_refused_parts(false);
     }
@@ -117,6 +122,7 @@ impl Pipe {
     pub(super) fn hint(&mut self) {
         self.patience = Patience { due: None, is_over: true, ..self.patience };
         match self.patience.has_parts {
+            _ if self.has_returns() => info!("lines come that end in \\r alone, as those of progress bars do: {RETURNS}"),
             true => info!("bytes are waiting for the end of their part. {BUFFERING}"),
             false => info!("there are bytes, but no whole part yet. {BUFFERING}; or --split does not fit what comes"),
         }
@@ -173,6 +179,19 @@ impl Pipe {
         }
     }
 
+    /// Progress bars go back to the beginning of their line, for long or for ever.
+    fn look_for_returns(&mut self, data: &[u8]) {
+        if let Some(returns) = &mut self.returns {
+            let newline = memchr::memrchr(b'\n', data);
+            let behind = newline.map_or(data, |at| &data[at + 1..]);
+            *returns = (*returns && newline.is_none()) || memchr::memchr(b'\r', behind).is_some();
+        }
+    }
+
+    fn has_returns(&self) -> bool {
+        self.returns == Some(true) && self.splitter.makes() == Some(Makes::Text)
+    }
+
     fn count_refused_parts(&mut self, is_end: bool) {
         let parts = self.splitter.refused();
         self.publisher.count_refused(parts - std::mem::replace(&mut self.refused, parts));
@@ -185,6 +204,8 @@ impl Pipe {
 }
 
 const BUFFERING: &str = "The program may be holding them back: try `stdbuf -oL PROGRAM`, `grep --line-buffered`, `python -u`";
+
+const RETURNS: &str = "--split '\\r' --window 1 shows the last of them";
 
 /// Frames count by the newest, and so does text that is said to be pictures; all other text counts piece by piece.
 fn kind_of(splitter: &Splitter, settings: &FeedSettings) -> Option<Kind> {
@@ -205,11 +226,13 @@ struct Patience {
 }
 
 impl Patience {
-    fn read(&mut self, has_found: bool, is_pending: bool) {
+    fn read(&mut self, has_found: bool, is_pending: bool, has_returns: bool) {
         self.has_parts |= has_found;
         let due = Instant::now() + PATIENCE;
         self.due = match (self.is_over, self.has_parts) {
             (true, _) => None,
+            // The line of a progress bar is not a large part.
+            (false, true) if has_returns && !has_found => self.due.or(Some(due)),
             (false, true) => is_pending.then_some(due),
             (false, false) => self.due.or(Some(due)),
         };

@@ -1,4 +1,4 @@
-//! Where to listen for a path: the directories whose entries decide what it means, and whether their file systems tell.
+//! What a path means and what that hangs on: where to listen for it, and whether the file systems there tell.
 
 use std::{
     collections::VecDeque,
@@ -9,39 +9,57 @@ use std::{
 /// Links that are followed on the way to a file, as the kernel has it.
 const LINKS: usize = 40;
 
-/// The directories in which a change may change what `path` shows: the one that holds the file, and each that holds a
-/// link on the way to it (`ln -sfn` swaps these; Kubernetes swaps `..data`, a link to a directory).
-pub(super) fn directories(path: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut at = PathBuf::new();
-    let mut rest: VecDeque<OsString> = names(path);
-    let mut links = 0;
-    while let Some(name) = rest.pop_front() {
-        if name == ".." {
-            at.pop();
-            continue;
-        }
-        let full = at.join(&name);
-        match std::fs::read_link(&full) {
-            Ok(target) if links < LINKS => {
-                links += 1;
-                found.push(at.clone());
-                rest = names(&target).into_iter().chain(rest).collect();
-                if target.is_absolute() {
-                    at = PathBuf::new();
-                }
+/// Where a path leads just now. Its own paths have no links among their directories, as events name them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    /// The entry that has its name.
+    pub(super) own: PathBuf,
+    /// What that leads to, be it there or not.
+    pub(super) end: PathBuf,
+    pub(super) is_directory: bool,
+    /// The links on the way (`ln -sfn` swaps these; Kubernetes swaps `..data`, a link to a directory).
+    links: Vec<PathBuf>,
+}
+
+impl Way {
+    /// Of an absolute path.
+    pub(super) fn of(path: &Path) -> Self {
+        let (mut own, mut links) = (None, Vec::new());
+        let mut at = PathBuf::new();
+        let mut rest: VecDeque<OsString> = names(path);
+        while let Some(name) = rest.pop_front() {
+            if name == ".." {
+                at.pop();
+                continue;
             }
-            _ => {
-                if rest.is_empty() {
-                    found.push(if full.is_dir() { full.clone() } else { at.clone() });
+            let full = at.join(&name);
+            if rest.is_empty() && own.is_none() {
+                own = Some(full.clone());
+            }
+            match std::fs::read_link(&full) {
+                Ok(target) if links.len() < LINKS => {
+                    links.push(full);
+                    rest = names(&target).into_iter().chain(rest).collect();
+                    if target.is_absolute() {
+                        at = PathBuf::new();
+                    }
                 }
-                at = full;
+                _ => at = full,
             }
         }
+        Self { own: own.unwrap_or_else(|| at.clone()), is_directory: at.is_dir(), end: at, links }
     }
-    found.retain(|directory| directory.is_dir());
-    found.dedup();
-    found
+
+    /// The directories whose entries decide what the path shows: the one that holds the file, and each that holds a link.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+        let last = if self.is_directory { Some(self.end.as_path()) } else { self.end.parent() };
+        self.links.iter().filter_map(|link| link.parent()).chain(last)
+    }
+
+    /// Every entry that decides where it leads, directories too.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Path> {
+        [&self.own, &self.end].into_iter().chain(&self.links).flat_map(|path| path.ancestors())
+    }
 }
 
 fn names(path: &Path) -> VecDeque<OsString> {
@@ -80,6 +98,12 @@ mod tests {
 
     use super::*;
 
+    fn directories(path: &Path) -> Vec<PathBuf> {
+        let mut directories: Vec<_> = Way::of(path).directories().map(Path::to_owned).collect();
+        directories.dedup();
+        directories
+    }
+
     #[test]
     fn every_directory_with_a_link_on_the_way_counts() {
         let folder = tempfile::tempdir().unwrap();
@@ -90,7 +114,22 @@ mod tests {
         symlink("..data/plot.png", root.join("plot.png")).unwrap();
         assert_eq!(directories(&root.join("plot.png")), [root.clone(), root.join("..2026")]);
         assert_eq!(directories(&root.join("missing.png")), std::slice::from_ref(&root));
-        assert_eq!(directories(&root), [root]);
+        assert_eq!(directories(&root), std::slice::from_ref(&root));
+        assert_eq!(directories(&root.join("..2026/..")), [root]);
+    }
+
+    #[test]
+    fn a_path_has_a_name_of_its_own_and_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("run1")).unwrap();
+        symlink("run1", root.join("latest")).unwrap();
+        symlink("b.txt", root.join("run1/a.txt")).unwrap();
+        let way = Way::of(&root.join("latest/a.txt"));
+        assert_eq!((way.own.as_path(), way.end.as_path()), (&*root.join("run1/a.txt"), &*root.join("run1/b.txt")));
+        for entry in ["latest", "run1", "run1/a.txt", "run1/b.txt"] {
+            assert!(way.entries().any(|path| path == root.join(entry)), "{entry}");
+        }
     }
 
     #[test]

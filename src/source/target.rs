@@ -14,6 +14,7 @@ use super::{
     names::Names,
     newest::{By, Listings},
     notice::{Heard, Touch, Trace},
+    reach::Way,
 };
 use crate::{
     feed::{Publisher, Refused},
@@ -37,6 +38,7 @@ const TORN: &str = "it is not whole yet";
 #[derive(Debug)]
 pub(super) struct Target {
     path: PathBuf,
+    way: Way,
     names: Names,
     media: Option<Media>,
     settle: Duration,
@@ -93,6 +95,7 @@ impl Target {
     ) -> Self {
         let path = std::path::absolute(&path).unwrap_or(path);
         Self {
+            way: Way::of(&path),
             path,
             names,
             media,
@@ -122,6 +125,17 @@ impl Target {
         &self.path
     }
 
+    /// Where it led when that was last looked for.
+    pub(super) fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// Looks where it leads now; tells whether that is elsewhere.
+    pub(super) fn find_way(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.way, Way::of(&self.path));
+        before != self.way
+    }
+
     /// When it has to be looked at.
     pub(super) fn due(&self) -> Option<Instant> {
         let listing = self.to_list.map(|by| self.listings.due(by).unwrap_or_else(Instant::now));
@@ -136,7 +150,7 @@ impl Target {
     /// Looks without an event, at a file or at what a directory holds. `listens`: events tell of it as well.
     pub(super) fn patrol(&mut self, listens: bool) {
         let by = if listens { By::Content } else { By::Change };
-        if !self.path.is_dir() {
+        if !self.way.is_directory {
             self.file = Some(self.path.clone());
         } else if self.listings.due(by).is_none_or(|due| due <= Instant::now()) {
             self.to_list.get_or_insert(by);
@@ -148,42 +162,55 @@ impl Target {
         self.due.get_or_insert((Instant::now(), Touch::Changing));
     }
 
-    /// Takes what the file system told.
-    pub(super) fn hear(&mut self, heard: &Heard) {
+    /// Takes what the file system told, of which these paths concern it; tells whether the path leads elsewhere since.
+    pub(super) fn hear(&mut self, heard: &Heard, paths: &[&Path]) -> bool {
         if heard.lost {
             (self.judged, self.holders) = (None, 0);
         }
-        if self.path.is_dir() {
-            return self.hear_in_directory(heard);
+        let may_lead_elsewhere = heard.lost || paths.iter().any(|path| self.leads_through(path, heard.paths[*path].touch));
+        let leads_elsewhere = may_lead_elsewhere && self.find_way();
+        if self.way.is_directory {
+            self.hear_in_directory(heard, paths);
+            return leads_elsewhere;
         }
         self.file = Some(self.path.clone());
-        let real = self.path.canonicalize();
-        let of = |path: &Path| heard.paths.get(path);
-        match of(&self.path).or_else(|| of(real.as_deref().ok()?)) {
-            Some(trace) => self.touch(trace),
-            // A link or a directory on the way to it may have been swapped: a look is cheap.
-            None if heard.has_changes() => self.look_now(),
-            None => {}
+        if let Some(trace) = heard.paths.get(&self.way.own).or_else(|| heard.paths.get(&self.way.end)) {
+            self.touch(trace);
         }
+        // A link or a directory on the way to it may have been swapped: a look is cheap.
+        if heard.lost || paths.iter().any(|path| *path != self.way.own && *path != self.way.end) {
+            self.look_now();
+        }
+        leads_elsewhere
     }
 
-    fn hear_in_directory(&mut self, heard: &Heard) {
-        let directory = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
-        let (wanted, others): (Vec<_>, Vec<_>) =
-            heard.paths.iter().filter(|(path, _)| path.parent() == Some(&directory)).partition(|(path, _)| self.wants(path));
+    /// Whether such a touch of this path may mean that the way is another.
+    fn leads_through(&self, path: &Path, touch: Touch) -> bool {
+        if !matches!(touch, Touch::Moved | Touch::Changing) || (self.way.is_directory && path.parent() == Some(&self.way.end)) {
+            return false;
+        }
+        let kind = || path.symlink_metadata().map(|metadata| metadata.file_type());
+        // Files are replaced all the time, by files.
+        path != self.way.end || kind().is_ok_and(|kind| kind.is_symlink() || kind.is_dir() != self.way.is_directory)
+    }
+
+    fn hear_in_directory(&mut self, heard: &Heard, paths: &[&Path]) {
+        let traces = paths.iter().map(|path| (*path, &heard.paths[*path]));
+        let (inside, on_the_way): (Vec<_>, Vec<_>) = traces.partition(|(path, _)| path.parent() == Some(&self.way.end));
+        let (wanted, others): (Vec<_>, Vec<_>) = inside.into_iter().partition(|(path, _)| self.wants(path));
         let newest = wanted.into_iter().max_by_key(|(_, trace)| (trace.touch.is_done(), trace.order));
         if let Some((path, trace)) = newest.filter(|(_, trace)| trace.touch.is_done()) {
-            self.holders = if self.file.as_ref() == Some(path) { self.holders } else { 0 };
-            self.file = Some(path.clone());
+            self.holders = if self.file.as_deref() == Some(path) { self.holders } else { 0 };
+            self.file = Some(path.to_owned());
             self.touch(trace);
         } else if let Some(trace) = self.file.as_ref().and_then(|file| heard.paths.get(file)) {
             self.touch(trace);
         }
         // The files may be links that lead through a directory which was swapped (Kubernetes has `..data`).
+        let is_swapped = || others.iter().any(|(path, trace)| trace.touch != Touch::Opened && path.is_dir());
         let by = match heard.lost {
             true => Some(By::Loss),
-            false => (heard.begun || others.iter().any(|(path, trace)| trace.touch != Touch::Opened && path.is_dir()))
-                .then_some(By::Change),
+            false => (!on_the_way.is_empty() || is_swapped()).then_some(By::Change),
         };
         if by.is_some() {
             self.to_list = self.to_list.max(by);
@@ -238,7 +265,7 @@ impl Target {
         match self.look(&file, touch, now) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.try_again(touch, Level::INFO, "there is no such file; waiting for it");
+                self.try_again(touch, Level::INFO, &missing(&self.path));
             }
             Err(error) => self.say(Level::WARN, &format!("cannot read it: {error}"), None),
         }
@@ -420,6 +447,20 @@ impl Target {
         if self.warned.take_if(|warned| warned == file).is_some() {
             info!(feed = self.publisher.name(), path = %file.display(), "it is whole now, and shown");
         }
+    }
+}
+
+/// Says that there is no such file, and what else may have been meant.
+fn missing(path: &Path) -> String {
+    let missing = "there is no such file; waiting for it";
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let directory = path.parent().unwrap_or(path).display();
+    if name == "-" {
+        format!("{missing} (standard input is what `mxr stdin` shows)")
+    } else if name.contains(['*', '?', '[', '{']) {
+        format!("{missing} (for a pattern: mxr watch {directory} --glob '{name}')")
+    } else {
+        missing.to_owned()
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::{FeedSettings, Source, name_of, names::Names, notice::Notices, reach, target::Target};
+use super::{FeedSettings, Source, name_of, names::Names, notice::Notices, reach, routes::Routes, target::Target};
 use crate::{
     contain::{Place, contained},
     feed::{Kind, Offer},
@@ -63,11 +63,14 @@ fn unique(name: String, names: &mut HashMap<String, usize>) -> String {
 async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error::Result<()> {
     let interval = interval(&targets, poll);
     let mut notices = if poll.is_none() { Notices::new() } else { Notices::none() };
+    let mut routes = Routes::of(targets.iter().map(Target::way));
     let mut patrol = Instant::now();
     loop {
         if patrol <= Instant::now() {
-            let directories = targets.iter().flat_map(|target| reach::directories(target.path())).collect();
-            notices.watch(&directories);
+            if targets.iter_mut().filter_map(|target| target.find_way().then_some(())).count() > 0 {
+                routes = Routes::of(targets.iter().map(Target::way));
+            }
+            notices.watch(&targets.iter().flat_map(|target| target.way().directories()).collect());
             let listens = interval == PATROL && notices.listens();
             targets.iter_mut().for_each(|target| target.patrol(listens));
             patrol = Instant::now() + interval;
@@ -77,21 +80,23 @@ async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error:
             () = notices.news() => {}
             () = sleep_until(next) => {}
         }
-        hear(&mut notices, &mut targets);
+        hear(&mut notices, &mut routes, &mut targets);
         for at in 0..targets.len() {
             // Another one's look may have taken its time, and what happened meanwhile counts.
             if targets[at].is_due() {
-                hear(&mut notices, &mut targets);
+                hear(&mut notices, &mut routes, &mut targets);
                 look(&mut targets[at]);
             }
         }
     }
 }
 
-fn hear(notices: &mut Notices, targets: &mut [Target]) {
+fn hear(notices: &mut Notices, routes: &mut Routes, targets: &mut [Target]) {
     let heard = notices.take();
-    if !heard.is_nothing() {
-        targets.iter_mut().for_each(|target| target.hear(&heard));
+    for (at, paths) in routes.concerned(&heard) {
+        if targets[at].hear(&heard, &paths) {
+            routes.add(at, targets[at].way());
+        }
     }
 }
 
