@@ -32,10 +32,12 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 const BRACKETS: &[(&str, &str)] =
     &[("{\n", "{"), ("(\n", "("), ("[\n", "["), (",\n", ","), ("\n}", "}"), ("\n)", ")"), ("\n]", "]")];
 
-/// The line without the blanks beside a sign, strings left as they are, up to where a template or a regular expression may
-/// begin, and lest two of `+` and `-` meet.
+/// The line without the blanks beside a sign, strings left as they are, up to where a template or a regular expression
+/// begins, and lest two of `+` and `-` meet. A slash with a blank behind it divides.
 fn squeeze(line: &str) -> String {
-    let (code, rest) = line.split_at(line.find(['"', '`', '/']).unwrap_or(line.len()));
+    let begins = |(at, sign): &(usize, &str)| *sign != "/" || !line[at + 1..].starts_with(' ');
+    let end = line.match_indices(['"', '`', '/']).find(begins).map_or(line.len(), |(at, _)| at);
+    let (code, rest) = line.split_at(end);
     let pieces = code.split('\'').enumerate();
     let pieces: Vec<String> =
         pieces.map(|(at, piece)| if at % 2 == 0 { without_idle_blanks(piece) } else { piece.to_owned() }).collect();
@@ -83,6 +85,7 @@ mod tests {
         assert_eq!(squeeze("return a + +b - -c++ + d - e"), "return a+ +b- -c++ +d-e");
         assert_eq!(squeeze("say(node, 'a = b, c', 'd : e')"), "say(node,'a = b, c','d : e')");
         assert_eq!(squeeze("return 'a' + ' = / = '"), "return 'a'+' = / = '");
-        assert_eq!(squeeze("x = `${a} = b` + c, d = / = /"), "x=`${a} = b` + c, d = / = /");
+        assert_eq!(squeeze("x = `${a} = b` + c, d = /= /"), "x=`${a} = b` + c, d = /= /");
+        assert_eq!(squeeze("a = b / (c + 2) / 3 - /= /.exec(d)"), "a=b/(c+2)/3-/= /.exec(d)");
     }
 }

@@ -52,7 +52,8 @@ function makeLog() {
   function replace(document) {
     const now = document.replace(/\n$/, '').split('\n'),
       grown = text.length && text.every((line, i) => line === now[i])
-    if (!grown) {
+    if (grown) log.follow ??= true
+    else {
       clear()
       const before = now.length - TAIL
       if (before > 0) push({text: `${count(before, 'line')} before`})
