@@ -293,6 +293,29 @@ fn a_log_reads_like_a_terminal_in_firefox() {
     a_log_reads_like_a_terminal(Kind::Firefox);
 }
 
+fn parts_of_several_lines_are_set_apart(kind: Kind) {
+    let mut server = mxr(["stdin", "--split", "\\n---\\n"]).stdin(Stdio::piped()).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_text(&browser, "No part yet");
+    server.write("one\n---\ntwo\n---\na1\r\na2\n---\nb1\nb2\n---\nc1\n---\nc2\n---\n");
+    wait_for_text(&browser, "c2");
+    assert!(browser.text().contains("a1\na2"), "{}", browser.text());
+    let ruled = "return [...document.querySelectorAll('.line')].filter(line => parseFloat(getComputedStyle(line).borderTopWidth))
+        .map(line => line.textContent.trim().slice(0, 2))";
+    assert_eq!(browser.run(ruled, json!([])), json!(["a1", "b1", "c1"]), "a rule before and behind them, none between lines");
+}
+
+#[test]
+fn parts_of_several_lines_are_set_apart_in_chromium() {
+    parts_of_several_lines_are_set_apart(Kind::Chromium);
+}
+
+#[test]
+fn parts_of_several_lines_are_set_apart_in_firefox() {
+    parts_of_several_lines_are_set_apart(Kind::Firefox);
+}
+
 /// How many pixels of the log are below what is to be seen, once there is one.
 const REST: &str = "const log = document.querySelector('.log'); return log && log.scrollHeight - log.scrollTop - log.clientHeight";
 /// Scrolls up a little, by hand. Each is a turn of the wheel, so that one of them is still fresh when the page hears of it.

@@ -32,16 +32,15 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 const BRACKETS: &[(&str, &str)] =
     &[("{\n", "{"), ("(\n", "("), ("[\n", "["), (",\n", ","), ("\n}", "}"), ("\n)", ")"), ("\n]", "]")];
 
-/// The line without the blanks beside a sign, strings left as they are, up to where a template or a regular expression
-/// begins, and lest two of `+` and `-` meet. A slash with a blank behind it divides.
+/// The line without the blanks beside a sign, lest two of `+` and `-` meet. Strings and templates are left as they are; what is
+/// behind a regular expression, or a template that holds another, too. A slash with a blank behind it divides.
 fn squeeze(line: &str) -> String {
     let begins = |(at, sign): &(usize, &str)| *sign != "/" || !line[at + 1..].starts_with(' ');
-    let end = line.match_indices(['"', '`', '/']).find(begins).map_or(line.len(), |(at, _)| at);
-    let (code, rest) = line.split_at(end);
-    let pieces = code.split('\'').enumerate();
-    let pieces: Vec<String> =
-        pieces.map(|(at, piece)| if at % 2 == 0 { without_idle_blanks(piece) } else { piece.to_owned() }).collect();
-    pieces.join("'") + rest
+    let Some((at, sign)) = line.match_indices(['\'', '"', '`', '/']).find(begins) else { return without_idle_blanks(line) };
+    let (code, literal) = line.split_at(at);
+    let is_plain = sign != "/" && (sign != "`" || literal.matches('`').count() == 2);
+    let end = literal[1..].find(sign).filter(|_| is_plain).map_or(literal.len(), |end| end + 2);
+    without_idle_blanks(code) + &literal[..end] + &squeeze(&literal[end..])
 }
 
 fn without_idle_blanks(code: &str) -> String {
@@ -85,7 +84,8 @@ mod tests {
         assert_eq!(squeeze("return a + +b - -c++ + d - e"), "return a+ +b- -c++ +d-e");
         assert_eq!(squeeze("say(node, 'a = b, c', 'd : e')"), "say(node,'a = b, c','d : e')");
         assert_eq!(squeeze("return 'a' + ' = / = '"), "return 'a'+' = / = '");
-        assert_eq!(squeeze("x = `${a} = b` + c, d = /= /"), "x=`${a} = b` + c, d = /= /");
+        assert_eq!(squeeze("x = `${a} = b` + c, d = /= / + e"), "x=`${a} = b`+c,d=/= / + e");
+        assert_eq!(squeeze("x = `${a ? `b = ` : ''} c` + d"), "x=`${a ? `b = ` : ''} c` + d");
         assert_eq!(squeeze("a = b / (c + 2) / 3 - /= /.exec(d)"), "a=b/(c+2)/3-/= /.exec(d)");
     }
 }

@@ -116,7 +116,8 @@ function makeLog() {
 
 function drawLine({text, time, style, cut}) {
   if (!style) return make('div.mark', {}, text)
-  const node = make('div.line', {}, ...readLine(text, style).runs.map(run => run.style === PLAIN ? run.text : styledNode(run)))
+  // A part of several lines is set off from its neighbours.
+  const node = make(text.includes('\n') ? 'div.line many' : 'div.line', {}, ...readLine(text, style).runs.map(run => run.style === PLAIN ? run.text : styledNode(run)))
   if (cut > 0) node.append(make('i.mark', {}, ` … ${count(cut, 'more character')}`))
   if (time) node.dataset.time = clock(time)
   // An empty line keeps its height, also when it is copied.
