@@ -193,7 +193,7 @@ fn four_feeds_share_a_connection_and_the_url_remembers_one(kind: Kind) {
     wait_for_text(&browser, "the third");
     wait_for_text(&browser, "fourth: 4");
     assert_eq!(server.viewers().len(), 1, "one connection for all");
-    wait_for_header(&browser, "60 min, source quiet, connection good328 B · 64 × 64 · image/png · #1");
+    wait_for_header(&browser, "60 min ago328 B · 64 × 64 · image/png · #1");
     let cut = "return [...document.querySelectorAll('header > *')].filter(piece => piece.scrollWidth > piece.clientWidth)
         .map(piece => piece.textContent)";
     assert_eq!(browser.run(cut, json!([])), json!([]), "all of it is to be seen, half the window wide");
