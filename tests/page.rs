@@ -193,7 +193,7 @@ fn four_feeds_share_a_connection_and_the_url_remembers_one(kind: Kind) {
     wait_for_text(&browser, "the third");
     wait_for_text(&browser, "fourth: 4");
     assert_eq!(server.viewers().len(), 1, "one connection for all");
-    wait_for_header(&browser, "60 min, source quiet, connection good328 B · 64 × 64 · image/png · #1");
+    wait_for_header(&browser, "60 min ago328 B · 64 × 64 · image/png · #1");
     let cut = "return [...document.querySelectorAll('header > *')].filter(piece => piece.scrollWidth > piece.clientWidth)
         .map(piece => piece.textContent)";
     assert_eq!(browser.run(cut, json!([])), json!([]), "all of it is to be seen, half the window wide");
@@ -244,19 +244,12 @@ fn a_log_reads_like_a_terminal(kind: Kind) {
 
     // At first the end is followed; who scrolls away is not pulled back.
     server.write((0..200).map(|at| format!("number {at}\n")).collect::<String>());
-    wait_for_text(&browser, "number 199");
-    let rest = "const log = document.querySelector('.log'); return log.scrollHeight - log.scrollTop - log.clientHeight";
-    wait_until("the end is followed", SOON, || browser.run(rest, json!([])).as_f64().unwrap() < 3.0);
-    // Each look is a turn of the wheel, so that one of them is still fresh when the page comes to hear of it.
-    let scroll = "const log = document.querySelector('.log'); log.dispatchEvent(new WheelEvent('wheel')); log.scrollTop -= 9";
-    wait_until("it has scrolled", SOON, || {
-        browser.run(scroll, json!([]));
-        browser.run(rest, json!([])).as_f64().unwrap() > 50.0
-    });
+    wait_for_the_end_of(&browser, "number 199");
+    scroll_away(&browser);
     server.write("one more\nand one\n");
     wait_for_text(&browser, "2 new lines");
     browser.run("document.querySelector('.more').click()", json!([]));
-    wait_until("the end is followed again", SOON, || browser.run(rest, json!([])).as_f64().unwrap() < 3.0);
+    wait_for_the_end_of(&browser, "and one");
 
     let filter = |needle: &str| {
         let script =
@@ -298,6 +291,88 @@ fn a_log_reads_like_a_terminal_in_chromium() {
 #[test]
 fn a_log_reads_like_a_terminal_in_firefox() {
     a_log_reads_like_a_terminal(Kind::Firefox);
+}
+
+fn parts_of_several_lines_are_set_apart(kind: Kind) {
+    let mut server = mxr(["stdin", "--split", "\\n---\\n"]).stdin(Stdio::piped()).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_text(&browser, "No part yet");
+    server.write("one\n---\ntwo\n---\na1\r\na2\n---\nb1\nb2\n---\nc1\n---\nc2\n---\n");
+    wait_for_text(&browser, "c2");
+    assert!(browser.text().contains("a1\na2"), "{}", browser.text());
+    let ruled = "return [...document.querySelectorAll('.line')].filter(line => parseFloat(getComputedStyle(line).borderTopWidth))
+        .map(line => line.textContent.trim().slice(0, 2))";
+    assert_eq!(browser.run(ruled, json!([])), json!(["a1", "b1", "c1"]), "a rule before and behind them, none between lines");
+}
+
+#[test]
+fn parts_of_several_lines_are_set_apart_in_chromium() {
+    parts_of_several_lines_are_set_apart(Kind::Chromium);
+}
+
+#[test]
+fn parts_of_several_lines_are_set_apart_in_firefox() {
+    parts_of_several_lines_are_set_apart(Kind::Firefox);
+}
+
+/// How many pixels of the log are below what is to be seen, once there is one.
+const REST: &str = "const log = document.querySelector('.log'); return log && log.scrollHeight - log.scrollTop - log.clientHeight";
+/// Scrolls up a little, by hand. Each is a turn of the wheel, so that one of them is still fresh when the page hears of it.
+const SCROLL: &str = "const log = document.querySelector('.log'); log.dispatchEvent(new WheelEvent('wheel')); log.scrollTop -= 9";
+
+fn wait_for_the_end_of(browser: &Browser, text: &str) {
+    wait_for_text(browser, text);
+    let rest = || browser.run(REST, json!([])).as_f64().unwrap();
+    wait_until(&format!("the end of the text, {text:?}, is on the screen"), SOON, || rest() < 3.0);
+}
+
+fn scroll_away(browser: &Browser) {
+    wait_until("it has scrolled", SOON, || {
+        browser.run(SCROLL, json!([]));
+        browser.run(REST, json!([])).as_f64().unwrap() > 50.0
+    });
+}
+
+fn a_text_that_grows_is_shown_from_its_end(kind: Kind) {
+    let lines = |count: u32| (1..=count).map(|at| format!("number {at}\n")).collect::<String>();
+    let Some(browser) = Browser::start(kind) else { return };
+    let mut server = mxr(["stdin", "--window", "100"]).stdin(Stdio::piped()).start();
+    server.write(lines(157));
+    wait_until("it has arrived", SOON, || server.state()["feeds"][0]["published"] != json!(0));
+    browser.go(&server.url("/"));
+    wait_for_the_end_of(&browser, "number 157");
+    server.write("number 158\n");
+    wait_for_the_end_of(&browser, "number 158");
+    scroll_away(&browser);
+    let top = || browser.run("return document.querySelector('.log').scrollTop", json!([]));
+    let before = top();
+    server.write("number 159\n");
+    wait_for_text(&browser, "number 159");
+    assert_eq!(top(), before, "who scrolls away is not pulled back");
+
+    // Of another text it is known only once it has grown.
+    let folder = Folder::new();
+    folder.put("notes.txt", lines(157));
+    let server = mxr(["watch"]).arg(folder.file("notes.txt")).start();
+    browser.go(&server.url("/"));
+    wait_for_text(&browser, "number 7");
+    assert_eq!(top(), json!(0), "what may be read from its beginning is");
+    folder.put("notes.txt", lines(158));
+    wait_for_the_end_of(&browser, "number 158");
+    scroll_away(&browser);
+    folder.put("notes.txt", lines(159));
+    wait_for_text(&browser, "1 new line");
+}
+
+#[test]
+fn a_text_that_grows_is_shown_from_its_end_in_chromium() {
+    a_text_that_grows_is_shown_from_its_end(Kind::Chromium);
+}
+
+#[test]
+fn a_text_that_grows_is_shown_from_its_end_in_firefox() {
+    a_text_that_grows_is_shown_from_its_end(Kind::Firefox);
 }
 
 /// Notes the longest task in `window.longest`, where the browser tells of long ones.

@@ -32,14 +32,19 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 const BRACKETS: &[(&str, &str)] =
     &[("{\n", "{"), ("(\n", "("), ("[\n", "["), (",\n", ","), ("\n}", "}"), ("\n)", ")"), ("\n]", "]")];
 
-/// The line without the blanks beside a sign, strings left as they are, up to where a template or a regular expression may
-/// begin, and lest two of `+` and `-` meet.
+/// The line without the blanks beside a sign, lest two of `+` and `-` meet. Strings, templates and regular expressions are left as
+/// they are; where one may hold its own sign, what is behind it, too. A slash with a blank behind it divides.
 fn squeeze(line: &str) -> String {
-    let (code, rest) = line.split_at(line.find(['"', '`', '/']).unwrap_or(line.len()));
-    let pieces = code.split('\'').enumerate();
-    let pieces: Vec<String> =
-        pieces.map(|(at, piece)| if at % 2 == 0 { without_idle_blanks(piece) } else { piece.to_owned() }).collect();
-    pieces.join("'") + rest
+    let begins = |(at, sign): &(usize, &str)| *sign != "/" || !line[at + 1..].starts_with(' ');
+    let Some((at, sign)) = line.match_indices(['\'', '"', '`', '/']).find(begins) else { return without_idle_blanks(line) };
+    let (code, literal) = line.split_at(at);
+    let end = literal[1..].find(sign).map_or(literal.len(), |end| end + 2);
+    let end = match sign {
+        "`" if literal.matches('`').count() > 2 => literal.len(),
+        "/" if literal[..end].contains(['[', '\\']) => literal.len(),
+        _ => end,
+    };
+    without_idle_blanks(code) + &literal[..end] + &squeeze(&literal[end..])
 }
 
 fn without_idle_blanks(code: &str) -> String {
@@ -83,6 +88,9 @@ mod tests {
         assert_eq!(squeeze("return a + +b - -c++ + d - e"), "return a+ +b- -c++ +d-e");
         assert_eq!(squeeze("say(node, 'a = b, c', 'd : e')"), "say(node,'a = b, c','d : e')");
         assert_eq!(squeeze("return 'a' + ' = / = '"), "return 'a'+' = / = '");
-        assert_eq!(squeeze("x = `${a} = b` + c, d = / = /"), "x=`${a} = b` + c, d = / = /");
+        assert_eq!(squeeze("x = `${a} = b` + c, d = /= / + e"), "x=`${a} = b`+c,d=/= /+e");
+        assert_eq!(squeeze("x = /[ /]/.test(a) || b"), "x=/[ /]/.test(a) || b");
+        assert_eq!(squeeze("x = `${a ? `b = ` : ''} c` + d"), "x=`${a ? `b = ` : ''} c` + d");
+        assert_eq!(squeeze("a = b / (c + 2) / 3 - /= /.exec(d)"), "a=b/(c+2)/3-/= /.exec(d)");
     }
 }

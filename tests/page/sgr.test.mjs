@@ -62,6 +62,7 @@ test('an escape that is cut off swallows no more than itself', () => {
 test('what a carriage return or a backspace overwrites is not shown', () => {
   assert.equal(plainText('10%\r55%\r100%'), '100%');
   assert.equal(plainText('a line of Windows\r'), 'a line of Windows');
+  assert.equal(plainText('two lines\r\nof Windows\r'), 'two lines\nof Windows');
   assert.equal(plainText('bx\bold'), 'bold');
   assert.equal(plainText('\b\ba'), 'a');
 });

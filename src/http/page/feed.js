@@ -5,8 +5,8 @@ class Feed {
   last = 0
   held = 0
   dropped = 0
-  // Seconds between the last two parts, parts since the last tick, parts a second.
-  gap = 0
+  // The longest pause of late in seconds, parts since the last tick, parts a second.
+  gap = Infinity
   fresh = 0
   rate = 0
 
@@ -31,7 +31,11 @@ class Feed {
     // A keepalive, or history that is here already.
     if (missed < 0) return
     if (serverNow - part.time < 5) this.fresh++
-    if (newest) this.gap = part.time - newest.time
+    if (newest) {
+      // A long pause is forgotten after some twenty others, or as many bursts; so long no rhythm is known.
+      const seconds = part.time - newest.time
+      this.gap = max(seconds, min(this.gap, 999) * .7 ** min(1, seconds * 2))
+    }
     this.last = part.sequence
     this.newest = part
     this.held++
@@ -113,3 +117,5 @@ class Feed {
     this.fresh = 0
   }
 }
+
+export {Feed}

@@ -52,7 +52,8 @@ function makeLog() {
   function replace(document) {
     const now = document.replace(/\n$/, '').split('\n'),
       grown = text.length && text.every((line, i) => line === now[i])
-    if (!grown) {
+    if (grown) log.follow ??= true
+    else {
       clear()
       const before = now.length - TAIL
       if (before > 0) push({text: `${count(before, 'line')} before`})
@@ -115,7 +116,8 @@ function makeLog() {
 
 function drawLine({text, time, style, cut}) {
   if (!style) return make('div.mark', {}, text)
-  const node = make('div.line', {}, ...readLine(text, style).runs.map(run => run.style === PLAIN ? run.text : styledNode(run)))
+  // A part of several lines is set off from its neighbours.
+  const node = make(text.includes('\n') ? 'div.line many' : 'div.line', {}, ...readLine(text, style).runs.map(run => run.style === PLAIN ? run.text : styledNode(run)))
   if (cut > 0) node.append(make('i.mark', {}, ` … ${count(cut, 'more character')}`))
   if (time) node.dataset.time = clock(time)
   // An empty line keeps its height, also when it is copied.

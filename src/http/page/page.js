@@ -68,7 +68,7 @@ function route() {
   refresh()
 }
 
-// A feed that has a part every minute is not stale after ten seconds.
+// What changes rarely is quiet; stale is what is late by its own rhythm.
 const stateOf = feed =>
   link.state === 'reconnecting' ? link.state :
   feed.past ? 'history' :
@@ -76,7 +76,10 @@ const stateOf = feed =>
   feed.ended ? 'ended' :
   link.state !== 'live' ? link.state :
   !feed.newest ? 'waiting' :
-  ageOf(feed) > max(10, feed.gap * 3) ? 'stale' : 'live'
+  ageOf(feed) < 10 ? 'live' :
+  ageOf(feed) > feed.gap * 3 ? 'stale' : 'quiet'
+
+const ago = feed => feed.newest && `${age(ageOf(feed))} ago`
 
 // What is said beside a state; the gravest first.
 const SAYS = {
@@ -84,10 +87,12 @@ const SAYS = {
     const wait = (link.next - Date.now()) / 1000
     return `${link.reason}, ${wait > 0 ? `next try in ${age(wait + .5)}` : 'trying again'}`
   },
-  stale: feed => `${age(ageOf(feed))}, source quiet, connection good`,
-  ended: feed => feed.newest && `${age(ageOf(feed))} ago`,
+  stale: feed => `${ago(feed)}, connection good`,
+  ended: ago,
   history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
   paused: ({held}) => held && `${number(held)} newer`,
+  live() {},
+  quiet: ago,
 }
 
 function readings({rate, ended, newest, shown = newest, shows, dropped}) {

@@ -8,7 +8,7 @@ const PLAIN = {},
 // What a carriage return or a backspace overwrites is left out, as a progress bar wants it.
 function readLine(line, style) {
   let runs = [], at = 0
-  line = line.replace(/\r+$/, '')
+  line = line.replace(/\r+$/gm, '')
   const put = end => end > at && runs.push({text: line.slice(at, end), style})
   for (const found of line.matchAll(ESCAPE)) {
     const [all, digits, final] = found

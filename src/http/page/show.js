@@ -29,7 +29,8 @@ function textOf({fullType, body}) {
 
 function showText(part) {
   const log = makeLog()
-  log.follow = /\.(log|out|err)$/.test(part.feed)
+  // What is on a pipe, or has the name of a log, is read from its end; of another text it is seen once it grows.
+  log.follow = /^stdin$|\.(log|out|err)$/.test(part.feed) || null
   return {el: log.el, log, show: part => log.replace(textOf(part))}
 }
 
