@@ -33,7 +33,7 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a co
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames a second of DIR' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: from the name, or from the content where the name says nothing; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
@@ -73,7 +73,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print he
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must be unchanged before it is pushed, where its writer was not seen to close it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds (300) and do not wait for events; on network mounts mxr looks as well' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: from the name, or from the content where the name says nothing; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
@@ -109,7 +109,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -s q -l quiet -d 'Say les
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l split -d 'Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR such as \'\\n---\\n\' or \'\\x1e\'; auto looks at the first bytes for pictures and multipart and takes the rest for lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part the last N lines, as one document' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from name and content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: from the name, or from the content where the name says nothing; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r

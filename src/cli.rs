@@ -186,7 +186,7 @@ impl Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Parts")]
 pub struct Parts {
-    /// Media type of every part [default: guessed from name and content; lines are text/plain]
+    /// Media type of every part [default: from the name, or from the content where the name says nothing; lines are text/plain]
     #[arg(short = 't', long = "type", value_name = "MIME", env = "MXR_TYPE")]
     pub media: Option<String>,
     /// At most N parts a second: the newest of each interval, and the last one always

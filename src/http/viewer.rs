@@ -2,7 +2,6 @@
 //! fan-out loop when it has to be asked again.
 
 use std::{
-    collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
     sync::atomic::Ordering::Relaxed,
@@ -11,6 +10,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 use tokio::{io::ReadBuf, time::Instant};
 
 use super::{
@@ -66,12 +66,13 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Viewer<T> {
     io: T,
-    cursors: Vec<Subscription>,
+    /// One, nearly always: it and its piece lie in here, since what is elsewhere in memory is fetched for each part.
+    cursors: SmallVec<[Subscription; 1]>,
     next_cursor: usize,
     boundary: Boundary,
     wishes: Wishes,
     pub(super) seat: Seat,
-    out: VecDeque<Bytes>,
+    out: SmallVec<[Bytes; 1]>,
     out_bytes: usize,
     /// Bytes of the first piece that have left.
     gone: usize,
@@ -96,12 +97,12 @@ impl<T: Connection> Viewer<T> {
         let now = Instant::now();
         Self {
             io,
-            cursors,
+            cursors: cursors.into_iter().collect(),
             next_cursor: 0,
             boundary,
             wishes,
             seat,
-            out: VecDeque::new(),
+            out: SmallVec::new(),
             out_bytes: 0,
             gone: 0,
             chosen: now,
@@ -190,7 +191,7 @@ impl<T: Connection> Viewer<T> {
         if self.out.is_empty() && !self.ending && !self.is_slow {
             self.fill(now);
         }
-        let first = self.out.front()?;
+        let first = self.out.first()?;
         Some((&self.io, (self.out.len() == 1).then_some(first)))
     }
 
@@ -332,7 +333,7 @@ impl<T: Connection> Viewer<T> {
     fn put<const N: usize>(&mut self, pieces: [Bytes; N]) {
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
             self.out_bytes += piece.len();
-            self.out.push_back(piece);
+            self.out.push(piece);
         }
     }
 
@@ -354,18 +355,18 @@ impl<T: Connection> Viewer<T> {
     pub(super) fn has_sent(&mut self, written: usize, now: Instant) {
         self.moved = now;
         self.out_bytes -= written;
-        let mut rest = written;
-        while rest > 0
-            && let Some(piece) = self.out.front_mut()
-        {
-            let step = rest.min(piece.len());
-            piece.advance(step);
-            rest -= step;
-            self.gone += step;
-            if piece.is_empty() {
-                self.out.pop_front();
-                self.gone = 0;
-            }
+        let (mut whole, mut rest) = (0, written);
+        while self.out.get(whole).is_some_and(|piece| piece.len() <= rest) {
+            rest -= self.out[whole].len();
+            whole += 1;
+        }
+        if whole > 0 {
+            self.out.drain(..whole);
+            self.gone = 0;
+        }
+        if let Some(piece) = self.out.first_mut() {
+            piece.advance(rest);
+            self.gone += rest;
         }
         self.seat.stats.bytes.fetch_add(written as u64, Relaxed);
         self.seat.stats.backlog.store(self.out_bytes, Relaxed);
