@@ -127,7 +127,8 @@ fn a_name_never_becomes_a_path() {
     let outside = folder.beside("outside");
     std::fs::write(&outside, "hunter2").unwrap();
     for source in [folder.file("a.png"), folder.path()] {
-        let server = mxr(["watch"]).arg(source).args(["--glob", "*.png"]).start();
+        let picks: &[&str] = if source.is_dir() { &["--glob", "*.png"] } else { &[] };
+        let server = mxr(["watch"]).arg(source).args(picks).start();
         server.view("/stream").part();
         for name in [
             "secret",

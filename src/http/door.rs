@@ -91,14 +91,20 @@ fn tell_if_it_broke(ended: Result<(), Panicked>, told: &mpsc::Sender<Panicked>, 
 
 /// Lets connections in, in turn to the loop of this thread and through each of the doors.
 async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
-    let (most, mut said) = (most_descriptor(), None);
+    let (most, kept_back, mut said) = (most_descriptor(), kept_back(), None);
     for turn in (0..=doors.len()).cycle() {
+        let mut makes_room = false;
         match listener.accept().await {
             // Kept back for the source's files, so that those who are in go on seeing something.
-            Ok((socket, _)) if socket.descriptor() >= most => {
+            Ok((socket, _)) if socket.descriptor() >= most + kept_back / 2 => {
                 complain(&mut said, &"too few file descriptors are left", &server);
             }
             Ok((socket, peer)) => {
+                // One who may ask at once takes the place of one who has said nothing for longest.
+                makes_room = socket.descriptor() >= most;
+                if makes_room {
+                    server.lobby.make_room();
+                }
                 tune(&socket, server.options.stall);
                 match doors.get(turn) {
                     None => let_in(socket, peer, &server),
@@ -117,7 +123,7 @@ async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
             }
             Err(_) => {}
         }
-        if server.lobby.is_full(server.viewers.count()) {
+        if makes_room || server.lobby.is_full(server.viewers.count()) {
             // Whoever was asked to go does so first.
             yield_now().await;
         }
@@ -146,10 +152,18 @@ fn tune(socket: &Socket, stall: Duration) {
     }
 }
 
-/// The file descriptor from which on connections are turned away: a few are kept back, of a small number a quarter.
+/// The file descriptor from which on a connection has to take another's place.
 fn most_descriptor() -> i32 {
-    let most = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024).min(i32::MAX as u64) as i32;
-    most - (most / 4).min(KEPT_BACK)
+    limit() - kept_back()
+}
+
+/// File descriptors that are kept back, of a small number a quarter.
+fn kept_back() -> i32 {
+    (limit() / 4).min(KEPT_BACK)
+}
+
+fn limit() -> i32 {
+    rlimit::Resource::NOFILE.get_soft().unwrap_or(1024).min(i32::MAX as u64) as i32
 }
 
 /// What the limit on file descriptors leaves.
