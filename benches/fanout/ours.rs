@@ -23,6 +23,7 @@ pub(crate) fn serve(work: Work) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
         let listener = listen::tcp(([0, 0, 0, 0], 0).into()).expect("listen");
+        let clock = Clock::new(work.interval());
         println!("{}", listener.local_addr().expect("address").port());
         let (kind, held, media) =
             if work.is_text() { (Kind::Lines, 100_000, Media::TEXT) } else { (Kind::Newest, 1, "image/x-bench") };
@@ -31,7 +32,6 @@ pub(crate) fn serve(work: Work) {
         let options = http::Options { threads: work.threads, ..http::Options::default() };
         tokio::spawn(async move {
             let media = Media::from_known(media);
-            let clock = Clock::new(work.interval());
             loop {
                 clock.tick().await;
                 publisher.publish(Part::now(media.clone(), stamp::body(work.size))).expect("publish");
