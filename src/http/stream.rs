@@ -128,12 +128,15 @@ impl<T: Connection> Fanout<T> {
                     rung.clear();
                 }
                 Some(viewer) = self.arrivals.recv() => self.seat(viewer),
-                () = due.as_mut() => self.sweep(),
+                () = due.as_mut() => {
+                    self.sweep();
+                    yield_now().await;
+                }
                 () = shutdown.cancelled(), if end.is_none() => end = Some(Instant::now() + FAREWELL),
                 () = sleep_until(farewell), if end.is_some() => return,
             }
             if self.porch.is_called() {
-                // Whatever else runs on this thread has its turn first.
+                // Whatever else runs on this thread has its turn before the next pass.
                 yield_now().await;
             }
         }
