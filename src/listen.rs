@@ -5,7 +5,7 @@ use std::{
     env, fs, io,
     net::SocketAddr,
     os::{
-        fd::{AsFd, AsRawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd},
         unix::{
             fs::{FileTypeExt, MetadataExt},
             net::UnixStream as StdUnixStream,
@@ -86,8 +86,7 @@ impl Listener {
             Self::Tcp(listener) => listener.as_fd(),
             Self::Unix(listener, _) => listener.as_fd(),
         };
-        let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
-        poll(&mut asked, Some(&Timespec::default())) != Ok(0)
+        is_ready(socket, PollFlags::IN)
     }
 
     /// The address, where it has one.
@@ -160,6 +159,11 @@ fn take(sockets: &mut ListenFd, at: usize) -> io::Result<Listener> {
         }
         None => Err(io::ErrorKind::NotFound.into()),
     }
+}
+
+/// Whether the kernel says so of a socket at this moment. Where it cannot be asked, whatever is done next fails, and says why.
+pub(crate) fn is_ready(socket: BorrowedFd<'_>, what: PollFlags) -> bool {
+    poll(&mut [PollFd::from_borrowed_fd(socket, what)], Some(&Timespec::default())) != Ok(0)
 }
 
 /// Binds a listener.

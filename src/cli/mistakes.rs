@@ -80,12 +80,15 @@ fn tip(error: &Error) -> Option<String> {
 
 /// The variables that begin as ours do and are none, each with the one that may be meant.
 pub fn unknown_variables() -> Vec<(String, Option<String>)> {
-    let command = command();
-    let args = || command.get_subcommands().flat_map(Command::get_arguments);
-    let is_known = |name: &str| args().any(|arg| arg.get_env().is_some_and(|known| known == name));
     let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let unknown = names.filter(|name| name.starts_with("MXR_") && !is_known(name));
-    unknown.map(|name| (name.clone(), nearest(&name))).collect()
+    let mut unknown: Vec<String> = names.filter(|name| name.starts_with("MXR_")).collect();
+    // Nearly nobody sets one, and then the command line is not made once more.
+    if !unknown.is_empty() {
+        let command = command();
+        let args = || command.get_subcommands().flat_map(Command::get_arguments);
+        unknown.retain(|name| !args().any(|arg| arg.get_env().is_some_and(|known| known == name.as_str())));
+    }
+    unknown.into_iter().map(|name| (name.clone(), nearest(&name))).collect()
 }
 
 /// What clap would have proposed, had it been typed as an option.

@@ -7,17 +7,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    time::Timespec,
-};
+use rustix::event::PollFlags;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::{listen::Socket, tls::Tls};
+use crate::{
+    listen::{Socket, is_ready},
+    tls::Tls,
+};
 
 /// Bytes that the kernel holds for a viewer behind a Unix socket, where it knows no `TCP_NOTSENT_LOWAT`.
 const UNIX_BUFFER: usize = 64 * 1024;
@@ -120,10 +120,7 @@ macro_rules! poll_room {
 }
 
 fn has_room(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::OUT)];
-    // Where asking fails, so does the write that follows, and says why.
-    let is_full = poll(&mut asked, Some(&Timespec::default())) == Ok(0);
-    if is_full { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    if is_ready(socket, PollFlags::OUT) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
 impl Connection for Transport {
@@ -150,7 +147,7 @@ impl Connection for Transport {
             Self::Unix(unix) => unix.as_fd(),
             Self::Tls(tls) => tls.stream.get_ref().0.as_fd(),
         };
-        poll(&mut [PollFd::from_borrowed_fd(socket, LEFT)], Some(&Timespec::default())) != Ok(0)
+        is_ready(socket, LEFT)
     }
 
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
