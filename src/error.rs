@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::visible::Visible;
+use crate::escape::Visible;
 
 /// What the program hands to the shell, as the man page lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,23 +16,26 @@
 
 #![cfg_attr(not(feature = "io-uring"), forbid(unsafe_code))]
 
+pub mod auth;
 pub mod cli;
-pub mod command;
 pub mod config;
-pub mod contain;
+pub mod conn;
 pub mod error;
+mod escape;
+mod fanout;
 pub mod feed;
 mod file;
+pub mod format;
 pub mod http;
-pub mod listen;
+mod net;
+pub mod panic;
 pub mod part;
+pub mod run;
 pub mod source;
 pub mod stats;
+mod sync;
 pub mod systemd;
 pub mod terminal;
-pub mod tls;
-mod visible;
-pub mod whole;
 pub mod wire;
 
 use std::{sync::Arc, thread, time::Duration};
@@ -43,11 +46,11 @@ use tracing::info;
 
 use crate::{
     config::{Config, SourceConfig},
-    contain::{Place, contain},
+    conn::listen::Listener,
     error::{Error, Result},
     feed::Offer,
-    listen::Listener,
-    source::{Source, Work, demo, dir, stdin, watch},
+    panic::{Place, contain},
+    source::{Source, Work, demo, replay, stdin, watch},
     stats::Viewers,
     terminal::Terminal,
 };
@@ -75,7 +78,7 @@ impl Server {
     }
 
     /// Who may look.
-    pub fn access(&mut self) -> &mut http::Access {
+    pub fn access(&mut self) -> &mut auth::Access {
         &mut self.http.access
     }
 
@@ -117,7 +120,7 @@ impl Server {
 fn source(config: SourceConfig, feeds: source::FeedSettings, workshop: &runtime::Handle) -> Result<Source> {
     match config {
         SourceConfig::Demo => Ok(demo::source(feeds, workshop.clone())),
-        SourceConfig::Dir(dir) => dir::source(dir, feeds, workshop.clone()),
+        SourceConfig::Dir(dir) => replay::source(dir, feeds, workshop.clone()),
         SourceConfig::Watch(watch) => Ok(watch::source(watch, &feeds)),
         SourceConfig::Stdin(stdin) => stdin::source(&stdin, &feeds),
     }
@@ -166,7 +169,7 @@ impl Workshop {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     async fn outcome(work: Work) -> (Result<()>, CancellationToken) {
         let shutdown = CancellationToken::new();

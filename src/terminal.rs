@@ -23,7 +23,7 @@ use tracing_subscriber::{
     },
 };
 
-use crate::{config::LogConfig, feed::Offer, stats::Viewers, visible::Visible};
+use crate::{config::LogConfig, escape::Visible, feed::Offer, stats::Viewers};
 
 /// To the beginning of the line, and all of it away.
 const ERASE: &str = "\r\x1b[K";

@@ -11,9 +11,9 @@ use std::{
 };
 
 use mxr::{
+    conn::listen::{self, Listener},
     feed::{Feed, Kind, Limits, Offer, Publisher},
     http,
-    listen::{self, Listener},
     part::{Media, Part},
     stats::Viewers,
     wire::Boundary,

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use mxr::{
     part::{Media, Part},
-    source::split::{Body, Split},
+    source::framing::split::{Body, Split},
     wire::{Boundary, Bounds, Decoded, Decoder, Layout, encode},
 };
 use proptest::{collection::vec, prelude::*, sample::select};

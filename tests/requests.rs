@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use mxr::http::probe;
+use mxr::http::fuzz;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 fn replay(name: &str, check: fn(&[u8])) {
@@ -18,17 +18,17 @@ fn replay(name: &str, check: fn(&[u8])) {
 
 #[test]
 fn what_fuzzers_found_of_hosts_stays_found() {
-    replay("host", probe::host);
+    replay("host", fuzz::host);
 }
 
 #[test]
 fn what_fuzzers_found_of_targets_stays_found() {
-    replay("target", probe::target);
+    replay("target", fuzz::target);
 }
 
 #[test]
 fn what_fuzzers_found_of_accept_stays_found() {
-    replay("accept", probe::accept);
+    replay("accept", fuzz::accept);
 }
 
 /// Words in any order: nearly right, and now and then quite.
@@ -85,16 +85,16 @@ proptest! {
 
     #[test]
     fn hosts_of_any_words_are_judged(value in of(HOSTS)) {
-        probe::host(&value);
+        fuzz::host(&value);
     }
 
     #[test]
     fn targets_of_any_words_are_read(value in of(TARGETS)) {
-        probe::target(&value);
+        fuzz::target(&value);
     }
 
     #[test]
     fn accept_of_any_words_is_read(value in of(ACCEPTS)) {
-        probe::accept(&value);
+        fuzz::accept(&value);
     }
 }

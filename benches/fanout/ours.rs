@@ -3,9 +3,9 @@
 use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use mxr::{
+    conn::listen::{self, Listener},
     feed::{Feed, Kind, Limits, Offer},
     http,
-    listen::{self, Listener},
     part::{Media, Part},
     stats::Viewers,
     wire::Boundary,

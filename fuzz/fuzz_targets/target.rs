@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| mxr::http::probe::target(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| mxr::http::fuzz::target(input));

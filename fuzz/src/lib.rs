@@ -3,7 +3,7 @@
 //! The first two bytes of the input are read sizes, the third picks limits; the rest is the stream.
 
 use mxr::{
-    source::split::{Body, Split},
+    source::framing::split::{Body, Split},
     wire::{Bounds, Decoded, Decoder},
 };
 
@@ -25,7 +25,7 @@ fn cut(split: &Split, limit: usize, stream: &[u8], sizes: [usize; 2]) -> (Vec<Bo
     pieces(stream, sizes, |piece| splitter.push(piece, &mut bodies));
     splitter.finish(&mut bodies);
     assert!(bodies.iter().all(|body| (1..=limit).contains(&body.bytes.len())));
-    (bodies, splitter.dropped())
+    (bodies, splitter.refused())
 }
 
 /// Decodes the stream, with the boundary `B` announced and not, in pieces and as a whole.
@@ -42,7 +42,7 @@ fn parts(boundary: Option<&str>, bounds: Bounds, stream: &[u8], sizes: [usize; 2
     pieces(stream, sizes, |piece| decoder.push(piece, &mut parts));
     decoder.finish(&mut parts);
     assert!(parts.iter().all(|part| (1..=bounds.body_bytes).contains(&part.body.len())));
-    (parts, decoder.dropped())
+    (parts, decoder.refused())
 }
 
 fn pieces(stream: &[u8], sizes: [usize; 2], mut push: impl FnMut(&[u8])) {

@@ -6,9 +6,10 @@ use hyper::Uri;
 use tracing::warn;
 
 use crate::{
+    auth::{Access, Passwords, Token},
     cli,
     error::{Error, Result},
-    http::{Access, Hosts, Passwords, Sites, Token},
+    http::{Hosts, Sites},
 };
 
 /// The word that stands for a token that is drawn.

@@ -1,7 +1,7 @@
 //! A feed: the one live sequence of parts, encoded once, held within bounds. A `Publisher` puts parts in; a
 //! `Subscription` is a viewer's cursor on it. No sockets here, no waiting for viewers, and nobody here knows a source.
 
-mod offer;
+mod mount;
 mod pace;
 mod publisher;
 mod state;
@@ -24,7 +24,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 pub use self::{
-    offer::Offer,
+    mount::Offer,
     pace::interval_at,
     publisher::{Publisher, Refused},
     state::FeedState,
@@ -32,9 +32,9 @@ pub use self::{
 };
 use self::{pace::Pace, state::NewestState};
 use crate::{
-    contain::lock,
+    format::{self, Family},
     part::Part,
-    whole::{self, Family},
+    sync::lock,
     wire::{self, Boundary, Encoded},
 };
 
@@ -256,7 +256,7 @@ impl Feed {
         };
         // Encoded and looked at outside the lock: there is one publisher, so the numbers stay ours.
         let encoded = wire::encode(parts, first, before, &self.boundary);
-        let families = parts.iter().map(|part| whole::family(&part.media, &part.body));
+        let families = parts.iter().map(|part| format::family(&part.media, &part.body));
         let held: Vec<Held> = encoded.into_iter().zip(families).map(|(part, family)| Held { part, family }).collect();
         let limits = &self.rules().limits;
         self.tell(|state| {

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{Feed, Publisher, Refused};
-use crate::{contain::lock, part::Part};
+use crate::{part::Part, sync::lock};
 
 /// The slowest pace: clocks count on from it without an overflow.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -112,10 +112,8 @@ mod tests {
 
     use tokio::time::{Instant, sleep};
 
-    use super::{
-        super::{Accepts, Feed, Kind, Limits, Most, Publisher, Refused},
-        interval_at,
-    };
+    use super::interval_at;
+    use crate::feed::{Accepts, Feed, Kind, Limits, Most, Publisher, Refused};
     use crate::{
         part::{Media, Part},
         wire::Boundary,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Feed, Held, Kind, State};
 use crate::{
-    contain::lock,
-    whole::Family,
+    format::Family,
+    sync::lock,
     wire::{Encoded, Layout},
 };
 

@@ -12,12 +12,12 @@ use prometheus_client::{
 use serde_json::json;
 
 use super::{
-    Options,
-    reply::{self, Reply},
+    options::Options,
+    response::{self, Reply},
 };
 use crate::{
-    contain,
     feed::{FeedState, Offer},
+    panic,
     stats::Viewers,
 };
 
@@ -40,7 +40,7 @@ pub(super) fn state(offers: &[Offer], viewers: &Viewers, options: &Options) -> s
         "gone": viewers.gone,
         "sent": sent,
         "faults": viewers.faults,
-        "panics": contain::panics().collect::<std::collections::BTreeMap<_, _>>(),
+        "panics": panic::panics().collect::<std::collections::BTreeMap<_, _>>(),
         "max_viewers": viewers.most(),
         "viewers": viewers.states(),
     })
@@ -54,8 +54,8 @@ pub(super) fn reply(offers: &[Offer], viewers: &Arc<Viewers>, options: &Options)
     registry.register_collector(Box::new(Scrape { feeds, viewers: viewers.clone(), denied: options.access.denied() }));
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {
-        Ok(()) => reply::metrics(text),
-        Err(error) => reply::say(hyper::StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
+        Ok(()) => response::metrics(text),
+        Err(error) => response::say(hyper::StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
     }
 }
 
@@ -115,7 +115,7 @@ impl Scrape {
         table.counters("mxr_http_requests", "Requests answered, by status code", codes)?;
         table.counter("mxr_http_denied", "Requests with a wrong password or token, or none", self.denied)?;
         table.counters("mxr_errors", "Connections that came to nothing", by_cause(self.viewers.faults.iter()))?;
-        let panics = contain::panics().map(|(place, count)| (("place", place), count));
+        let panics = panic::panics().map(|(place, count)| (("place", place), count));
         table.counters("mxr_panics", "Bugs of mxr that were contained, by what they cost", panics)?;
         let started = self.viewers.started_at().duration_since(UNIX_EPOCH).unwrap_or_default();
         table.gauge("mxr_start_time_seconds", "When this process began to serve, since 1970", started.as_secs_f64())?;

@@ -8,7 +8,7 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::guard;
+use super::request;
 use crate::{
     feed::{Accepts, interval_at},
     wire::Layout,
@@ -136,7 +136,7 @@ fn wish(headers: &HeaderMap, query: Query<'_>) -> Result<Wish, String> {
             true if agent.contains("AppleWebKit") => Accepts::Pictures(Layout::EarlyHeaders),
             true => Accepts::Pictures(Layout::Plain),
         },
-        is_browser: guard::is_browser(headers),
+        is_browser: request::is_browser(headers),
     })
 }
 

@@ -7,8 +7,8 @@ use tokio::{runtime::Handle, time::sleep};
 
 use super::{FeedSettings, Source};
 use crate::{
-    contain::{Place, contain},
     feed::{Kind, Offer, Publisher},
+    panic::{Place, contain},
     part::{Media, Part},
 };
 

@@ -2,21 +2,11 @@
 //! may open and the work that fills them. No source knows how parts travel.
 
 pub mod demo;
-pub mod dir;
-#[cfg(not(target_os = "linux"))]
-mod elsewhere;
-mod frames;
-#[cfg(target_os = "linux")]
-mod inotify;
-pub mod names;
-mod newest;
-mod notice;
-pub mod pipe;
-mod reach;
-mod routes;
-pub mod split;
+pub mod framing;
+mod fs_events;
+pub mod name_filter;
+pub mod replay;
 pub mod stdin;
-mod target;
 pub mod watch;
 
 use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};

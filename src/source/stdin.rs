@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     FeedSettings, Source,
-    pipe::{Pipe, PipeSettings},
+    framing::{Pipe, PipeSettings},
 };
 use crate::{
     error::{Error, Result},

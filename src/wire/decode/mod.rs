@@ -20,7 +20,7 @@ use self::{
     delimiter::{Delimiter, Look},
     headers::{Start, starts_as_header, starts_with_name},
 };
-use crate::whole::{PictureWalk, Step};
+use crate::format::{PictureWalk, Step};
 
 /// What a decoder puts up with.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,279 @@
+//! Who has which password: `USER:PASSWORD` as it is, or as bcrypt or argon2 hashes of an htpasswd file.
+//! It compares without telling by its time where two differ; it knows nothing of requests.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    str::FromStr,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use argon2::{
+    Argon2, Params,
+    password_hash::{PasswordVerifier, phc::PasswordHash},
+};
+use bcrypt::HashParts;
+use subtle::{Choice, ConstantTimeEq};
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::hash_queue::Turns;
+use crate::conn::write_timeout::Pulse;
+use crate::sync::lock;
+
+/// The dearest hashes that are taken: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
+/// recommends argon2 with 2 GiB for one pass.
+const BCRYPT_COST: u32 = 15;
+const ARGON2_KIB: u64 = 2 << 20;
+const ARGON2_KIB_IN_ALL_PASSES: u64 = 4 << 20;
+
+/// The users and their passwords.
+#[derive(Default)]
+pub struct Passwords {
+    users: Vec<Arc<User>>,
+    turns: Turns,
+}
+
+/// Who guesses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guesser<'a> {
+    pub(crate) source: Option<IpAddr>,
+    /// Of the connection that the guess came by.
+    pub(crate) pulse: &'a Pulse,
+}
+
+struct User {
+    name: String,
+    secret: Secret,
+    /// A password that the hash has confirmed: a camera program asks several times a second.
+    confirmed: Mutex<Option<String>>,
+}
+
+enum Secret {
+    Plain(String),
+    Bcrypt(String),
+    Argon2(String),
+}
+
+impl Passwords {
+    /// Of lines `USER:PASSWORD` or `USER:HASH`; empty ones and those that begin with `#` are left out.
+    ///
+    /// # Errors
+    /// The number of the line that cannot be used, from 1, and why. The line itself is a secret.
+    pub fn read(text: &str) -> Result<Self, (usize, &'static str)> {
+        let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim_end_matches('\r')));
+        let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+        let mut passwords = Self::default();
+        for (at, line) in lines {
+            User::read(line).and_then(|user| passwords.add(Arc::new(user))).map_err(|why| (at, why))?;
+        }
+        Ok(passwords)
+    }
+
+    /// Of what was typed.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn typed(pair: &str) -> Result<Self, &'static str> {
+        // A password that begins like a hash is one here: nobody types a hash.
+        let (name, password) = split(pair)?;
+        let mut passwords = Self::default();
+        passwords.add(Arc::new(User::new(name, Secret::Plain(password.to_owned()))))?;
+        Ok(passwords)
+    }
+
+    /// These and those.
+    ///
+    /// # Errors
+    /// Where a user is among both: one of the passwords would not be taken, without a word.
+    pub fn join(&mut self, others: Self) -> Result<(), &'static str> {
+        others.users.into_iter().try_for_each(|user| self.add(user))
+    }
+
+    fn add(&mut self, user: Arc<User>) -> Result<(), &'static str> {
+        if self.users.iter().any(|other| other.name == user.name) {
+            return Err("that user has a password already");
+        }
+        self.users.push(user);
+        Ok(())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Whether this is the password of this user.
+    pub(crate) async fn confirm(&self, name: &str, password: &str, guesser: Guesser<'_>) -> bool {
+        let named = self.users.iter().find(|user| bool::from(same(&user.name, name)));
+        // An unknown name costs as much time as a known one.
+        let stranger = || self.users.iter().find(|user| !matches!(user.secret, Secret::Plain(_)));
+        match named.or_else(stranger) {
+            Some(user) => user.confirm(password, &self.turns, guesser).await && named.is_some(),
+            None => false,
+        }
+    }
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passwords", self.users.len())
+    }
+}
+
+impl User {
+    fn new(name: &str, secret: Secret) -> Self {
+        Self { name: name.to_owned(), secret, confirmed: Mutex::default() }
+    }
+
+    fn read(line: &str) -> Result<Self, &'static str> {
+        let (name, secret) = split(line)?;
+        let secret = match secret {
+            hash if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|kind| hash.starts_with(kind)) => {
+                let parts = HashParts::from_str(hash).map_err(|_| "it is not a whole bcrypt hash")?;
+                if parts.get_cost() > BCRYPT_COST {
+                    return Err("that hash takes too long: of bcrypt a cost up to 15 is taken");
+                }
+                Secret::Bcrypt(hash.to_owned())
+            }
+            hash if hash.starts_with("$argon2") => {
+                let parts = PasswordHash::new(hash).map_err(|_| "it is not a whole argon2 hash")?;
+                let costs = Params::try_from(&parts).map_err(|_| "that is no argon2 hash that can be computed")?;
+                let (memory, passes) = (u64::from(costs.m_cost()), u64::from(costs.t_cost()));
+                if memory > ARGON2_KIB || memory * passes > ARGON2_KIB_IN_ALL_PASSES {
+                    return Err("that hash takes too much: of argon2 up to 2 GiB are taken, and 4 GiB in all passes");
+                }
+                Secret::Argon2(hash.to_owned())
+            }
+            hash if ["$apr1$", "$1$", "$5$", "$6$", "$y$", "{SHA}"].iter().any(|kind| hash.starts_with(kind)) => {
+                return Err("that kind of hash is not known here");
+            }
+            plain => Secret::Plain(plain.to_owned()),
+        };
+        Ok(Self::new(name, secret))
+    }
+
+    async fn confirm(self: &Arc<Self>, password: &str, turns: &Turns, guesser: Guesser<'_>) -> bool {
+        if let Secret::Plain(plain) = &self.secret {
+            return same(plain, password).into();
+        }
+        if self.has_confirmed(password) {
+            return true;
+        }
+        let Some(turn) = turns.wait(guesser.source).await else { return false };
+        guesser.pulse.feel().await;
+        // A camera program asks several times at once.
+        if self.has_confirmed(password) {
+            return true;
+        }
+        let (user, password, (sender, confirmed)) = (self.clone(), password.to_owned(), oneshot::channel());
+        // The turn is over when the hash is there, whether or not somebody still waits for it.
+        let hash = move || {
+            let _turn = turn;
+            _ = sender.send(user.confirm_by_hash(password));
+        };
+        // Not on a thread of the runtime, whose end would wait for it.
+        if let Err(error) = thread::Builder::new().name("hashing".to_owned()).spawn(hash) {
+            warn!(%error, "cannot check a password");
+        }
+        confirmed.await.unwrap_or(false)
+    }
+
+    fn has_confirmed(&self, password: &str) -> bool {
+        lock(&self.confirmed).as_deref().is_some_and(|known| same(known, password).into())
+    }
+
+    fn confirm_by_hash(&self, password: String) -> bool {
+        let is_right = match &self.secret {
+            Secret::Plain(plain) => same(plain, &password).into(),
+            Secret::Bcrypt(hash) => bcrypt::verify(&password, hash).unwrap_or(false),
+            Secret::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok(),
+        };
+        if is_right {
+            *lock(&self.confirmed) = Some(password);
+        }
+        is_right
+    }
+}
+
+fn split(pair: &str) -> Result<(&str, &str), &'static str> {
+    match pair.split_once(':') {
+        None => Err("there is no colon between user and password"),
+        Some(("", _)) => Err("there is no user before the colon"),
+        Some((_, "")) => Err("there is no password behind the colon"),
+        Some(pair) => Ok(pair),
+    }
+}
+
+/// Compares in a time that tells nothing but whether the lengths are the same.
+pub(crate) fn same(a: &str, b: &str) -> Choice {
+    a.as_bytes().ct_eq(b.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn passwords_are_confirmed_plain_and_hashed() {
+        let argon2 = {
+            use argon2::{Algorithm, Params, PasswordHasher, Version};
+            let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+            cheap.hash_password_with_salt(b"secret", b"0123456789abcdef").unwrap().to_string()
+        };
+        let bcrypt = bcrypt::hash("secret", 4).unwrap();
+        let file = format!("# the family\n\nplain:with:colon\nbc:{bcrypt}\r\nar:{argon2}\n");
+        let passwords = Passwords::read(&file).unwrap();
+        let pulse = Pulse::default();
+        let confirm = |name, password| passwords.confirm(name, password, Guesser { source: None, pulse: &pulse });
+        for _ in 0..2 {
+            assert!(confirm("plain", "with:colon").await);
+            assert!(confirm("bc", "secret").await);
+            assert!(confirm("ar", "secret").await);
+            for (name, password) in
+                [("plain", "secret"), ("bc", "Secret"), ("ar", ""), ("nobody", "secret"), ("", ""), ("bc", &bcrypt)]
+            {
+                assert!(!confirm(name, password).await, "{name} {password}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_used_is_named_by_its_number() {
+        for (text, line) in [
+            ("a:b\nnocolon\n", 2),
+            (":b", 1),
+            ("a:", 1),
+            ("a:$apr1$x$y", 1),
+            ("a:{SHA}x", 1),
+            ("a:$2y$05$tooshort", 1),
+            ("a:$argon2id$x", 1),
+            ("a:b\n\nb:c\na:d", 4),
+        ] {
+            assert_eq!(Passwords::read(text).unwrap_err().0, line, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_would_take_for_ever_is_refused() {
+        const BCRYPT: &str = "$8p7ofChEumQzYxiTwXjyYOvWU4UuzpeVFgMXJf0r0/qG3c7JD3b.q";
+        const ARGON2: &str = "$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg";
+        for (cost, is_taken) in [
+            (format!("2y$15{BCRYPT}"), true),
+            (format!("2y$16{BCRYPT}"), false),
+            (format!("argon2id$v=19$m=2097152,t=2,p=4{ARGON2}"), true),
+            (format!("argon2id$v=19$m=2097153,t=1,p=4{ARGON2}"), false),
+            (format!("argon2id$v=19$m=65536,t=65,p=4{ARGON2}"), false),
+            (format!("argon2i$v=19$m=4294967295,t=4294967295,p=4{ARGON2}"), false),
+        ] {
+            let read = Passwords::read(&format!("a:b\nc:${cost}"));
+            assert_eq!(read.err().map(|(line, _)| line), (!is_taken).then_some(2), "{cost}");
+        }
+    }
+
+    #[test]
+    fn debugging_shows_no_secret() {
+        assert_eq!(format!("{:?}", Passwords::typed("me:hunter2").unwrap()), "1 passwords");
+    }
+}

@@ -1,0 +1,297 @@
+//! What was typed, validated: `cli` says what may be written, this says what it means. Only `Config` goes further.
+
+mod access;
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
+    conn::{listen::Place, tls::Tls},
+    error::{Error, Result},
+    feed::interval_at,
+    http,
+    part::Media,
+    source::{
+        FeedSettings,
+        framing::{PipeSettings, split::Split},
+        name_filter::Names,
+        replay::{DirSettings, Mode},
+        stdin::StdinSettings,
+        watch::WatchSettings,
+    },
+    wire::Boundary,
+};
+
+/// More than a machine has cores for; each costs memory.
+const MOST_THREADS: usize = 256;
+
+/// Everything `run` needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// Where parts come from.
+    pub source: SourceConfig,
+    /// How feeds hold them.
+    pub feeds: FeedSettings,
+    /// Where to listen, unless systemd has opened a socket.
+    pub place: Place,
+    /// The option about the place that was typed, if one was.
+    pub typed_place: Option<&'static str>,
+    /// How viewers are served.
+    pub http: http::Options,
+    /// Beyond this machine nobody has to show anything.
+    pub is_public: bool,
+    /// Viewers at once.
+    pub max_viewers: usize,
+    /// Viewers of one address at once, where that is less.
+    pub max_viewers_per_address: Option<usize>,
+    /// End when the source has ended.
+    pub exit_at_end: bool,
+    /// How the URL is shown beside standard output.
+    pub show: Show,
+}
+
+/// How the URL is shown beside standard output.
+#[derive(Debug, Clone, Copy)]
+pub struct Show {
+    /// Open the page in the browser.
+    pub in_browser: bool,
+    /// Draw a QR code.
+    pub as_qr: bool,
+}
+
+/// How much is logged, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct LogConfig {
+    /// From -2 (nothing) over 0 (what one wants to know) to 2 (everything).
+    pub level: i8,
+    /// JSON instead of text.
+    pub is_json: bool,
+}
+
+/// Where parts come from.
+#[derive(Debug)]
+pub enum SourceConfig {
+    /// The built-in demo.
+    Demo,
+    /// A directory of frames.
+    Dir(DirSettings),
+    /// Watched files.
+    Watch(WatchSettings),
+    /// Standard input.
+    Stdin(StdinSettings),
+}
+
+impl LogConfig {
+    /// Of the flags.
+    pub fn new(log: &crate::cli::Log) -> Self {
+        let count = |count: u8| i8::try_from(count.min(2)).unwrap_or(2);
+        Self { level: count(log.verbose) - count(log.quiet), is_json: log.log_format == LogFormat::Json }
+    }
+}
+
+impl Config {
+    /// Of `mxr serve`.
+    ///
+    /// # Errors
+    /// Where a value makes no sense.
+    pub fn serve(serve: Serve) -> Result<Self> {
+        let interval = interval("--fps", serve.fps)?;
+        let source = match serve.dir {
+            Some(dir) if serve.demo => {
+                let error = Error::usage("use --demo with a DIR", "the demo has frames of its own");
+                return Err(error.hint(format!("to replay {}, leave --demo out", dir.display())));
+            }
+            None if serve.common.typed.has("glob") => return Err(Error::usage("use --glob", "there is no DIR to replay")),
+            None if ["once", "follow"].iter().any(|option| serve.common.typed.has(option)) => {
+                return Err(Error::usage("use --once or --follow", "there is no DIR to replay"));
+            }
+            None if serve.common.typed.has("fps") => {
+                let error = Error::usage("use --fps", "there is no DIR to replay, and the demo has a pace of its own");
+                return Err(error.hint("name a directory of frames, or leave --fps out"));
+            }
+            Some(_) if serve.once && serve.follow => {
+                return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
+            }
+            None => SourceConfig::Demo,
+            Some(path) => SourceConfig::Dir(DirSettings {
+                path,
+                interval,
+                mode: match (serve.once, serve.follow) {
+                    (true, _) => Mode::Once,
+                    (_, true) => Mode::Follow,
+                    _ => Mode::Loop,
+                },
+                names: names(serve.glob)?,
+            }),
+        };
+        Self::new(source, serve.common)
+    }
+
+    /// Of `mxr watch`.
+    ///
+    /// # Errors
+    /// Where a value makes no sense.
+    pub fn watch(watch: Watch) -> Result<Self> {
+        if watch.common.typed.has("glob") && watch.paths.iter().all(|path| path.is_file()) {
+            return Err(Error::usage("use --glob", "it picks files in a directory, and there is none among the paths"));
+        }
+        let names = names(watch.glob)?;
+        if watch.poll == Some(0) {
+            return Err(Error::usage("use --poll=0", "looking without a pause would burn a core"));
+        }
+        let (settle, poll) = (Duration::from_millis(watch.settle), watch.poll.map(Duration::from_millis));
+        Self::new(SourceConfig::Watch(WatchSettings { paths: watch.paths, names, settle, poll }), watch.common)
+    }
+
+    /// Of `mxr stdin`.
+    ///
+    /// # Errors
+    /// Where a value makes no sense.
+    pub fn stdin(stdin: Stdin) -> Result<Self> {
+        if stdin.window == Some(0) {
+            return Err(Error::usage("use --window 0", "a part has at least one line"));
+        }
+        let split = Split::parse(&stdin.split).map_err(|why| {
+            let error = Error::usage(format!("use --split {:?}", stdin.split), why);
+            match stdin.split.as_str() {
+                "jpg" | "mjpg" | "mjpeg" => error.hint("that is --split jpeg"),
+                "line" => error.hint("that is --split lines"),
+                _ => error,
+            }
+        })?;
+        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
+            return Err(Error::usage("use --window", format!("the parts of --split {} are no lines", stdin.split)));
+        }
+        let source = SourceConfig::Stdin(StdinSettings { pipe: PipeSettings { split, window: stdin.window }, tee: stdin.tee });
+        Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(source, stdin.common)? })
+    }
+
+    fn new(source: SourceConfig, common: Common) -> Result<Self> {
+        let Common { parts, serving, access, log: _, typed } = common;
+        check_unix(&serving, &typed)?;
+        if typed.has("public") && access.has_secret() {
+            let error = Error::usage("use --public with a password or a token", "one lets in everybody, the other does not");
+            return Err(error.hint("leave one of them out; it may be in a variable such as MXR_TOKEN"));
+        }
+        let is_demo = matches!(source, SourceConfig::Demo);
+        Ok(Self {
+            source,
+            feeds: feeds(parts, &serving)?,
+            place: place(&serving),
+            typed_place: ["port", "host", "unix"].into_iter().find(|option| typed.has(option)),
+            http: http_options(&serving, &access, is_demo)?,
+            is_public: access.public,
+            max_viewers: serving.max_viewers,
+            max_viewers_per_address: serving.max_viewers_per_address,
+            exit_at_end: false,
+            show: Show { in_browser: serving.open, as_qr: serving.qr },
+        })
+    }
+}
+
+/// A Unix socket has a path, which is neither an address nor a URL.
+fn check_unix(serving: &Serving, typed: &Typed) -> Result<()> {
+    let reasons = [
+        ("port", "a Unix socket has a path in place of a port"),
+        ("host", "a Unix socket has a path in place of an address"),
+        ("open", "a browser cannot open a Unix socket"),
+        ("qr", "a phone cannot reach a Unix socket"),
+    ];
+    if serving.unix.is_none() && typed.has("unix_mode") {
+        return Err(Error::usage("use --unix-mode", "there is no Unix socket").hint("--unix PATH makes one"));
+    }
+    match reasons.iter().find(|(option, _)| serving.unix.is_some() && typed.has(option)) {
+        Some((option, why)) => Err(Error::usage(format!("use --{option} with --unix"), why)),
+        None => Ok(()),
+    }
+}
+
+fn place(serving: &Serving) -> Place {
+    match &serving.unix {
+        Some(path) => Place::Unix(path.clone(), serving.unix_mode),
+        None => Place::Tcp(SocketAddr::new(serving.host, serving.port)),
+    }
+}
+
+fn tls(serving: &Serving) -> Result<Option<Tls>> {
+    let (Some(cert), Some(key)) = (&serving.tls_cert, &serving.tls_key) else { return Ok(None) };
+    if serving.unix.is_some() {
+        return Err(Error::usage("use --tls-cert with --unix", "nobody can listen in on a Unix socket"));
+    }
+    Tls::load(cert.clone(), key.clone()).map(Some)
+}
+
+fn http_options(serving: &Serving, access: &cli::Access, is_demo: bool) -> Result<http::Options> {
+    let keepalive = seconds("--keepalive", serving.keepalive)?;
+    let stall = seconds("--stall-timeout", serving.stall_timeout)?;
+    if stall < Duration::from_millis(100) {
+        return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would cut viewers that are well"));
+    }
+    if serving.max_viewers_per_address == Some(0) {
+        return Err(Error::usage("use --max-viewers-per-address 0", "nobody could watch"));
+    }
+    if serving.max_viewers == 0 {
+        return Err(Error::usage("use --max-viewers 0", "nobody could watch"));
+    }
+    if !(1..=MOST_THREADS).contains(&serving.threads) {
+        return Err(Error::usage(format!("use --threads {}", serving.threads), format!("it must be from 1 to {MOST_THREADS}")));
+    }
+    Ok(http::Options {
+        access: access::access(access)?,
+        tls: tls(serving)?,
+        hosts: access::hosts(access)?,
+        sites: access::sites(access)?,
+        prefix: access::prefix(access)?,
+        trust_proxy: access.trust_proxy,
+        keepalive: (!keepalive.is_zero()).then_some(keepalive),
+        stall,
+        may_quit: is_demo,
+        threads: serving.threads,
+    })
+}
+
+fn feeds(parts: Parts, serving: &Serving) -> Result<FeedSettings> {
+    let boundary = match serving.boundary.as_deref() {
+        None => Boundary::random(),
+        Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
+    };
+    let media = match &parts.media {
+        None => None,
+        Some(text) => Some(Media::parse(text).map_err(|why| {
+            Error::usage(format!("use --type {text:?}"), why).hint("a type looks like image/png or text/plain; charset=utf-8")
+        })?),
+    };
+    let part_bytes = usize::try_from(parts.max_part.as_u64()).unwrap_or(usize::MAX);
+    if !(1024..=4 << 30).contains(&part_bytes) {
+        return Err(Error::usage("use --max-part", "it must be between 1KiB and 4GiB"));
+    }
+    let interval = parts.max_fps.map(|fps| interval("--max-fps", fps)).transpose()?;
+    if parts.history == Some(0) {
+        return Err(Error::usage("use --history 0", "the newest part is always held: 1 is the least"));
+    }
+    Ok(FeedSettings {
+        boundary,
+        media,
+        history: parts.history,
+        part_bytes,
+        keep_same: parts.keep_same,
+        interval,
+        lanes: serving.threads,
+    })
+}
+
+fn interval(flag: &str, fps: f64) -> Result<Duration> {
+    let interval = interval_at(fps).filter(|_| fps <= 1000.0);
+    interval.ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0, from a part a day to 1000 a second"))
+}
+
+fn seconds(flag: &str, seconds: f64) -> Result<Duration> {
+    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= Duration::from_secs(365 * 24 * 3600));
+    duration.ok_or_else(|| Error::usage(format!("use {flag} {seconds}"), "it must be a number of seconds, from 0 to a year"))
+}
+
+fn names(glob: Option<String>) -> Result<Names> {
+    let Some(glob) = glob else { return Ok(Names::default()) };
+    let doing = format!("use --glob {glob:?}");
+    Names::matching(glob).map_err(|error| Error::usage(doing, error))
+}

@@ -1,0 +1,330 @@
+//! What a connection runs over: TCP, a Unix socket or TLS. Above this file all of them are bytes to read and to write.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use rustix::event::PollFlags;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    listen::{Socket, is_ready},
+    tls::Tls,
+};
+
+/// Bytes that the kernel holds for a viewer behind a Unix socket, where it knows no `TCP_NOTSENT_LOWAT`.
+const UNIX_BUFFER: usize = 64 * 1024;
+
+/// The first byte of TLS (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+/// What a browser gets that was told `http://`.
+const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\
+    Connection: close\r\n\r\nmxr: here https:// has to be asked\n";
+
+/// What the fan-out asks of a connection.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin {
+    /// Waits until what is written next leaves at once or nearly so: until the kernel holds little for this viewer. It is asked
+    /// each time, since a socket that has taken a write may be full since.
+    fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    /// Whether the peer has closed its end, though bytes of it may still be unread.
+    fn has_left(&self) -> bool {
+        false
+    }
+
+    /// The socket, where bytes that are sent on it reach the viewer as they are.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<Encrypted>),
+}
+
+/// TLS holds what it has encrypted until the socket takes it.
+#[derive(Debug)]
+pub(crate) struct Encrypted {
+    stream: TlsStream<TcpStream>,
+    is_flushed: bool,
+}
+
+impl Transport {
+    /// Makes a connection out of a socket: where TLS is spoken, after its handshake.
+    pub(crate) async fn open(socket: Socket, tls: Option<&Tls>) -> io::Result<Self> {
+        match (socket, tls) {
+            (Socket::Tcp(socket), None) => Ok(Self::Tcp(socket)),
+            (Socket::Tcp(socket), Some(tls)) => {
+                let mut first = [0];
+                if socket.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
+                    return Err(turn_away(socket).await);
+                }
+                let stream = tls.accept(socket).await?;
+                Ok(Self::Tls(Box::new(Encrypted { stream, is_flushed: true })))
+            }
+            (Socket::Unix(socket), _) => {
+                let _ = socket2::SockRef::from(&socket).set_send_buffer_size(UNIX_BUFFER);
+                Ok(Self::Unix(socket))
+            }
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+/// Closes without a reset, which could overtake the reply: first our side, then, for a moment, what the peer still sends.
+pub(crate) async fn part_company(mut transport: Transport) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let drain = async {
+        transport.shutdown().await?;
+        let mut scratch = [0; 1024];
+        while transport.read(&mut scratch).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(500), drain).await;
+}
+
+async fn turn_away(mut socket: TcpStream) -> io::Error {
+    let _ = socket.write_all(NO_TLS).await;
+    self::part_company(Transport::Tcp(socket)).await;
+    io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS")
+}
+
+impl Encrypted {
+    /// Whoever is woken because the socket has room reads first, and may have nothing to write: what waits leaves here.
+    fn flush_rest(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.is_flushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx)
+        {
+            self.is_flushed = true;
+            flushed?;
+        }
+        Ok(())
+    }
+}
+
+/// tokio takes a socket for writable until a write fails: beside it the kernel is asked.
+macro_rules! poll_room {
+    ($cx:expr, $socket:expr) => {{
+        let socket = $socket;
+        let _ = ready!(socket.poll_write_ready($cx));
+        match socket.try_io(Interest::WRITABLE, || has_room(socket.as_fd())) {
+            Ok(()) => Poll::Ready(()),
+            Err(_) => socket.poll_write_ready($cx).map(drop),
+        }
+    }};
+}
+
+fn has_room(socket: BorrowedFd<'_>) -> io::Result<()> {
+    if is_ready(socket, PollFlags::OUT) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+}
+
+impl Connection for Transport {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Tls(tls) = self {
+            // Where this fails, so does the write that follows.
+            let _ = tls.flush_rest(cx);
+            if !tls.is_flushed {
+                return Poll::Pending;
+            }
+        }
+        match self {
+            Self::Tcp(tcp) => poll_room!(cx, tcp),
+            Self::Unix(unix) => poll_room!(cx, unix),
+            Self::Tls(tls) => poll_room!(cx, tls.stream.get_ref().0),
+        }
+    }
+
+    fn has_left(&self) -> bool {
+        // Elsewhere it is known once both ends are closed.
+        const LEFT: PollFlags = if cfg!(target_os = "linux") { PollFlags::RDHUP } else { PollFlags::HUP };
+        let socket = match self {
+            Self::Tcp(tcp) => tcp.as_fd(),
+            Self::Unix(unix) => unix.as_fd(),
+            Self::Tls(tls) => tls.stream.get_ref().0.as_fd(),
+        };
+        is_ready(socket, LEFT)
+    }
+
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(socket) => Some(socket.as_fd()),
+            Self::Unix(socket) => Some(socket.as_fd()),
+            Self::Tls(_) => None,
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(tls) => {
+                tls.flush_rest(cx)?;
+                Pin::new(&mut tls.stream).poll_read(cx, buf)
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(tls) => {
+                tls.is_flushed = false;
+                Pin::new(&mut tls.stream).poll_write(cx, bytes)
+            }
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tls(tls) => {
+                tls.is_flushed = false;
+                Pin::new(&mut tls.stream).poll_write_vectored(cx, pieces)
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, future::poll_fn, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use socket2::SockRef;
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpSocket},
+        time::timeout,
+    };
+    use tokio_rustls::{
+        TlsConnector,
+        rustls::{ClientConfig, RootCertStore, crypto::ring},
+    };
+
+    use super::*;
+
+    /// A server's end and a client's that hold little.
+    async fn ends() -> (Transport, tokio_rustls::client::TlsStream<TcpStream>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let CertifiedKey { cert: own, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(&cert, own.pem()).unwrap();
+        fs::write(&key, signing_key.serialize_pem()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let tls = Tls::load(cert, key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(own.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        SockRef::from(&listener).set_send_buffer_size(4096).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let client = connector.connect("localhost".try_into().unwrap(), client);
+        let (server, client) = tokio::join!(Transport::open(Socket::Tcp(server), Some(&tls)), client);
+        (server.unwrap(), client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_tls_holds_leaves_though_nothing_more_is_written() {
+        let (mut server, mut client) = ends().await;
+        let mut taken = 0;
+        poll_fn(|cx| {
+            while let Poll::Ready(written) = Pin::new(&mut server).poll_write(cx, &[7; 1000]) {
+                taken += written.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let reading = tokio::spawn(async move {
+            let mut all = vec![0; taken];
+            client.read_exact(&mut all).await.map(|_| all)
+        });
+        // All that the server does is to listen whether the viewer leaves.
+        let mut scratch = [0; 16];
+        let heard = async { while server.read(&mut scratch).await.is_ok_and(|count| count > 0) {} };
+        let all = timeout(Duration::from_secs(20), async { tokio::join!(reading, heard).0 }).await;
+        assert!(all.unwrap().unwrap().unwrap().iter().all(|byte| *byte == 7));
+    }
+
+    /// Fills a connection until it takes nothing, empties it, and waits until it is said to have room.
+    async fn fill_and_empty(mut server: impl Connection, mut client: impl AsyncRead + Unpin) {
+        let mut taken = 0;
+        poll_fn(|cx| {
+            // The kernel carries on meanwhile.
+            while server.poll_room(cx).is_ready() {
+                while let Poll::Ready(written) = Pin::new(&mut server).poll_write(cx, &[7; 1000]) {
+                    taken += written.unwrap();
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let mut all = vec![0; taken];
+        let (room, read) = tokio::join!(
+            timeout(Duration::from_secs(20), poll_fn(|cx| server.poll_room(cx))),
+            timeout(Duration::from_secs(20), client.read_exact(&mut all))
+        );
+        room.expect("there is room again");
+        read.expect("all of it arrives").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_connection_says_when_it_has_room_again() {
+        let (server, client) = ends().await;
+        fill_and_empty(server, client).await;
+        let (server, client) = UnixStream::pair().unwrap();
+        fill_and_empty(Transport::Unix(server), client).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, server) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        fill_and_empty(Transport::Tcp(server.unwrap().0), client.unwrap()).await;
+    }
+}

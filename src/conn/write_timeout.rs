@@ -1,0 +1,182 @@
+//! Finite replies are taken promptly or not at all: hyper waits for ever for whoever does not read. Viewers have the
+//! fan-out loop's own deadline and do not pass here.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::yield_now,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::transport::Connection;
+
+/// Bytes a second that a reply has to move at, once its connection has had its patience: a modem's pace.
+const LEAST: f64 = 1024.0;
+
+/// A connection that fails where its peer takes too little for too long.
+#[derive(Debug)]
+pub(crate) struct Prompt<'a, T> {
+    io: T,
+    pulse: &'a Pulse,
+    patience: Duration,
+    /// Since what is to be written did not fit.
+    behind: Option<Behind>,
+}
+
+/// Tells an answer in the making whether somebody still waits for it. hyper does not listen while there are unread bytes of the
+/// next request.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse(AtomicBool);
+
+#[derive(Debug)]
+struct Behind {
+    since: Instant,
+    bytes: usize,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Pulse {
+    /// Goes on where the peer is there. Where it is gone the connection fails, and drops whoever called this.
+    pub(crate) async fn feel(&self) {
+        self.0.store(true, Relaxed);
+        // hyper flushes each time that it has asked for the answer in vain.
+        yield_now().await;
+    }
+}
+
+impl<'a, T> Prompt<'a, T> {
+    /// A connection that is looked at each time after so long.
+    pub(crate) fn new(io: T, patience: Duration, pulse: &'a Pulse) -> Self {
+        Self { io, pulse, patience, behind: None }
+    }
+
+    /// The connection itself.
+    pub(crate) fn into_inner(self) -> T {
+        self.io
+    }
+
+    fn watch(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => {
+                self.behind.iter_mut().for_each(|behind| behind.bytes += bytes);
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                let patience = self.patience;
+                let new = || Behind { since: Instant::now(), bytes: 0, alarm: Box::pin(sleep(patience)) };
+                ready!(self.behind.get_or_insert_with(new).judge(patience, cx))?;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Behind {
+    /// Ready with an error where it is too late, pending where there is time.
+    fn judge(&mut self, patience: Duration, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            if (self.bytes as f64) < LEAST * self.since.elapsed().as_secs_f64() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            (self.since, self.bytes) = (Instant::now(), 0);
+            self.alarm.as_mut().reset(self.since + patience);
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Prompt<'_, T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<T: Connection> AsyncWrite for Prompt<'_, T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.watch(written, cx)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
+        self.watch(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    /// Whoever flushes has written everything.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.0.swap(false, Relaxed) && self.io.has_left() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.behind = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_given_up() {
+        let (ours, _theirs) = duplex(64);
+        let begin = Instant::now();
+        let error = Prompt::new(ours, PATIENCE, &Pulse::default()).write_all(&[0; 1000]).await.unwrap_err();
+        assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, PATIENCE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_few_bytes_a_second_is_given_up_and_who_is_slow_is_not() {
+        for (pace, is_enough) in [(10, false), (2000, true)] {
+            let (ours, mut theirs) = duplex(64);
+            let reader = tokio::spawn(async move {
+                let mut bytes = vec![0; pace];
+                while theirs.read_exact(&mut bytes).await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            });
+            let written = Prompt::new(ours, PATIENCE, &Pulse::default()).write_all(&[0; 1_000_000]).await;
+            assert_eq!(written.is_ok(), is_enough, "{pace} bytes a second: {written:?}");
+            reader.await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_between_two_replies_is_no_delay() {
+        let (ours, mut theirs) = duplex(64);
+        let pulse = Pulse::default();
+        let mut prompt = Prompt::new(ours, PATIENCE, &pulse);
+        for _ in 0..3 {
+            let read = async {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                theirs.read_exact(&mut [0; 200]).await.map(drop)
+            };
+            let write = async {
+                prompt.write_all(&[0; 200]).await?;
+                prompt.flush().await
+            };
+            tokio::try_join!(read, write).unwrap();
+            tokio::time::sleep(Duration::from_secs(100)).await;
+        }
+    }
+}

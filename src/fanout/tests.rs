@@ -1,0 +1,368 @@
+//! The fan-out over pipes of a few bytes, so that every partial write happens, and over paused clocks.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf, duplex},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Entrance, Fanout,
+    viewer::{Times, Viewer, Wishes},
+};
+use crate::conn::transport::Connection;
+use crate::{
+    feed::{Accepts, Feed, Kind, Limits, Publisher},
+    part::{Media, Part},
+    source::demo,
+    stats::{Cause, End, Viewers},
+    wire::Boundary,
+};
+
+const TIMES: Times = Times { keepalive: Some(Duration::from_secs(5)), stall: Duration::from_secs(30) };
+
+struct House {
+    feed: Arc<Feed>,
+    entrance: Entrance<DuplexStream>,
+    viewers: Arc<Viewers>,
+    shutdown: CancellationToken,
+}
+
+fn house(kind: Kind) -> (Publisher, House) {
+    let limits = Limits { history: 1000, held: 1000, held_bytes: 1 << 24, part_bytes: 1 << 20, keep_same: false };
+    let (publisher, feed) = Feed::new("test", kind, Boundary::parse("b0undary").unwrap(), limits, 1);
+    let shared: &[Arc<Feed>] = if kind == Kind::Run { &[] } else { std::slice::from_ref(&feed) };
+    let (entrance, fanout) = Fanout::new(shared, 0, TIMES);
+    let shutdown = CancellationToken::new();
+    tokio::spawn(fanout.run(shutdown.clone()));
+    (publisher, House { feed, entrance, viewers: Viewers::new(100), shutdown })
+}
+
+impl House {
+    fn enter(&self, pipe: usize, wishes: Wishes) -> DuplexStream {
+        let (ours, theirs) = duplex(pipe);
+        let cursors = vec![self.feed.subscribe(0, None, Accepts::All)];
+        let seat = self.viewers.enter(None).unwrap();
+        self.entrance.admit(Viewer::new(theirs, cursors, self.feed.boundary().clone(), wishes, seat));
+        ours
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_slowest_are_cut_where_old_parts_fill_the_memory() {
+    let (publisher, house) = house(Kind::Newest);
+    let body = |number: u8| Part::now(Media::from_known("image/x-test"), vec![number; (1 << 20) - 1]);
+    let mut slow = Vec::new();
+    for number in 0..80 {
+        publisher.publish(body(number)).unwrap();
+        slow.push(house.enter(64, Wishes::default()));
+        // It takes a little of the newest part.
+        slow.last_mut().unwrap().read_exact(&mut [0; 100]).await.unwrap();
+        tokio::time::advance(Duration::from_millis(300)).await;
+    }
+    publisher.publish(body(99)).unwrap();
+    let mut quick = house.enter(1 << 20, Wishes::default());
+    quick.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+    let crowded = house.viewers.gone.iter().find(|(name, _)| *name == End::Crowded.name()).unwrap().1;
+    assert!((14..=20).contains(&crowded), "{crowded} of 80 that keep a MiB each were cut");
+    for (number, viewer) in slow.iter_mut().enumerate() {
+        let is_cut = viewer.read_exact(&mut [0; 1000]).await.is_err();
+        assert_eq!(is_cut, number < crowded as usize, "it is the slowest that were cut");
+    }
+}
+
+fn text(body: impl Into<bytes::Bytes>) -> Part {
+    Part::now(Media::from_known("text/plain"), body)
+}
+
+async fn read_all(mut pipe: DuplexStream) -> String {
+    let mut all = Vec::new();
+    pipe.read_to_end(&mut all).await.unwrap();
+    String::from_utf8(all).unwrap()
+}
+
+/// Reads until the text is there; the clock is paused, so that what never comes fails at once.
+async fn read_until(pipe: &mut DuplexStream, end: &str) -> String {
+    let mut all = Vec::new();
+    while !all.ends_with(end.as_bytes()) {
+        let byte = tokio::time::timeout(Duration::from_secs(3600), pipe.read_u8()).await;
+        let byte = byte.ok().and_then(Result::ok);
+        all.push(byte.unwrap_or_else(|| panic!("{end:?} is not in {:?}", String::from_utf8_lossy(&all))));
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Timestamps are of the wall clock; everything else is golden.
+fn without_times(stream: &str) -> String {
+    stream.split_inclusive("\r\n").filter(|line| !line.starts_with("X-Timestamp")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_the_same_bytes_through_a_pipe_of_eight() {
+    let (publisher, house) = house(Kind::Lines);
+    let (narrow, wide) = (house.enter(8, Wishes::default()), house.enter(1 << 16, Wishes::default()));
+    publisher.publish_all((0..100).map(|n| text(format!("line {n}"))).collect());
+    drop(publisher);
+    let (narrow, wide) = tokio::join!(read_all(narrow), read_all(wide));
+    assert_eq!(narrow, wide);
+    assert!(wide.starts_with("--b0undary\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n"));
+    assert!(wide.ends_with("X-Sequence: 100\r\n\r\nline 99\r\n--b0undary--\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_after_a_delimiter_repeats_the_newest_part() {
+    let (publisher, house) = house(Kind::Newest);
+    let mut viewer = house.enter(1 << 16, Wishes::default());
+    publisher.publish(text("one")).unwrap();
+    read_until(&mut viewer, "one\r\n--b0undary\r\n").await;
+    drop(publisher);
+    let rest = read_all(viewer).await;
+    assert_eq!(
+        without_times(&rest),
+        "Content-Type: text/plain\r\nContent-Length: 3\r\nX-Sequence: 1\r\n\r\none\r\n--b0undary--\r\n"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_without_a_part_ends_with_the_close_delimiter_alone() {
+    let (publisher, house) = house(Kind::Newest);
+    let viewer = house.enter(1 << 16, Wishes::default());
+    drop(publisher);
+    assert_eq!(read_all(viewer).await, "--b0undary--\r\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_part_is_repeated_while_nothing_changes() {
+    let (publisher, house) = house(Kind::Newest);
+    let mut viewer = house.enter(1 << 16, Wishes::default());
+    publisher.publish(text("one")).unwrap();
+    let first = read_until(&mut viewer, "one\r\n--b0undary\r\n").await;
+    let begin = Instant::now();
+    for _ in 0..3 {
+        let again = read_until(&mut viewer, "one\r\n--b0undary\r\n").await;
+        assert_eq!(format!("--b0undary\r\n{again}"), first);
+    }
+    assert_eq!(begin.elapsed().as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_takes_nothing_is_cut_and_holds_nobody_up() {
+    let (publisher, house) = house(Kind::Newest);
+    let stuck = house.enter(8, Wishes::default());
+    let mut well = house.enter(1 << 16, Wishes::default());
+    for n in 0..100 {
+        publisher.publish(text(format!("part {n}"))).unwrap();
+        read_until(&mut well, &format!("part {n}\r\n--b0undary\r\n")).await;
+    }
+    let begin = Instant::now();
+    while house.viewers.count() > 1 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(begin.elapsed().as_secs(), TIMES.stall.as_secs());
+    drop(stuck);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_is_gone_though_unread_bytes_lie_in_its_buffer() {
+    use tokio::io::AsyncWriteExt;
+    let (_publisher, house) = house(Kind::Newest);
+    let mut viewer = house.enter(1 << 16, Wishes::default());
+    viewer.write_all(b"GET /half a pipelined requ").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(house.viewers.count(), 1);
+    drop(viewer);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(house.viewers.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fps_thins_a_stream_to_the_newest_of_each_interval_and_the_last() {
+    let (publisher, house) = house(Kind::Newest);
+    let wishes = Wishes { interval: Some(Duration::from_millis(100)), ..Wishes::default() };
+    let viewer = house.enter(1 << 16, wishes);
+    for n in 0..100 {
+        publisher.publish(text(format!("part {n}"))).unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(publisher);
+    let stream = read_all(viewer).await;
+    let parts = stream.matches("X-Sequence").count();
+    assert!((9..=14).contains(&parts), "{parts} parts");
+    assert!(stream.contains("part 99"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_ends_the_stream_with_the_close_delimiter_right_behind() {
+    let (publisher, house) = house(Kind::Lines);
+    let viewer = house.enter(1 << 16, Wishes { parts: Some(3), ..Wishes::default() });
+    publisher.publish_all((1..=9).map(|n| text(format!("line {n}"))).collect());
+    let stream = read_all(viewer).await;
+    assert_eq!(stream.matches("X-Sequence").count(), 3);
+    assert!(stream.ends_with("line 3\r\n--b0undary--\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_lets_everybody_have_the_close_delimiter_and_waits_for_nobody_long() {
+    let (publisher, house) = house(Kind::Newest);
+    let (viewer, stuck) = (house.enter(1 << 16, Wishes::default()), house.enter(8, Wishes::default()));
+    publisher.publish(text("part")).unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let begin = Instant::now();
+    house.shutdown.cancel();
+    house.feed.end();
+    assert!(read_all(viewer).await.ends_with("\r\n--b0undary--\r\n"));
+    while house.viewers.count() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    drop(stuck);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_demo_has_its_fifteen_parts_at_their_times() {
+    let (publisher, house) = house(Kind::Run);
+    let mut viewer = house.enter(1 << 16, Wishes::default());
+    let begin = Instant::now();
+    tokio::spawn(demo::play(publisher));
+    let mut times = Vec::new();
+    let mut types = Vec::new();
+    for n in 1..=15 {
+        let headers = read_until(&mut viewer, &format!("X-Sequence: {n}\r\n\r\n")).await;
+        types.push(headers.split("Content-Type: ").nth(1).unwrap().split("\r\n").next().unwrap().to_owned());
+        times.push(begin.elapsed().as_millis());
+    }
+    assert!(read_all(viewer).await.ends_with("\">\r\n--b0undary--\r\n"));
+    let pauses: Vec<u128> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses, [500, 500, 500, 500, 500, 500, 1000, 300, 300, 300, 300, 300, 300, 300]);
+    assert_eq!(types, [vec!["text/plain"; 6], vec!["image/png"], vec!["text/html"; 8]].concat());
+}
+
+impl Connection for DuplexStream {}
+
+/// A connection whose writes panic once there were so many, and that has room, for its end as well, only where somebody says so.
+struct Trap {
+    io: DuplexStream,
+    writes_left: usize,
+    room: Arc<Mutex<Room>>,
+}
+
+#[derive(Default)]
+struct Room {
+    is_there: bool,
+    asker: Option<Waker>,
+}
+
+impl Connection for Trap {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = self.room.lock().unwrap();
+        room.asker = Some(cx.waker().clone());
+        if room.is_there { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl House {
+    /// A loop for traps.
+    fn traps(&self) -> Entrance<Trap> {
+        let (entrance, fanout) = Fanout::new(std::slice::from_ref(&self.feed), 0, TIMES);
+        tokio::spawn(fanout.run(self.shutdown.clone()));
+        entrance
+    }
+
+    fn trap(&self, entrance: &Entrance<Trap>, pipe: usize, writes_left: usize) -> (DuplexStream, Arc<Mutex<Room>>) {
+        let (ours, io) = duplex(pipe);
+        let room = Arc::new(Mutex::new(Room::default()));
+        let cursors = vec![self.feed.subscribe(0, None, Accepts::All)];
+        let (seat, boundary) = (self.viewers.enter(None).unwrap(), self.feed.boundary().clone());
+        entrance.admit(Viewer::new(Trap { io, writes_left, room: room.clone() }, cursors, boundary, Wishes::default(), seat));
+        (ours, room)
+    }
+}
+
+impl AsyncRead for Trap {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Trap {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes_left = self.writes_left.checked_sub(1).expect("the trap");
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.poll_write(cx, &bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_room(cx));
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_one_viewer_is_served_ends_that_one_alone() {
+    let (publisher, house) = house(Kind::Newest);
+    let entrance = house.traps();
+    let mut well = [(); 2].map(|()| house.trap(&entrance, 1 << 16, usize::MAX).0);
+    let mut trapped = house.trap(&entrance, 1 << 16, 1).0;
+    publisher.publish(text("part 1")).unwrap();
+    for viewer in well.iter_mut().chain([&mut trapped]) {
+        read_until(viewer, "part 1\r\n--b0undary\r\n").await;
+    }
+    for n in 2..=3 {
+        publisher.publish(text(format!("part {n}"))).unwrap();
+        for viewer in &mut well {
+            read_until(viewer, &format!("part {n}\r\n--b0undary\r\n")).await;
+        }
+    }
+    assert_eq!(trapped.read(&mut [0; 10]).await.unwrap(), 0, "its connection is closed");
+    assert_eq!((house.viewers.count(), house.feed.state().viewers), (2, 2));
+    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((End::Panicked.name(), 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_viewer_gets_next_is_chosen_when_it_can_leave() {
+    let (publisher, house) = house(Kind::Newest);
+    let entrance = house.traps();
+    let (mut viewer, room) = house.trap(&entrance, 8, usize::MAX);
+    publisher.publish(text("part 1")).unwrap();
+    read_until(&mut viewer, "part 1\r\n--b0undary\r\n").await;
+    publisher.publish(text("part 2")).unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    publisher.publish(text("part 3")).unwrap();
+    let nothing = tokio::time::timeout(Duration::from_secs(1), viewer.read_u8()).await;
+    assert!(nothing.is_err(), "nothing leaves before there is room");
+    let asker = { std::mem::replace(&mut *room.lock().unwrap(), Room { is_there: true, asker: None }).asker };
+    asker.expect("the loop waits for room").wake();
+    let rest = read_until(&mut viewer, "part 3\r\n--b0undary\r\n").await;
+    assert!(!rest.contains("part 2"), "{rest}");
+    assert_eq!(house.feed.state().dropped, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_the_close_delimiter_and_an_end_that_is_not_taken_is_a_stall() {
+    let (publisher, house) = house(Kind::Newest);
+    let (mut viewer, _room) = house.trap(&house.traps(), 1 << 16, usize::MAX);
+    publisher.publish(text("part 1")).unwrap();
+    read_until(&mut viewer, "part 1\r\n--b0undary\r\n").await;
+    let begin = Instant::now();
+    drop(publisher);
+    read_until(&mut viewer, "part 1\r\n--b0undary--\r\n").await;
+    assert_eq!(read_all(viewer).await, "");
+    assert_eq!(begin.elapsed().as_secs(), TIMES.stall.as_secs());
+    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((End::Stalled.name(), 1)));
+}

@@ -1,0 +1,227 @@
+//! Knows where a format ends: whether bytes are a whole document, and whether an image decoder can
+//! take them. It reads structure (chunks, markers, boxes), never pixels, and knows nothing of files.
+
+mod document;
+mod picture;
+
+use std::ops::ControlFlow;
+
+use self::document::{html_is_closed, json_is_whole, pdf_is_whole, tiff_is_sane, xml_root};
+pub use self::picture::{JpegWalk, PictureWalk, PngWalk, Step, Walk, jpeg_end, png_end};
+use crate::part::Media;
+
+/// Whether the end of a document is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The format's own end mark or length says that nothing is missing.
+    Whole,
+    /// Something is missing, or the start is not what the type says.
+    Torn,
+    /// The format has no end mark.
+    Unmarked,
+}
+
+/// What one decoder of an `<img>` can take. Chromium's tab crashes when they mix, so a viewer gets one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// PNG, JPEG, GIF, WebP, AVIF, BMP: these mix freely.
+    Raster,
+    /// SVG alone.
+    Svg,
+    /// Nothing for an `<img>`.
+    Other,
+}
+
+/// Tells whether `body` is a whole document of the type. A picture is judged by what it is, since many a `.png` is a JPEG.
+pub fn ending(media: &Media, body: &[u8]) -> Ending {
+    let essence = media.essence();
+    let whole = match essence {
+        _ if media.is_image() && starts_as_raster(body) => raster_is_whole(body),
+        "image/svg+xml" => xml_root(body).is_some(),
+        "image/tiff" => tiff_is_sane(body),
+        "image/heic" | "image/heif" | "video/mp4" | "video/quicktime" | "audio/mp4" | "audio/x-m4a" => boxes_are_whole(body),
+        "image/png" | "image/apng" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp" | "image/avif" => false,
+        "application/pdf" => pdf_is_whole(body),
+        "application/json" => json_is_whole(body),
+        "text/html" => match html_is_closed(body) {
+            Some(closed) => closed,
+            None => return Ending::Unmarked,
+        },
+        _ if matches!(essence, "text/xml" | "application/xml") || essence.ends_with("+xml") => xml_root(body).is_some(),
+        _ => return Ending::Unmarked,
+    };
+    if whole { Ending::Whole } else { Ending::Torn }
+}
+
+/// The format that a picture ought to have and that its first bytes are not of, where that can be told of a few bytes.
+pub fn unlike(media: &Media, body: &[u8]) -> Option<&'static str> {
+    let name = match media.essence() {
+        "image/png" | "image/apng" => "a PNG",
+        "image/jpeg" => "a JPEG",
+        "image/gif" => "a GIF",
+        "image/webp" => "a WebP",
+        "image/bmp" => "a BMP",
+        "image/avif" => "an AVIF",
+        _ => return None,
+    };
+    (!starts_as_raster(body)).then_some(name)
+}
+
+/// Whether every piece of the body carries a checksum: then a whole structure is whole content, too.
+pub fn has_checksums(body: &[u8]) -> bool {
+    body.first() == Some(&0x89)
+}
+
+/// Tells which image decoder takes the body. What counts is the content: browsers sniff pictures, whatever their type says.
+pub fn family(media: &Media, body: &[u8]) -> Family {
+    if !media.is_image() {
+        return Family::Other;
+    }
+    match () {
+        () if raster_is_whole(body) => Family::Raster,
+        () if xml_root(body).as_deref() == Some("svg") => Family::Svg,
+        () => Family::Other,
+    }
+}
+
+/// Whether the first bytes are those of a picture that every browser decodes.
+fn starts_as_raster(body: &[u8]) -> bool {
+    matches!(
+        body,
+        [0x89, b'P', b'N', b'G', ..]
+            | [0xff, 0xd8, ..]
+            | [b'G', b'I', b'F', b'8', ..]
+            | [b'R', b'I', b'F', b'F', ..]
+            | [b'B', b'M', ..]
+            | [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..]
+    )
+}
+
+fn raster_is_whole(body: &[u8]) -> bool {
+    match body.first() {
+        _ if !starts_as_raster(body) => false,
+        Some(0x89) => png_end(body).is_some(),
+        Some(0xff) => jpeg_end(body).is_some(),
+        Some(b'G') => gif_is_whole(body),
+        Some(b'R') => webp_is_whole(body),
+        Some(b'B') => bmp_is_whole(body),
+        _ => boxes_are_whole(body),
+    }
+}
+
+fn be32(bytes: &[u8], at: usize) -> Option<usize> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(four.try_into().ok()?) as usize)
+}
+
+fn le32(bytes: &[u8], at: usize) -> Option<usize> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(four.try_into().ok()?) as usize)
+}
+
+/// GIF89a, appendix A: blocks to the trailer.
+fn gif_is_whole(body: &[u8]) -> bool {
+    let color_table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
+    let sub_blocks = |mut at: usize| loop {
+        match *body.get(at)? {
+            0 => return Some(at + 1),
+            length => at += usize::from(length) + 1,
+        }
+    };
+    let step = |at: usize, images: usize| -> Option<ControlFlow<bool, (usize, usize)>> {
+        Some(match *body.get(at)? {
+            0x21 => ControlFlow::Continue((sub_blocks(at + 2)?, images)),
+            0x2c => {
+                let pixels = at + 10 + color_table(*body.get(at + 9)?) + 1;
+                ControlFlow::Continue((sub_blocks(pixels)?, images + 1))
+            }
+            0x3b => ControlFlow::Break(images > 0),
+            _ => ControlFlow::Break(false),
+        })
+    };
+    let Some(flags) = body.get(10) else { return false };
+    let mut state = (13 + color_table(*flags), 0);
+    while body.starts_with(b"GIF8") {
+        match step(state.0, state.1) {
+            Some(ControlFlow::Continue(next)) => state = next,
+            Some(ControlFlow::Break(whole)) => return whole,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// The RIFF length of a WebP (RFC 9649, section 2.4) is reached, and there is a chunk with pixels.
+fn webp_is_whole(body: &[u8]) -> bool {
+    let length = le32(body, 4).filter(|_| body.starts_with(b"RIFF") && body.get(8..12) == Some(b"WEBP"));
+    length.is_some_and(|length| length >= 12 && body.len() >= length.saturating_add(8))
+}
+
+/// The length in a BMP's file header; 0 or nonsense (some writers leave it out) is taken as whole if the pixels begin inside.
+fn bmp_is_whole(body: &[u8]) -> bool {
+    let (Some(length), Some(pixels)) = (le32(body, 2), le32(body, 10)) else { return false };
+    body.starts_with(b"BM") && pixels < body.len() && body.len() >= length
+}
+
+/// ISO base media boxes (ISO 14496-12, section 4.2) end exactly where the bytes do, and hold data.
+fn boxes_are_whole(body: &[u8]) -> bool {
+    let (mut at, mut data) = (0, false);
+    while at < body.len() {
+        let (Some(short), Some(kind)) = (be32(body, at), body.get(at + 4..at + 8)) else { return false };
+        let length = match short {
+            0 => body.len() - at,
+            1 => match (be32(body, at + 8), be32(body, at + 12)) {
+                (Some(0), Some(low)) if low >= 16 => low,
+                _ => return false,
+            },
+            2..=7 => return false,
+            length => length,
+        };
+        data |= kind == b"mdat" || kind == b"idat";
+        at = at.saturating_add(length);
+    }
+    at == body.len() && data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JPEG: &[u8] = &[
+        0xff, 0xd8, 0xff, 0xe1, 0, 8, 0xff, 0xd8, 0xff, 0xd9, 0, 0, 0xff, 0xff, 0xda, 0, 2, 1, 0xff, 0, 0xff, 0xd0, 2, 0xff, 0xd9,
+    ];
+
+    #[test]
+    fn every_cut_of_a_gif_a_webp_and_boxes_is_torn() {
+        let gif =
+            [b"GIF89a".as_slice(), &[1, 0, 1, 0, 0x80, 0, 0], &[0; 6], &[0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x4c, 1, 0, 0x3b]]
+                .concat();
+        let webp = [b"RIFF".as_slice(), &16u32.to_le_bytes(), b"WEBPVP8L", &4u32.to_le_bytes(), &[0x2f, 0, 0, 0]].concat();
+        let avif = [&12u32.to_be_bytes()[..], b"ftypavif", &9u32.to_be_bytes(), b"mdat", &[1]].concat();
+        for (media, body) in [("image/gif", gif), ("image/webp", webp), ("image/avif", avif)] {
+            let media = Media::from_known(media);
+            assert_eq!(ending(&media, &body), Ending::Whole, "{media}");
+            assert_eq!(family(&media, &body), Family::Raster, "{media}");
+            assert!((0..body.len()).all(|n| ending(&media, &body[..n]) == Ending::Torn), "{media}");
+        }
+    }
+
+    #[test]
+    fn an_svg_is_whole_when_its_root_is_closed() {
+        let svg = Media::from_known("image/svg+xml");
+        let whole = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><g/></svg>\n";
+        assert_eq!(ending(&svg, whole), Ending::Whole);
+        assert_eq!(family(&svg, whole), Family::Svg);
+        assert!((0..whole.len() - 1).all(|n| ending(&svg, &whole[..n]) == Ending::Torn));
+    }
+
+    #[test]
+    fn what_no_image_decoder_takes_is_of_no_family() {
+        let png = Media::from_known("image/png");
+        assert_eq!(family(&png, b""), Family::Other);
+        assert_eq!(family(&png, b"<html>"), Family::Other);
+        assert_eq!(family(&Media::from_known("text/plain"), JPEG), Family::Other);
+        assert_eq!(family(&png, JPEG), Family::Raster);
+        assert_eq!(ending(&png, JPEG), Ending::Whole, "judged by what it is");
+    }
+}

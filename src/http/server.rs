@@ -1,0 +1,310 @@
+//! One connection: hyper parses and answers its requests; where one asks for a stream, the connection is taken back from hyper and
+//! handed to the fan-out. It knows feeds, not where their parts come from.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{
+    metrics,
+    options::Options,
+    request::{self, Refusal, Visitor},
+    response::{self, Reply},
+    route::{self, Route, Which, Wish},
+};
+use crate::{
+    auth::{self, Denial, Guesser},
+    conn::{
+        listen::Socket,
+        pending::{Guest, Lobby},
+        transport::{Transport, part_company},
+        write_timeout::{Prompt, Pulse},
+    },
+    escape::Visible,
+    fanout::{
+        Entrance,
+        viewer::{Viewer, Wishes},
+    },
+    feed::{Accepts, Feed, Kind, Offer, Subscription},
+    stats::{Fault, Seat, Viewers},
+    sync::lock,
+};
+
+/// The time for a request's head, from the first byte of silence.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest head, the smallest that hyper allows.
+const HEAD_BYTES: usize = 8192;
+/// How long `/snapshot?after=` waits.
+const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
+/// What browsers are sent at most (FIELD: they grow by gigabytes otherwise).
+const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
+
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) offers: Arc<Vec<Offer>>,
+    pub(super) viewers: Arc<Viewers>,
+    pub(super) options: Arc<Options>,
+    pub(super) lobby: Arc<Lobby>,
+    /// The lane of the feeds that viewers of this thread are on.
+    pub(super) lane: usize,
+    pub(super) entrance: Entrance<Transport>,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// A stream that was promised: hyper has written the head, the rest is ours.
+#[derive(Debug)]
+struct Promise {
+    cursors: Vec<Subscription>,
+    wishes: Wishes,
+    seat: Seat,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+struct Caller<'a> {
+    peer: Option<SocketAddr>,
+    is_tls: bool,
+    pulse: &'a Pulse,
+}
+
+/// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
+pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: Guest, server: Arc<Server>) {
+    let opened = tokio::time::timeout(HEAD_TIMEOUT, Transport::open(socket, server.options.tls.as_ref())).await;
+    let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(transport) => transport,
+        Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
+    };
+    let pulse = Pulse::default();
+    let caller = Caller { peer, is_tls: transport.is_tls(), pulse: &pulse };
+    let promised = Mutex::new(None);
+    let service = service_fn(|request| {
+        let (server, promised) = (&server, &promised);
+        guest.has_asked();
+        let tray = guest.tray();
+        async move { Ok::<_, Infallible>(server.answer(request, caller, promised).await.map(|body| body.counted(tray))) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES)
+            .title_case_headers(true)
+            // Who asks and closes its sending side at once is answered all the same.
+            .half_close(true)
+            .serve_connection(TokioIo::new(Prompt::new(transport, server.options.stall, &pulse)), service)
+            .without_shutdown()
+    );
+    let parts = tokio::select! {
+        parts = &mut connection => parts,
+        () = guest.is_called_away() => return server.viewers.faults.count(Fault::Crowded),
+        () = server.shutdown.cancelled() => {
+            // A reply that is on its way (the one to /quit) still gets out.
+            match tokio::time::timeout(Duration::from_millis(200), connection).await {
+                Ok(parts) => parts,
+                Err(_) => return,
+            }
+        }
+    };
+    let transport = match parts {
+        Ok(parts) => parts.io.into_inner().into_inner(),
+        Err(error) => {
+            server.viewers.faults.count(fault_of(&error));
+            return debug!(peer = peer.map(display), %error, "connection ended");
+        }
+    };
+    let promised = lock(&promised).take();
+    match promised {
+        Some(Promise { cursors, wishes, seat }) if !cursors.is_empty() => {
+            let boundary = cursors[0].feed().boundary().clone();
+            server.entrance.admit(Viewer::new(transport, cursors, boundary, wishes, seat));
+        }
+        _ => part_company(transport).await,
+    }
+}
+
+fn fault_of(error: &hyper::Error) -> Fault {
+    match () {
+        () if error.is_parse() => Fault::Malformed,
+        () if error.is_timeout() => Fault::TimedOut,
+        () => Fault::Broken,
+    }
+}
+
+impl Server {
+    async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, promised: &Mutex<Option<Promise>>) -> Reply {
+        let headers = request.headers();
+        let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
+        let mut reply = match self.admit(&request, &mut visitor, caller.pulse).await {
+            Ok(route) => self.answer_route(&request, route, &visitor, promised).await,
+            Err(refusal) => response::refuse(&refusal),
+        };
+        if request::has_body(headers) {
+            response::close(&mut reply);
+        }
+        self.viewers.replies.count(reply.status().as_u16());
+        let allowed = self.options.sites.allowed_origin(headers);
+        let is_for_all = allowed.is_some() || route::is_img(headers);
+        response::tell_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
+        let target = auth::redacted(request.uri());
+        debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
+        reply
+    }
+
+    /// What is asked for, where it may be asked for.
+    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor, pulse: &Pulse) -> Result<Route, Refusal> {
+        let Options { access, hosts, sites, prefix, .. } = &*self.options;
+        request::check(request, hosts, visitor)?;
+        let route = route::route(request, prefix);
+        // It tells nothing, and who asks it has no secrets: a container runtime, a load balancer.
+        if route == Route::Health {
+            return Ok(route);
+        }
+        sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
+        let guesser = Guesser { source: visitor.address(), pulse };
+        let denied = access.check(request.uri(), request.headers(), guesser).await;
+        denied.map_err(|denial| {
+            // Of those that are sent away at once there may be thousands: they fill no disk.
+            if denial == Denial::Wrong {
+                warn!(source = visitor.address().map(display), "a wrong password or token");
+            }
+            Refusal::Denied { denial, wants_password: access.has_passwords() }
+        })?;
+        Ok(route)
+    }
+
+    async fn answer_route<B>(
+        &self,
+        request: &Request<B>,
+        route: Route,
+        visitor: &Visitor,
+        promised: &Mutex<Option<Promise>>,
+    ) -> Reply {
+        match route {
+            Route::Page => self.page(request, visitor),
+            Route::Slash => response::redirect(&with_slash(request.uri())),
+            Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, visitor.source, promised),
+            Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
+            Route::State => response::json(&metrics::state(&self.offers, &self.viewers, &self.options)),
+            Route::Metrics => metrics::reply(&self.offers, &self.viewers, &self.options),
+            Route::Health => response::say(StatusCode::OK, "ok"),
+            Route::Quit if !self.options.may_quit => nowhere(&self.options.prefix),
+            Route::Quit if request.method() != Method::GET => response::refuse(&Refusal::Method),
+            Route::Quit if request::is_cross_site(request.headers(), visitor) => {
+                response::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
+            }
+            Route::Quit => {
+                info!(peer = visitor.source.map(display), "asked to quit");
+                self.shutdown.cancel();
+                let mut reply = response::say(StatusCode::ACCEPTED, "Accepted");
+                response::close(&mut reply);
+                reply
+            }
+            Route::Nonsense(why) => response::say(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
+            Route::Nowhere => nowhere(&self.options.prefix),
+        }
+    }
+
+    /// The page; first, where the token is in the address bar, the way to the same page without it. In a frame of another
+    /// site there is no cookie, and no address bar either: there the page asks with its own token.
+    fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
+        let Options { access, sites, .. } = &*self.options;
+        let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
+        match cookie.filter(|_| !route::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
+            Some((cookie, query)) => response::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
+            None => response::page(),
+        }
+    }
+
+    fn find(&self, which: &Which) -> Vec<&Offer> {
+        match which {
+            Which::Number(number) => self.offers.get(*number).into_iter().collect(),
+            Which::Named(name) => self.offers.iter().filter(|offer| offer.name() == name).take(1).collect(),
+            // Whose camera has another name in go2rtc changes nothing where there is but one feed.
+            Which::Camera(_) if self.offers.len() == 1 => self.offers.iter().collect(),
+            Which::Camera(name) => self.find(&Which::Named(name.clone())),
+            Which::All => self.offers.iter().collect(),
+        }
+    }
+
+    fn stream(
+        &self,
+        method: &Method,
+        which: &Which,
+        wish: Wish,
+        peer: Option<SocketAddr>,
+        promised: &Mutex<Option<Promise>>,
+    ) -> Reply {
+        let offers = self.find(which);
+        let Some(first) = offers.first() else { return self.unknown(which) };
+        let reply = response::stream(first.boundary().as_str(), wish.mixed);
+        if method == Method::HEAD {
+            return reply;
+        }
+        let seat = match self.viewers.enter(peer) {
+            Ok(seat) => seat,
+            Err(why) => return response::full(why),
+        };
+        let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
+        let cursors = feeds.iter().map(|feed| feed.subscribe(self.lane, wish.history, wish.accepts)).collect();
+        let picture_interval = wish.is_browser.then_some(BROWSER_INTERVAL);
+        let wishes = Wishes { interval: wish.interval, parts: wish.parts, named: *which == Which::All, picture_interval };
+        *lock(promised) = Some(Promise { cursors, wishes, seat });
+        reply
+    }
+
+    async fn snapshot(&self, which: &Which, after: Option<u64>, asked: &header::HeaderMap) -> Reply {
+        let Some(offer) = self.find(which).into_iter().next() else { return self.unknown(which) };
+        let feed = offer.open();
+        // A run plays while it has a viewer: this is one, for its first part.
+        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.lane, None, Accepts::All));
+        let part = match after {
+            None if feed.kind() != Kind::Run => feed.newest(),
+            after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {
+                Ok(part) if part.as_ref().is_none_or(|part| Some(part.sequence) > after) => part,
+                _ => return response::say(StatusCode::NO_CONTENT, ""),
+            },
+        };
+        part.map_or_else(response::not_yet, |part| response::snapshot(&part, feed.boundary().as_str(), asked))
+    }
+
+    fn unknown(&self, which: &Which) -> Reply {
+        let names: Vec<&str> = self.offers.iter().map(Offer::name).collect();
+        let asked = match which {
+            Which::Named(name) | Which::Camera(name) => name.clone(),
+            Which::Number(number) => format!("number {number}"),
+            Which::All => "any".to_owned(),
+        };
+        response::say(
+            StatusCode::NOT_FOUND,
+            &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Visible(names.join(", "))),
+        )
+    }
+}
+
+/// Relative, as every redirect is: the browser may see this server below a path that only its proxy knows.
+fn without_token(uri: &Uri, query: &str) -> String {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    let name = if name.is_empty() { "./" } else { name };
+    if query.is_empty() { name.to_owned() } else { format!("{name}?{query}") }
+}
+
+fn with_slash(uri: &Uri) -> String {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    uri.query().map_or_else(|| format!("{name}/"), |query| format!("{name}/?{query}"))
+}
+
+fn nowhere(prefix: &str) -> Reply {
+    let [page, others @ .., last] = ["/", "/stream", "/snapshot", "/view", "/state"].map(|path| format!("{prefix}{path}"));
+    let text = format!("mxr: nothing is here\nhint: try {page}, {} or {last}", others.join(", "));
+    response::say(StatusCode::NOT_FOUND, &text)
+}

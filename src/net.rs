@@ -1,0 +1,10 @@
+//! Addresses, as limits count them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}

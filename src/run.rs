@@ -1,0 +1,204 @@
+//! One invocation from start to end: log, socket, URLs on standard output, signals, exit code.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
+
+use qrcode::{QrCode, render::unicode::Dense1x2};
+use tokio::runtime;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    cli,
+    config::{Config, LogConfig, Show},
+    conn::listen::{self, Listener},
+    error::{Error, ExitCode, Result},
+    http, panic, systemd,
+    terminal::Terminal,
+};
+
+/// Serves as configured until the end, and tells people what went wrong.
+pub fn serve(log: LogConfig, config: impl FnOnce() -> Result<Config>) -> ExitCode {
+    let terminal = Terminal::start(log);
+    panic::report_in_log();
+    for (variable, nearest) in cli::unknown_variables() {
+        let meant = nearest.map(|nearest| format!("; is {nearest} meant?")).unwrap_or_default();
+        warn!(variable, "unknown variable{meant}");
+    }
+    let result = config().and_then(|config| {
+        // Each viewer is a file descriptor; the soft limit of 1024 is for programs that use select.
+        let _ = rlimit::increase_nofile_limit(u64::MAX);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::new("start", error))?;
+        let result = runtime.block_on(serve_until_told(config, terminal.clone()));
+        // Whoever reads a file on a slow disk is not waited for.
+        runtime.shutdown_background();
+        result
+    });
+    let code = match result {
+        Ok(()) => ExitCode::Clean,
+        Err(error) => {
+            terminal.say(format!("{error}\n"));
+            error.code()
+        }
+    };
+    terminal.end();
+    code
+}
+
+async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
+    let shutdown = CancellationToken::new();
+    let (place, typed_place, show, is_public) = (config.place.clone(), config.typed_place, config.show, config.is_public);
+    let mut listeners = listen::passed()?;
+    let mut server = crate::Server::new(config)?;
+    match typed_place {
+        _ if listeners.is_empty() => listeners.push(place.listen()?),
+        Some(option) => warn!("--{option} does not count: systemd has opened the socket"),
+        None => {}
+    }
+    if listeners.iter().any(Listener::is_exposed) && !is_public && server.access().is_open() {
+        info!("others can reach this address, so it takes a token, which the URL has; --public lets everybody watch");
+        server.access().draw_token();
+    }
+    listen_to_signals(&shutdown)?;
+    announce(&listeners, server.http(), show, &terminal);
+    systemd::tell_ready(&shutdown);
+    server.run(listeners, terminal, shutdown).await
+}
+
+/// The URLs on standard output, one a line, and nothing else. The last is the one for other machines, where there is one.
+fn announce(listeners: &[Listener], http: &http::Options, show: Show, terminal: &Terminal) {
+    let urls: Vec<String> = listeners.iter().flat_map(|listener| urls(listener, http)).collect();
+    let token = http.access.token();
+    let with_token = |url: &String| match token {
+        Some(token) if !is_path(url) => format!("{url}?token={}", token.reveal()),
+        _ => url.clone(),
+    };
+    let mut stdout = io::stdout();
+    // Who chose the token knows it, and a pipe may end in a log.
+    let tells = stdout.is_terminal() || token.is_some_and(|token| token.is_drawn);
+    for url in &urls {
+        // Whoever sees standard output on the same terminal need not be told twice.
+        if !(stdout.is_terminal() && io::stderr().is_terminal()) {
+            info!(%url, "serving");
+        }
+        let url = if tells { with_token(url) } else { url.clone() };
+        if let Err(error) = writeln!(stdout, "{url}").and_then(|()| stdout.flush()) {
+            warn!(%error, "cannot print the URL");
+        }
+    }
+    let mut to_open = urls.iter().filter(|url| !is_path(url));
+    let Some(here) = to_open.next() else { return };
+    let elsewhere = to_open.next_back().unwrap_or(here);
+    if show.as_qr {
+        if !listeners.iter().any(Listener::is_exposed) {
+            info!("a phone cannot reach this address; --host 0.0.0.0 lets it");
+        }
+        draw_qr(&with_token(elsewhere), terminal);
+    }
+    if show.in_browser {
+        open_browser(&with_token(here));
+    }
+}
+
+/// The URLs of one socket; for a Unix socket its path, as nginx writes it.
+fn urls(listener: &Listener, http: &http::Options) -> Vec<String> {
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let of_address = |address| format!("{scheme}://{address}{}/", http.prefix);
+    let addresses = listener.address().map(reachable).unwrap_or_default();
+    let path = listener.path().map(|path| format!("unix:{}", path.display()));
+    addresses.into_iter().map(of_address).chain(path).collect()
+}
+
+fn is_path(url: &str) -> bool {
+    url.starts_with("unix:")
+}
+
+/// Addresses that a browser can open: on this machine, and from the network where all addresses are listened on.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    let (loopback, any): (IpAddr, SocketAddr) = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST.into(), (Ipv4Addr::UNSPECIFIED, 0).into()),
+        SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST.into(), (Ipv6Addr::UNSPECIFIED, 0).into()),
+    };
+    if !address.ip().is_unspecified() {
+        return vec![address];
+    }
+    // Connecting a UDP socket sends nothing; it tells which of our addresses leads outside (192.0.2.1 is TEST-NET-1).
+    let outside: IpAddr = if address.is_ipv4() { [192, 0, 2, 1].into() } else { [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into() };
+    let network = || {
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect((outside, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
+    };
+    [Some(loopback), network()].into_iter().flatten().map(|ip| SocketAddr::new(ip, address.port())).collect()
+}
+
+/// Draws the URL with half blocks.
+fn draw_qr(url: &str, terminal: &Terminal) {
+    match QrCode::new(url) {
+        Ok(code) => {
+            // On a dark terminal a full block is light: cameras want dark modules on a light ground.
+            let image = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+            terminal.say(format!("{image}\n{url}\n"));
+        }
+        Err(error) => warn!(%error, "cannot draw the URL as a QR code"),
+    }
+}
+
+/// Over SSH the browser would open on the wrong machine, or block the terminal.
+fn open_browser(url: &str) {
+    if ["SSH_CONNECTION", "SSH_TTY"].iter().any(|name| std::env::var_os(name).is_some()) {
+        info!("--open does nothing over SSH; open the URL yourself");
+    } else if let Err(error) = open::that_detached(url) {
+        warn!(%error, "cannot open the browser; open the URL yourself");
+    }
+}
+
+/// The first Ctrl-C or SIGTERM ends the feeds, so that viewers get their close-delimiter; a second Ctrl-C ends at once. Whoever
+/// closes the terminal means the end too, unless SIGHUP is ignored (nohup); to a service without one it says that files changed.
+fn listen_to_signals(shutdown: &CancellationToken) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut ends = vec![catch(SignalKind::terminate())?];
+    let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+    match has_terminal && !is_hangup_ignored() {
+        true => ends.push(catch(SignalKind::hangup())?),
+        false => note_hangups(catch(SignalKind::hangup())?),
+    }
+    let again = shutdown.clone();
+    tokio::spawn(async move {
+        while interrupt.recv().await.is_some() {
+            if again.is_cancelled() {
+                std::process::exit(ExitCode::Interrupted as i32);
+            }
+            again.cancel();
+        }
+    });
+    for mut end in ends {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            while end.recv().await.is_some() {
+                shutdown.cancel();
+            }
+        });
+    }
+    Ok(())
+}
+
+fn note_hangups(mut hangup: tokio::signal::unix::Signal) {
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            info!("a hang-up (SIGHUP) does not end it");
+        }
+    });
+}
+
+/// Whether whoever started this program has it ignore SIGHUP, signal 1 (`SigIgn` of proc(5)).
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}

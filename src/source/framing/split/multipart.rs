@@ -1,0 +1,60 @@
+//! A multipart stream on a pipe (`ffmpeg -f mpjpeg -`, `curl` of a camera): each part with its own type.
+
+use std::path::Path;
+
+use super::{Body, Cut, Makes};
+use crate::{
+    format::{Ending, ending},
+    part::Media,
+    wire::{Bounds, Decoded, Decoder},
+};
+
+/// Cuts multipart. The first line that begins with `--` shows the boundary.
+#[derive(Debug)]
+pub(super) struct Multipart {
+    decoder: Decoder,
+    parts: Vec<Decoded>,
+    torn: u64,
+}
+
+impl Multipart {
+    /// Bodies of at most `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { decoder: Decoder::new(None, Bounds::bodies(limit)), parts: Vec::new(), torn: 0 }
+    }
+
+    fn hand_out(&mut self, bodies: &mut Vec<Body>) {
+        for part in self.parts.drain(..) {
+            let media = part.headers.media.unwrap_or_else(|| Media::guess(Path::new(""), &part.body));
+            if !part.has_end && ending(&media, &part.body) == Ending::Torn {
+                self.torn += 1;
+            } else {
+                bodies.push(Body { media: Some(media), bytes: part.body });
+            }
+        }
+    }
+}
+
+impl Cut for Multipart {
+    fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>) {
+        self.decoder.push(data, &mut self.parts);
+        self.hand_out(bodies);
+    }
+
+    fn finish(&mut self, bodies: &mut Vec<Body>) {
+        self.decoder.finish(&mut self.parts);
+        self.hand_out(bodies);
+    }
+
+    fn makes(&self) -> Option<Makes> {
+        Some(Makes::Frames)
+    }
+
+    fn refused(&self) -> u64 {
+        self.decoder.refused() + self.torn
+    }
+
+    fn pending(&self) -> usize {
+        self.decoder.pending()
+    }
+}

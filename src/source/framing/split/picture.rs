@@ -1,0 +1,212 @@
+//! Pictures one behind the other, cut where each says that it ends: the moment it is whole, without waiting for the next.
+
+use bytes::{Buf, BytesMut};
+use memchr::memmem;
+
+use super::{Body, Cut, Makes};
+use crate::{
+    format::{Step, Walk},
+    part::Media,
+};
+
+/// Cuts pictures of one format.
+#[derive(Debug)]
+pub(super) struct Frames<W> {
+    buffer: BytesMut,
+    /// The walk through the picture that the buffer begins with, if it begins with one.
+    walk: Option<W>,
+    limit: usize,
+    /// Bytes that were passed before the buffer's first, and up to which a picture has proved broken.
+    passed: u64,
+    broken: u64,
+    refused: u64,
+    media: Media,
+}
+
+impl<W: Walk> Frames<W> {
+    /// Pictures of at most `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        let media = Media::from_known(W::MEDIA);
+        Self { buffer: BytesMut::new(), walk: None, limit, passed: 0, broken: 0, refused: 0, media }
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.buffer.advance(bytes);
+        self.passed += bytes as u64;
+    }
+
+    /// Looks for the start of a picture; what is in front of it is junk.
+    fn find_start(&mut self) -> bool {
+        let found = memmem::find(&self.buffer, W::START);
+        self.pass(found.unwrap_or((self.buffer.len() + 1).saturating_sub(W::START.len())));
+        self.walk = found.map(|_| W::default());
+        found.is_some()
+    }
+
+    /// Gives a picture up that is broken or too long, and goes on behind it: where the walk says, since the next may have
+    /// begun inside the last segment. No byte is gone back over twice, or junk could make it quadratic.
+    fn give_up(&mut self, restart: usize, reached: usize) {
+        let goes_back = self.passed + restart as u64 >= self.broken;
+        self.broken = self.broken.max(self.passed + reached as u64);
+        self.refused += 1;
+        self.pass(if goes_back { restart.min(reached) } else { reached });
+    }
+}
+
+impl<W: Walk> Cut for Frames<W> {
+    fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>) {
+        self.buffer.extend_from_slice(data);
+        while self.walk.is_some() || self.find_start() {
+            let Some(mut walk) = self.walk.take() else { return };
+            let seen = self.buffer.len().min(self.limit);
+            match walk.go(&self.buffer[..seen]) {
+                Step::End(end) => {
+                    bodies.push(Body { media: Some(self.media.clone()), bytes: self.buffer.split_to(end).freeze() });
+                    self.passed += end as u64;
+                }
+                Step::More if self.buffer.len() <= self.limit => {
+                    self.walk = Some(walk);
+                    return;
+                }
+                Step::More => self.give_up(walk.restart(), seen),
+                Step::Broken => self.give_up(walk.restart(), walk.reached()),
+            }
+        }
+    }
+
+    fn finish(&mut self, _bodies: &mut Vec<Body>) {
+        self.refused += u64::from(self.walk.take().is_some());
+    }
+
+    fn makes(&self) -> Option<Makes> {
+        Some(Makes::Frames)
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn pending(&self) -> usize {
+        if self.walk.is_some() { self.buffer.len() } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{JpegWalk, PngWalk};
+
+    /// A JPEG whose data is `text`: fill bytes, a scan with a stuffed byte and a restart marker, a second scan.
+    fn jpeg(text: &str) -> Vec<u8> {
+        let scan = [b"\xff\xff\xda\x00\x03.", text.as_bytes(), b"\xff\x00\xff\xd0\xff\xc4\x00\x02\xff\xda\x00\x02~"].concat();
+        [b"\xff\xd8\xff\xe0\x00\x04JF", &scan[..], b"\xff\xd9"].concat()
+    }
+
+    /// One with a thumbnail in its APP1, which is a JPEG of its own.
+    fn with_thumbnail(text: &str) -> Vec<u8> {
+        let thumbnail = jpeg("thumb");
+        let length = (thumbnail.len() as u16 + 2).to_be_bytes();
+        [b"\xff\xd8\xff\xe1", &length[..], &thumbnail, &jpeg(text)[2..]].concat()
+    }
+
+    fn png(data: &[u8]) -> Vec<u8> {
+        let chunk = |kind: &[u8], data: &[u8]| {
+            let named = [kind, data].concat();
+            [&(data.len() as u32).to_be_bytes()[..], &named, &crc32fast::hash(&named).to_be_bytes()].concat()
+        };
+        [PngWalk::START, &chunk(b"IHDR", &[0; 13]), &chunk(b"IDAT", data), &chunk(b"IEND", b"")].concat()
+    }
+
+    /// Cuts in pieces of every size and says what came out, which is the same each time.
+    #[track_caller]
+    fn cut<W: Walk>(input: &[u8], limit: usize) -> (Vec<Vec<u8>>, u64) {
+        let cut = |read: usize| {
+            let (mut frames, mut bodies) = (Frames::<W>::new(limit), Vec::new());
+            for data in input.chunks(read) {
+                frames.push(data, &mut bodies);
+                assert!(frames.buffer.len() <= limit, "{} bytes are held", frames.buffer.len());
+            }
+            frames.finish(&mut bodies);
+            assert!(bodies.iter().all(|body| body.media.as_ref().is_some_and(|media| media.as_str() == W::MEDIA)));
+            (bodies.iter().map(|body| body.bytes.to_vec()).collect::<Vec<_>>(), frames.refused())
+        };
+        let whole = cut(input.len());
+        for read in [1, 2, 3, 7] {
+            assert_eq!(cut(read), whole, "in pieces of {read}");
+        }
+        whole
+    }
+
+    #[test]
+    fn jpegs_are_cut_at_their_own_ends() {
+        let frames = [jpeg("one"), with_thumbnail("two"), jpeg("three")];
+        assert_eq!(cut::<JpegWalk>(&frames.concat(), 1000), (frames.to_vec(), 0));
+        let padded = [&b"junk\xff"[..], &frames[0], b"\0\0\xff", &frames[1], b"\xff\xd9\n", &frames[2], b"\xff"].concat();
+        assert_eq!(cut::<JpegWalk>(&padded, 1000), (frames.to_vec(), 0));
+    }
+
+    #[test]
+    fn a_jpeg_leaves_with_its_last_byte() {
+        let (mut frames, mut bodies) = (Frames::<JpegWalk>::new(1000), Vec::new());
+        let (last, before) = (b"\xd9", with_thumbnail("one"));
+        frames.push(&before[..before.len() - 1], &mut bodies);
+        assert_eq!((bodies.len(), frames.pending()), (0, before.len() - 1));
+        frames.push(last, &mut bodies);
+        assert_eq!((bodies.len(), frames.pending()), (1, 0));
+    }
+
+    #[test]
+    fn a_jpeg_that_was_cut_off_costs_itself_alone() {
+        let (one, two) = (jpeg("one"), jpeg("two"));
+        // A length that was cut may lead 64 KiB too far, until it is seen that it leads nowhere.
+        let junk = vec![0; 1 << 16];
+        // Left out: where the cut segment swallows just the start of the next, the two are one JPEG to anybody.
+        for at in (3..one.len()).filter(|at| ![6, 13].contains(at)) {
+            let torn = [&one[..at], &two, &junk, &two].concat();
+            assert_eq!(cut::<JpegWalk>(&torn, 1 << 20), (vec![two.clone(); 2], 1), "cut at {at}");
+            assert_eq!(cut::<JpegWalk>(&[&two, &one[..at]].concat(), 1000), (vec![two.clone()], 1), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_dropped_and_counted() {
+        let (small, large, long) = (jpeg("small"), jpeg(&"x".repeat(100)), with_thumbnail(&"x".repeat(100)));
+        let input = [&small[..], &large, &small, &long, &small].concat();
+        assert_eq!(cut::<JpegWalk>(&input, large.len() - 1).1, 2);
+        assert_eq!(cut::<JpegWalk>(&input, large.len() - 1).0.iter().filter(|body| **body == small).count(), 3);
+        assert_eq!(cut::<JpegWalk>(&input, long.len()), (vec![small.clone(), large, small.clone(), long, small], 0));
+    }
+
+    #[test]
+    fn pngs_are_cut_at_iend_and_broken_ones_dropped() {
+        let (one, two) = (png(b"one"), png(&png(b"inner")));
+        let frames = [one.clone(), two.clone(), one.clone()];
+        assert_eq!(cut::<PngWalk>(&frames.concat(), 1000), (frames.to_vec(), 0));
+        assert_eq!(cut::<PngWalk>(&[b"junk", &one[..], b"\x89PNG\r\n", &two].concat(), 1000), (vec![one.clone(), two.clone()], 0));
+        for at in 8..one.len() {
+            assert_eq!(
+                cut::<PngWalk>(&[&one[..at], &two, &one].concat(), 1000),
+                (vec![two.clone(), one.clone()], 1),
+                "cut at {at}"
+            );
+        }
+        let mut flipped = one.clone();
+        flipped[44] ^= 1;
+        assert_eq!(cut::<PngWalk>(&[flipped, one.clone()].concat(), 1000), (vec![one.clone()], 1));
+        assert_eq!(cut::<PngWalk>(&[&two[..], &one].concat(), one.len()).0.last(), Some(&one));
+    }
+
+    #[test]
+    fn junk_that_looks_like_frames_takes_linear_time() {
+        // Each start leads through a chunk that fills what is allowed, and proves broken only at its end.
+        let limit = 1 << 20;
+        let head = &png(b"")[..33];
+        let start = [head, &(limit as u32 - 100).to_be_bytes(), b"IDAT"].concat();
+        let (mut frames, mut bodies) = (Frames::<PngWalk>::new(limit), Vec::new());
+        let before = std::time::Instant::now();
+        for _ in 0..100 {
+            frames.push(&start.repeat(4096), &mut bodies);
+        }
+        assert!(bodies.is_empty() && before.elapsed() < std::time::Duration::from_secs(20), "{:?}", before.elapsed());
+    }
+}

@@ -1,0 +1,288 @@
+//! The frames of a directory: listed in natural order, read when their turn comes, and kept within a bound. What is not whole
+//! or cannot be read is left out, and told of once.
+
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+    ffi::{OsStr, OsString},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{self, AtomicBool},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tracing::{info, warn};
+
+use crate::source::name_filter::Names;
+use crate::{
+    feed::{Publisher, Refused},
+    file::{self, Reading, Signature},
+    format::{self, Ending},
+    part::{Media, Part},
+    sync::lock,
+};
+
+/// Bytes of frames kept between two rounds.
+const CACHE_BYTES: usize = 32 << 20;
+/// Frames left out at a time that the log names.
+const MOST_SAID: usize = 100;
+/// How long a frame without an end mark must have been left alone, where its writer was not seen to close it.
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
+
+/// How a directory is replayed.
+#[derive(Debug, Clone)]
+pub struct DirSettings {
+    /// The directory.
+    pub path: PathBuf,
+    /// The time a frame is shown.
+    pub interval: Duration,
+    /// What follows the last frame.
+    pub mode: Mode,
+    /// Which files.
+    pub names: Names,
+}
+
+/// What follows the last frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The first, for all viewers together.
+    Loop,
+    /// The end; each viewer has a run of its own.
+    Once,
+    /// New frames, when they come.
+    Follow,
+}
+
+/// The frames of a directory.
+#[derive(Debug)]
+pub(super) struct Frames {
+    pub(super) directory: PathBuf,
+    names: Names,
+    media: Option<Media>,
+    limit: usize,
+    /// Bytes of frames to keep.
+    kept_bytes: usize,
+    cache: Mutex<Cache>,
+    said_empty: AtomicBool,
+}
+
+/// What is known of the frames that were listed last.
+#[derive(Debug, Default)]
+struct Cache {
+    parts: HashMap<PathBuf, (Signature, Part)>,
+    bytes: usize,
+    /// Frames that are left out; a state of which more is not to be expected is not read again.
+    left_out: HashMap<PathBuf, Option<Signature>>,
+    /// Whether it was said that there are more of them than are named.
+    said_more: bool,
+}
+
+impl Frames {
+    pub(super) fn new(dir: &DirSettings, media: Option<Media>, limit: usize) -> Self {
+        Self {
+            directory: dir.path.clone(),
+            names: dir.names.clone(),
+            media,
+            limit,
+            kept_bytes: if dir.mode == Mode::Follow { 0 } else { CACHE_BYTES },
+            cache: Mutex::default(),
+            said_empty: false.into(),
+        }
+    }
+
+    /// The directory without links. A frame lies inside it.
+    fn root(&self) -> PathBuf {
+        self.directory.canonicalize().unwrap_or_else(|_| self.directory.clone())
+    }
+
+    /// The frames in natural order.
+    pub(super) fn list(&self) -> Vec<PathBuf> {
+        let root = self.root();
+        let entries = match std::fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) => {
+                warn!(%error, directory = %self.directory.display(), "cannot read the directory");
+                return Vec::new();
+            }
+        };
+        let mut names: Vec<OsString> = entries.filter_map(|entry| self.name_of_frame(&entry.ok()?, &root)).collect();
+        names.sort_unstable_by(|a, b| compare(a, b));
+        let list: Vec<PathBuf> = names.into_iter().map(|name| self.directory.join(name)).collect();
+        self.cache().forget_all_but(&list);
+        list
+    }
+
+    /// Hidden files, directories, FIFOs, devices and links that lead out of the directory are no frames.
+    fn name_of_frame(&self, entry: &std::fs::DirEntry, root: &Path) -> Option<OsString> {
+        let name = entry.file_name();
+        if !self.names.want(&name) {
+            return None;
+        }
+        let kind = entry.file_type().ok()?;
+        let leads_inside = || {
+            let target = entry.path().canonicalize().ok()?;
+            (target.starts_with(root) && target.is_file()).then_some(())
+        };
+        (kind.is_file() || kind.is_symlink() && leads_inside().is_some()).then_some(name)
+    }
+
+    /// A frame, whole; `None` for one that is not, or cannot be read.
+    pub(super) fn read(&self, path: &Path) -> Option<Part> {
+        let signature = Signature::of(&path.metadata().ok()?);
+        {
+            let cache = self.cache();
+            if let Some((_, part)) = cache.parts.get(path).filter(|(kept, _)| *kept == signature) {
+                return Some(part.clone());
+            }
+            if cache.left_out.get(path) == Some(&Some(signature)) {
+                return None;
+            }
+        }
+        let (body, signature) = match file::read_inside(&self.root(), path, self.limit) {
+            Ok(Reading::Whole(body, signature)) => (body, signature),
+            Ok(Reading::TooLarge(bytes)) => {
+                self.leave_out(path, Some(signature), &format!("it has {bytes} bytes, more than --max-part"));
+                return None;
+            }
+            Ok(Reading::Changed | Reading::NotAFile) => return None,
+            Err(error) => {
+                // Disks come back and descriptors become free.
+                let lasting = Some(signature).filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
+                self.leave_out(path, lasting, &format!("cannot read it: {error}"));
+                return None;
+            }
+        };
+        let media = self.media.clone().unwrap_or_else(|| Media::guess(path, &body));
+        if body.is_empty() || format::ending(&media, &body) == Ending::Torn {
+            self.leave_out(path, Some(signature), "it is empty, broken, or not whole yet");
+            return None;
+        }
+        let part = Part { media, body, time: signature.time() };
+        self.cache().keep(path, signature, &part, self.kept_bytes);
+        Some(part)
+    }
+
+    pub(super) fn push(&self, publisher: &Publisher, part: Part, path: &Path) {
+        match publisher.publish(Part { time: SystemTime::now(), ..part }) {
+            Ok(()) | Err(Refused::Same) => drop(self.cache().left_out.remove(path)),
+            Err(why) => self.leave_out(path, None, &why.to_string()),
+        }
+    }
+
+    /// Says why there is no such frame, once until there is: the next round comes soon. `lasting` is the state that is not
+    /// to be read again.
+    fn leave_out(&self, path: &Path, lasting: Option<Signature>, why: &str) {
+        let mut cache = self.cache();
+        if lasting.is_some() {
+            cache.forget(path);
+        }
+        let lasting = lasting.filter(|state| state.has_rested(SETTLE));
+        let is_new = cache.left_out.insert(path.to_owned(), lasting).is_none();
+        if is_new && cache.left_out.len() <= MOST_SAID {
+            warn!(frame = %path.display(), "left out: {why}");
+        } else if is_new && !std::mem::replace(&mut cache.said_more, true) {
+            warn!(directory = %self.directory.display(), "more than {MOST_SAID} frames are left out; the others are not named");
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        lock(&self.cache)
+    }
+
+    pub(super) fn say_empty(&self) {
+        if !self.said_empty.swap(true, atomic::Ordering::Relaxed) {
+            info!(directory = %self.directory.display(), "there are no frames yet; waiting for some");
+        }
+    }
+}
+
+impl Cache {
+    fn keep(&mut self, path: &Path, signature: Signature, part: &Part, most: usize) {
+        self.forget(path);
+        // What does not fit beside its neighbours would push all of them out, round after round.
+        if self.bytes + part.body.len() <= most {
+            self.bytes += part.body.len();
+            self.parts.insert(path.to_owned(), (signature, part.clone()));
+        }
+    }
+
+    fn forget(&mut self, path: &Path) {
+        if let Some((_, part)) = self.parts.remove(path) {
+            self.bytes -= part.body.len();
+        }
+    }
+
+    fn forget_all_but(&mut self, list: &[PathBuf]) {
+        let listed: HashSet<&Path> = list.iter().map(PathBuf::as_path).collect();
+        let gone: Vec<PathBuf> = self.parts.keys().filter(|path| !listed.contains(path.as_path())).cloned().collect();
+        gone.iter().for_each(|path| self.forget(path));
+        self.left_out.retain(|path, _| listed.contains(path.as_path()));
+        self.said_more &= self.left_out.len() > MOST_SAID;
+    }
+}
+
+/// `frame2` before `frame10`; names that differ only otherwise keep a fixed order.
+pub(super) fn compare(a: &OsStr, b: &OsStr) -> Ordering {
+    alphanumeric_sort::compare_os_str(a, b).then_with(|| a.cmp(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn frames(folder: &Path, mode: Mode) -> Frames {
+        let dir = DirSettings { path: folder.to_owned(), interval: Duration::ZERO, mode, names: Names::default() };
+        Frames::new(&dir, None, CACHE_BYTES)
+    }
+
+    /// Frames and bytes that are kept after a round.
+    fn kept(frames: &Frames) -> (usize, usize) {
+        frames.list().iter().for_each(|path| drop(frames.read(path)));
+        let cache = frames.cache();
+        (cache.parts.len(), cache.bytes)
+    }
+
+    #[test]
+    fn frames_are_kept_within_the_bound_until_they_vanish() {
+        let folder = tempfile::tempdir().unwrap();
+        let frames = frames(folder.path(), Mode::Loop);
+        let write = |name: &str, bytes: usize| std::fs::write(folder.path().join(name), "x".repeat(bytes)).unwrap();
+        write("1.txt", CACHE_BYTES - 10);
+        write("2.txt", 10);
+        assert_eq!(kept(&frames), (2, CACHE_BYTES));
+        write("1.txt", CACHE_BYTES - 11);
+        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "what a frame was before takes no room");
+        std::fs::rename(folder.path().join("1.txt"), folder.path().join("3.txt")).unwrap();
+        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "nor does what is gone");
+        write("3.txt", 0);
+        assert_eq!(kept(&frames), (1, 10), "nor what is left out");
+    }
+
+    #[test]
+    fn what_is_played_once_for_all_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("1.txt"), "one").unwrap();
+        assert_eq!(kept(&frames(folder.path(), Mode::Follow)), (0, 0));
+    }
+
+    #[test]
+    fn a_frame_that_becomes_whole_in_the_very_next_moment_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (frames, path) = (frames(folder.path(), Mode::Loop), folder.path().join("1.png"));
+        let whole = include_bytes!("../demo.png");
+        for round in 0..50 {
+            // Its room is taken first, so that neither its size nor, within a tick, its times tell.
+            std::fs::write(&path, vec![0; whole.len()]).unwrap();
+            let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.write_all(&whole[..20]).unwrap();
+            assert!(frames.read(&path).is_none());
+            file.write_all(&whole[20..]).unwrap();
+            assert!(frames.read(&path).is_some(), "in round {round}");
+        }
+    }
+}

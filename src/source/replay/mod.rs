@@ -1,0 +1,179 @@
+//! A directory of frames, replayed in natural order: as a loop, once for each viewer, or as they come.
+
+mod frame_cache;
+
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use self::frame_cache::{Frames, SETTLE, compare};
+use super::{
+    FeedSettings, Source,
+    fs_events::{Heard, Notices},
+    name_of,
+};
+use crate::{
+    error::{Error, Result},
+    feed::{Kind, Offer, Publisher},
+    format::{self, Ending},
+    panic::{Place, contain},
+    part::Part,
+};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+/// How often to look for frames where no event tells, and at those that were left out.
+const PATROL: Duration = Duration::from_secs(1);
+
+pub use self::frame_cache::{DirSettings, Mode};
+
+/// A directory as a source.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn source(dir: DirSettings, settings: FeedSettings, runtime: Handle) -> Result<Source> {
+    let cannot = |error| Error::new(format!("read the directory {}", dir.path.display()), error);
+    std::fs::read_dir(&dir.path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => cannot(error).hint("to push one file, use `mxr watch FILE`"),
+        _ => cannot(error),
+    })?;
+    let (name, boundary) = (name_of(&dir.path), settings.boundary.clone());
+    let frames = Arc::new(Frames::new(&dir, settings.media.clone(), settings.part_bytes));
+    if dir.mode != Mode::Once {
+        let (publisher, feed) = settings.feed(name, Kind::Newest);
+        let work = async move {
+            match dir.mode {
+                Mode::Follow => follow(&frames, dir.interval, &publisher).await,
+                _ => play_round_and_round(&frames, dir.interval, &publisher).await,
+            }
+            Ok(())
+        };
+        return Ok(Source { offers: vec![Offer::Live(feed)], work: Box::pin(work) });
+    }
+    let run_name = name.clone();
+    let start = Box::new(move || {
+        let (publisher, feed) = settings.feed(run_name.clone(), Kind::Run);
+        runtime.spawn(contain(Place::Source, play_once(frames.clone(), dir.interval, publisher)));
+        feed
+    });
+    Ok(Source { offers: vec![Offer::Runs { name, boundary, start }], work: Box::pin(std::future::pending()) })
+}
+
+async fn play_round_and_round(frames: &Frames, interval: Duration, publisher: &Publisher) {
+    let mut clock = Clock::new(interval);
+    let mut looked = None;
+    let mut list = Vec::new();
+    loop {
+        // A round may be as short as one frame: what is new, or was left out, is not looked for in each.
+        if looked.is_none_or(|looked: Instant| looked.elapsed() >= PATROL) {
+            (list, looked) = (frames.list(), Some(Instant::now()));
+        }
+        let mut shown = Vec::new();
+        for path in list {
+            if let Some(part) = frames.read(&path) {
+                clock.tick().await;
+                frames.push(publisher, part, &path);
+                shown.push(path);
+            }
+        }
+        list = shown;
+        if list.is_empty() {
+            frames.say_empty();
+            sleep(PATROL).await;
+        }
+    }
+}
+
+async fn play_once(frames: Arc<Frames>, interval: Duration, publisher: Publisher) {
+    let mut clock = Clock::new(interval);
+    let mut parts = frames.list().into_iter().filter_map(|path| Some((frames.read(&path)?, path)));
+    let mut next = parts.next();
+    // One ahead, so that the last is known when it is published and the close-delimiter follows it directly.
+    while let Some((part, path)) = next {
+        next = parts.next();
+        clock.tick().await;
+        if !publisher.room().await {
+            return;
+        }
+        if next.is_none() {
+            let _ = publisher.publish_last(Part { time: SystemTime::now(), ..part });
+            return;
+        }
+        frames.push(&publisher, part, &path);
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
+    let mut clock = Clock::new(interval);
+    let mut notices = Notices::new();
+    let mut played: HashSet<OsString> = HashSet::new();
+    let mut done: HashSet<OsString> = HashSet::new();
+    loop {
+        notices.watch(&HashSet::from([frames.directory.as_path()]));
+        let list = frames.list();
+        played.retain(|name| list.binary_search_by(|path| compare(path.file_name().unwrap_or_default(), name)).is_ok());
+        let mut wait = PATROL;
+        for path in list {
+            let name = path.file_name().unwrap_or_default().to_owned();
+            // A frame that is not whole yet has its turn when it is.
+            if !played.contains(&name)
+                && let Some(part) = frames.read(&path)
+            {
+                if !done.contains(&name) && is_in_the_making(&part) {
+                    wait = SETTLE;
+                    continue;
+                }
+                clock.tick().await;
+                frames.push(publisher, part, &path);
+                played.insert(name);
+            }
+        }
+        if played.is_empty() && wait == PATROL {
+            frames.say_empty();
+        }
+        done.clear();
+        let closed = changes(&mut notices, wait).await.paths.into_iter().filter(|(_, trace)| trace.touch.is_done());
+        done.extend(closed.filter_map(|(path, _)| path.file_name().map(ToOwned::to_owned)));
+    }
+}
+
+/// What has happened as soon as anything has, or nothing after `wait`. That files are read, by mxr among others, is no news.
+async fn changes(notices: &mut Notices, wait: Duration) -> Heard {
+    let deadline = Instant::now() + wait;
+    loop {
+        let is_over = timeout_at(deadline, notices.news()).await.is_err();
+        let heard = notices.take();
+        if is_over || heard.has_changes() {
+            return heard;
+        }
+    }
+}
+
+/// Whether more may be written to a frame whose writer was not seen to close it: it has no end mark, and is fresh.
+fn is_in_the_making(part: &Part) -> bool {
+    format::ending(&part.media, &part.body) == Ending::Unmarked && part.time.elapsed().is_ok_and(|age| age < SETTLE)
+}
+
+/// Ticks every interval; what came too late is not made up for.
+struct Clock {
+    next: Instant,
+    interval: Duration,
+}
+
+impl Clock {
+    fn new(interval: Duration) -> Self {
+        Self { next: Instant::now(), interval }
+    }
+
+    async fn tick(&mut self) {
+        sleep_until(self.next).await;
+        self.next = (self.next + self.interval).max(Instant::now());
+    }
+}

@@ -1,0 +1,9 @@
+//! Locks that a panic does not poison.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Takes a lock, whether or not somebody panicked who held it: what a panic stopped half-way is one viewer's or one source's, and
+/// ends with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
