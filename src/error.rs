@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::escape::Visible;
+use crate::escape::Escaped;
 
 /// What the program hands to the shell, as the man page lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,9 @@ impl Error {
 /// On two lines where there is a hint; on one, for the log, as `{:#}`.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mxr: cannot {}: {}", Visible(&self.what), Visible(&self.cause))?;
+        write!(f, "mxr: cannot {}: {}", Escaped(&self.what), Escaped(&self.cause))?;
         match &self.hint {
-            Some(hint) => write!(f, "{}hint: {}", if f.alternate() { "; " } else { "\n" }, Visible(hint)),
+            Some(hint) => write!(f, "{}hint: {}", if f.alternate() { "; " } else { "\n" }, Escaped(hint)),
             None => Ok(()),
         }
     }

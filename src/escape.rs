@@ -5,23 +5,23 @@ use std::fmt::{self, Write};
 
 /// What it holds, with control characters as escapes: `\n`, `\u{1b}`.
 #[derive(Clone, Copy)]
-pub(crate) struct Visible<T>(pub(crate) T);
+pub(crate) struct Escaped<T>(pub(crate) T);
 
-impl<T: fmt::Display> fmt::Display for Visible<T> {
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.0)
+        write!(EscapingWriter(f), "{}", self.0)
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Visible<T> {
+impl<T: fmt::Debug> fmt::Debug for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{:?}", self.0)
+        write!(EscapingWriter(f), "{:?}", self.0)
     }
 }
 
-struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+struct EscapingWriter<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
-impl fmt::Write for Escaping<'_, '_> {
+impl fmt::Write for EscapingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|letter| self.write_char(letter))
     }
@@ -46,16 +46,16 @@ mod tests {
 
     #[test]
     fn no_name_reads_backwards() {
-        assert_eq!(Visible("a\u{202e}gnp.exe").to_string(), r"a\u{202e}gnp.exe");
+        assert_eq!(Escaped("a\u{202e}gnp.exe").to_string(), r"a\u{202e}gnp.exe");
     }
 
     #[test]
     fn control_characters_are_escapes_and_all_else_is_as_it_was() {
         let name = "e\u{1b}]0;pwn\u{7}\u{9b}31mred\r\n\u{7f}";
-        assert_eq!(Visible(name).to_string(), r"e\u{1b}]0;pwn\u{7}\u{9b}31mred\r\n\u{7f}");
+        assert_eq!(Escaped(name).to_string(), r"e\u{1b}]0;pwn\u{7}\u{9b}31mred\r\n\u{7f}");
         for name in ["", "frame 1.png", "grün 'x' \"y\" C:\\z", "日本"] {
-            assert_eq!(Visible(name).to_string(), name);
-            assert_eq!(format!("{:?}", Visible(name)), format!("{name:?}"));
+            assert_eq!(Escaped(name).to_string(), name);
+            assert_eq!(format!("{:?}", Escaped(name)), format!("{name:?}"));
         }
     }
 }

@@ -48,8 +48,8 @@ use crate::{
     config::{Config, SourceConfig},
     conn::listen::Listener,
     error::{Error, Result},
-    feed::Offer,
-    panic::{Place, contain},
+    feed::Mount,
+    panic::{PanicScope, catch_async},
     source::{Source, Work, demo, replay, stdin, watch},
     stats::Viewers,
     terminal::Terminal,
@@ -59,7 +59,7 @@ use crate::{
 pub struct Server {
     workshop: Workshop,
     work: Work,
-    offers: Arc<Vec<Offer>>,
+    mounts: Arc<Vec<Mount>>,
     viewers: Arc<Viewers>,
     http: http::Options,
     exit_at_end: bool,
@@ -72,9 +72,9 @@ impl Server {
     /// Where the source cannot start.
     pub fn new(config: Config) -> Result<Self> {
         let workshop = Workshop::open()?;
-        let Source { offers, work } = source(config.source, config.feeds, &workshop.runtime)?;
-        let (offers, viewers) = (Arc::new(offers), Viewers::with_limits(config.max_viewers, config.max_viewers_per_address));
-        Ok(Self { workshop, work, offers, viewers, http: config.http, exit_at_end: config.exit_at_end })
+        let Source { mounts, work } = source(config.source, config.feeds, &workshop.runtime)?;
+        let (mounts, viewers) = (Arc::new(mounts), Viewers::with_limits(config.max_viewers, config.max_viewers_per_address));
+        Ok(Self { workshop, work, mounts, viewers, http: config.http, exit_at_end: config.exit_at_end })
     }
 
     /// Who may look.
@@ -92,14 +92,14 @@ impl Server {
     /// # Errors
     /// Where the source fails for good.
     pub async fn run(self, listeners: Vec<Listener>, terminal: Terminal, shutdown: CancellationToken) -> Result<()> {
-        let live: Vec<_> = self.offers.iter().filter_map(Offer::live).cloned().collect();
+        let live: Vec<_> = self.mounts.iter().filter_map(Mount::live).cloned().collect();
         for feed in &live {
             let feed = feed.clone();
             // A pace that broke begins anew: a feed must not stand still while its source works.
-            tokio::spawn(async move { while contain(Place::Source, feed.keep_pace()).await.is_err() {} });
+            tokio::spawn(async move { while catch_async(PanicScope::Source, feed.keep_pace()).await.is_err() {} });
         }
-        let line = tokio::spawn(terminal.clone().show(self.offers.clone(), self.viewers.clone()));
-        let server = http::serve(listeners, self.offers, self.viewers, self.http, shutdown.clone());
+        let line = tokio::spawn(terminal.clone().show(self.mounts.clone(), self.viewers.clone()));
+        let server = http::serve(listeners, self.mounts, self.viewers, self.http, shutdown.clone());
         let worked = self.workshop.start(self.work, shutdown.clone())?;
         let supervise = async {
             let result = worked.await;
@@ -144,7 +144,7 @@ impl Workshop {
         let body = move || {
             runtime.block_on(async {
                 let Ok((work, shutdown, report)) = job.await else { return };
-                let work = contain(Place::Source, work);
+                let work = catch_async(PanicScope::Source, work);
                 let result = tokio::select! {
                     result = work => result.unwrap_or_else(|panicked| Err(Error::new("go on with the source", panicked))),
                     () = shutdown.cancelled() => Ok(()),
@@ -193,7 +193,7 @@ mod tests {
         let limits = feed::Limits { history: 1, held: 1, held_bytes: 1, part_bytes: 1, keep_same: false };
         let (publisher, feed) = feed::Feed::new("run", feed::Kind::Run, wire::Boundary::random(), limits, 1);
         let result = workshop.start(Box::pin(std::future::pending()), shutdown.clone()).unwrap();
-        let run = contain(Place::Source, async move {
+        let run = catch_async(PanicScope::Source, async move {
             let _publisher = publisher;
             panic!("in mid-run");
         });

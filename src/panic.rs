@@ -15,7 +15,7 @@ use tracing::error;
 
 /// On whose behalf the work was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum PanicScope {
     /// One viewer's turn in the fan-out.
     Viewer,
     /// One connection's requests.
@@ -44,7 +44,7 @@ impl fmt::Display for Panicked {
 impl std::error::Error for Panicked {}
 
 impl Panicked {
-    fn new(place: Place, payload: &(dyn Any + Send)) -> Self {
+    fn new(place: PanicScope, payload: &(dyn Any + Send)) -> Self {
         PANICS[place as usize].fetch_add(1, Relaxed);
         Self(words(payload).to_owned())
     }
@@ -59,7 +59,7 @@ fn words(payload: &(dyn Any + Send)) -> &str {
 ///
 /// # Errors
 /// Where it did.
-pub fn contained<T>(place: Place, act: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub fn catch<T>(place: PanicScope, act: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(act)).map_err(|payload| Panicked::new(place, &*payload))
 }
 
@@ -67,9 +67,9 @@ pub fn contained<T>(place: Place, act: impl FnOnce() -> T) -> Result<T, Panicked
 ///
 /// # Errors
 /// Where it did.
-pub async fn contain<F: Future>(place: Place, work: F) -> Result<F::Output, Panicked> {
+pub async fn catch_async<F: Future>(place: PanicScope, work: F) -> Result<F::Output, Panicked> {
     let mut work = pin!(work);
-    poll_fn(|cx| match contained(place, || work.as_mut().poll(cx)) {
+    poll_fn(|cx| match catch(place, || work.as_mut().poll(cx)) {
         Ok(poll) => poll.map(Ok),
         Err(panicked) => Poll::Ready(Err(panicked)),
     })
@@ -97,21 +97,21 @@ pub fn report_in_log() {
 mod tests {
     use super::*;
 
-    fn count(place: Place) -> u64 {
+    fn count(place: PanicScope) -> u64 {
         panics().find(|(name, _)| *name == NAMES[place as usize]).map_or(0, |(_, count)| count)
     }
 
     #[tokio::test]
     async fn a_panic_is_given_as_an_error_and_counted() {
-        let before = count(Place::Server);
-        assert_eq!(contained(Place::Server, || 1), Ok(1));
-        assert_eq!(contain(Place::Server, async { 2 }).await, Ok(2));
-        let failed = contain(Place::Server, async {
+        let before = count(PanicScope::Server);
+        assert_eq!(catch(PanicScope::Server, || 1), Ok(1));
+        assert_eq!(catch_async(PanicScope::Server, async { 2 }).await, Ok(2));
+        let failed = catch_async(PanicScope::Server, async {
             tokio::task::yield_now().await;
             assert_eq!(1, 2, "sums are off");
         });
         let said = failed.await.unwrap_err().to_string();
         assert!(said.starts_with("a bug in mxr: ") && said.contains("sums are off"), "{said}");
-        assert_eq!(count(Place::Server), before + 1);
+        assert_eq!(count(PanicScope::Server), before + 1);
     }
 }

@@ -23,7 +23,7 @@ use tracing_subscriber::{
     },
 };
 
-use crate::{config::LogConfig, escape::Visible, feed::Offer, stats::Viewers};
+use crate::{config::LogConfig, escape::Escaped, feed::Mount, stats::Viewers};
 
 /// To the beginning of the line, and all of it away.
 const ERASE: &str = "\r\x1b[K";
@@ -52,7 +52,7 @@ enum Said {
     /// What the live line says from now on.
     Live(String),
     /// Nothing more will be said; an answer is waited for.
-    End(SyncSender<()>),
+    Disconnect(SyncSender<()>),
 }
 
 impl Terminal {
@@ -85,13 +85,13 @@ impl Terminal {
     }
 
     /// Draws the live line until the program ends.
-    pub async fn show(self, offers: Arc<Vec<Offer>>, viewers: Arc<Viewers>) {
+    pub async fn show(self, mounts: Arc<Vec<Mount>>, viewers: Arc<Viewers>) {
         if !self.has_line {
             return;
         }
         let mut before = None;
         loop {
-            let states: Vec<_> = offers.iter().map(Offer::state).collect();
+            let states: Vec<_> = mounts.iter().map(Mount::state).collect();
             let published: u64 = states.iter().map(|state| state.published).sum();
             let rate = before.replace(published).map_or(0.0, |before| (published - before) as f64 / REDRAW.as_secs_f64());
             let age = states.iter().filter_map(|state| state.age()).min();
@@ -116,7 +116,7 @@ impl Terminal {
     /// Takes the live line away for good, and waits a moment for what is not written yet.
     pub fn end(&self) {
         let (sender, written) = sync_channel(1);
-        if self.said.try_send(Said::End(sender)).is_ok() {
+        if self.said.try_send(Said::Disconnect(sender)).is_ok() {
             let _ = written.recv_timeout(PATIENCE);
         }
     }
@@ -130,7 +130,7 @@ fn write(receiver: &Receiver<Said>, lost: &AtomicUsize, has_line: bool) {
         match said {
             Said::Lines(said) => lines = said,
             Said::Live(message) => live = format!("{NO_WRAP}{message}{WRAP}"),
-            Said::End(written) => (live, ended) = (String::new(), Some(written)),
+            Said::Disconnect(written) => (live, ended) = (String::new(), Some(written)),
         }
         match lost.swap(0, Relaxed) {
             0 => {}
@@ -146,7 +146,7 @@ fn write(receiver: &Receiver<Said>, lost: &AtomicUsize, has_line: bool) {
 
 /// Writes a field as the library does, but with control characters as escapes.
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    let value = Visible(value);
+    let value = Escaped(value);
     match field.name() {
         "message" => write!(writer, "{value:?}"),
         name if writer.has_ansi_escapes() => write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value:?}"),

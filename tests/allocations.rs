@@ -12,7 +12,7 @@ use std::{
 
 use mxr::{
     conn::listen::{self, Listener},
-    feed::{Feed, Kind, Limits, Offer, Publisher},
+    feed::{Feed, Kind, Limits, Mount, Publisher},
     http,
     part::{Media, Part},
     stats::Viewers,
@@ -40,7 +40,7 @@ fn serve(shutdown: CancellationToken) -> (SocketAddr, Publisher) {
             let (publisher, feed) = Feed::new("cost", Kind::Newest, Boundary::parse(BOUNDARY).unwrap(), limits, 1);
             let options = http::Options { keepalive: None, ..http::Options::default() };
             told.send((listener.local_addr().unwrap(), publisher)).unwrap();
-            http::serve(vec![Listener::Tcp(listener)], Arc::new(vec![Offer::Live(feed)]), Viewers::new(1000), options, shutdown)
+            http::serve(vec![Listener::Tcp(listener)], Arc::new(vec![Mount::Shared(feed)]), Viewers::new(1000), options, shutdown)
                 .await
                 .unwrap();
         });

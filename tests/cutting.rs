@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use mxr::{
     part::{Media, Part},
-    source::framing::split::{Body, Split},
+    source::framing::split::{RawPart, Split},
     wire::{Boundary, Bounds, Decoded, Decoder, Layout, encode},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -33,7 +33,7 @@ fn pieces<'a>(data: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-fn split(way: &str, limit: usize, data: &[u8], sizes: &[usize]) -> (Vec<Body>, u64) {
+fn split(way: &str, limit: usize, data: &[u8], sizes: &[usize]) -> (Vec<RawPart>, u64) {
     let (mut splitter, mut bodies) = (Split::parse(way).unwrap().splitter(limit, true), Vec::new());
     for piece in pieces(data, sizes) {
         splitter.push(piece, &mut bodies);

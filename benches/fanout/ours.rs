@@ -4,7 +4,7 @@ use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use mxr::{
     conn::listen::{self, Listener},
-    feed::{Feed, Kind, Limits, Offer},
+    feed::{Feed, Kind, Limits, Mount},
     http,
     part::{Media, Part},
     stats::Viewers,
@@ -37,7 +37,7 @@ pub(crate) fn serve(work: Work) {
                 publisher.publish(Part::now(media.clone(), stamp::body(work.size))).expect("publish");
             }
         });
-        let offers = Arc::new(vec![Offer::Live(feed)]);
+        let offers = Arc::new(vec![Mount::Shared(feed)]);
         http::serve(vec![Listener::Tcp(listener)], offers, Viewers::new(100_000), options, CancellationToken::new())
             .await
             .expect("serve");

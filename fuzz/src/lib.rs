@@ -3,7 +3,7 @@
 //! The first two bytes of the input are read sizes, the third picks limits; the rest is the stream.
 
 use mxr::{
-    source::framing::split::{Body, Split},
+    source::framing::split::{RawPart, Split},
     wire::{Bounds, Decoded, Decoder},
 };
 
@@ -20,7 +20,7 @@ pub fn split(way: &str, input: &[u8]) {
     assert_eq!(cut(&split, limit, stream, sizes), cut(&split, limit, stream, [usize::MAX; 2]));
 }
 
-fn cut(split: &Split, limit: usize, stream: &[u8], sizes: [usize; 2]) -> (Vec<Body>, u64) {
+fn cut(split: &Split, limit: usize, stream: &[u8], sizes: [usize; 2]) -> (Vec<RawPart>, u64) {
     let (mut splitter, mut bodies) = (split.splitter(limit, true), Vec::new());
     pieces(stream, sizes, |piece| splitter.push(piece, &mut bodies));
     splitter.finish(&mut bodies);

@@ -16,24 +16,24 @@ const HASHING: usize = 1;
 
 /// The queue of the sources, and within each that of its guesses.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct HashQueue {
     hashing: Arc<Semaphore>,
     sources: Mutex<HashMap<Option<IpAddr>, Weak<Semaphore>>>,
 }
 
 /// The right to hash, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Permit {
     _own: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
 
-impl Turns {
+impl HashQueue {
     /// Waits for the turn of a guess from this source. Whoever is dropped meanwhile leaves the queue.
-    pub(crate) async fn wait(&self, source: Option<IpAddr>) -> Option<Turn> {
+    pub(crate) async fn wait(&self, source: Option<IpAddr>) -> Option<Permit> {
         let own = self.of(source.map(neighbourhood)).acquire_owned().await.ok()?;
         let of_all = self.hashing.clone().acquire_owned().await.ok()?;
-        Some(Turn { _own: own, _of_all: of_all })
+        Some(Permit { _own: own, _of_all: of_all })
     }
 
     fn of(&self, source: Option<IpAddr>) -> Arc<Semaphore> {
@@ -49,7 +49,7 @@ impl Turns {
     }
 }
 
-impl Default for Turns {
+impl Default for HashQueue {
     fn default() -> Self {
         Self { hashing: Arc::new(Semaphore::new(HASHING)), sources: Mutex::default() }
     }
@@ -63,10 +63,10 @@ mod tests {
 
     use super::*;
 
-    fn guess(turns: &Arc<Turns>, source: &str) -> tokio::task::JoinHandle<Instant> {
-        let (turns, source) = (turns.clone(), source.parse().ok());
+    fn guess(hash_queue: &Arc<HashQueue>, source: &str) -> tokio::task::JoinHandle<Instant> {
+        let (hash_queue, source) = (hash_queue.clone(), source.parse().ok());
         tokio::spawn(async move {
-            let _turn = turns.wait(source).await;
+            let _turn = hash_queue.wait(source).await;
             sleep(Duration::from_secs(1)).await;
             Instant::now()
         })
@@ -74,28 +74,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sources_take_turns_however_many_guesses_one_has() {
-        let (turns, start) = (Arc::new(Turns::default()), Instant::now());
-        let crowd: Vec<_> = (0..20).map(|_| guess(&turns, "192.0.2.1")).collect();
+        let (hash_queue, start) = (Arc::new(HashQueue::default()), Instant::now());
+        let crowd: Vec<_> = (0..20).map(|_| guess(&hash_queue, "192.0.2.1")).collect();
         tokio::task::yield_now().await;
-        let [stranger, other] = ["192.0.2.2", "2001:db8::1"].map(|source| guess(&turns, source));
+        let [stranger, other] = ["192.0.2.2", "2001:db8::1"].map(|source| guess(&hash_queue, source));
         assert_eq!(stranger.await.unwrap() - start, Duration::from_secs(2), "behind the one that is being hashed");
         assert_eq!(other.await.unwrap() - start, Duration::from_secs(3));
         for one in crowd {
             one.await.unwrap();
         }
         assert_eq!(start.elapsed(), Duration::from_secs(22), "one at a time");
-        turns.of(None);
-        assert_eq!(turns.sources.lock().unwrap().len(), 1, "who is gone is forgotten");
+        hash_queue.of(None);
+        assert_eq!(hash_queue.sources.lock().unwrap().len(), 1, "who is gone is forgotten");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_leaves_takes_no_turn() {
-        let (turns, start) = (Arc::new(Turns::default()), Instant::now());
-        let first = guess(&turns, "192.0.2.1");
-        let abandoned: Vec<_> = (3..20).map(|host| guess(&turns, &format!("192.0.2.{host}"))).collect();
+        let (hash_queue, start) = (Arc::new(HashQueue::default()), Instant::now());
+        let first = guess(&hash_queue, "192.0.2.1");
+        let abandoned: Vec<_> = (3..20).map(|host| guess(&hash_queue, &format!("192.0.2.{host}"))).collect();
         tokio::task::yield_now().await;
         abandoned.iter().for_each(tokio::task::JoinHandle::abort);
-        let last = guess(&turns, "192.0.2.2");
+        let last = guess(&hash_queue, "192.0.2.2");
         first.await.unwrap();
         assert_eq!(last.await.unwrap() - start, Duration::from_secs(2));
     }

@@ -22,7 +22,7 @@ use rand::{Rng, distr::Alphanumeric};
 
 pub(crate) use self::password::Guesser;
 pub use self::password::Passwords;
-use self::{password::same, throttle::Patience};
+use self::{password::same, throttle::LoginThrottle};
 
 /// Letters and digits of a token that is drawn: 131 bits.
 const DRAWN: usize = 22;
@@ -36,7 +36,7 @@ const KEY: &str = "token";
 pub struct Access {
     passwords: Passwords,
     token: Option<Token>,
-    patience: Patience,
+    throttle: LoginThrottle,
     denied: AtomicU64,
 }
 
@@ -151,7 +151,7 @@ impl Access {
         if tokens.is_empty() && pair.is_none() {
             return Err(Denial::Nothing);
         }
-        let wait = self.patience.charge(guesser.source, Instant::now()).map_err(Denial::TooMany)?;
+        let wait = self.throttle.charge(guesser.source, Instant::now()).map_err(Denial::TooMany)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -162,7 +162,7 @@ impl Access {
         };
         match has_token || has_password {
             true => {
-                self.patience.refund(guesser.source);
+                self.throttle.refund(guesser.source);
                 Ok(())
             }
             false => Err(Denial::Wrong),
@@ -227,7 +227,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::write_timeout::Pulse;
+    use crate::conn::write_timeout::PeerProbe;
 
     fn access() -> Access {
         Access::new(Passwords::typed("me:secret").unwrap(), Some(Token::parse("T0ken").unwrap()))
@@ -235,7 +235,7 @@ mod tests {
 
     async fn check(access: &Access, target: &str, lines: &[(&'static str, &str)]) -> Result<(), Denial> {
         let headers = lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        let guesser = Guesser { source: None, pulse: &Pulse::default() };
+        let guesser = Guesser { source: None, probe: &PeerProbe::default() };
         access.check(&target.parse().unwrap(), &headers, guesser).await
     }
 

@@ -18,8 +18,8 @@ use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::hash_queue::Turns;
-use crate::conn::write_timeout::Pulse;
+use super::hash_queue::HashQueue;
+use crate::conn::write_timeout::PeerProbe;
 use crate::sync::lock;
 
 /// The dearest hashes that are taken: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
@@ -32,7 +32,7 @@ const ARGON2_KIB_IN_ALL_PASSES: u64 = 4 << 20;
 #[derive(Default)]
 pub struct Passwords {
     users: Vec<Arc<User>>,
-    turns: Turns,
+    hash_queue: HashQueue,
 }
 
 /// Who guesses.
@@ -40,7 +40,7 @@ pub struct Passwords {
 pub(crate) struct Guesser<'a> {
     pub(crate) source: Option<IpAddr>,
     /// Of the connection that the guess came by.
-    pub(crate) pulse: &'a Pulse,
+    pub(crate) probe: &'a PeerProbe,
 }
 
 struct User {
@@ -110,7 +110,7 @@ impl Passwords {
         // An unknown name costs as much time as a known one.
         let stranger = || self.users.iter().find(|user| !matches!(user.secret, Secret::Plain(_)));
         match named.or_else(stranger) {
-            Some(user) => user.confirm(password, &self.turns, guesser).await && named.is_some(),
+            Some(user) => user.confirm(password, &self.hash_queue, guesser).await && named.is_some(),
             None => false,
         }
     }
@@ -154,15 +154,15 @@ impl User {
         Ok(Self::new(name, secret))
     }
 
-    async fn confirm(self: &Arc<Self>, password: &str, turns: &Turns, guesser: Guesser<'_>) -> bool {
+    async fn confirm(self: &Arc<Self>, password: &str, hash_queue: &HashQueue, guesser: Guesser<'_>) -> bool {
         if let Secret::Plain(plain) = &self.secret {
             return same(plain, password).into();
         }
         if self.has_confirmed(password) {
             return true;
         }
-        let Some(turn) = turns.wait(guesser.source).await else { return false };
-        guesser.pulse.feel().await;
+        let Some(turn) = hash_queue.wait(guesser.source).await else { return false };
+        guesser.probe.check().await;
         // A camera program asks several times at once.
         if self.has_confirmed(password) {
             return true;
@@ -225,8 +225,8 @@ mod tests {
         let bcrypt = bcrypt::hash("secret", 4).unwrap();
         let file = format!("# the family\n\nplain:with:colon\nbc:{bcrypt}\r\nar:{argon2}\n");
         let passwords = Passwords::read(&file).unwrap();
-        let pulse = Pulse::default();
-        let confirm = |name, password| passwords.confirm(name, password, Guesser { source: None, pulse: &pulse });
+        let probe = PeerProbe::default();
+        let confirm = |name, password| passwords.confirm(name, password, Guesser { source: None, probe: &probe });
         for _ in 0..2 {
             assert!(confirm("plain", "with:colon").await);
             assert!(confirm("bc", "secret").await);

@@ -21,9 +21,9 @@ const SOURCES: usize = 10_000;
 
 /// What each source address owes, as the time at which it will owe nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Patience(Mutex<HashMap<Option<IpAddr>, Instant>>);
+pub(crate) struct LoginThrottle(Mutex<HashMap<Option<IpAddr>, Instant>>);
 
-impl Patience {
+impl LoginThrottle {
     /// Charges a guess before it is looked at, so that guesses at one time are no cheaper. Gives how long it has to wait, or,
     /// where that is too long, after which time to come again.
     pub(crate) fn charge(&self, source: Option<IpAddr>, now: Instant) -> Result<Duration, Duration> {
@@ -64,34 +64,34 @@ mod tests {
 
     #[test]
     fn a_source_waits_once_its_credit_is_used_up_and_others_do_not() {
-        let (patience, now) = (Patience::default(), Instant::now());
-        let waits: Vec<_> = (0..16).map(|_| patience.charge(address("192.0.2.1"), now).map(|wait| wait.as_secs())).collect();
+        let (throttle, now) = (LoginThrottle::default(), Instant::now());
+        let waits: Vec<_> = (0..16).map(|_| throttle.charge(address("192.0.2.1"), now).map(|wait| wait.as_secs())).collect();
         assert_eq!(waits[..7], [Ok(0), Ok(0), Ok(0), Ok(0), Ok(0), Ok(1), Ok(2)]);
         assert_eq!(waits[14..], [Ok(10), Err(Duration::from_secs(1))]);
-        assert_eq!(patience.charge(address("192.0.2.2"), now), Ok(Duration::ZERO));
-        assert_eq!(patience.charge(address("::ffff:192.0.2.1"), now), Err(Duration::from_secs(1)), "the same in another notation");
-        assert_eq!(patience.charge(address("192.0.2.1"), now + Duration::from_secs(60)), Ok(Duration::ZERO), "forgotten");
+        assert_eq!(throttle.charge(address("192.0.2.2"), now), Ok(Duration::ZERO));
+        assert_eq!(throttle.charge(address("::ffff:192.0.2.1"), now), Err(Duration::from_secs(1)), "the same in another notation");
+        assert_eq!(throttle.charge(address("192.0.2.1"), now + Duration::from_secs(60)), Ok(Duration::ZERO), "forgotten");
     }
 
     #[test]
     fn what_is_right_costs_nothing() {
-        let (patience, now) = (Patience::default(), Instant::now());
+        let (throttle, now) = (LoginThrottle::default(), Instant::now());
         for _ in 0..100 {
-            assert_eq!(patience.charge(None, now), Ok(Duration::ZERO));
-            patience.refund(None);
+            assert_eq!(throttle.charge(None, now), Ok(Duration::ZERO));
+            throttle.refund(None);
         }
     }
 
     #[test]
     fn a_network_of_guessers_is_one_and_many_networks_are_forgotten() {
-        let (patience, now) = (Patience::default(), Instant::now());
+        let (throttle, now) = (LoginThrottle::default(), Instant::now());
         for host in 0..5 {
-            assert_eq!(patience.charge(address(&format!("2001:db8::{host}")), now), Ok(Duration::ZERO));
+            assert_eq!(throttle.charge(address(&format!("2001:db8::{host}")), now), Ok(Duration::ZERO));
         }
-        assert_eq!(patience.charge(address("2001:db8::99"), now), Ok(Duration::from_secs(1)));
+        assert_eq!(throttle.charge(address("2001:db8::99"), now), Ok(Duration::from_secs(1)));
         for network in 0..20_000_u32 {
-            assert_eq!(patience.charge(Some(IpAddr::from(network.to_be_bytes())), now), Ok(Duration::ZERO));
+            assert_eq!(throttle.charge(Some(IpAddr::from(network.to_be_bytes())), now), Ok(Duration::ZERO));
         }
-        assert_eq!(patience.0.lock().unwrap().len(), SOURCES);
+        assert_eq!(throttle.0.lock().unwrap().len(), SOURCES);
     }
 }

@@ -143,7 +143,7 @@ pub struct Common {
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
-    pub access: Access,
+    pub access: AccessArgs,
     #[command(flatten)]
     pub log: Log,
     #[arg(skip)]
@@ -252,7 +252,7 @@ pub struct Serving {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
-pub struct Access {
+pub struct AccessArgs {
     /// Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed
     #[arg(short = 'a', long, value_name = "USER:PASSWORD", env = "MXR_AUTH", hide_env_values = true)]
     pub auth: Vec<String>,
@@ -318,7 +318,7 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-impl Access {
+impl AccessArgs {
     /// Whether something has to be shown.
     pub fn has_secret(&self) -> bool {
         let Self { auth, auth_file, token, token_file, .. } = self;

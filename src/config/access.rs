@@ -16,7 +16,7 @@ use crate::{
 const RANDOM: &str = "random";
 
 /// Who may look.
-pub(super) fn access(flags: &cli::Access) -> Result<Access> {
+pub(super) fn access(flags: &cli::AccessArgs) -> Result<Access> {
     let mut passwords = Passwords::default();
     for pair in &flags.auth {
         let typed =
@@ -54,7 +54,7 @@ fn read_secret(path: &Path) -> io::Result<String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-fn token(flags: &cli::Access) -> Result<Option<Token>> {
+fn token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
     match (&flags.token, &flags.token_file) {
         (Some(_), Some(_)) => Err(Error::usage("use --token with --token-file", "there is one token")),
         (Some(text), None) if text == RANDOM => Ok(Some(Token::draw())),
@@ -73,7 +73,7 @@ fn token(flags: &cli::Access) -> Result<Option<Token>> {
 }
 
 /// The names that Host may carry.
-pub(super) fn hosts(flags: &cli::Access) -> Result<Hosts> {
+pub(super) fn hosts(flags: &cli::AccessArgs) -> Result<Hosts> {
     let is_name = |name: &str| {
         name == "*" || !name.is_empty() && name.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-._".contains(&letter))
     };
@@ -85,7 +85,7 @@ pub(super) fn hosts(flags: &cli::Access) -> Result<Hosts> {
 }
 
 /// What other sites may do.
-pub(super) fn sites(flags: &cli::Access) -> Result<Sites> {
+pub(super) fn sites(flags: &cli::AccessArgs) -> Result<Sites> {
     for (flag, origins) in [("--allow-origin", &flags.allow_origin), ("--allow-embed", &flags.allow_embed)] {
         if let Some(origin) = origins.iter().find(|origin| *origin != "*" && !is_origin(origin)) {
             let error = Error::usage(format!("use {flag} {origin:?}"), "it is not an origin");
@@ -107,7 +107,7 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// The path in front of every route, without a slash at its end.
-pub(super) fn prefix(flags: &cli::Access) -> Result<String> {
+pub(super) fn prefix(flags: &cli::AccessArgs) -> Result<String> {
     let Some(text) = &flags.route_prefix else { return Ok(String::new()) };
     let prefix = text.trim_end_matches('/');
     let is_segment = |segment: &str| {

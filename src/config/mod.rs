@@ -6,15 +6,15 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
-    conn::{listen::Place, tls::Tls},
+    conn::{listen::ListenAddr, tls::Tls},
     error::{Error, Result},
     feed::interval_at,
     http,
     part::Media,
     source::{
         FeedSettings,
-        framing::{PipeSettings, split::Split},
-        name_filter::Names,
+        framing::{FramingSettings, split::Split},
+        name_filter::NameFilter,
         replay::{DirSettings, Mode},
         stdin::StdinSettings,
         watch::WatchSettings,
@@ -33,7 +33,7 @@ pub struct Config {
     /// How feeds hold them.
     pub feeds: FeedSettings,
     /// Where to listen, unless systemd has opened a socket.
-    pub place: Place,
+    pub place: ListenAddr,
     /// The option about the place that was typed, if one was.
     pub typed_place: Option<&'static str>,
     /// How viewers are served.
@@ -162,7 +162,7 @@ impl Config {
         if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
             return Err(Error::usage("use --window", format!("the parts of --split {} are no lines", stdin.split)));
         }
-        let source = SourceConfig::Stdin(StdinSettings { pipe: PipeSettings { split, window: stdin.window }, tee: stdin.tee });
+        let source = SourceConfig::Stdin(StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee });
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(source, stdin.common)? })
     }
 
@@ -206,10 +206,10 @@ fn check_unix(serving: &Serving, typed: &Typed) -> Result<()> {
     }
 }
 
-fn place(serving: &Serving) -> Place {
+fn place(serving: &Serving) -> ListenAddr {
     match &serving.unix {
-        Some(path) => Place::Unix(path.clone(), serving.unix_mode),
-        None => Place::Tcp(SocketAddr::new(serving.host, serving.port)),
+        Some(path) => ListenAddr::Unix(path.clone(), serving.unix_mode),
+        None => ListenAddr::Tcp(SocketAddr::new(serving.host, serving.port)),
     }
 }
 
@@ -221,7 +221,7 @@ fn tls(serving: &Serving) -> Result<Option<Tls>> {
     Tls::load(cert.clone(), key.clone()).map(Some)
 }
 
-fn http_options(serving: &Serving, access: &cli::Access, is_demo: bool) -> Result<http::Options> {
+fn http_options(serving: &Serving, access: &cli::AccessArgs, is_demo: bool) -> Result<http::Options> {
     let keepalive = seconds("--keepalive", serving.keepalive)?;
     let stall = seconds("--stall-timeout", serving.stall_timeout)?;
     if stall < Duration::from_millis(100) {
@@ -276,7 +276,7 @@ fn feeds(parts: Parts, serving: &Serving) -> Result<FeedSettings> {
         part_bytes,
         keep_same: parts.keep_same,
         interval,
-        lanes: serving.threads,
+        shards: serving.threads,
     })
 }
 
@@ -290,8 +290,8 @@ fn seconds(flag: &str, seconds: f64) -> Result<Duration> {
     duration.ok_or_else(|| Error::usage(format!("use {flag} {seconds}"), "it must be a number of seconds, from 0 to a year"))
 }
 
-fn names(glob: Option<String>) -> Result<Names> {
-    let Some(glob) = glob else { return Ok(Names::default()) };
+fn names(glob: Option<String>) -> Result<NameFilter> {
+    let Some(glob) = glob else { return Ok(NameFilter::default()) };
     let doing = format!("use --glob {glob:?}");
-    Names::matching(glob).map_err(|error| Error::usage(doing, error))
+    NameFilter::matching(glob).map_err(|error| Error::usage(doing, error))
 }

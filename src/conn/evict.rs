@@ -18,12 +18,12 @@ pub(crate) fn span(bytes: &[u8], gone: usize) -> Span {
 }
 
 /// Whether so many bytes may be too much, counted without seeing that some are the same.
-pub(crate) fn may_be_too_much(bytes: usize) -> bool {
+pub(crate) fn may_exceed(bytes: usize) -> bool {
     bytes > MOST
 }
 
 /// Who has to go. `readers` come with those first that began last; who keeps nothing but what others keep as well stays.
-pub(crate) fn who_goes<K: Copy + PartialEq>(readers: impl Iterator<Item = (K, Span)>) -> Vec<K> {
+pub(crate) fn pick_victims<K: Copy + PartialEq>(readers: impl Iterator<Item = (K, Span)>) -> Vec<K> {
     let (mut kept, mut bytes, mut largest) = (BTreeMap::new(), 0, 0);
     let mut go = Vec::new();
     for (key, span) in readers {
@@ -72,19 +72,19 @@ mod tests {
     #[test]
     fn the_same_bytes_count_once() {
         let crowd = (0..1000).map(|key| (key, at(10, 20)));
-        assert_eq!(who_goes(crowd), [0; 0]);
+        assert_eq!(pick_victims(crowd), [0; 0]);
     }
 
     #[test]
     fn whoever_has_been_at_it_longest_goes_unless_others_need_the_same() {
         let apart = [(1, at(0, 20)), (2, at(100, 20)), (3, at(200, 20)), (4, at(300, 20)), (5, at(100, 20)), (6, at(400, 4))];
-        assert_eq!(who_goes(apart.into_iter()), [4], "the fifth keeps what the second keeps, and the sixth is small");
+        assert_eq!(pick_victims(apart.into_iter()), [4], "the fifth keeps what the second keeps, and the sixth is small");
     }
 
     #[test]
     fn three_large_parts_are_always_allowed() {
         let large = (0..5).map(|key| (key, at(key * 100, 50)));
-        assert_eq!(who_goes(large), [3, 4]);
+        assert_eq!(pick_victims(large), [3, 4]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ const QUEUE: u32 = 4096;
 
 /// Where to listen.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum ListenAddr {
     /// An address and a port.
     Tcp(SocketAddr),
     /// A path, and the permission bits of the socket there.
@@ -55,7 +55,7 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
-impl Place {
+impl ListenAddr {
     /// Listens here.
     ///
     /// # Errors

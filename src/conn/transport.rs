@@ -90,7 +90,7 @@ impl Transport {
 }
 
 /// Closes without a reset, which could overtake the reply: first our side, then, for a moment, what the peer still sends.
-pub(crate) async fn part_company(mut transport: Transport) {
+pub(crate) async fn linger_close(mut transport: Transport) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let drain = async {
         transport.shutdown().await?;
@@ -103,7 +103,7 @@ pub(crate) async fn part_company(mut transport: Transport) {
 
 async fn turn_away(mut socket: TcpStream) -> io::Error {
     let _ = socket.write_all(NO_TLS).await;
-    self::part_company(Transport::Tcp(socket)).await;
+    self::linger_close(Transport::Tcp(socket)).await;
     io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS")
 }
 

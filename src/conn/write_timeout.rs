@@ -17,44 +17,44 @@ use tokio::{
 
 use super::transport::Connection;
 
-/// Bytes a second that a reply has to move at, once its connection has had its patience: a modem's pace.
+/// Bytes a second that a reply has to move at, once its connection has had its time: a modem's pace.
 const LEAST: f64 = 1024.0;
 
 /// A connection that fails where its peer takes too little for too long.
 #[derive(Debug)]
-pub(crate) struct Prompt<'a, T> {
+pub(crate) struct WriteTimeout<'a, T> {
     io: T,
-    pulse: &'a Pulse,
-    patience: Duration,
+    probe: &'a PeerProbe,
+    timeout: Duration,
     /// Since what is to be written did not fit.
-    behind: Option<Behind>,
+    slow: Option<SlowWrite>,
 }
 
 /// Tells an answer in the making whether somebody still waits for it. hyper does not listen while there are unread bytes of the
 /// next request.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse(AtomicBool);
+pub(crate) struct PeerProbe(AtomicBool);
 
 #[derive(Debug)]
-struct Behind {
+struct SlowWrite {
     since: Instant,
     bytes: usize,
-    alarm: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
 }
 
-impl Pulse {
+impl PeerProbe {
     /// Goes on where the peer is there. Where it is gone the connection fails, and drops whoever called this.
-    pub(crate) async fn feel(&self) {
+    pub(crate) async fn check(&self) {
         self.0.store(true, Relaxed);
         // hyper flushes each time that it has asked for the answer in vain.
         yield_now().await;
     }
 }
 
-impl<'a, T> Prompt<'a, T> {
+impl<'a, T> WriteTimeout<'a, T> {
     /// A connection that is looked at each time after so long.
-    pub(crate) fn new(io: T, patience: Duration, pulse: &'a Pulse) -> Self {
-        Self { io, pulse, patience, behind: None }
+    pub(crate) fn new(io: T, timeout: Duration, probe: &'a PeerProbe) -> Self {
+        Self { io, probe, timeout, slow: None }
     }
 
     /// The connection itself.
@@ -65,41 +65,41 @@ impl<'a, T> Prompt<'a, T> {
     fn watch(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(bytes)) => {
-                self.behind.iter_mut().for_each(|behind| behind.bytes += bytes);
+                self.slow.iter_mut().for_each(|slow| slow.bytes += bytes);
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                let patience = self.patience;
-                let new = || Behind { since: Instant::now(), bytes: 0, alarm: Box::pin(sleep(patience)) };
-                ready!(self.behind.get_or_insert_with(new).judge(patience, cx))?;
+                let timeout = self.timeout;
+                let new = || SlowWrite { since: Instant::now(), bytes: 0, timer: Box::pin(sleep(timeout)) };
+                ready!(self.slow.get_or_insert_with(new).check_pace(timeout, cx))?;
                 Poll::Pending
             }
         }
     }
 }
 
-impl Behind {
+impl SlowWrite {
     /// Ready with an error where it is too late, pending where there is time.
-    fn judge(&mut self, patience: Duration, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn check_pace(&mut self, timeout: Duration, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.alarm.as_mut().poll(cx));
+            ready!(self.timer.as_mut().poll(cx));
             if (self.bytes as f64) < LEAST * self.since.elapsed().as_secs_f64() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             (self.since, self.bytes) = (Instant::now(), 0);
-            self.alarm.as_mut().reset(self.since + patience);
+            self.timer.as_mut().reset(self.since + timeout);
         }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Prompt<'_, T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<'_, T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl<T: Connection> AsyncWrite for Prompt<'_, T> {
+impl<T: Connection> AsyncWrite for WriteTimeout<'_, T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.watch(written, cx)
@@ -116,11 +116,11 @@ impl<T: Connection> AsyncWrite for Prompt<'_, T> {
 
     /// Whoever flushes has written everything.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.pulse.0.swap(false, Relaxed) && self.io.has_left() {
+        if self.probe.0.swap(false, Relaxed) && self.io.has_left() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        self.behind = None;
+        self.slow = None;
         Poll::Ready(Ok(()))
     }
 
@@ -135,14 +135,14 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_given_up() {
         let (ours, _theirs) = duplex(64);
         let begin = Instant::now();
-        let error = Prompt::new(ours, PATIENCE, &Pulse::default()).write_all(&[0; 1000]).await.unwrap_err();
-        assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, PATIENCE));
+        let error = WriteTimeout::new(ours, TIMEOUT, &PeerProbe::default()).write_all(&[0; 1000]).await.unwrap_err();
+        assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, TIMEOUT));
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,7 +155,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             });
-            let written = Prompt::new(ours, PATIENCE, &Pulse::default()).write_all(&[0; 1_000_000]).await;
+            let written = WriteTimeout::new(ours, TIMEOUT, &PeerProbe::default()).write_all(&[0; 1_000_000]).await;
             assert_eq!(written.is_ok(), is_enough, "{pace} bytes a second: {written:?}");
             reader.await.unwrap();
         }
@@ -164,8 +164,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_between_two_replies_is_no_delay() {
         let (ours, mut theirs) = duplex(64);
-        let pulse = Pulse::default();
-        let mut prompt = Prompt::new(ours, PATIENCE, &pulse);
+        let probe = PeerProbe::default();
+        let mut prompt = WriteTimeout::new(ours, TIMEOUT, &probe);
         for _ in 0..3 {
             let read = async {
                 tokio::time::sleep(Duration::from_secs(20)).await;

@@ -1,5 +1,5 @@
 //! The fan-out: one loop over all viewers of a thread. A part that is published goes to every socket with one
-//! `send` of the same shared bytes; only a viewer whose socket is full is waited for, by its own bell.
+//! `send` of the same shared bytes; only a viewer whose socket is full is waited for, by its own waker.
 
 pub(crate) mod ready;
 #[cfg(test)]
@@ -26,17 +26,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, debug_span, error, field, field::display};
 
 use self::{
-    ready::Porch,
+    ready::ReadyList,
     viewer::{Times, Turn, Viewer},
 };
 use crate::conn::{evict, transport::Connection};
 use crate::{
     feed::{Feed, Kind},
-    panic::{Place, contained},
-    stats::{Cause, End, ViewerStats},
+    panic::{PanicScope, catch},
+    stats::{Disconnect, Reason, ViewerStats},
 };
 
-/// The number of the bell that the feeds ring; the viewers' bells have their keys.
+/// The number of the waker that the feeds ring; the viewers' wakers have their keys.
 const FEEDS: usize = usize::MAX;
 /// How long viewers have at the end to take the close-delimiter.
 const FAREWELL: Duration = Duration::from_millis(1500);
@@ -47,9 +47,9 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Where connections become viewers.
 #[derive(Debug, Clone)]
-pub(crate) struct Entrance<T>(mpsc::UnboundedSender<Viewer<T>>);
+pub(crate) struct FanoutHandle<T>(mpsc::UnboundedSender<Viewer<T>>);
 
-impl<T> Entrance<T> {
+impl<T> FanoutHandle<T> {
     /// Hands a viewer to the loop, for good.
     pub(crate) fn admit(&self, viewer: Viewer<T>) {
         // The loop is gone only when the server ends; dropping the viewer then closes its connection.
@@ -60,10 +60,10 @@ impl<T> Entrance<T> {
 /// The loop and all it owns.
 #[derive(Debug)]
 pub(crate) struct Fanout<T> {
-    viewers: Slab<Seated<T>>,
-    /// Which lane of the feeds is this loop's.
-    lane: usize,
-    porch: Arc<Porch>,
+    viewers: Slab<Slot<T>>,
+    /// Which shard of the feeds is this loop's.
+    shard: usize,
+    ready_list: Arc<ReadyList>,
     feeds: Vec<(Arc<Feed>, usize)>,
     arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
     times: Times,
@@ -74,26 +74,26 @@ pub(crate) struct Fanout<T> {
 }
 
 #[derive(Debug)]
-struct Seated<T> {
+struct Slot<T> {
     viewer: Viewer<T>,
-    bell: Waker,
+    waker: Waker,
     /// What the log says of this viewer, it says in here.
     span: Span,
-    /// The feeds that ring this viewer's own bell: those that nobody else watches.
+    /// The feeds that ring this viewer's own waker: those that nobody else watches.
     runs: Vec<(Arc<Feed>, usize)>,
 }
 
 impl<T: Connection> Fanout<T> {
-    /// The loop of this lane, for viewers of these feeds and of runs of their own.
-    pub(crate) fn new(feeds: &[Arc<Feed>], lane: usize, times: Times) -> (Entrance<T>, Self) {
+    /// The loop of this shard, for viewers of these feeds and of runs of their own.
+    pub(crate) fn new(feeds: &[Arc<Feed>], shard: usize, times: Times) -> (FanoutHandle<T>, Self) {
         let (sender, arrivals) = mpsc::unbounded_channel();
-        let porch = Arc::new(Porch::default());
-        let feeds = feeds.iter().map(|feed| (feed.clone(), feed.watch(lane, porch.bell(FEEDS)))).collect();
+        let ready_list = Arc::new(ReadyList::default());
+        let feeds = feeds.iter().map(|feed| (feed.clone(), feed.register_waker(shard, ready_list.waker(FEEDS)))).collect();
         let now = Instant::now();
         let fanout = Self {
             viewers: Slab::new(),
-            lane,
-            porch,
+            shard,
+            ready_list,
             feeds,
             arrivals,
             times,
@@ -102,7 +102,7 @@ impl<T: Connection> Fanout<T> {
             #[cfg(all(feature = "io-uring", target_os = "linux"))]
             ring: uring::Ring::default(),
         };
-        (Entrance(sender), fanout)
+        (FanoutHandle(sender), fanout)
     }
 
     /// Serves until `shutdown`, then until every viewer has its close-delimiter, for a bounded time.
@@ -112,7 +112,7 @@ impl<T: Connection> Fanout<T> {
     }
 
     async fn serve(mut self, shutdown: CancellationToken) {
-        let mut rung = Vec::new();
+        let mut ready = Vec::new();
         let mut end = None;
         // One for all rounds: a timer that is made anew costs a system call where it is the only one.
         let mut due = pin!(sleep_until(self.deadline));
@@ -126,11 +126,11 @@ impl<T: Connection> Fanout<T> {
             let farewell = end.unwrap_or(self.deadline + NEVER);
             tokio::select! {
                 biased;
-                () = self.porch.collect(&mut rung) => {
-                    self.answer(&rung);
-                    rung.clear();
+                () = self.ready_list.drain(&mut ready) => {
+                    self.answer(&ready);
+                    ready.clear();
                 }
-                Some(viewer) = self.arrivals.recv() => self.seat(viewer),
+                Some(viewer) = self.arrivals.recv() => self.permit(viewer),
                 () = due.as_mut() => {
                     self.sweep();
                     yield_now().await;
@@ -138,28 +138,28 @@ impl<T: Connection> Fanout<T> {
                 () = shutdown.cancelled(), if end.is_none() => end = Some(Instant::now() + FAREWELL),
                 () = sleep_until(farewell), if end.is_some() => return,
             }
-            if self.porch.is_called() {
+            if self.ready_list.has_ready() {
                 // Whatever else runs on this thread has its turn before the next pass.
                 yield_now().await;
             }
         }
     }
 
-    fn seat(&mut self, viewer: Viewer<T>) {
+    fn permit(&mut self, viewer: Viewer<T>) {
         let entry = self.viewers.vacant_entry();
         let key = entry.key();
-        let bell = self.porch.bell(key);
+        let waker = self.ready_list.waker(key);
         let runs = viewer.cursors().iter().map(|cursor| cursor.feed()).filter(|feed| feed.kind() == Kind::Run);
-        let runs = runs.map(|feed| (feed.clone(), feed.watch(self.lane, bell.clone()))).collect();
+        let runs = runs.map(|feed| (feed.clone(), feed.register_waker(self.shard, waker.clone()))).collect();
         let span = span_of(&viewer);
         debug!(parent: &span, "viewer came");
-        entry.insert(Seated { viewer, bell, span, runs });
+        entry.insert(Slot { viewer, waker, span, runs });
         self.turn(key, Instant::now(), Viewer::attend);
     }
 
-    fn answer(&mut self, rung: &[usize]) {
+    fn answer(&mut self, ready: &[usize]) {
         let now = Instant::now();
-        for &number in rung {
+        for &number in ready {
             if number == FEEDS {
                 self.push_all(now);
             } else {
@@ -175,15 +175,15 @@ impl<T: Connection> Fanout<T> {
         let mut kept = 0;
         for key in 0..self.viewers.capacity() {
             match self.viewers.get_mut(key) {
-                Some(Seated { viewer, .. }) if viewer.is_blocked() => {
-                    viewer.fall_behind();
+                Some(Slot { viewer, .. }) if viewer.is_blocked() => {
+                    viewer.skip_to_newest();
                     kept += viewer.kept_bytes();
                 }
                 Some(_) => self.turn(key, now, Viewer::push),
                 None => {}
             }
         }
-        if evict::may_be_too_much(kept) && now >= self.look_again {
+        if evict::may_exceed(kept) && now >= self.look_again {
             self.look_again = now + HOARD_LOOK;
             self.cut_the_slowest();
         }
@@ -194,8 +194,8 @@ impl<T: Connection> Fanout<T> {
         let mut behind: Vec<_> = self.viewers.iter().filter(|(_, seated)| seated.viewer.is_blocked()).collect();
         behind.sort_by_key(|(_, seated)| Reverse(seated.viewer.keeps().0));
         let pieces = behind.iter().flat_map(|(key, seated)| seated.viewer.keeps().1.map(|span| (*key, span)));
-        for key in evict::who_goes(pieces) {
-            self.unseat(key, End::Crowded);
+        for key in evict::pick_victims(pieces) {
+            self.unseat(key, Disconnect::Crowded);
         }
     }
 
@@ -216,13 +216,13 @@ impl<T: Connection> Fanout<T> {
     }
 
     fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Viewer<T>, Instant, &mut Context<'_>) -> Turn) {
-        // A bell may ring for a viewer that has left meanwhile.
-        let Some(Seated { viewer, bell, .. }) = self.viewers.get_mut(key) else { return };
+        // A waker may ring for a viewer that has left meanwhile.
+        let Some(Slot { viewer, waker, .. }) = self.viewers.get_mut(key) else { return };
         // Whatever goes wrong in here is this viewer's alone.
-        let turn = contained(Place::Viewer, || act(viewer, now, &mut Context::from_waker(bell)));
-        match turn.unwrap_or(Turn::Over(End::Panicked)) {
+        let turn = catch(PanicScope::Viewer, || act(viewer, now, &mut Context::from_waker(waker)));
+        match turn.unwrap_or(Turn::Over(Disconnect::Panicked)) {
             Turn::Resting => {}
-            Turn::WantsMore => bell.wake_by_ref(),
+            Turn::WantsMore => waker.wake_by_ref(),
             Turn::Over(end) => return self.unseat(key, end),
         }
         if let Some(at) = viewer.deadline(self.times) {
@@ -230,20 +230,20 @@ impl<T: Connection> Fanout<T> {
         }
     }
 
-    fn unseat(&mut self, key: usize, end: End) {
-        let Seated { mut viewer, span, runs, .. } = self.viewers.remove(key);
+    fn unseat(&mut self, key: usize, end: Disconnect) {
+        let Slot { mut viewer, span, runs, .. } = self.viewers.remove(key);
         for (feed, watch) in runs {
-            feed.unwatch(self.lane, watch);
+            feed.remove_waker(self.shard, watch);
         }
-        let ViewerStats { id, sent, bytes, dropped, left_out, .. } = &*viewer.seat.stats;
+        let ViewerStats { id, sent, bytes, dropped, left_out, .. } = &*viewer.permit.stats;
         let [sent, bytes, dropped, left_out] = [sent, bytes, dropped, left_out].map(|count| count.load(Relaxed));
         debug!(parent: &span, why = end.name(), sent, bytes, dropped, left_out, "viewer left");
-        if end == End::Panicked {
+        if end == Disconnect::Panicked {
             error!(viewer = id, "a viewer is cut: serving it went wrong");
         }
-        viewer.seat.leave(end);
+        viewer.permit.leave(end);
         // What panicked once may do so again.
-        let _ = contained(Place::Viewer, || drop(viewer));
+        let _ = catch(PanicScope::Viewer, || drop(viewer));
         if self.viewers.is_empty() {
             self.viewers.shrink_to_fit();
         }
@@ -252,7 +252,7 @@ impl<T: Connection> Fanout<T> {
 
 /// One span a viewer: where the log is JSON, each of its lines names the viewer, its address and its feeds.
 fn span_of<T: Connection>(viewer: &Viewer<T>) -> Span {
-    let stats = &viewer.seat.stats;
+    let stats = &viewer.permit.stats;
     let span = debug_span!("viewer", id = stats.id, peer = field::Empty, feed = field::Empty);
     if !span.is_disabled() {
         let feeds: Vec<&str> = viewer.cursors().iter().map(|cursor| cursor.feed().name.as_str()).collect();
@@ -265,7 +265,7 @@ fn span_of<T: Connection>(viewer: &Viewer<T>) -> Span {
 impl<T> Drop for Fanout<T> {
     fn drop(&mut self) {
         for (feed, watch) in self.feeds.drain(..) {
-            feed.unwatch(self.lane, watch);
+            feed.remove_waker(self.shard, watch);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Wakes one task for many: each viewer's socket rings its own bell, the fan-out loop collects who rang.
+//! Wakes one task for many: each viewer's socket rings its own waker, the fan-out loop collects who rang.
 //! It knows numbers and wakers, neither sockets nor feeds.
 
 use std::{
@@ -12,50 +12,50 @@ use std::{
 
 use crate::sync::lock;
 
-/// Collects the numbers of the bells that rang.
+/// Collects the numbers of the wakers that rang.
 #[derive(Debug, Default)]
-pub(crate) struct Porch {
-    rung: Mutex<Rung>,
+pub(crate) struct ReadyList {
+    ready: Mutex<Ready>,
 }
 
 #[derive(Debug, Default)]
-struct Rung {
-    bells: Vec<Arc<Bell>>,
+struct Ready {
+    wakers: Vec<Arc<ReadyWaker>>,
     listener: Option<Waker>,
 }
 
-/// One bell. It rings once until it is collected.
+/// One waker. It rings once until it is collected.
 #[derive(Debug)]
-pub(crate) struct Bell {
+pub(crate) struct ReadyWaker {
     number: usize,
-    ringing: AtomicBool,
-    porch: Arc<Porch>,
+    is_ready: AtomicBool,
+    ready_list: Arc<ReadyList>,
 }
 
-impl Porch {
-    /// A waker that rings the bell of this number.
-    pub(crate) fn bell(self: &Arc<Self>, number: usize) -> Waker {
-        Arc::new(Bell { number, ringing: AtomicBool::new(false), porch: self.clone() }).into()
+impl ReadyList {
+    /// A waker that rings the waker of this number.
+    pub(crate) fn waker(self: &Arc<Self>, number: usize) -> Waker {
+        Arc::new(ReadyWaker { number, is_ready: AtomicBool::new(false), ready_list: self.clone() }).into()
     }
 
-    /// Whether a bell rings that was not collected yet.
-    pub(crate) fn is_called(&self) -> bool {
-        !lock(&self.rung).bells.is_empty()
+    /// Whether a waker rings that was not collected yet.
+    pub(crate) fn has_ready(&self) -> bool {
+        !lock(&self.ready).wakers.is_empty()
     }
 
-    /// Waits until a bell rings, then puts the numbers of all that did into `numbers`.
-    pub(crate) async fn collect(&self, numbers: &mut Vec<usize>) {
+    /// Waits until a waker rings, then puts the numbers of all that did into `numbers`.
+    pub(crate) async fn drain(&self, numbers: &mut Vec<usize>) {
         poll_fn(|cx| {
-            let mut rung = lock(&self.rung);
-            if rung.bells.is_empty() {
-                if !rung.listener.as_ref().is_some_and(|listener| listener.will_wake(cx.waker())) {
-                    rung.listener = Some(cx.waker().clone());
+            let mut ready = lock(&self.ready);
+            if ready.wakers.is_empty() {
+                if !ready.listener.as_ref().is_some_and(|listener| listener.will_wake(cx.waker())) {
+                    ready.listener = Some(cx.waker().clone());
                 }
                 return Poll::Pending;
             }
-            numbers.extend(rung.bells.drain(..).map(|bell| {
-                bell.ringing.store(false, Ordering::Release);
-                bell.number
+            numbers.extend(ready.wakers.drain(..).map(|waker| {
+                waker.is_ready.store(false, Ordering::Release);
+                waker.number
             }));
             Poll::Ready(())
         })
@@ -63,23 +63,23 @@ impl Porch {
     }
 }
 
-impl Wake for Bell {
+impl Wake for ReadyWaker {
     fn wake(self: Arc<Self>) {
-        if self.ringing.swap(true, Ordering::AcqRel) {
+        if self.is_ready.swap(true, Ordering::AcqRel) {
             return;
         }
-        let porch = self.porch.clone();
-        let mut rung = lock(&porch.rung);
-        rung.bells.push(self);
-        if rung.bells.len() == 1
-            && let Some(listener) = &rung.listener
+        let ready_list = self.ready_list.clone();
+        let mut ready = lock(&ready_list.ready);
+        ready.wakers.push(self);
+        if ready.wakers.len() == 1
+            && let Some(listener) = &ready.listener
         {
             listener.wake_by_ref();
         }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.ringing.load(Ordering::Acquire) {
+        if !self.is_ready.load(Ordering::Acquire) {
             self.clone().wake();
         }
     }

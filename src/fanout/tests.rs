@@ -15,43 +15,43 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Entrance, Fanout,
-    viewer::{Times, Viewer, Wishes},
+    Fanout, FanoutHandle,
+    viewer::{StreamOptions, Times, Viewer},
 };
 use crate::conn::transport::Connection;
 use crate::{
     feed::{Accepts, Feed, Kind, Limits, Publisher},
     part::{Media, Part},
     source::demo,
-    stats::{Cause, End, Viewers},
+    stats::{Disconnect, Reason, Viewers},
     wire::Boundary,
 };
 
 const TIMES: Times = Times { keepalive: Some(Duration::from_secs(5)), stall: Duration::from_secs(30) };
 
-struct House {
+struct Setup {
     feed: Arc<Feed>,
-    entrance: Entrance<DuplexStream>,
+    fanout: FanoutHandle<DuplexStream>,
     viewers: Arc<Viewers>,
     shutdown: CancellationToken,
 }
 
-fn house(kind: Kind) -> (Publisher, House) {
+fn house(kind: Kind) -> (Publisher, Setup) {
     let limits = Limits { history: 1000, held: 1000, held_bytes: 1 << 24, part_bytes: 1 << 20, keep_same: false };
     let (publisher, feed) = Feed::new("test", kind, Boundary::parse("b0undary").unwrap(), limits, 1);
     let shared: &[Arc<Feed>] = if kind == Kind::Run { &[] } else { std::slice::from_ref(&feed) };
-    let (entrance, fanout) = Fanout::new(shared, 0, TIMES);
+    let (handle, fanout) = Fanout::new(shared, 0, TIMES);
     let shutdown = CancellationToken::new();
     tokio::spawn(fanout.run(shutdown.clone()));
-    (publisher, House { feed, entrance, viewers: Viewers::new(100), shutdown })
+    (publisher, Setup { feed, fanout: handle, viewers: Viewers::new(100), shutdown })
 }
 
-impl House {
-    fn enter(&self, pipe: usize, wishes: Wishes) -> DuplexStream {
+impl Setup {
+    fn enter(&self, pipe: usize, options: StreamOptions) -> DuplexStream {
         let (ours, theirs) = duplex(pipe);
         let cursors = vec![self.feed.subscribe(0, None, Accepts::All)];
-        let seat = self.viewers.enter(None).unwrap();
-        self.entrance.admit(Viewer::new(theirs, cursors, self.feed.boundary().clone(), wishes, seat));
+        let permit = self.viewers.enter(None).unwrap();
+        self.fanout.admit(Viewer::new(theirs, cursors, self.feed.boundary().clone(), options, permit));
         ours
     }
 }
@@ -63,15 +63,15 @@ async fn the_slowest_are_cut_where_old_parts_fill_the_memory() {
     let mut slow = Vec::new();
     for number in 0..80 {
         publisher.publish(body(number)).unwrap();
-        slow.push(house.enter(64, Wishes::default()));
+        slow.push(house.enter(64, StreamOptions::default()));
         // It takes a little of the newest part.
         slow.last_mut().unwrap().read_exact(&mut [0; 100]).await.unwrap();
         tokio::time::advance(Duration::from_millis(300)).await;
     }
     publisher.publish(body(99)).unwrap();
-    let mut quick = house.enter(1 << 20, Wishes::default());
+    let mut quick = house.enter(1 << 20, StreamOptions::default());
     quick.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
-    let crowded = house.viewers.gone.iter().find(|(name, _)| *name == End::Crowded.name()).unwrap().1;
+    let crowded = house.viewers.gone.iter().find(|(name, _)| *name == Disconnect::Crowded.name()).unwrap().1;
     assert!((14..=20).contains(&crowded), "{crowded} of 80 that keep a MiB each were cut");
     for (number, viewer) in slow.iter_mut().enumerate() {
         let is_cut = viewer.read_exact(&mut [0; 1000]).await.is_err();
@@ -108,7 +108,7 @@ fn without_times(stream: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_the_same_bytes_through_a_pipe_of_eight() {
     let (publisher, house) = house(Kind::Lines);
-    let (narrow, wide) = (house.enter(8, Wishes::default()), house.enter(1 << 16, Wishes::default()));
+    let (narrow, wide) = (house.enter(8, StreamOptions::default()), house.enter(1 << 16, StreamOptions::default()));
     publisher.publish_all((0..100).map(|n| text(format!("line {n}"))).collect());
     drop(publisher);
     let (narrow, wide) = tokio::join!(read_all(narrow), read_all(wide));
@@ -120,7 +120,7 @@ async fn a_stream_is_the_same_bytes_through_a_pipe_of_eight() {
 #[tokio::test(start_paused = true)]
 async fn the_end_after_a_delimiter_repeats_the_newest_part() {
     let (publisher, house) = house(Kind::Newest);
-    let mut viewer = house.enter(1 << 16, Wishes::default());
+    let mut viewer = house.enter(1 << 16, StreamOptions::default());
     publisher.publish(text("one")).unwrap();
     read_until(&mut viewer, "one\r\n--b0undary\r\n").await;
     drop(publisher);
@@ -134,7 +134,7 @@ async fn the_end_after_a_delimiter_repeats_the_newest_part() {
 #[tokio::test(start_paused = true)]
 async fn a_feed_without_a_part_ends_with_the_close_delimiter_alone() {
     let (publisher, house) = house(Kind::Newest);
-    let viewer = house.enter(1 << 16, Wishes::default());
+    let viewer = house.enter(1 << 16, StreamOptions::default());
     drop(publisher);
     assert_eq!(read_all(viewer).await, "--b0undary--\r\n");
 }
@@ -142,7 +142,7 @@ async fn a_feed_without_a_part_ends_with_the_close_delimiter_alone() {
 #[tokio::test(start_paused = true)]
 async fn the_newest_part_is_repeated_while_nothing_changes() {
     let (publisher, house) = house(Kind::Newest);
-    let mut viewer = house.enter(1 << 16, Wishes::default());
+    let mut viewer = house.enter(1 << 16, StreamOptions::default());
     publisher.publish(text("one")).unwrap();
     let first = read_until(&mut viewer, "one\r\n--b0undary\r\n").await;
     let begin = Instant::now();
@@ -156,8 +156,8 @@ async fn the_newest_part_is_repeated_while_nothing_changes() {
 #[tokio::test(start_paused = true)]
 async fn a_viewer_that_takes_nothing_is_cut_and_holds_nobody_up() {
     let (publisher, house) = house(Kind::Newest);
-    let stuck = house.enter(8, Wishes::default());
-    let mut well = house.enter(1 << 16, Wishes::default());
+    let stuck = house.enter(8, StreamOptions::default());
+    let mut well = house.enter(1 << 16, StreamOptions::default());
     for n in 0..100 {
         publisher.publish(text(format!("part {n}"))).unwrap();
         read_until(&mut well, &format!("part {n}\r\n--b0undary\r\n")).await;
@@ -174,7 +174,7 @@ async fn a_viewer_that_takes_nothing_is_cut_and_holds_nobody_up() {
 async fn who_leaves_is_gone_though_unread_bytes_lie_in_its_buffer() {
     use tokio::io::AsyncWriteExt;
     let (_publisher, house) = house(Kind::Newest);
-    let mut viewer = house.enter(1 << 16, Wishes::default());
+    let mut viewer = house.enter(1 << 16, StreamOptions::default());
     viewer.write_all(b"GET /half a pipelined requ").await.unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(house.viewers.count(), 1);
@@ -186,8 +186,8 @@ async fn who_leaves_is_gone_though_unread_bytes_lie_in_its_buffer() {
 #[tokio::test(start_paused = true)]
 async fn fps_thins_a_stream_to_the_newest_of_each_interval_and_the_last() {
     let (publisher, house) = house(Kind::Newest);
-    let wishes = Wishes { interval: Some(Duration::from_millis(100)), ..Wishes::default() };
-    let viewer = house.enter(1 << 16, wishes);
+    let options = StreamOptions { interval: Some(Duration::from_millis(100)), ..StreamOptions::default() };
+    let viewer = house.enter(1 << 16, options);
     for n in 0..100 {
         publisher.publish(text(format!("part {n}"))).unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -202,7 +202,7 @@ async fn fps_thins_a_stream_to_the_newest_of_each_interval_and_the_last() {
 #[tokio::test(start_paused = true)]
 async fn parts_ends_the_stream_with_the_close_delimiter_right_behind() {
     let (publisher, house) = house(Kind::Lines);
-    let viewer = house.enter(1 << 16, Wishes { parts: Some(3), ..Wishes::default() });
+    let viewer = house.enter(1 << 16, StreamOptions { parts: Some(3), ..StreamOptions::default() });
     publisher.publish_all((1..=9).map(|n| text(format!("line {n}"))).collect());
     let stream = read_all(viewer).await;
     assert_eq!(stream.matches("X-Sequence").count(), 3);
@@ -212,7 +212,7 @@ async fn parts_ends_the_stream_with_the_close_delimiter_right_behind() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_lets_everybody_have_the_close_delimiter_and_waits_for_nobody_long() {
     let (publisher, house) = house(Kind::Newest);
-    let (viewer, stuck) = (house.enter(1 << 16, Wishes::default()), house.enter(8, Wishes::default()));
+    let (viewer, stuck) = (house.enter(1 << 16, StreamOptions::default()), house.enter(8, StreamOptions::default()));
     publisher.publish(text("part")).unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
     let begin = Instant::now();
@@ -229,7 +229,7 @@ async fn shutdown_lets_everybody_have_the_close_delimiter_and_waits_for_nobody_l
 #[tokio::test(start_paused = true)]
 async fn the_demo_has_its_fifteen_parts_at_their_times() {
     let (publisher, house) = house(Kind::Run);
-    let mut viewer = house.enter(1 << 16, Wishes::default());
+    let mut viewer = house.enter(1 << 16, StreamOptions::default());
     let begin = Instant::now();
     tokio::spawn(demo::play(publisher));
     let mut times = Vec::new();
@@ -268,20 +268,26 @@ impl Connection for Trap {
     }
 }
 
-impl House {
+impl Setup {
     /// A loop for traps.
-    fn traps(&self) -> Entrance<Trap> {
-        let (entrance, fanout) = Fanout::new(std::slice::from_ref(&self.feed), 0, TIMES);
+    fn traps(&self) -> FanoutHandle<Trap> {
+        let (handle, fanout) = Fanout::new(std::slice::from_ref(&self.feed), 0, TIMES);
         tokio::spawn(fanout.run(self.shutdown.clone()));
-        entrance
+        handle
     }
 
-    fn trap(&self, entrance: &Entrance<Trap>, pipe: usize, writes_left: usize) -> (DuplexStream, Arc<Mutex<Room>>) {
+    fn trap(&self, fanout: &FanoutHandle<Trap>, pipe: usize, writes_left: usize) -> (DuplexStream, Arc<Mutex<Room>>) {
         let (ours, io) = duplex(pipe);
         let room = Arc::new(Mutex::new(Room::default()));
         let cursors = vec![self.feed.subscribe(0, None, Accepts::All)];
-        let (seat, boundary) = (self.viewers.enter(None).unwrap(), self.feed.boundary().clone());
-        entrance.admit(Viewer::new(Trap { io, writes_left, room: room.clone() }, cursors, boundary, Wishes::default(), seat));
+        let (permit, boundary) = (self.viewers.enter(None).unwrap(), self.feed.boundary().clone());
+        fanout.admit(Viewer::new(
+            Trap { io, writes_left, room: room.clone() },
+            cursors,
+            boundary,
+            StreamOptions::default(),
+            permit,
+        ));
         (ours, room)
     }
 }
@@ -316,9 +322,9 @@ impl AsyncWrite for Trap {
 #[tokio::test(start_paused = true)]
 async fn a_panic_while_one_viewer_is_served_ends_that_one_alone() {
     let (publisher, house) = house(Kind::Newest);
-    let entrance = house.traps();
-    let mut well = [(); 2].map(|()| house.trap(&entrance, 1 << 16, usize::MAX).0);
-    let mut trapped = house.trap(&entrance, 1 << 16, 1).0;
+    let fanout = house.traps();
+    let mut well = [(); 2].map(|()| house.trap(&fanout, 1 << 16, usize::MAX).0);
+    let mut trapped = house.trap(&fanout, 1 << 16, 1).0;
     publisher.publish(text("part 1")).unwrap();
     for viewer in well.iter_mut().chain([&mut trapped]) {
         read_until(viewer, "part 1\r\n--b0undary\r\n").await;
@@ -331,14 +337,14 @@ async fn a_panic_while_one_viewer_is_served_ends_that_one_alone() {
     }
     assert_eq!(trapped.read(&mut [0; 10]).await.unwrap(), 0, "its connection is closed");
     assert_eq!((house.viewers.count(), house.feed.state().viewers), (2, 2));
-    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((End::Panicked.name(), 1)));
+    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((Disconnect::Panicked.name(), 1)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_slow_viewer_gets_next_is_chosen_when_it_can_leave() {
     let (publisher, house) = house(Kind::Newest);
-    let entrance = house.traps();
-    let (mut viewer, room) = house.trap(&entrance, 8, usize::MAX);
+    let fanout = house.traps();
+    let (mut viewer, room) = house.trap(&fanout, 8, usize::MAX);
     publisher.publish(text("part 1")).unwrap();
     read_until(&mut viewer, "part 1\r\n--b0undary\r\n").await;
     publisher.publish(text("part 2")).unwrap();
@@ -364,5 +370,5 @@ async fn nothing_follows_the_close_delimiter_and_an_end_that_is_not_taken_is_a_s
     read_until(&mut viewer, "part 1\r\n--b0undary--\r\n").await;
     assert_eq!(read_all(viewer).await, "");
     assert_eq!(begin.elapsed().as_secs(), TIMES.stall.as_secs());
-    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((End::Stalled.name(), 1)));
+    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((Disconnect::Stalled.name(), 1)));
 }

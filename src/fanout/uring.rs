@@ -15,9 +15,9 @@ use rustix::net::SendFlags;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{Fanout, Turn, contained, viewer::end_by};
+use super::{Fanout, Turn, catch, viewer::end_by};
 use crate::conn::transport::Connection;
-use crate::{panic::Place, stats::End};
+use crate::{panic::PanicScope, stats::Disconnect};
 
 /// Viewers that one call serves: the first of them waits until the last is asked.
 const AT_ONCE: u32 = 128;
@@ -114,7 +114,7 @@ impl<T: Connection> Fanout<T> {
         let mut panicked = Vec::new();
         let ready = self.viewers.iter_mut().filter(|(_, seated)| !seated.viewer.is_blocked());
         self.ring.send(ready.filter_map(|(key, seated)| {
-            let Ok(next) = contained(Place::Viewer, || seated.viewer.next(now)) else {
+            let Ok(next) = catch(PanicScope::Viewer, || seated.viewer.next(now)) else {
                 panicked.push(key);
                 return None;
             };
@@ -122,13 +122,13 @@ impl<T: Connection> Fanout<T> {
             Some((key, io.plain_socket().zip(bytes)))
         }));
         for key in panicked {
-            self.unseat(key, End::Panicked);
+            self.unseat(key, Disconnect::Panicked);
         }
         let mut outcomes = mem::take(&mut self.ring.outcomes);
         for (key, outcome) in outcomes.drain(..) {
             self.turn(key, now, |viewer, now, cx| {
                 match outcome {
-                    Ok(sent) => viewer.has_sent(sent, now),
+                    Ok(sent) => viewer.advance(sent, now),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Turn::Over(end_by(&error)),
                 }

@@ -18,8 +18,8 @@ use crate::conn::{
     transport::Connection,
 };
 use crate::{
-    feed::{Kind, Most, Subscription},
-    stats::{End, Seat},
+    feed::{Kind, Subscription, TakeLimit},
+    stats::{Disconnect, ViewerPermit},
     wire::{Boundary, Prefix},
 };
 
@@ -32,7 +32,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// What a viewer asked for beside the feeds themselves.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wishes {
+pub(crate) struct StreamOptions {
     /// The least time between two parts.
     pub(crate) interval: Option<Duration>,
     /// Parts after which the stream ends.
@@ -60,7 +60,7 @@ pub(crate) enum Turn {
     /// It has had its share for now and wants more at once.
     WantsMore,
     /// It is over; why stands with it.
-    Over(End),
+    Over(Disconnect),
 }
 
 #[derive(Debug)]
@@ -70,8 +70,8 @@ pub(crate) struct Viewer<T> {
     cursors: SmallVec<[Subscription; 1]>,
     next_cursor: usize,
     boundary: Boundary,
-    wishes: Wishes,
-    pub(crate) seat: Seat,
+    options: StreamOptions,
+    pub(crate) permit: ViewerPermit,
     out: SmallVec<[Bytes; 1]>,
     out_bytes: usize,
     /// Bytes of the first piece that have left.
@@ -93,15 +93,15 @@ pub(crate) struct Viewer<T> {
 
 impl<T: Connection> Viewer<T> {
     /// A viewer whose response head has left and whose first delimiter has not. There is at least one cursor.
-    pub(crate) fn new(io: T, cursors: Vec<Subscription>, boundary: Boundary, wishes: Wishes, seat: Seat) -> Self {
+    pub(crate) fn new(io: T, cursors: Vec<Subscription>, boundary: Boundary, options: StreamOptions, permit: ViewerPermit) -> Self {
         let now = Instant::now();
         Self {
             io,
             cursors: cursors.into_iter().collect(),
             next_cursor: 0,
             boundary,
-            wishes,
-            seat,
+            options,
+            permit,
             out: SmallVec::new(),
             out_bytes: 0,
             gone: 0,
@@ -144,8 +144,8 @@ impl<T: Connection> Viewer<T> {
             match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
                 Poll::Pending => return Turn::Resting,
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(_) if self.closed => return Turn::Over(End::Finished),
-                Poll::Ready(Ok(())) => return Turn::Over(End::Left),
+                Poll::Ready(_) if self.closed => return Turn::Over(Disconnect::Finished),
+                Poll::Ready(Ok(())) => return Turn::Over(Disconnect::Left),
                 Poll::Ready(Err(error)) => return Turn::Over(end_by(&error)),
             }
         }
@@ -185,7 +185,7 @@ impl<T: Connection> Viewer<T> {
     }
 
     /// The connection, where there is something to be sent on it now, and what, where one write can take all of it.
-    /// `has_sent` has to be told how much was sent, and `push` sends the rest.
+    /// `advance` has to be told how much was sent, and `push` sends the rest.
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     pub(crate) fn next(&mut self, now: Instant) -> Option<(&T, Option<&[u8]>)> {
         if self.out.is_empty() && !self.ending && !self.is_slow {
@@ -207,12 +207,12 @@ impl<T: Connection> Viewer<T> {
     }
 
     /// Takes note of news while the socket is full.
-    pub(crate) fn fall_behind(&mut self) {
+    pub(crate) fn skip_to_newest(&mut self) {
         if self.ending {
             return;
         }
-        let dropped = self.cursors.iter_mut().map(Subscription::fall_behind).sum();
-        self.seat.stats.dropped.fetch_add(dropped, Relaxed);
+        let dropped = self.cursors.iter_mut().map(Subscription::skip_to_newest).sum();
+        self.permit.stats.dropped.fetch_add(dropped, Relaxed);
     }
 
     /// When this viewer needs the loop though nothing happens.
@@ -227,8 +227,8 @@ impl<T: Connection> Viewer<T> {
     /// Does what the deadline is for.
     pub(crate) fn at_deadline(&mut self, now: Instant, times: Times, cx: &mut Context<'_>) -> Turn {
         match () {
-            () if self.closed => return Turn::Over(End::Finished),
-            () if self.is_blocked() => return Turn::Over(End::Stalled),
+            () if self.closed => return Turn::Over(Disconnect::Finished),
+            () if self.is_blocked() => return Turn::Over(Disconnect::Stalled),
             () if self.early_until().is_some() => {}
             () if times.keepalive.is_some_and(|keepalive| self.moved + keepalive <= now) => self.keep_alive(now),
             () => {}
@@ -238,7 +238,7 @@ impl<T: Connection> Viewer<T> {
 
     /// Repeats the newest part, of several feeds the smallest: one is enough to show that the connection lives.
     fn keep_alive(&mut self, now: Instant) {
-        let named = self.wishes.named;
+        let named = self.options.named;
         let again = self.cursors.iter_mut().filter_map(|cursor| Some((cursor.repeat(false)?, prefix_of(cursor, named, 0))));
         if let Some((again, prefix)) = again.min_by_key(|(again, _)| again.len()) {
             self.put([prefix, again]);
@@ -250,7 +250,7 @@ impl<T: Connection> Viewer<T> {
     /// The kind of a feed is asked each time: its first bytes may have told it since this viewer came.
     fn interval(&self) -> Option<Duration> {
         let shows_pictures = || self.cursors.iter().all(|cursor| cursor.feed().kind() == Kind::Newest);
-        self.wishes.interval.max(self.wishes.picture_interval.filter(|_| shows_pictures()))
+        self.options.interval.max(self.options.picture_interval.filter(|_| shows_pictures()))
     }
 
     /// Until when the next part has to wait, where one is there. Half an interval of slack: a source that keeps just the
@@ -278,7 +278,7 @@ impl<T: Connection> Viewer<T> {
         if self.out.is_empty() && !self.ending && self.all_over() {
             self.end();
         }
-        self.seat.stats.backlog.store(self.out_bytes, Relaxed);
+        self.permit.stats.backlog.store(self.out_bytes, Relaxed);
     }
 
     fn all_over(&self) -> bool {
@@ -287,16 +287,16 @@ impl<T: Connection> Viewer<T> {
 
     /// Takes the next of one feed. Gives whether there was one.
     fn take(&mut self, now: Instant) -> bool {
-        let named = self.wishes.named;
+        let named = self.options.named;
         let others = (0..self.cursors.len()).filter(|other| *other != self.next_cursor);
         let may_end = others.map(|other| &self.cursors[other]).all(Subscription::is_over);
         let interval = self.interval();
         let parts = if named || interval.is_some() { 1 } else { u64::MAX };
-        let parts = parts.min(self.wishes.parts.unwrap_or(u64::MAX));
-        let most = Most { parts, is_all: self.wishes.parts == Some(parts), may_end };
+        let parts = parts.min(self.options.parts.unwrap_or(u64::MAX));
+        let most = TakeLimit { parts, is_all: self.options.parts == Some(parts), may_end };
         let cursor = &mut self.cursors[self.next_cursor];
         let Some(taken) = cursor.take(most) else { return false };
-        let stats = &self.seat.stats;
+        let stats = &self.permit.stats;
         stats.dropped.fetch_add(taken.dropped, Relaxed);
         stats.left_out.fetch_add(taken.left_out, Relaxed);
         if taken.parts == 0 {
@@ -309,7 +309,7 @@ impl<T: Connection> Viewer<T> {
         let close = if taken.last { self.boundary.close_delimiter() } else { Bytes::new() };
         self.put([first, prefix, taken.bytes, close]);
         self.ending = taken.last;
-        if let Some(parts) = &mut self.wishes.parts {
+        if let Some(parts) = &mut self.options.parts {
             *parts -= taken.parts;
         }
         if let Some(interval) = interval {
@@ -322,7 +322,7 @@ impl<T: Connection> Viewer<T> {
     /// then the close-delimiter.
     fn end(&mut self) {
         let last =
-            self.cursors.iter_mut().rev().find_map(|cursor| Some((cursor.repeat(true)?, prefix_of(cursor, self.wishes.named, 0))));
+            self.cursors.iter_mut().rev().find_map(|cursor| Some((cursor.repeat(true)?, prefix_of(cursor, self.options.named, 0))));
         match last {
             Some((again, prefix)) => self.put([prefix, again, self.boundary.close_delimiter()]),
             None => self.put([self.boundary.close_delimiter_alone()]),
@@ -347,12 +347,12 @@ impl<T: Connection> Viewer<T> {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        self.has_sent(written, now);
+        self.advance(written, now);
         Poll::Ready(Ok(written))
     }
 
     /// Takes note of bytes that the socket has taken.
-    pub(crate) fn has_sent(&mut self, written: usize, now: Instant) {
+    pub(crate) fn advance(&mut self, written: usize, now: Instant) {
         self.moved = now;
         self.out_bytes -= written;
         let (mut whole, mut rest) = (0, written);
@@ -368,8 +368,8 @@ impl<T: Connection> Viewer<T> {
             piece.advance(rest);
             self.gone += rest;
         }
-        self.seat.stats.bytes.fetch_add(written as u64, Relaxed);
-        self.seat.stats.backlog.store(self.out_bytes, Relaxed);
+        self.permit.stats.bytes.fetch_add(written as u64, Relaxed);
+        self.permit.stats.backlog.store(self.out_bytes, Relaxed);
     }
 
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -388,8 +388,8 @@ impl<T: Connection> Viewer<T> {
 }
 
 /// The kernel gives up after the stall time (`TCP_USER_TIMEOUT`) where the peer is silent: it vanished without a word.
-pub(crate) fn end_by(error: &io::Error) -> End {
-    if error.kind() == io::ErrorKind::TimedOut { End::Stalled } else { End::Broken }
+pub(crate) fn end_by(error: &io::Error) -> Disconnect {
+    if error.kind() == io::ErrorKind::TimedOut { Disconnect::Stalled } else { Disconnect::Broken }
 }
 
 /// Header lines for this viewer alone. Dropped parts are told where lines were promised, and where there are such lines anyway.

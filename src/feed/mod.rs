@@ -24,15 +24,15 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 pub use self::{
-    mount::Offer,
+    mount::Mount,
     pace::interval_at,
     publisher::{Publisher, Refused},
     state::FeedState,
-    subscription::{Accepts, Most, Subscription, Taken},
+    subscription::{Accepts, Batch, Subscription, TakeLimit},
 };
 use self::{pace::Pace, state::NewestState};
 use crate::{
-    format::{self, Family},
+    format::{self, ImageClass},
     part::Part,
     sync::lock,
     wire::{self, Boundary, Encoded},
@@ -80,15 +80,15 @@ pub struct Feed {
     /// The rules of a feed whose first bytes told what it is (`Publisher::settle`).
     settled: OnceLock<Rules>,
     pace: OnceLock<Pace>,
-    lanes: Box<[Lane]>,
+    shards: Box<[Shard]>,
     refused: AtomicU64,
 }
 
-/// What one fan-out loop sees of a feed. Each loop has a lane of its own, so that no viewer waits for a lock that another
+/// What one fan-out loop sees of a feed. Each loop has a shard of its own, so that no viewer waits for a lock that another
 /// loop holds; the bytes of the parts are shared by all.
 #[derive(Debug, Default)]
-struct Lane {
-    state: Mutex<State>,
+struct Shard {
+    state: Mutex<ShardState>,
     watchers: Mutex<Slab<Waker>>,
     changed: Notify,
 }
@@ -100,8 +100,8 @@ struct Rules {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    held: VecDeque<Held>,
+struct ShardState {
+    held: VecDeque<Entry>,
     held_bytes: usize,
     published: u64,
     published_bytes: u64,
@@ -114,9 +114,9 @@ struct State {
     ended: bool,
 }
 
-impl State {
+impl ShardState {
     /// Takes parts up, and lets go of what the limits do not hold.
-    fn hold(&mut self, parts: &[Held], limits: &Limits) {
+    fn hold(&mut self, parts: &[Entry], limits: &Limits) {
         self.published += parts.len() as u64;
         for held in parts {
             self.held_bytes += held.part.size();
@@ -131,14 +131,14 @@ impl State {
 }
 
 #[derive(Debug, Clone)]
-struct Held {
+struct Entry {
     part: Encoded,
-    family: Family,
+    family: ImageClass,
 }
 
 impl Feed {
     /// A new feed, for so many fan-out loops, and the one end that publishes into it.
-    pub fn new(name: impl Into<String>, kind: Kind, boundary: Boundary, limits: Limits, lanes: usize) -> (Publisher, Arc<Self>) {
+    pub fn new(name: impl Into<String>, kind: Kind, boundary: Boundary, limits: Limits, shards: usize) -> (Publisher, Arc<Self>) {
         let name = name.into();
         let feed = Arc::new(Self {
             url_name: utf8_percent_encode(&name, NAME).to_string(),
@@ -147,7 +147,7 @@ impl Feed {
             rules: Rules { kind, limits },
             settled: OnceLock::new(),
             pace: OnceLock::new(),
-            lanes: (0..lanes.max(1)).map(|_| Lane::default()).collect(),
+            shards: (0..shards.max(1)).map(|_| Shard::default()).collect(),
             refused: AtomicU64::new(0),
         });
         (Publisher { feed: feed.clone() }, feed)
@@ -174,14 +174,14 @@ impl Feed {
         &self.boundary
     }
 
-    /// The lane of this number; a feed with fewer loops has fewer.
-    fn lane(&self, lane: usize) -> &Lane {
-        &self.lanes[lane.min(self.lanes.len() - 1)]
+    /// The shard of this number; a feed with fewer loops has fewer.
+    fn shard(&self, shard: usize) -> &Shard {
+        &self.shards[shard.min(self.shards.len() - 1)]
     }
 
     /// The state that tells of all of them what each holds alike.
-    fn first(&self) -> MutexGuard<'_, State> {
-        lock(&self.lanes[0].state)
+    fn first(&self) -> MutexGuard<'_, ShardState> {
+        lock(&self.shards[0].state)
     }
 
     /// The newest part.
@@ -192,7 +192,7 @@ impl Feed {
     /// Waits until there is a part newer than `sequence`, or the feed has ended; then gives the newest, if any.
     pub async fn newer_than(&self, sequence: u64) -> Option<Encoded> {
         loop {
-            let changed = self.lanes[0].changed.notified();
+            let changed = self.shards[0].changed.notified();
             {
                 let state = self.first();
                 if state.ended || state.published > sequence {
@@ -217,22 +217,22 @@ impl Feed {
         pace.inspect(|pace| pace.ring());
     }
 
-    /// Has `waker` woken at every change in a loop's lane, until the key is given to `unwatch`.
-    pub fn watch(&self, lane: usize, waker: Waker) -> usize {
-        lock(&self.lane(lane).watchers).insert(waker)
+    /// Has `waker` woken at every change in a loop's shard, until the key is given to `unwatch`.
+    pub fn register_waker(&self, shard: usize, waker: Waker) -> usize {
+        lock(&self.shard(shard).watchers).insert(waker)
     }
 
     /// Ends a `watch`.
-    pub fn unwatch(&self, lane: usize, key: usize) {
-        lock(&self.lane(lane).watchers).try_remove(key);
+    pub fn remove_waker(&self, shard: usize, key: usize) {
+        lock(&self.shard(shard).watchers).try_remove(key);
     }
 
     /// Its numbers.
     pub fn state(&self) -> FeedState {
         let (viewers, dropped) = self
-            .lanes
+            .shards
             .iter()
-            .map(|lane| lock(&lane.state))
+            .map(|shard| lock(&shard.state))
             .fold((0, 0), |(viewers, dropped), state| (viewers + state.subscribers, dropped + state.dropped));
         let state = self.first();
         FeedState {
@@ -256,8 +256,8 @@ impl Feed {
         };
         // Encoded and looked at outside the lock: there is one publisher, so the numbers stay ours.
         let encoded = wire::encode(parts, first, before, &self.boundary);
-        let families = parts.iter().map(|part| format::family(&part.media, &part.body));
-        let held: Vec<Held> = encoded.into_iter().zip(families).map(|(part, family)| Held { part, family }).collect();
+        let families = parts.iter().map(|part| format::image_class(&part.media, &part.body));
+        let held: Vec<Entry> = encoded.into_iter().zip(families).map(|(part, family)| Entry { part, family }).collect();
         let limits = &self.rules().limits;
         self.tell(|state| {
             state.hold(&held, limits);
@@ -265,12 +265,12 @@ impl Feed {
         });
     }
 
-    /// Changes what every lane holds, and wakes its loop.
-    fn tell(&self, change: impl Fn(&mut State)) {
-        for lane in &self.lanes {
-            change(&mut lock(&lane.state));
-            lane.changed.notify_waiters();
-            for (_, waker) in lock(&lane.watchers).iter() {
+    /// Changes what every shard holds, and wakes its loop.
+    fn tell(&self, change: impl Fn(&mut ShardState)) {
+        for shard in &self.shards {
+            change(&mut lock(&shard.state));
+            shard.changed.notify_waiters();
+            for (_, waker) in lock(&shard.watchers).iter() {
                 waker.wake_by_ref();
             }
         }

@@ -6,11 +6,11 @@ use super::{Feed, FeedState};
 use crate::wire::Boundary;
 
 /// What a name in a URL stands for.
-pub enum Offer {
+pub enum Mount {
     /// A feed that all viewers share.
-    Live(Arc<Feed>),
+    Shared(Arc<Feed>),
     /// A run from the start for each viewer.
-    Runs {
+    PerViewer {
         /// Its name, as a feed's.
         name: String,
         /// The boundary of every run.
@@ -20,50 +20,50 @@ pub enum Offer {
     },
 }
 
-impl Offer {
+impl Mount {
     /// The shared feed, where it is one.
     pub fn live(&self) -> Option<&Arc<Feed>> {
         match self {
-            Self::Live(feed) => Some(feed),
-            Self::Runs { .. } => None,
+            Self::Shared(feed) => Some(feed),
+            Self::PerViewer { .. } => None,
         }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Live(feed) => &feed.name,
-            Self::Runs { name, .. } => name,
+            Self::Shared(feed) => &feed.name,
+            Self::PerViewer { name, .. } => name,
         }
     }
 
     /// Its boundary.
     pub fn boundary(&self) -> &Boundary {
         match self {
-            Self::Live(feed) => feed.boundary(),
-            Self::Runs { boundary, .. } => boundary,
+            Self::Shared(feed) => feed.boundary(),
+            Self::PerViewer { boundary, .. } => boundary,
         }
     }
 
     /// The feed for one more viewer: the shared one, or a new run, which plays while somebody subscribes to it.
     pub fn open(&self) -> Arc<Feed> {
         match self {
-            Self::Live(feed) => feed.clone(),
-            Self::Runs { start, .. } => start(),
+            Self::Shared(feed) => feed.clone(),
+            Self::PerViewer { start, .. } => start(),
         }
     }
 
     /// Its numbers.
     pub fn state(&self) -> FeedState {
         match self {
-            Self::Live(feed) => feed.state(),
-            Self::Runs { name, .. } => FeedState::of_runs(name),
+            Self::Shared(feed) => feed.state(),
+            Self::PerViewer { name, .. } => FeedState::of_runs(name),
         }
     }
 }
 
-impl std::fmt::Debug for Offer {
+impl std::fmt::Debug for Mount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Offer").field(&self.name()).finish()
+        f.debug_tuple("Mount").field(&self.name()).finish()
     }
 }

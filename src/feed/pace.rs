@@ -23,13 +23,13 @@ pub fn interval_at(fps: f64) -> Option<Duration> {
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
-    slot: Mutex<Slot>,
+    slot: Mutex<PaceSlot>,
     /// Rings when a part begins to wait, and at the end.
     bell: Notify,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct PaceSlot {
     waiting: Option<Part>,
     /// When the next part may leave.
     due: Instant,
@@ -37,11 +37,11 @@ struct Slot {
 
 impl Pace {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, slot: Mutex::new(Slot { waiting: None, due: Instant::now() }), bell: Notify::new() }
+        Self { interval, slot: Mutex::new(PaceSlot { waiting: None, due: Instant::now() }), bell: Notify::new() }
     }
 
     /// Publishes a part, or has it wait. Whatever waits already is older and is never published.
-    pub(super) fn offer(&self, publisher: &Publisher, part: Part) -> Result<(), Refused> {
+    pub(super) fn mount(&self, publisher: &Publisher, part: Part) -> Result<(), Refused> {
         // Held over the checks too: the clock must not publish in between.
         let mut slot = self.lock();
         publisher.check(&part).inspect_err(|why| {
@@ -101,7 +101,7 @@ impl Pace {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Slot> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, PaceSlot> {
         lock(&self.slot)
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::interval_at;
-    use crate::feed::{Accepts, Feed, Kind, Limits, Most, Publisher, Refused};
+    use crate::feed::{Accepts, Feed, Kind, Limits, Publisher, Refused, TakeLimit};
     use crate::{
         part::{Media, Part},
         wire::Boundary,
@@ -177,7 +177,7 @@ mod tests {
         let mut cursor = feed.subscribe(0, None, Accepts::All);
         drop(publisher);
         assert_eq!(newest(&feed), "5");
-        assert!(cursor.take(Most::ALL).is_some_and(|taken| taken.last), "the close-delimiter follows it directly");
+        assert!(cursor.take(TakeLimit::ALL).is_some_and(|taken| taken.last), "the close-delimiter follows it directly");
     }
 
     #[tokio::test(start_paused = true)]

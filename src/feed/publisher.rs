@@ -51,7 +51,7 @@ impl Publisher {
     /// Says why the part was not taken; the feed is then as it was.
     pub fn publish(&self, part: Part) -> Result<(), Refused> {
         if let Some(pace) = self.feed.pace.get() {
-            return pace.offer(self, part);
+            return pace.mount(self, part);
         }
         self.check(&part)?;
         self.feed.publish(&[part], false);
@@ -103,8 +103,8 @@ impl Publisher {
     /// Gives `false` when it has left.
     pub async fn room(&self) -> bool {
         loop {
-            // A run has one viewer, and so one lane.
-            let changed = self.feed.lanes[0].changed.notified();
+            // A run has one viewer, and so one shard.
+            let changed = self.feed.shards[0].changed.notified();
             {
                 let state = self.feed.first();
                 if state.was_watched && state.subscribers == 0 {

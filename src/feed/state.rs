@@ -30,7 +30,7 @@ pub struct FeedState {
 }
 
 impl FeedState {
-    /// Of an offer whose runs are each viewer's own: there is nothing to tell of all of them.
+    /// Of a mount whose runs are each viewer's own: there is nothing to tell of all of them.
     pub(super) fn of_runs(name: &str) -> Self {
         let (kind, name) = (Kind::Run, name.to_owned());
         Self {

@@ -4,9 +4,9 @@ use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 
-use super::{Feed, Held, Kind, State};
+use super::{Entry, Feed, Kind, ShardState};
 use crate::{
-    format::Family,
+    format::ImageClass,
     sync::lock,
     wire::{Encoded, Layout},
 };
@@ -35,21 +35,21 @@ impl Accepts {
 impl Feed {
     /// A cursor for a viewer of the fan-out loop with this number, which begins `history` parts ago (1: with the newest). A log
     /// that has ended is given from its start where nothing was asked: nothing newer will come.
-    pub fn subscribe(self: &Arc<Self>, lane: usize, history: Option<usize>, accepts: Accepts) -> Subscription {
-        let mut state = lock(&self.lane(lane).state);
+    pub fn subscribe(self: &Arc<Self>, shard: usize, history: Option<usize>, accepts: Accepts) -> Subscription {
+        let mut state = lock(&self.shard(shard).state);
         state.subscribers += 1;
         state.was_watched = true;
-        self.lane(lane).changed.notify_waiters();
+        self.shard(shard).changed.notify_waiters();
         let all_there_is = state.ended && self.kind() == Kind::Lines;
-        let every_until = if history.is_some() { state.published } else { 0 };
+        let catch_up_to = if history.is_some() { state.published } else { 0 };
         let history = match history {
             None if all_there_is || self.kind() == Kind::Run => usize::MAX,
             history => history.unwrap_or(1),
         };
         let count = history.min(self.rules().limits.history).min(state.held.len()) as u64;
         let next = state.published + 1 - count;
-        let cursor = Cursor { next, every_until, started: false, accepts, layout: accepts.layout(), family: None, picture: None };
-        let mut subscription = Subscription { feed: self.clone(), lane, cursor };
+        let cursor = Cursor { next, catch_up_to, started: false, accepts, layout: accepts.layout(), family: None, picture: None };
+        let mut subscription = Subscription { feed: self.clone(), shard, cursor };
         if count == 1 {
             subscription.cursor.step_back_to_a_picture(&state);
         }
@@ -57,11 +57,11 @@ impl Feed {
     }
 }
 
-/// A viewer's end of a feed: what this viewer has had, in the lane of its fan-out loop.
+/// A viewer's end of a feed: what this viewer has had, in the shard of its fan-out loop.
 #[derive(Debug)]
 pub struct Subscription {
     feed: Arc<Feed>,
-    lane: usize,
+    shard: usize,
     cursor: Cursor,
 }
 
@@ -70,19 +70,19 @@ struct Cursor {
     /// The next sequence wanted.
     next: u64,
     /// Up to this one every part is given, although only the newest counts.
-    every_until: u64,
+    catch_up_to: u64,
     /// Whether a part was given: from then on the next headers may have left early.
     started: bool,
     accepts: Accepts,
     layout: Layout,
-    family: Option<Family>,
+    family: Option<ImageClass>,
     /// The last picture given: the feed may hold nothing but text by the time it is to be repeated.
     picture: Option<Box<Encoded>>,
 }
 
 /// What a viewer takes at a time.
 #[derive(Debug)]
-pub struct Taken {
+pub struct Batch {
     /// One part or several that follow one another, without a first delimiter.
     pub bytes: Bytes,
     /// How many parts these are.
@@ -97,7 +97,7 @@ pub struct Taken {
 
 /// How much a viewer takes.
 #[derive(Debug, Clone, Copy)]
-pub struct Most {
+pub struct TakeLimit {
     /// So many parts.
     pub parts: u64,
     /// And no more of them ever: the last of these is the last of the stream.
@@ -106,7 +106,7 @@ pub struct Most {
     pub may_end: bool,
 }
 
-impl Most {
+impl TakeLimit {
     /// All there is of a stream of one feed.
     pub const ALL: Self = Self { parts: u64::MAX, is_all: false, may_end: true };
 }
@@ -117,23 +117,23 @@ impl Subscription {
         &self.feed
     }
 
-    /// Takes what is next for this viewer, or nothing where it has seen everything. `Taken` without parts reports those
+    /// Takes what is next for this viewer, or nothing where it has seen everything. `Batch` without parts reports those
     /// that were left out.
-    pub fn take(&mut self, most: Most) -> Option<Taken> {
+    pub fn take(&mut self, most: TakeLimit) -> Option<Batch> {
         let kind = self.feed.kind();
-        let lane = self.feed.lane(self.lane);
-        let taken = self.cursor.take(&mut lock(&lane.state), kind, most);
+        let shard = self.feed.shard(self.shard);
+        let taken = self.cursor.take(&mut lock(&shard.state), kind, most);
         if kind == Kind::Run {
-            lane.changed.notify_waiters();
+            shard.changed.notify_waiters();
         }
         taken
     }
 
     /// Counts what was replaced while this viewer is busy with a part: it will take the newest, so that the others are
     /// dropped already. Gives how many.
-    pub fn fall_behind(&mut self) -> u64 {
+    pub fn skip_to_newest(&mut self) -> u64 {
         match self.feed.kind() {
-            Kind::Newest => self.cursor.fall_behind(&mut lock(&self.feed.lane(self.lane).state)),
+            Kind::Newest => self.cursor.skip_to_newest(&mut lock(&self.feed.shard(self.shard).state)),
             Kind::Lines | Kind::Run => 0,
         }
     }
@@ -154,20 +154,20 @@ impl Subscription {
         self.cursor.next <= self.state().published
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.feed.lane(self.lane).state)
+    fn state(&self) -> MutexGuard<'_, ShardState> {
+        lock(&self.feed.shard(self.shard).state)
     }
 }
 
 impl Cursor {
-    fn take(&mut self, state: &mut State, kind: Kind, most: Most) -> Option<Taken> {
+    fn take(&mut self, state: &mut ShardState, kind: Kind, most: TakeLimit) -> Option<Batch> {
         let oldest = state.published + 1 - state.held.len() as u64;
         if self.next > state.published {
             return None;
         }
         // The kind may have been settled since this viewer came.
-        let every_until = if kind == Kind::Newest { self.every_until } else { u64::MAX };
-        let from = if self.next <= every_until { self.next.max(oldest) } else { state.published };
+        let catch_up_to = if kind == Kind::Newest { self.catch_up_to } else { u64::MAX };
+        let from = if self.next <= catch_up_to { self.next.max(oldest) } else { state.published };
         let dropped = from - self.next;
         let (mut index, mut left_out) = ((from - oldest) as usize, 0);
         while index < state.held.len() && !self.can_take(&state.held[index]) {
@@ -175,17 +175,17 @@ impl Cursor {
             index += 1;
         }
         state.dropped += dropped;
-        let run = self.run_at(state, index, most.parts, every_until);
+        let run = self.run_at(state, index, most.parts, catch_up_to);
         self.next = from + left_out + run;
         state.taken = state.taken.max(self.next - 1);
         let over = most.may_end && state.ended && self.next > state.published;
         let last = run > 0 && (over || most.is_all && run == most.parts);
         let bytes = if run == 0 { Bytes::new() } else { self.bytes_of(state, index, run as usize, last) };
-        Some(Taken { bytes, parts: run, dropped, left_out, last })
+        Some(Batch { bytes, parts: run, dropped, left_out, last })
     }
 
-    fn fall_behind(&mut self, state: &mut State) -> u64 {
-        if self.next <= self.every_until || self.next >= state.published {
+    fn skip_to_newest(&mut self, state: &mut ShardState) -> u64 {
+        if self.next <= self.catch_up_to || self.next >= state.published {
             return 0;
         }
         let dropped = state.published - std::mem::replace(&mut self.next, state.published);
@@ -193,7 +193,7 @@ impl Cursor {
         dropped
     }
 
-    fn repeat(&self, state: &State, last: bool) -> Option<Bytes> {
+    fn repeat(&self, state: &ShardState, last: bool) -> Option<Bytes> {
         let given = match self.accepts {
             Accepts::All => &state.held.back().filter(|held| self.started && held.part.sequence < self.next)?.part,
             Accepts::Pictures(_) => self.picture.as_deref()?,
@@ -205,26 +205,26 @@ impl Cursor {
         self.started && self.layout == Layout::EarlyHeaders
     }
 
-    fn can_take(&self, held: &Held) -> bool {
+    fn can_take(&self, held: &Entry) -> bool {
         match (self.accepts, self.family) {
             (Accepts::All, _) => true,
-            (Accepts::Pictures(_), None) => held.family != Family::Other,
+            (Accepts::Pictures(_), None) => held.family != ImageClass::Other,
             (Accepts::Pictures(_), Some(family)) => held.family == family,
         }
     }
 
     /// How many parts from `index` on leave together: lines of one block, otherwise one.
-    fn run_at(&self, state: &State, index: usize, most: u64, every_until: u64) -> u64 {
+    fn run_at(&self, state: &ShardState, index: usize, most: u64, catch_up_to: u64) -> u64 {
         let Some(first) = state.held.get(index).filter(|_| most > 0) else { return 0 };
-        if self.accepts != Accepts::All || self.next > every_until {
+        if self.accepts != Accepts::All || self.next > catch_up_to {
             return 1;
         }
-        let joins = |held: &&Held| first.part.run_to(&held.part, false).is_some_and(|run| run.len() <= RUN_BYTES);
+        let joins = |held: &&Entry| first.part.run_to(&held.part, false).is_some_and(|run| run.len() <= RUN_BYTES);
         let later = state.held.iter().skip(index + 1).take(most as usize - 1).take_while(joins).count() as u64;
-        1 + later.min(every_until.saturating_sub(first.part.sequence))
+        1 + later.min(catch_up_to.saturating_sub(first.part.sequence))
     }
 
-    fn bytes_of(&mut self, state: &State, index: usize, run: usize, last: bool) -> Bytes {
+    fn bytes_of(&mut self, state: &ShardState, index: usize, run: usize, last: bool) -> Bytes {
         let (opened, first) = (self.opened(), &state.held[index].part);
         if let Accepts::Pictures(_) = self.accepts {
             self.family = Some(state.held[index].family);
@@ -238,11 +238,11 @@ impl Cursor {
     }
 
     /// An `<img>` that comes while the newest part is nothing for it begins with the newest that is.
-    fn step_back_to_a_picture(&mut self, state: &State) {
+    fn step_back_to_a_picture(&mut self, state: &ShardState) {
         let newest = state.held.iter().rev().find_map(|held| self.can_take(held).then_some(held.part.sequence));
         if let (Some(sequence), Accepts::Pictures(_)) = (newest, self.accepts) {
             self.next = sequence;
-            self.every_until = self.every_until.max(sequence);
+            self.catch_up_to = self.catch_up_to.max(sequence);
         }
     }
 }
@@ -250,6 +250,6 @@ impl Cursor {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.state().subscribers -= 1;
-        self.feed.lane(self.lane).changed.notify_waiters();
+        self.feed.shard(self.shard).changed.notify_waiters();
     }
 }

@@ -15,14 +15,14 @@ fn text(body: impl Into<Bytes>) -> Part {
 }
 
 /// Bodies of the plain bytes of a stream.
-fn bodies(taken: &Taken) -> Vec<String> {
+fn bodies(taken: &Batch) -> Vec<String> {
     let text = String::from_utf8(taken.bytes.to_vec()).unwrap();
     let parts = text.split("\r\n--B\r\n").filter(|part| !part.is_empty());
     parts.map(|part| part.split_once("\r\n\r\n").unwrap().1.to_owned()).collect()
 }
 
-fn take(cursor: &mut Subscription) -> Option<Taken> {
-    cursor.take(Most::ALL)
+fn take(cursor: &mut Subscription) -> Option<Batch> {
+    cursor.take(TakeLimit::ALL)
 }
 
 #[test]
@@ -148,7 +148,7 @@ async fn a_run_waits_for_its_viewer_and_ends_when_it_leaves() {
 fn each_loop_has_every_part_in_a_lane_of_its_own() {
     let limits = Limits { history: 10, held: 10, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };
     let (publisher, feed) = Feed::new("test", Kind::Newest, Boundary::parse("B").unwrap(), limits, 2);
-    let mut cursors = [0, 1, 7].map(|lane| feed.subscribe(lane, None, Accepts::All));
+    let mut cursors = [0, 1, 7].map(|shard| feed.subscribe(shard, None, Accepts::All));
     (1..=3).for_each(|n| publisher.publish(text(format!("{n}"))).unwrap());
     for cursor in &mut cursors {
         let taken = take(cursor).unwrap();

@@ -7,23 +7,23 @@ mod picture;
 use std::ops::ControlFlow;
 
 use self::document::{html_is_closed, json_is_whole, pdf_is_whole, tiff_is_sane, xml_root};
-pub use self::picture::{JpegWalk, PictureWalk, PngWalk, Step, Walk, jpeg_end, png_end};
+pub use self::picture::{JpegScanner, PictureScanner, PngScanner, Scan, Scanner, jpeg_end, png_end};
 use crate::part::Media;
 
 /// Whether the end of a document is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum Completeness {
     /// The format's own end mark or length says that nothing is missing.
-    Whole,
+    Complete,
     /// Something is missing, or the start is not what the type says.
-    Torn,
+    Truncated,
     /// The format has no end mark.
-    Unmarked,
+    Unknown,
 }
 
 /// What one decoder of an `<img>` can take. Chromium's tab crashes when they mix, so a viewer gets one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum ImageClass {
     /// PNG, JPEG, GIF, WebP, AVIF, BMP: these mix freely.
     Raster,
     /// SVG alone.
@@ -33,7 +33,7 @@ pub enum Family {
 }
 
 /// Tells whether `body` is a whole document of the type. A picture is judged by what it is, since many a `.png` is a JPEG.
-pub fn ending(media: &Media, body: &[u8]) -> Ending {
+pub fn completeness(media: &Media, body: &[u8]) -> Completeness {
     let essence = media.essence();
     let whole = match essence {
         _ if media.is_image() && starts_as_raster(body) => raster_is_whole(body),
@@ -45,12 +45,12 @@ pub fn ending(media: &Media, body: &[u8]) -> Ending {
         "application/json" => json_is_whole(body),
         "text/html" => match html_is_closed(body) {
             Some(closed) => closed,
-            None => return Ending::Unmarked,
+            None => return Completeness::Unknown,
         },
         _ if matches!(essence, "text/xml" | "application/xml") || essence.ends_with("+xml") => xml_root(body).is_some(),
-        _ => return Ending::Unmarked,
+        _ => return Completeness::Unknown,
     };
-    if whole { Ending::Whole } else { Ending::Torn }
+    if whole { Completeness::Complete } else { Completeness::Truncated }
 }
 
 /// The format that a picture ought to have and that its first bytes are not of, where that can be told of a few bytes.
@@ -73,14 +73,14 @@ pub fn has_checksums(body: &[u8]) -> bool {
 }
 
 /// Tells which image decoder takes the body. What counts is the content: browsers sniff pictures, whatever their type says.
-pub fn family(media: &Media, body: &[u8]) -> Family {
+pub fn image_class(media: &Media, body: &[u8]) -> ImageClass {
     if !media.is_image() {
-        return Family::Other;
+        return ImageClass::Other;
     }
     match () {
-        () if raster_is_whole(body) => Family::Raster,
-        () if xml_root(body).as_deref() == Some("svg") => Family::Svg,
-        () => Family::Other,
+        () if raster_is_whole(body) => ImageClass::Raster,
+        () if xml_root(body).as_deref() == Some("svg") => ImageClass::Svg,
+        () => ImageClass::Other,
     }
 }
 
@@ -200,9 +200,9 @@ mod tests {
         let avif = [&12u32.to_be_bytes()[..], b"ftypavif", &9u32.to_be_bytes(), b"mdat", &[1]].concat();
         for (media, body) in [("image/gif", gif), ("image/webp", webp), ("image/avif", avif)] {
             let media = Media::from_known(media);
-            assert_eq!(ending(&media, &body), Ending::Whole, "{media}");
-            assert_eq!(family(&media, &body), Family::Raster, "{media}");
-            assert!((0..body.len()).all(|n| ending(&media, &body[..n]) == Ending::Torn), "{media}");
+            assert_eq!(completeness(&media, &body), Completeness::Complete, "{media}");
+            assert_eq!(image_class(&media, &body), ImageClass::Raster, "{media}");
+            assert!((0..body.len()).all(|n| completeness(&media, &body[..n]) == Completeness::Truncated), "{media}");
         }
     }
 
@@ -210,18 +210,18 @@ mod tests {
     fn an_svg_is_whole_when_its_root_is_closed() {
         let svg = Media::from_known("image/svg+xml");
         let whole = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><g/></svg>\n";
-        assert_eq!(ending(&svg, whole), Ending::Whole);
-        assert_eq!(family(&svg, whole), Family::Svg);
-        assert!((0..whole.len() - 1).all(|n| ending(&svg, &whole[..n]) == Ending::Torn));
+        assert_eq!(completeness(&svg, whole), Completeness::Complete);
+        assert_eq!(image_class(&svg, whole), ImageClass::Svg);
+        assert!((0..whole.len() - 1).all(|n| completeness(&svg, &whole[..n]) == Completeness::Truncated));
     }
 
     #[test]
     fn what_no_image_decoder_takes_is_of_no_family() {
         let png = Media::from_known("image/png");
-        assert_eq!(family(&png, b""), Family::Other);
-        assert_eq!(family(&png, b"<html>"), Family::Other);
-        assert_eq!(family(&Media::from_known("text/plain"), JPEG), Family::Other);
-        assert_eq!(family(&png, JPEG), Family::Raster);
-        assert_eq!(ending(&png, JPEG), Ending::Whole, "judged by what it is");
+        assert_eq!(image_class(&png, b""), ImageClass::Other);
+        assert_eq!(image_class(&png, b"<html>"), ImageClass::Other);
+        assert_eq!(image_class(&Media::from_known("text/plain"), JPEG), ImageClass::Other);
+        assert_eq!(image_class(&png, JPEG), ImageClass::Raster);
+        assert_eq!(completeness(&png, JPEG), Completeness::Complete, "judged by what it is");
     }
 }

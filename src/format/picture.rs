@@ -5,7 +5,7 @@ use super::be32;
 
 /// How far a walk has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum Scan {
     /// To the end of the bytes; the picture goes on.
     More,
     /// To the picture's end, which is this many bytes behind its start.
@@ -15,14 +15,14 @@ pub enum Step {
 }
 
 /// A format whose end is found by walking.
-pub trait Walk: Default + std::fmt::Debug + Send {
+pub trait Scanner: Default + std::fmt::Debug + Send {
     /// What every picture of the format begins with.
     const START: &'static [u8];
     /// Its media type.
     const MEDIA: &'static str;
 
     /// Goes on through `body`, which begins with `START` and is what the last call had, or more.
-    fn go(&mut self, body: &[u8]) -> Step;
+    fn advance(&mut self, body: &[u8]) -> Scan;
 
     /// Where the next picture may begin when this one has proved broken or too long: in front of this offset all
     /// belonged to the broken one.
@@ -33,9 +33,9 @@ pub trait Walk: Default + std::fmt::Debug + Send {
 }
 
 /// The offset behind the picture that `body` begins with.
-fn end_of<W: Walk>(body: &[u8]) -> Option<usize> {
-    match W::default().go(body) {
-        Step::End(end) if body.starts_with(W::START) => Some(end),
+fn end_of<W: Scanner>(body: &[u8]) -> Option<usize> {
+    match W::default().advance(body) {
+        Scan::End(end) if body.starts_with(W::START) => Some(end),
         _ => None,
     }
 }
@@ -43,38 +43,38 @@ fn end_of<W: Walk>(body: &[u8]) -> Option<usize> {
 /// The offset behind `IEND` (PNG specification, section 5.3), if every chunk before it is there, has its
 /// checksum, and one of them holds pixels.
 pub fn png_end(body: &[u8]) -> Option<usize> {
-    end_of::<PngWalk>(body)
+    end_of::<PngScanner>(body)
 }
 
 /// The offset behind a JPEG's own EOI (ITU T.81, annex B): markers are walked, so that a thumbnail's EOI inside
 /// an APP segment does not count.
 pub fn jpeg_end(body: &[u8]) -> Option<usize> {
-    end_of::<JpegWalk>(body)
+    end_of::<JpegScanner>(body)
 }
 
 /// Through the markers of a JPEG.
 #[derive(Debug)]
-pub struct JpegWalk {
+pub struct JpegScanner {
     at: usize,
     restart: usize,
     in_scan: bool,
     has_scan: bool,
 }
 
-impl Default for JpegWalk {
+impl Default for JpegScanner {
     fn default() -> Self {
         Self { at: 2, restart: 2, in_scan: false, has_scan: false }
     }
 }
 
-impl Walk for JpegWalk {
+impl Scanner for JpegScanner {
     /// SOI and the beginning of the next marker.
     const START: &'static [u8] = &[0xff, 0xd8, 0xff];
     const MEDIA: &'static str = "image/jpeg";
 
-    fn go(&mut self, body: &[u8]) -> Step {
+    fn advance(&mut self, body: &[u8]) -> Scan {
         loop {
-            let Some(rest) = body.get(self.at..) else { return Step::More };
+            let Some(rest) = body.get(self.at..) else { return Scan::More };
             if self.in_scan {
                 // Entropy-coded data goes on to the next marker.
                 let ahead = memchr::memchr(0xff, rest);
@@ -84,26 +84,26 @@ impl Walk for JpegWalk {
             // Any number of fill bytes may stand in front of a marker.
             let fill = body[self.at..].iter().take_while(|byte| **byte == 0xff).count();
             match fill {
-                0 if self.at == body.len() => return Step::More,
-                0 => return Step::Broken,
+                0 if self.at == body.len() => return Scan::More,
+                0 => return Scan::Broken,
                 _ => self.at += fill - 1,
             }
-            let Some(&marker) = body.get(self.at + 1) else { return Step::More };
+            let Some(&marker) = body.get(self.at + 1) else { return Scan::More };
             match marker {
                 0x01 | 0xd0..=0xd7 => self.at += 2,
                 0x00 if self.in_scan => self.at += 2,
-                0xd9 if self.has_scan => return Step::End(self.at + 2),
+                0xd9 if self.has_scan => return Scan::End(self.at + 2),
                 0x00 | 0xd8 | 0xd9 => {
                     self.restart = self.at;
-                    return Step::Broken;
+                    return Scan::Broken;
                 }
                 _ => {
-                    let Some(&[high, low]) = body.get(self.at + 2..self.at + 4) else { return Step::More };
+                    let Some(&[high, low]) = body.get(self.at + 2..self.at + 4) else { return Scan::More };
                     let length = usize::from(u16::from_be_bytes([high, low]));
                     self.restart = self.at;
                     // A scan has four components at the most (B.2.3).
                     if length < 2 || (marker == 0xda && length > 14) {
-                        return Step::Broken;
+                        return Scan::Broken;
                     }
                     self.at += 2 + length;
                     self.in_scan = marker == 0xda;
@@ -124,41 +124,41 @@ impl Walk for JpegWalk {
 
 /// Through the chunks of a PNG.
 #[derive(Debug)]
-pub struct PngWalk {
+pub struct PngScanner {
     at: usize,
     reached: usize,
     has_pixels: bool,
 }
 
-impl Default for PngWalk {
+impl Default for PngScanner {
     fn default() -> Self {
         Self { at: Self::START.len(), reached: Self::START.len(), has_pixels: false }
     }
 }
 
-impl Walk for PngWalk {
+impl Scanner for PngScanner {
     const START: &'static [u8] = b"\x89PNG\r\n\x1a\n";
     const MEDIA: &'static str = "image/png";
 
-    fn go(&mut self, body: &[u8]) -> Step {
+    fn advance(&mut self, body: &[u8]) -> Scan {
         loop {
-            let (Some(length), Some(kind)) = (be32(body, self.at), body.get(self.at + 4..self.at + 8)) else { return Step::More };
+            let (Some(length), Some(kind)) = (be32(body, self.at), body.get(self.at + 4..self.at + 8)) else { return Scan::More };
             let begins = kind == b"IHDR" && length == 13;
             if length > i32::MAX as usize || !kind.iter().all(u8::is_ascii_alphabetic) || (self.at == Self::START.len() && !begins)
             {
-                return Step::Broken;
+                return Scan::Broken;
             }
             let end = self.at + 12 + length;
-            let Some(checked) = body.get(self.at + 4..end - 4) else { return Step::More };
-            let Some(sum) = be32(body, end - 4) else { return Step::More };
+            let Some(checked) = body.get(self.at + 4..end - 4) else { return Scan::More };
+            let Some(sum) = be32(body, end - 4) else { return Scan::More };
             self.reached = end;
             if crc32fast::hash(checked) as usize != sum {
-                return Step::Broken;
+                return Scan::Broken;
             }
             self.at = end;
             match kind {
                 b"IDAT" => self.has_pixels = true,
-                b"IEND" => return if self.has_pixels { Step::End(self.at) } else { Step::Broken },
+                b"IEND" => return if self.has_pixels { Scan::End(self.at) } else { Scan::Broken },
                 _ => {}
             }
         }
@@ -175,31 +175,31 @@ impl Walk for PngWalk {
 
 /// A walk through whichever of these formats it turns out to be.
 #[derive(Debug)]
-pub enum PictureWalk {
+pub enum PictureScanner {
     /// It begins as a JPEG does.
-    Jpeg(JpegWalk),
+    Jpeg(JpegScanner),
     /// It begins as a PNG does.
-    Png(PngWalk),
+    Png(PngScanner),
 }
 
-impl PictureWalk {
+impl PictureScanner {
     /// Bytes that are enough to tell.
-    pub const ENOUGH: usize = PngWalk::START.len();
+    pub const ENOUGH: usize = PngScanner::START.len();
 
     /// The walk for a body that begins with these bytes.
     pub fn of(start: &[u8]) -> Option<Self> {
         match () {
-            () if start.starts_with(JpegWalk::START) => Some(Self::Jpeg(JpegWalk::default())),
-            () if start.starts_with(PngWalk::START) => Some(Self::Png(PngWalk::default())),
+            () if start.starts_with(JpegScanner::START) => Some(Self::Jpeg(JpegScanner::default())),
+            () if start.starts_with(PngScanner::START) => Some(Self::Png(PngScanner::default())),
             () => None,
         }
     }
 
-    /// As `Walk::go`.
-    pub fn go(&mut self, body: &[u8]) -> Step {
+    /// As `Scanner::advance`.
+    pub fn advance(&mut self, body: &[u8]) -> Scan {
         match self {
-            Self::Jpeg(walk) => walk.go(body),
-            Self::Png(walk) => walk.go(body),
+            Self::Jpeg(walk) => walk.advance(body),
+            Self::Png(walk) => walk.advance(body),
         }
     }
 }
@@ -215,7 +215,7 @@ mod tests {
     ];
 
     fn png() -> Vec<u8> {
-        let mut png = PngWalk::START.to_vec();
+        let mut png = PngScanner::START.to_vec();
         for (kind, data) in [(b"IHDR", &[0u8; 13][..]), (b"IDAT", &[1, 2, 3]), (b"IEND", &[])] {
             let checked = [&kind[..], data].concat();
             png.extend((data.len() as u32).to_be_bytes());
@@ -226,9 +226,9 @@ mod tests {
     }
 
     /// Walks with a byte more each time, as slowly as a pipe can be.
-    fn slowly<W: Walk>(body: &[u8]) -> Vec<Step> {
+    fn slowly<W: Scanner>(body: &[u8]) -> Vec<Scan> {
         let mut walk = W::default();
-        (W::START.len()..=body.len()).map(|n| walk.go(&body[..n])).collect()
+        (W::START.len()..=body.len()).map(|n| walk.advance(&body[..n])).collect()
     }
 
     #[test]
@@ -242,20 +242,20 @@ mod tests {
 
     #[test]
     fn a_walk_that_is_taken_up_byte_by_byte_comes_to_the_same_end() {
-        let (last, before) = slowly::<JpegWalk>(JPEG).split_last().map(|(last, before)| (*last, before.to_vec())).unwrap();
-        assert_eq!(last, Step::End(JPEG.len()));
-        assert!(before.iter().all(|step| *step == Step::More));
+        let (last, before) = slowly::<JpegScanner>(JPEG).split_last().map(|(last, before)| (*last, before.to_vec())).unwrap();
+        assert_eq!(last, Scan::End(JPEG.len()));
+        assert!(before.iter().all(|step| *step == Scan::More));
         let png = png();
-        let steps = slowly::<PngWalk>(&png);
-        assert_eq!(*steps.last().unwrap(), Step::End(png.len()));
-        assert!(steps[..steps.len() - 1].iter().all(|step| *step == Step::More));
+        let steps = slowly::<PngScanner>(&png);
+        assert_eq!(*steps.last().unwrap(), Scan::End(png.len()));
+        assert!(steps[..steps.len() - 1].iter().all(|step| *step == Scan::More));
     }
 
     #[test]
     fn a_jpeg_that_was_cut_off_breaks_where_the_next_begins() {
         let cut = [&JPEG[..28], JPEG].concat();
-        let mut walk = JpegWalk::default();
-        assert_eq!(walk.go(&cut), Step::Broken);
+        let mut walk = JpegScanner::default();
+        assert_eq!(walk.advance(&cut), Scan::Broken);
         assert_eq!(walk.restart(), 28);
     }
 
@@ -267,7 +267,7 @@ mod tests {
             &[0xff, 0xd8, 0xff, 0x00],
             &[0xff, 0xd8, 0xff, 0xe0, 0, 2, 7],
         ] {
-            assert_eq!(JpegWalk::default().go(body), Step::Broken, "{body:x?}");
+            assert_eq!(JpegScanner::default().advance(body), Scan::Broken, "{body:x?}");
         }
     }
 

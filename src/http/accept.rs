@@ -15,16 +15,16 @@ use tracing::{debug, warn};
 
 use super::{
     options::Options,
-    server::{Server, connection},
+    server::{RequestHandler, connection},
 };
 use crate::{
     conn::listen::{Listener, Socket},
-    feed::{Feed, Offer},
-    panic::{Panicked, Place, contain},
-    stats::{Fault, Viewers},
+    feed::{Feed, Mount},
+    panic::{PanicScope, Panicked, catch_async},
+    stats::{ConnError, Viewers},
 };
 use crate::{
-    conn::{pending::Lobby, transport::Transport},
+    conn::{pending::PendingConns, transport::Transport},
     fanout::{Fanout, viewer::Times},
 };
 
@@ -37,44 +37,50 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// File descriptors that connections leave to everything else.
 const KEPT_BACK: i32 = 32;
 /// Connections that are no viewers, at most: hyper holds 13 KiB for each.
-const LOBBY: usize = 2000;
+const PENDING_CONNS: usize = 2000;
 /// How long nothing more is said of connections that cannot be accepted.
 const COMPLAIN_AGAIN: Duration = Duration::from_secs(60);
 
 /// A connection on its way to the thread that will have it.
-type Arrival = (Socket, Option<SocketAddr>);
-type Door = mpsc::UnboundedSender<Arrival>;
+type Incoming = (Socket, Option<SocketAddr>);
+type ConnSender = mpsc::UnboundedSender<Incoming>;
 
-/// Serves `offers` on the listeners until `shutdown`, then says farewell to the viewers.
+/// Serves `mounts` on the listeners until `shutdown`, then says farewell to the viewers.
 ///
 /// Connections go round over `options.threads` fan-out loops; the first is the caller's runtime, each other has a thread of
 /// its own.
 ///
 /// # Errors
-/// Where a loop or the door itself broke down: then it shuts down as well.
+/// Where a loop or the acceptor itself broke down: then it shuts down as well.
 pub async fn serve(
     listeners: Vec<Listener>,
-    offers: Arc<Vec<Offer>>,
+    mounts: Arc<Vec<Mount>>,
     viewers: Arc<Viewers>,
     options: Options,
     shutdown: CancellationToken,
 ) -> Result<(), Panicked> {
-    let house = House { offers, viewers, options: Arc::new(options), lobby: Lobby::new(LOBBY, most_connections()), shutdown };
-    let (first, shutdown) = (house.lane(0), &house.shutdown);
+    let shared = Shared {
+        mounts,
+        viewers,
+        options: Arc::new(options),
+        pending: PendingConns::new(PENDING_CONNS, most_connections()),
+        shutdown,
+    };
+    let (first, shutdown) = (shared.shard(0), &shared.shutdown);
     // A loop that is over says how; the last of them to be gone closes it.
-    let (done, mut others) = mpsc::channel(house.options.threads + listeners.len());
-    let start = |number| house.lane(number).start(number, done.clone());
-    let doors: Vec<Door> = (1..house.options.threads).filter_map(start).collect();
+    let (done, mut others) = mpsc::channel(shared.options.threads + listeners.len());
+    let start = |number| shared.shard(number).start(number, done.clone());
+    let workers: Vec<ConnSender> = (1..shared.options.threads).filter_map(start).collect();
     let mut tasks = JoinSet::new();
     for listener in listeners {
-        let accept = accept(listener, first.server.clone(), doors.clone());
+        let accept = accept(listener, first.server.clone(), workers.clone());
         let (told, broken) = (done.clone(), shutdown.clone());
-        tasks.spawn(async move { tell_if_it_broke(contain(Place::Server, accept).await, &told, &broken) });
+        tasks.spawn(async move { report_panic(catch_async(PanicScope::Server, accept).await, &told, &broken) });
     }
-    if let Some(tls) = &house.options.tls {
+    if let Some(tls) = &shared.options.tls {
         tasks.spawn(tls.clone().keep_fresh());
     }
-    tell_if_it_broke(run(first.fanout, shutdown.clone()).await, &done, shutdown);
+    report_panic(run(first.fanout, shutdown.clone()).await, &done, shutdown);
     tasks.shutdown().await;
     drop(done);
     others.recv().await.map_or(Ok(()), Err)
@@ -82,13 +88,13 @@ pub async fn serve(
 
 /// Runs a loop to its end, as a task of its own: what a runtime was started with, it wakes by a system call each time.
 async fn run(fanout: Fanout<Transport>, shutdown: CancellationToken) -> Result<(), Panicked> {
-    let ended = tokio::spawn(contain(Place::Server, fanout.run(shutdown))).await;
+    let ended = tokio::spawn(catch_async(PanicScope::Server, fanout.run(shutdown))).await;
     // Only the end of the runtime ends the task from without.
     ended.unwrap_or(Ok(()))
 }
 
 /// A loop without which some would wait for ever: the others end as well, with its error.
-fn tell_if_it_broke(ended: Result<(), Panicked>, told: &mpsc::Sender<Panicked>, shutdown: &CancellationToken) {
+fn report_panic(ended: Result<(), Panicked>, told: &mpsc::Sender<Panicked>, shutdown: &CancellationToken) {
     if let Err(panicked) = ended {
         // There is room for the error of each.
         let _ = told.try_send(panicked);
@@ -96,10 +102,10 @@ fn tell_if_it_broke(ended: Result<(), Panicked>, told: &mpsc::Sender<Panicked>, 
     }
 }
 
-/// Lets connections in, in turn to the loop of this thread and through each of the doors.
-async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
+/// Lets connections in, in turn to the loop of this thread and to each of the workers.
+async fn accept(listener: Listener, server: Arc<RequestHandler>, workers: Vec<ConnSender>) {
     let (most, kept_back, mut said) = (most_descriptor(), kept_back(), None);
-    for turn in (0..=doors.len()).cycle() {
+    for turn in (0..=workers.len()).cycle() {
         let mut makes_room = false;
         match listener.accept().await {
             // Kept back for the source's files, so that those who are in go on seeing something.
@@ -110,13 +116,13 @@ async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
                 // One who may ask at once takes the place of one who has said nothing for longest.
                 makes_room = socket.descriptor() >= most;
                 if makes_room {
-                    server.lobby.make_room();
+                    server.pending.make_room();
                 }
                 tune(&socket, server.options.stall);
-                match doors.get(turn) {
+                match workers.get(turn) {
                     None => let_in(socket, peer, &server),
                     // A thread that is gone was told to end, as everything was.
-                    Some(door) => _ = door.send((socket, peer)),
+                    Some(conn_sender) => _ = conn_sender.send((socket, peer)),
                 }
             }
             // Out of file descriptors or memory: it passes, and trying at once would burn a core. Whoever came last has the
@@ -130,16 +136,16 @@ async fn accept(listener: Listener, server: Arc<Server>, doors: Vec<Door>) {
             }
             Err(_) => {}
         }
-        if makes_room || server.lobby.is_full(server.viewers.count()) {
+        if makes_room || server.pending.is_full(server.viewers.count()) {
             // Whoever was asked to go does so first.
             yield_now().await;
         }
     }
 }
 
-fn let_in(socket: Socket, peer: Option<SocketAddr>, server: &Arc<Server>) {
-    let guest = server.lobby.enter(server.viewers.count());
-    tokio::spawn(contain(Place::Connection, connection(socket, peer, guest, server.clone())));
+fn let_in(socket: Socket, peer: Option<SocketAddr>, server: &Arc<RequestHandler>) {
+    let conn = server.pending.enter(server.viewers.count());
+    tokio::spawn(catch_async(PanicScope::Connection, connection(socket, peer, conn, server.clone())));
 }
 
 /// Sets what makes a slow viewer's pictures new, and a vanished one's end soon. On each socket: one that was accepted while
@@ -179,9 +185,9 @@ fn most_connections() -> usize {
 }
 
 /// Counts that somebody was not let in, has one who says nothing make room, and says so, not too often.
-fn complain(said: &mut Option<Instant>, why: &dyn std::fmt::Display, server: &Server) {
-    server.viewers.faults.count(Fault::Accept);
-    server.lobby.make_room();
+fn complain(said: &mut Option<Instant>, why: &dyn std::fmt::Display, server: &RequestHandler) {
+    server.viewers.conn_errors.count(ConnError::Accept);
+    server.pending.make_room();
     if said.is_none_or(|at| at.elapsed() >= COMPLAIN_AGAIN) {
         warn!(%why, hint = "raise the limit with ulimit -n", "cannot accept connections for now");
         *said = Some(Instant::now());
@@ -194,45 +200,45 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// What all loops share.
-struct House {
-    offers: Arc<Vec<Offer>>,
+struct Shared {
+    mounts: Arc<Vec<Mount>>,
     viewers: Arc<Viewers>,
     options: Arc<Options>,
-    lobby: Arc<Lobby>,
+    pending: Arc<PendingConns>,
     shutdown: CancellationToken,
 }
 
-impl House {
-    fn lane(&self, lane: usize) -> Lane {
+impl Shared {
+    fn shard(&self, shard: usize) -> Worker {
         let times = Times { keepalive: self.options.keepalive, stall: self.options.stall };
-        let live: Vec<Arc<Feed>> = self.offers.iter().filter_map(Offer::live).cloned().collect();
-        let (entrance, fanout) = Fanout::new(&live, lane, times);
-        let (offers, viewers, options) = (self.offers.clone(), self.viewers.clone(), self.options.clone());
-        let (lobby, shutdown) = (self.lobby.clone(), self.shutdown.clone());
-        Lane { server: Arc::new(Server { offers, viewers, options, lobby, lane, entrance, shutdown }), fanout }
+        let live: Vec<Arc<Feed>> = self.mounts.iter().filter_map(Mount::live).cloned().collect();
+        let (handle, fanout) = Fanout::new(&live, shard, times);
+        let (mounts, viewers, options) = (self.mounts.clone(), self.viewers.clone(), self.options.clone());
+        let (pending, shutdown) = (self.pending.clone(), self.shutdown.clone());
+        Worker { server: Arc::new(RequestHandler { mounts, viewers, options, pending, shard, fanout: handle, shutdown }), fanout }
     }
 }
 
 /// One fan-out loop, and what answers requests beside it.
-struct Lane {
-    server: Arc<Server>,
+struct Worker {
+    server: Arc<RequestHandler>,
     fanout: Fanout<Transport>,
 }
 
-impl Lane {
-    /// Starts it on a thread of its own, which has the connections that come through the door. It holds `done` to its end.
-    fn start(self, number: usize, done: mpsc::Sender<Panicked>) -> Option<Door> {
-        let (door, arrivals) = mpsc::unbounded_channel();
+impl Worker {
+    /// Starts it on a thread of its own, which has the connections that come through its channel. It holds `done` to its end.
+    fn start(self, number: usize, done: mpsc::Sender<Panicked>) -> Option<ConnSender> {
+        let (conn_sender, arrivals) = mpsc::unbounded_channel();
         let shutdown = self.server.shutdown.clone();
         let started = runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
-            let body = move || tell_if_it_broke(runtime.block_on(self.run(arrivals)), &done, &shutdown);
+            let body = move || report_panic(runtime.block_on(self.run(arrivals)), &done, &shutdown);
             thread::Builder::new().name(format!("fanout-{number}")).spawn(body)
         });
         started.inspect_err(|error| warn!(%error, "cannot start more threads; those that run have to do")).ok()?;
-        Some(door)
+        Some(conn_sender)
     }
 
-    async fn run(self, mut arrivals: mpsc::UnboundedReceiver<Arrival>) -> Result<(), Panicked> {
+    async fn run(self, mut arrivals: mpsc::UnboundedReceiver<Incoming>) -> Result<(), Panicked> {
         let server = self.server.clone();
         tokio::spawn(async move {
             while let Some((socket, peer)) = arrivals.recv().await {

@@ -8,7 +8,7 @@ use hyper::{
 
 use super::{
     request::{self, Hosts},
-    route::{self, Route, SEC_FETCH_DEST, Which},
+    route::{self, FeedSelector, Route, SEC_FETCH_DEST},
 };
 use crate::{feed::Accepts, wire::Layout};
 
@@ -47,19 +47,19 @@ pub fn target(target: &[u8]) {
     *request.uri_mut() = uri;
     let asked = route::route(&request, "");
     assert_eq!(asked, route::route(&request, ""), "read twice");
-    let (which, wish) = match asked {
-        Route::Stream { feeds, wish } => (feeds, Some(wish)),
+    let (which, query) = match asked {
+        Route::Stream { feeds, query } => (feeds, Some(query)),
         Route::Snapshot { feed, .. } => (feed, None),
         _ => return,
     };
-    if let Which::Named(name) = which {
+    if let FeedSelector::Named(name) = which {
         // Shorter than what it was decoded from.
         assert!(name.len() <= target.len(), "{name:?}");
     }
-    if let Some(wish) = wish {
-        assert!(wish.interval.is_none_or(|interval| interval.as_secs_f64() >= 0.0));
-        assert_ne!(wish.parts, Some(0));
-        assert_eq!(wish.accepts, Accepts::All, "no header asked for pictures");
+    if let Some(query) = query {
+        assert!(query.interval.is_none_or(|interval| interval.as_secs_f64() >= 0.0));
+        assert_ne!(query.parts, Some(0));
+        assert_eq!(query.accepts, Accepts::All, "no header asked for pictures");
     }
 }
 
@@ -78,10 +78,10 @@ pub fn accept(lines: &[u8]) {
     let (accept, dest) = (said(ACCEPT).to_ascii_lowercase(), said(SEC_FETCH_DEST));
     match route::route(&request, "") {
         Route::Page => assert!(accept.contains("text/html") || matches!(dest, "document" | "iframe" | "frame")),
-        Route::Stream { feeds, wish } => {
-            assert_eq!(feeds, Which::Number(0));
-            assert!(!wish.mixed || accept.contains("multipart/mixed"));
-            match wish.accepts {
+        Route::Stream { feeds, query } => {
+            assert_eq!(feeds, FeedSelector::Number(0));
+            assert!(!query.mixed || accept.contains("multipart/mixed"));
+            match query.accepts {
                 Accepts::Pictures(layout) => {
                     assert!(dest == "image" || accept.trim_start().starts_with("image/"));
                     assert_eq!(layout == Layout::EarlyHeaders, said(USER_AGENT).contains("AppleWebKit"));

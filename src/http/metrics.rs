@@ -16,7 +16,7 @@ use super::{
     response::{self, Reply},
 };
 use crate::{
-    feed::{FeedState, Offer},
+    feed::{FeedState, Mount},
     panic,
     stats::Viewers,
 };
@@ -24,7 +24,7 @@ use crate::{
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The JSON of `/state`.
-pub(super) fn state(offers: &[Offer], viewers: &Viewers, options: &Options) -> serde_json::Value {
+pub(super) fn state(mounts: &[Mount], viewers: &Viewers, options: &Options) -> serde_json::Value {
     let (uptime, started) = viewers.uptime();
     let (came, sent) = viewers.sent();
     json!({
@@ -33,13 +33,13 @@ pub(super) fn state(offers: &[Offer], viewers: &Viewers, options: &Options) -> s
         "started": started,
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
-        "feeds": offers.iter().map(Offer::state).collect::<Vec<_>>(),
+        "feeds": mounts.iter().map(Mount::state).collect::<Vec<_>>(),
         "refused": viewers.refused.sum(),
         "refused_by_cause": viewers.refused,
         "came": came,
         "gone": viewers.gone,
         "sent": sent,
-        "faults": viewers.faults,
+        "faults": viewers.conn_errors,
         "panics": panic::panics().collect::<std::collections::BTreeMap<_, _>>(),
         "max_viewers": viewers.most(),
         "viewers": viewers.states(),
@@ -47,10 +47,10 @@ pub(super) fn state(offers: &[Offer], viewers: &Viewers, options: &Options) -> s
 }
 
 /// The reply to `/metrics`.
-pub(super) fn reply(offers: &[Offer], viewers: &Arc<Viewers>, options: &Options) -> Reply {
+pub(super) fn reply(mounts: &[Mount], viewers: &Arc<Viewers>, options: &Options) -> Reply {
     let mut registry = Registry::default();
     // Of runs, which are each viewer's own, there is nothing to sum up.
-    let feeds = offers.iter().filter(|offer| offer.live().is_some()).map(Offer::state).collect();
+    let feeds = mounts.iter().filter(|mount| mount.live().is_some()).map(Mount::state).collect();
     registry.register_collector(Box::new(Scrape { feeds, viewers: viewers.clone(), denied: options.access.denied() }));
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {
@@ -114,7 +114,7 @@ impl Scrape {
         let codes = codes.iter().map(|(code, count)| (("code", *code), *count));
         table.counters("mxr_http_requests", "Requests answered, by status code", codes)?;
         table.counter("mxr_http_denied", "Requests with a wrong password or token, or none", self.denied)?;
-        table.counters("mxr_errors", "Connections that came to nothing", by_cause(self.viewers.faults.iter()))?;
+        table.counters("mxr_errors", "Connections that came to nothing", by_cause(self.viewers.conn_errors.iter()))?;
         let panics = panic::panics().map(|(place, count)| (("place", place), count));
         table.counters("mxr_panics", "Bugs of mxr that were contained, by what they cost", panics)?;
         let started = self.viewers.started_at().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is let in: well-formed requests, for a host that is ours, from a site that may. It decides; `reply` words the
+//! What is let in: well-formed requests, for a host that is ours, from a site that may. It decides; `response` words the
 //! refusal. Who may look is for `access` to say.
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Why a request is not answered as asked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     /// 400: it is not a request that RFC 9112 allows.
     Malformed(&'static str),
     /// 403: a name that is not ours in Host, as with DNS rebinding.
@@ -108,37 +108,37 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// Lets a request pass or says why not. Nothing has been answered yet.
-pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visitor) -> Result<(), Refusal> {
+pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visitor) -> Result<(), Rejection> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(Refusal::Method);
+        return Err(Rejection::Method);
     }
     if is_body_in_doubt(request.headers()) {
-        return Err(Refusal::Malformed("where its body ends is in doubt"));
+        return Err(Rejection::Malformed("where its body ends is in doubt"));
     }
     if request.uri().path() == "*" || request.uri().path().is_empty() {
-        return Err(Refusal::Malformed("the target is not a path"));
+        return Err(Rejection::Malformed("the target is not a path"));
     }
     let asked = authority(request.uri(), request.headers(), request.version())?;
     visitor.authority = visitor.authority.take().or(asked);
     match &visitor.authority {
-        Some(authority) if !hosts.allow(authority) => Err(Refusal::ForeignHost(authority.host().to_owned())),
+        Some(authority) if !hosts.allow(authority) => Err(Rejection::ForeignHost(authority.host().to_owned())),
         _ => Ok(()),
     }
 }
 
 /// The host that is asked for (RFC 9112, section 3.2): of the target where it has one, otherwise of `Host`.
-fn authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Option<Authority>, Refusal> {
+fn authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Option<Authority>, Rejection> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::HTTP_11 => return Err(Refusal::Malformed("Host is missing")),
+        (None, _) if version == Version::HTTP_11 => return Err(Rejection::Malformed("Host is missing")),
         (None, _) => None,
-        (Some(_), Some(_)) => return Err(Refusal::Malformed("there is more than one Host")),
-        (Some(host), None) => Some(Authority::try_from(host.as_bytes()).map_err(|_| Refusal::Malformed("Host is not a host"))?),
+        (Some(_), Some(_)) => return Err(Rejection::Malformed("there is more than one Host")),
+        (Some(host), None) => Some(Authority::try_from(host.as_bytes()).map_err(|_| Rejection::Malformed("Host is not a host"))?),
     };
     let authority = uri.authority().cloned().or(host);
     match authority {
         Some(authority) if authority.as_str().contains('@') || authority.host().is_empty() || !is_sound(&authority) => {
-            Err(Refusal::Malformed("Host is not a host"))
+            Err(Rejection::Malformed("Host is not a host"))
         }
         authority => Ok(authority),
     }
@@ -201,7 +201,7 @@ pub struct Sites {
 impl Sites {
     /// Pictures may be shown by any site, and links may lead here; all else has to come from this site, or from one that is
     /// allowed. Browsers say `Sec-Fetch-*` to localhost and over https; elsewhere the headers of `reply` are what they obey.
-    pub(super) fn check(&self, headers: &HeaderMap, is_picture: bool) -> Result<(), Refusal> {
+    pub(super) fn check(&self, headers: &HeaderMap, is_picture: bool) -> Result<(), Rejection> {
         let said = |name| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let is_allowed = said(SEC_FETCH_SITE) != b"cross-site"
             || match said(SEC_FETCH_DEST) {
@@ -211,7 +211,7 @@ impl Sites {
                 b"empty" => self.allowed_origin(headers).is_some(),
                 _ => false,
             };
-        if is_allowed { Ok(()) } else { Err(Refusal::ForeignSite) }
+        if is_allowed { Ok(()) } else { Err(Rejection::ForeignSite) }
     }
 
     /// What `Access-Control-Allow-Origin` is to say.
@@ -235,7 +235,7 @@ impl Sites {
 mod tests {
     use super::*;
 
-    fn check(host: &str, hosts: &Hosts) -> Result<(), Refusal> {
+    fn check(host: &str, hosts: &Hosts) -> Result<(), Rejection> {
         let request = Request::get("/stream").header(HOST, host).body(()).unwrap();
         super::check(&request, hosts, &mut Visitor::default())
     }
@@ -260,7 +260,7 @@ mod tests {
             assert_eq!(check(ours, &hosts), Ok(()), "{ours}");
         }
         for foreign in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example"] {
-            assert!(matches!(check(foreign, &hosts), Err(Refusal::ForeignHost(_))), "{foreign}");
+            assert!(matches!(check(foreign, &hosts), Err(Rejection::ForeignHost(_))), "{foreign}");
         }
         assert_eq!(check("any.thing", &Hosts::new(&["*".to_owned()])), Ok(()));
     }
@@ -279,7 +279,7 @@ mod tests {
             "127.0.0.1[:]:0",
             "[localhost]",
         ] {
-            assert!(matches!(check(bad, &hosts), Err(Refusal::Malformed(_))), "{bad}");
+            assert!(matches!(check(bad, &hosts), Err(Rejection::Malformed(_))), "{bad}");
         }
     }
 

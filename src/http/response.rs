@@ -17,9 +17,9 @@ use hyper::{
 };
 use prometheus_client::encoding::prometheus_text;
 
-use super::{page, request::Refusal};
+use super::{page, request::Rejection};
 use crate::{auth::Denial, conn::pending::Tray};
-use crate::{stats::NoSeat, wire::Encoded};
+use crate::{stats::Limit, wire::Encoded};
 
 /// Parts are shown, never run: scripts of an HTML or SVG part would otherwise run with the server's origin in Firefox and WebKit.
 const SANDBOX: &str = "sandbox";
@@ -32,14 +32,14 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 #[derive(Debug)]
 pub(super) enum ReplyBody {
     Finite(Full<Bytes>),
-    /// The same, whose bytes count for a guest until they are sent.
+    /// The same, whose bytes count for a connection until they are sent.
     Counted(Full<Bytes>, Tray),
     /// Nothing from hyper, and its end unknown, so that hyper writes no length: the fan-out loop goes on.
     Open,
 }
 
 impl ReplyBody {
-    /// Counts what is finite for a guest.
+    /// Counts what is finite for a connection.
     pub(super) fn counted(self, tray: Tray) -> Self {
         match self {
             Self::Finite(body) => Self::Counted(body, tray),
@@ -154,11 +154,11 @@ pub(super) fn not_yet() -> Reply {
     reply
 }
 
-/// 503 where there is no seat.
-pub(super) fn full(why: NoSeat) -> Reply {
+/// 503 where there is no permit.
+pub(super) fn full(why: Limit) -> Reply {
     let words = match why {
-        NoSeat::Full => "mxr: too many viewers\nhint: --max-viewers allows more",
-        NoSeat::Address => "mxr: too many viewers of your address\nhint: --max-viewers-per-address allows more",
+        Limit::Full => "mxr: too many viewers\nhint: --max-viewers allows more",
+        Limit::Address => "mxr: too many viewers of your address\nhint: --max-viewers-per-address allows more",
     };
     let mut reply = say(StatusCode::SERVICE_UNAVAILABLE, words);
     reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -194,20 +194,20 @@ pub(super) fn metrics(text: String) -> Reply {
 }
 
 /// The words for a refusal. The connection ends with it: what else is in it may not be what it seems.
-pub(super) fn refuse(refusal: &Refusal) -> Reply {
+pub(super) fn refuse(refusal: &Rejection) -> Reply {
     let mut reply = match refusal {
-        Refusal::Malformed(why) => say(StatusCode::BAD_REQUEST, &format!("mxr: bad request: {why}")),
-        Refusal::ForeignHost(host) => {
+        Rejection::Malformed(why) => say(StatusCode::BAD_REQUEST, &format!("mxr: bad request: {why}")),
+        Rejection::ForeignHost(host) => {
             let text = format!("mxr: this server is not known as {}\nhint: --allow-host lets a name pass", host.escape_default());
             say(StatusCode::FORBIDDEN, &text)
         }
-        Refusal::ForeignSite => say(
+        Rejection::ForeignSite => say(
             StatusCode::FORBIDDEN,
             "mxr: another site may show pictures of this server, and no more\n\
              hint: --allow-embed lets its pages frame it, --allow-origin lets its scripts read",
         ),
-        Refusal::Denied { denial, wants_password } => deny(denial, *wants_password),
-        Refusal::Method => {
+        Rejection::Denied { denial, wants_password } => deny(denial, *wants_password),
+        Rejection::Method => {
             let mut reply = say(StatusCode::METHOD_NOT_ALLOWED, "mxr: only GET and HEAD are answered");
             reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             reply

@@ -21,11 +21,11 @@ pub(super) enum Route {
     /// The prefix itself: what is below it is one slash away.
     Slash,
     Stream {
-        feeds: Which,
-        wish: Wish,
+        feeds: FeedSelector,
+        query: StreamQuery,
     },
     Snapshot {
-        feed: Which,
+        feed: FeedSelector,
         after: Option<u64>,
     },
     State,
@@ -33,14 +33,14 @@ pub(super) enum Route {
     Health,
     Quit,
     /// Nothing is there.
-    Nowhere,
+    NotFound,
     /// A query that makes no sense, and why.
-    Nonsense(String),
+    BadQuery(String),
 }
 
 /// Which feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum FeedSelector {
     Number(usize),
     Named(String),
     /// By the name that go2rtc would know it under.
@@ -50,7 +50,7 @@ pub(super) enum Which {
 
 /// How a viewer wants its stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Wish {
+pub(super) struct StreamQuery {
     pub(super) interval: Option<Duration>,
     pub(super) parts: Option<u64>,
     pub(super) history: Option<usize>,
@@ -66,38 +66,38 @@ pub(super) fn route<B>(request: &Request<B>, prefix: &str) -> Route {
     match request.uri().path().strip_prefix(prefix) {
         Some("") => Route::Slash,
         Some(path) if path.starts_with('/') => route_to(path, request),
-        _ => Route::Nowhere,
+        _ => Route::NotFound,
     }
 }
 
 fn route_to<B>(path: &str, request: &Request<B>) -> Route {
     let headers = request.headers();
     let query = Query(request.uri().query().unwrap_or_default());
-    let stream = |feeds| match wish(headers, query) {
-        Ok(wish) => Route::Stream { feeds, wish },
-        Err(why) => Route::Nonsense(why),
+    let stream = |feeds| match stream_query(headers, query) {
+        Ok(query) => Route::Stream { feeds, query },
+        Err(why) => Route::BadQuery(why),
     };
     let snapshot = |feed| match query.number("after") {
         Ok(after) => Route::Snapshot { feed, after },
-        Err(why) => Route::Nonsense(why),
+        Err(why) => Route::BadQuery(why),
     };
-    let source = || query.get("src").map_or(Which::Number(0), |name| Which::Camera(name.into_owned()));
+    let source = || query.get("src").map_or(FeedSelector::Number(0), |name| FeedSelector::Camera(name.into_owned()));
     match path {
         "/" => match action(query) {
             // mjpg-streamer, and with it OctoPrint, Mainsail and crowsnest.
-            Ok(Some(("stream", number))) => stream(Which::Number(number)),
-            Ok(Some((_, number))) => snapshot(Which::Number(number)),
-            Err(why) => Route::Nonsense(why),
+            Ok(Some(("stream", number))) => stream(FeedSelector::Number(number)),
+            Ok(Some((_, number))) => snapshot(FeedSelector::Number(number)),
+            Err(why) => Route::BadQuery(why),
             _ if wants_page(headers) => Route::Page,
-            _ => stream(Which::Number(0)),
+            _ => stream(FeedSelector::Number(0)),
         },
         "/view" => Route::Page,
         // picamera2's examples, and go2rtc.
-        "/stream" | "/stream.mjpg" => stream(Which::Number(0)),
+        "/stream" | "/stream.mjpg" => stream(FeedSelector::Number(0)),
         "/api/stream.mjpeg" => stream(source()),
         "/api/frame.jpeg" => snapshot(source()),
-        "/streams" => stream(Which::All),
-        "/snapshot" => snapshot(Which::Number(0)),
+        "/streams" => stream(FeedSelector::All),
+        "/snapshot" => snapshot(FeedSelector::Number(0)),
         "/state" => Route::State,
         "/metrics" => Route::Metrics,
         "/healthz" => Route::Health,
@@ -105,17 +105,17 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
         path => match (named(path, "/stream/"), named(path, "/snapshot/")) {
             (Some(feed), _) => stream(feed),
             (_, Some(feed)) => snapshot(feed),
-            _ => Route::Nowhere,
+            _ => Route::NotFound,
         },
     }
 }
 
-fn named(path: &str, under: &str) -> Option<Which> {
+fn named(path: &str, under: &str) -> Option<FeedSelector> {
     let name = path.strip_prefix(under).filter(|name| !name.is_empty())?;
-    Some(Which::Named(percent_decode_str(name).decode_utf8().ok()?.into_owned()))
+    Some(FeedSelector::Named(percent_decode_str(name).decode_utf8().ok()?.into_owned()))
 }
 
-fn wish(headers: &HeaderMap, query: Query<'_>) -> Result<Wish, String> {
+fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, String> {
     let agent = text(headers, USER_AGENT);
     let interval = match query.number::<f64>("fps")? {
         None => None,
@@ -125,7 +125,7 @@ fn wish(headers: &HeaderMap, query: Query<'_>) -> Result<Wish, String> {
     if parts == Some(0) {
         return Err("parts must be at least 1".to_owned());
     }
-    Ok(Wish {
+    Ok(StreamQuery {
         interval,
         parts,
         history: query.number("history")?,
@@ -210,7 +210,7 @@ mod tests {
         route(&request.body(()).unwrap(), "")
     }
 
-    fn which(target: &str) -> Which {
+    fn which(target: &str) -> FeedSelector {
         match route_of(target, &[]) {
             Route::Stream { feeds, .. } => feeds,
             Route::Snapshot { feed, .. } => feed,
@@ -237,35 +237,35 @@ mod tests {
         assert!(matches!(below("/cam/1/"), Route::Stream { .. }));
         assert_eq!(below("/cam/1"), Route::Slash);
         for elsewhere in ["/state", "/cam/state", "/cam/12/state", "/cam/1state", "/"] {
-            assert_eq!(below(elsewhere), Route::Nowhere, "{elsewhere}");
+            assert_eq!(below(elsewhere), Route::NotFound, "{elsewhere}");
         }
     }
 
     #[test]
     fn other_servers_paths_lead_to_ours() {
-        assert_eq!(which("/?action=stream"), Which::Number(0));
-        assert_eq!(which("/?action=snapshot_1"), Which::Number(1));
-        assert_eq!(route_of("/?action=snapshot_-1", &[]), Route::Nonsense("no feed has the number -1".to_owned()));
-        assert_eq!(which("/stream.mjpg"), Which::Number(0));
-        assert_eq!(which("/api/stream.mjpeg?src=a%20b"), Which::Camera("a b".into()));
-        assert_eq!(which("/api/frame.jpeg"), Which::Number(0));
-        assert_eq!(which("/stream/a%2Fb.png"), Which::Named("a/b.png".into()));
-        assert_eq!(which("/streams"), Which::All);
+        assert_eq!(which("/?action=stream"), FeedSelector::Number(0));
+        assert_eq!(which("/?action=snapshot_1"), FeedSelector::Number(1));
+        assert_eq!(route_of("/?action=snapshot_-1", &[]), Route::BadQuery("no feed has the number -1".to_owned()));
+        assert_eq!(which("/stream.mjpg"), FeedSelector::Number(0));
+        assert_eq!(which("/api/stream.mjpeg?src=a%20b"), FeedSelector::Camera("a b".into()));
+        assert_eq!(which("/api/frame.jpeg"), FeedSelector::Number(0));
+        assert_eq!(which("/stream/a%2Fb.png"), FeedSelector::Named("a/b.png".into()));
+        assert_eq!(which("/streams"), FeedSelector::All);
     }
 
     #[test]
     fn queries_are_read_and_unknown_keys_ignored() {
-        let Route::Stream { wish, .. } = route_of("/stream?fps=4&parts=3&history=2&bypassCache=1", &[]) else { panic!() };
-        assert_eq!((wish.interval, wish.parts, wish.history), (Some(Duration::from_millis(250)), Some(3), Some(2)));
+        let Route::Stream { query, .. } = route_of("/stream?fps=4&parts=3&history=2&bypassCache=1", &[]) else { panic!() };
+        assert_eq!((query.interval, query.parts, query.history), (Some(Duration::from_millis(250)), Some(3), Some(2)));
         for nonsense in ["fps=x", "fps=0", "fps=-1", "fps=NaN", "fps=1e-300", "parts=0", "history=-1"] {
-            assert!(matches!(route_of(&format!("/stream?{nonsense}"), &[]), Route::Nonsense(_)), "{nonsense}");
+            assert!(matches!(route_of(&format!("/stream?{nonsense}"), &[]), Route::BadQuery(_)), "{nonsense}");
         }
     }
 
     #[test]
     fn an_img_is_told_apart_and_the_browsers_that_need_early_headers() {
         let accepts = |headers: &[(&str, &str)]| match route_of("/stream", headers) {
-            Route::Stream { wish, .. } => wish.accepts,
+            Route::Stream { query, .. } => query.accepts,
             other => panic!("{other:?}"),
         };
         let chromium =

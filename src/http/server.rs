@@ -18,25 +18,25 @@ use tracing::{debug, info, warn};
 use super::{
     metrics,
     options::Options,
-    request::{self, Refusal, Visitor},
+    request::{self, Rejection, Visitor},
     response::{self, Reply},
-    route::{self, Route, Which, Wish},
+    route::{self, FeedSelector, Route, StreamQuery},
 };
 use crate::{
     auth::{self, Denial, Guesser},
     conn::{
         listen::Socket,
-        pending::{Guest, Lobby},
-        transport::{Transport, part_company},
-        write_timeout::{Prompt, Pulse},
+        pending::{PendingConn, PendingConns},
+        transport::{Transport, linger_close},
+        write_timeout::{PeerProbe, WriteTimeout},
     },
-    escape::Visible,
+    escape::Escaped,
     fanout::{
-        Entrance,
-        viewer::{Viewer, Wishes},
+        FanoutHandle,
+        viewer::{StreamOptions, Viewer},
     },
-    feed::{Accepts, Feed, Kind, Offer, Subscription},
-    stats::{Fault, Seat, Viewers},
+    feed::{Accepts, Feed, Kind, Mount, Subscription},
+    stats::{ConnError, ViewerPermit, Viewers},
     sync::lock,
 };
 
@@ -50,23 +50,23 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
 const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) offers: Arc<Vec<Offer>>,
+pub(super) struct RequestHandler {
+    pub(super) mounts: Arc<Vec<Mount>>,
     pub(super) viewers: Arc<Viewers>,
     pub(super) options: Arc<Options>,
-    pub(super) lobby: Arc<Lobby>,
-    /// The lane of the feeds that viewers of this thread are on.
-    pub(super) lane: usize,
-    pub(super) entrance: Entrance<Transport>,
+    pub(super) pending: Arc<PendingConns>,
+    /// The shard of the feeds that viewers of this thread are on.
+    pub(super) shard: usize,
+    pub(super) fanout: FanoutHandle<Transport>,
     pub(super) shutdown: CancellationToken,
 }
 
 /// A stream that was promised: hyper has written the head, the rest is ours.
 #[derive(Debug)]
-struct Promise {
+struct Handover {
     cursors: Vec<Subscription>,
-    wishes: Wishes,
-    seat: Seat,
+    options: StreamOptions,
+    permit: ViewerPermit,
 }
 
 /// Where a request comes from.
@@ -74,24 +74,24 @@ struct Promise {
 struct Caller<'a> {
     peer: Option<SocketAddr>,
     is_tls: bool,
-    pulse: &'a Pulse,
+    probe: &'a PeerProbe,
 }
 
 /// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
-pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: Guest, server: Arc<Server>) {
+pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: PendingConn, server: Arc<RequestHandler>) {
     let opened = tokio::time::timeout(HEAD_TIMEOUT, Transport::open(socket, server.options.tls.as_ref())).await;
     let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(transport) => transport,
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
-    let pulse = Pulse::default();
-    let caller = Caller { peer, is_tls: transport.is_tls(), pulse: &pulse };
-    let promised = Mutex::new(None);
+    let probe = PeerProbe::default();
+    let caller = Caller { peer, is_tls: transport.is_tls(), probe: &probe };
+    let handover = Mutex::new(None);
     let service = service_fn(|request| {
-        let (server, promised) = (&server, &promised);
-        guest.has_asked();
-        let tray = guest.tray();
-        async move { Ok::<_, Infallible>(server.answer(request, caller, promised).await.map(|body| body.counted(tray))) }
+        let (server, handover) = (&server, &handover);
+        conn.mark_active();
+        let tray = conn.tray();
+        async move { Ok::<_, Infallible>(server.answer(request, caller, handover).await.map(|body| body.counted(tray))) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -101,12 +101,12 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: 
             .title_case_headers(true)
             // Who asks and closes its sending side at once is answered all the same.
             .half_close(true)
-            .serve_connection(TokioIo::new(Prompt::new(transport, server.options.stall, &pulse)), service)
+            .serve_connection(TokioIo::new(WriteTimeout::new(transport, server.options.stall, &probe)), service)
             .without_shutdown()
     );
     let parts = tokio::select! {
         parts = &mut connection => parts,
-        () = guest.is_called_away() => return server.viewers.faults.count(Fault::Crowded),
+        () = conn.evicted() => return server.viewers.conn_errors.count(ConnError::Crowded),
         () = server.shutdown.cancelled() => {
             // A reply that is on its way (the one to /quit) still gets out.
             match tokio::time::timeout(Duration::from_millis(200), connection).await {
@@ -118,34 +118,34 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, guest: 
     let transport = match parts {
         Ok(parts) => parts.io.into_inner().into_inner(),
         Err(error) => {
-            server.viewers.faults.count(fault_of(&error));
+            server.viewers.conn_errors.count(conn_error(&error));
             return debug!(peer = peer.map(display), %error, "connection ended");
         }
     };
-    let promised = lock(&promised).take();
-    match promised {
-        Some(Promise { cursors, wishes, seat }) if !cursors.is_empty() => {
+    let handover = lock(&handover).take();
+    match handover {
+        Some(Handover { cursors, options, permit }) if !cursors.is_empty() => {
             let boundary = cursors[0].feed().boundary().clone();
-            server.entrance.admit(Viewer::new(transport, cursors, boundary, wishes, seat));
+            server.fanout.admit(Viewer::new(transport, cursors, boundary, options, permit));
         }
-        _ => part_company(transport).await,
+        _ => linger_close(transport).await,
     }
 }
 
-fn fault_of(error: &hyper::Error) -> Fault {
+fn conn_error(error: &hyper::Error) -> ConnError {
     match () {
-        () if error.is_parse() => Fault::Malformed,
-        () if error.is_timeout() => Fault::TimedOut,
-        () => Fault::Broken,
+        () if error.is_parse() => ConnError::Malformed,
+        () if error.is_timeout() => ConnError::TimedOut,
+        () => ConnError::Broken,
     }
 }
 
-impl Server {
-    async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, promised: &Mutex<Option<Promise>>) -> Reply {
+impl RequestHandler {
+    async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let mut reply = match self.admit(&request, &mut visitor, caller.pulse).await {
-            Ok(route) => self.answer_route(&request, route, &visitor, promised).await,
+        let mut reply = match self.admit(&request, &mut visitor, caller.probe).await {
+            Ok(route) => self.answer_route(&request, route, &visitor, handover).await,
             Err(refusal) => response::refuse(&refusal),
         };
         if request::has_body(headers) {
@@ -161,7 +161,7 @@ impl Server {
     }
 
     /// What is asked for, where it may be asked for.
-    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor, pulse: &Pulse) -> Result<Route, Refusal> {
+    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor, probe: &PeerProbe) -> Result<Route, Rejection> {
         let Options { access, hosts, sites, prefix, .. } = &*self.options;
         request::check(request, hosts, visitor)?;
         let route = route::route(request, prefix);
@@ -170,14 +170,14 @@ impl Server {
             return Ok(route);
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
-        let guesser = Guesser { source: visitor.address(), pulse };
+        let guesser = Guesser { source: visitor.address(), probe };
         let denied = access.check(request.uri(), request.headers(), guesser).await;
         denied.map_err(|denial| {
             // Of those that are sent away at once there may be thousands: they fill no disk.
             if denial == Denial::Wrong {
                 warn!(source = visitor.address().map(display), "a wrong password or token");
             }
-            Refusal::Denied { denial, wants_password: access.has_passwords() }
+            Rejection::Denied { denial, wants_password: access.has_passwords() }
         })?;
         Ok(route)
     }
@@ -187,18 +187,18 @@ impl Server {
         request: &Request<B>,
         route: Route,
         visitor: &Visitor,
-        promised: &Mutex<Option<Promise>>,
+        handover: &Mutex<Option<Handover>>,
     ) -> Reply {
         match route {
             Route::Page => self.page(request, visitor),
             Route::Slash => response::redirect(&with_slash(request.uri())),
-            Route::Stream { feeds, wish } => self.stream(request.method(), &feeds, wish, visitor.source, promised),
+            Route::Stream { feeds, query } => self.stream(request.method(), &feeds, query, visitor.source, handover),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
-            Route::State => response::json(&metrics::state(&self.offers, &self.viewers, &self.options)),
-            Route::Metrics => metrics::reply(&self.offers, &self.viewers, &self.options),
+            Route::State => response::json(&metrics::state(&self.mounts, &self.viewers, &self.options)),
+            Route::Metrics => metrics::reply(&self.mounts, &self.viewers, &self.options),
             Route::Health => response::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(&self.options.prefix),
-            Route::Quit if request.method() != Method::GET => response::refuse(&Refusal::Method),
+            Route::Quit if request.method() != Method::GET => response::refuse(&Rejection::Method),
             Route::Quit if request::is_cross_site(request.headers(), visitor) => {
                 response::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
             }
@@ -209,8 +209,8 @@ impl Server {
                 response::close(&mut reply);
                 reply
             }
-            Route::Nonsense(why) => response::say(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
-            Route::Nowhere => nowhere(&self.options.prefix),
+            Route::BadQuery(why) => response::say(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
+            Route::NotFound => nowhere(&self.options.prefix),
         }
     }
 
@@ -225,48 +225,49 @@ impl Server {
         }
     }
 
-    fn find(&self, which: &Which) -> Vec<&Offer> {
+    fn find(&self, which: &FeedSelector) -> Vec<&Mount> {
         match which {
-            Which::Number(number) => self.offers.get(*number).into_iter().collect(),
-            Which::Named(name) => self.offers.iter().filter(|offer| offer.name() == name).take(1).collect(),
+            FeedSelector::Number(number) => self.mounts.get(*number).into_iter().collect(),
+            FeedSelector::Named(name) => self.mounts.iter().filter(|mount| mount.name() == name).take(1).collect(),
             // Whose camera has another name in go2rtc changes nothing where there is but one feed.
-            Which::Camera(_) if self.offers.len() == 1 => self.offers.iter().collect(),
-            Which::Camera(name) => self.find(&Which::Named(name.clone())),
-            Which::All => self.offers.iter().collect(),
+            FeedSelector::Camera(_) if self.mounts.len() == 1 => self.mounts.iter().collect(),
+            FeedSelector::Camera(name) => self.find(&FeedSelector::Named(name.clone())),
+            FeedSelector::All => self.mounts.iter().collect(),
         }
     }
 
     fn stream(
         &self,
         method: &Method,
-        which: &Which,
-        wish: Wish,
+        which: &FeedSelector,
+        query: StreamQuery,
         peer: Option<SocketAddr>,
-        promised: &Mutex<Option<Promise>>,
+        handover: &Mutex<Option<Handover>>,
     ) -> Reply {
-        let offers = self.find(which);
-        let Some(first) = offers.first() else { return self.unknown(which) };
-        let reply = response::stream(first.boundary().as_str(), wish.mixed);
+        let mounts = self.find(which);
+        let Some(first) = mounts.first() else { return self.unknown(which) };
+        let reply = response::stream(first.boundary().as_str(), query.mixed);
         if method == Method::HEAD {
             return reply;
         }
-        let seat = match self.viewers.enter(peer) {
-            Ok(seat) => seat,
+        let permit = match self.viewers.enter(peer) {
+            Ok(permit) => permit,
             Err(why) => return response::full(why),
         };
-        let feeds: Vec<Arc<Feed>> = offers.iter().map(|offer| offer.open()).collect();
-        let cursors = feeds.iter().map(|feed| feed.subscribe(self.lane, wish.history, wish.accepts)).collect();
-        let picture_interval = wish.is_browser.then_some(BROWSER_INTERVAL);
-        let wishes = Wishes { interval: wish.interval, parts: wish.parts, named: *which == Which::All, picture_interval };
-        *lock(promised) = Some(Promise { cursors, wishes, seat });
+        let feeds: Vec<Arc<Feed>> = mounts.iter().map(|mount| mount.open()).collect();
+        let cursors = feeds.iter().map(|feed| feed.subscribe(self.shard, query.history, query.accepts)).collect();
+        let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
+        let options =
+            StreamOptions { interval: query.interval, parts: query.parts, named: *which == FeedSelector::All, picture_interval };
+        *lock(handover) = Some(Handover { cursors, options, permit });
         reply
     }
 
-    async fn snapshot(&self, which: &Which, after: Option<u64>, asked: &header::HeaderMap) -> Reply {
-        let Some(offer) = self.find(which).into_iter().next() else { return self.unknown(which) };
-        let feed = offer.open();
+    async fn snapshot(&self, which: &FeedSelector, after: Option<u64>, asked: &header::HeaderMap) -> Reply {
+        let Some(mount) = self.find(which).into_iter().next() else { return self.unknown(which) };
+        let feed = mount.open();
         // A run plays while it has a viewer: this is one, for its first part.
-        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.lane, None, Accepts::All));
+        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None, Accepts::All));
         let part = match after {
             None if feed.kind() != Kind::Run => feed.newest(),
             after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {
@@ -277,16 +278,16 @@ impl Server {
         part.map_or_else(response::not_yet, |part| response::snapshot(&part, feed.boundary().as_str(), asked))
     }
 
-    fn unknown(&self, which: &Which) -> Reply {
-        let names: Vec<&str> = self.offers.iter().map(Offer::name).collect();
+    fn unknown(&self, which: &FeedSelector) -> Reply {
+        let names: Vec<&str> = self.mounts.iter().map(Mount::name).collect();
         let asked = match which {
-            Which::Named(name) | Which::Camera(name) => name.clone(),
-            Which::Number(number) => format!("number {number}"),
-            Which::All => "any".to_owned(),
+            FeedSelector::Named(name) | FeedSelector::Camera(name) => name.clone(),
+            FeedSelector::Number(number) => format!("number {number}"),
+            FeedSelector::All => "any".to_owned(),
         };
         response::say(
             StatusCode::NOT_FOUND,
-            &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Visible(names.join(", "))),
+            &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names.join(", "))),
         )
     }
 }

@@ -7,8 +7,8 @@ use tokio::{runtime::Handle, time::sleep};
 
 use super::{FeedSettings, Source};
 use crate::{
-    feed::{Kind, Offer, Publisher},
-    panic::{Place, contain},
+    feed::{Kind, Mount, Publisher},
+    panic::{PanicScope, catch_async},
     part::{Media, Part},
 };
 
@@ -27,11 +27,11 @@ pub fn source(settings: FeedSettings, runtime: Handle) -> Source {
     let boundary = settings.boundary.clone();
     let start = Box::new(move || {
         let (publisher, feed) = settings.feed("demo", Kind::Run);
-        runtime.spawn(contain(Place::Source, play(publisher)));
+        runtime.spawn(catch_async(PanicScope::Source, play(publisher)));
         Arc::clone(&feed)
     });
-    let offers = vec![Offer::Runs { name: "demo".to_owned(), boundary, start }];
-    Source { offers, work: Box::pin(std::future::pending()) }
+    let mounts = vec![Mount::PerViewer { name: "demo".to_owned(), boundary, start }];
+    Source { mounts, work: Box::pin(std::future::pending()) }
 }
 
 /// Plays the demo once, at the pace of its viewer at the most.

@@ -1,4 +1,4 @@
-//! What produces parts. Every source has one shape: built from its settings, it gives the offers that viewers
+//! What produces parts. Every source has one shape: built from its settings, it gives the mounts that viewers
 //! may open and the work that fills them. No source knows how parts travel.
 
 pub mod demo;
@@ -13,7 +13,7 @@ use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};
 
 use crate::{
     error::Result,
-    feed::{Feed, Kind, Limits, Offer, Publisher},
+    feed::{Feed, Kind, Limits, Mount, Publisher},
     part::Media,
     wire::Boundary,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// A source that is ready to work.
 pub struct Source {
     /// What viewers may open.
-    pub offers: Vec<Offer>,
+    pub mounts: Vec<Mount>,
     /// What fills it. It ends when there will be no more parts, or with an error that ends the program.
     pub work: Work,
 }
@@ -31,7 +31,7 @@ pub type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("offers", &self.offers).finish_non_exhaustive()
+        f.debug_struct("Source").field("mounts", &self.mounts).finish_non_exhaustive()
     }
 }
 
@@ -51,7 +51,7 @@ pub struct FeedSettings {
     /// The least time between two parts of a feed, where the user gave one.
     pub interval: Option<Duration>,
     /// Fan-out loops that serve it.
-    pub lanes: usize,
+    pub shards: usize,
 }
 
 /// Parts held of a log for viewers that are behind (half a second of 200,000 lines a second).
@@ -66,8 +66,8 @@ const HELD_BYTES: usize = 256 << 20;
 impl FeedSettings {
     fn feed(&self, name: impl Into<String>, kind: Kind) -> (Publisher, std::sync::Arc<Feed>) {
         // A run has one viewer.
-        let lanes = if kind == Kind::Run { 1 } else { self.lanes };
-        let (publisher, feed) = Feed::new(name, kind, self.boundary.clone(), self.limits(kind), lanes);
+        let shards = if kind == Kind::Run { 1 } else { self.shards };
+        let (publisher, feed) = Feed::new(name, kind, self.boundary.clone(), self.limits(kind), shards);
         if let Some(interval) = self.interval.filter(|_| kind != Kind::Run) {
             publisher.keep_pace(interval);
         }

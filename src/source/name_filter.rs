@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 
 /// Every name but those that begin with a dot; with a pattern only those that match it.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct NameFilter {
     glob: Option<String>,
 }
 
-impl Names {
+impl NameFilter {
     /// Names that match `glob`: `*`, `?`, `[a-z]`, `{a,b}`; a leading `!` turns it round (docs.rs/fast-glob).
     ///
     /// # Errors
@@ -19,7 +19,7 @@ impl Names {
     }
 
     /// Whether a file of this name is meant.
-    pub(super) fn want(&self, name: &OsStr) -> bool {
+    pub(super) fn matches(&self, name: &OsStr) -> bool {
         let name = name.as_encoded_bytes();
         !name.starts_with(b".") && self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name))
     }
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     fn wanted(glob: &str, name: &str) -> bool {
-        Names::matching(glob.to_owned()).unwrap().want(OsStr::new(name))
+        NameFilter::matching(glob.to_owned()).unwrap().matches(OsStr::new(name))
     }
 
     #[test]
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_name_that_begins_with_a_dot_is_never_meant() {
-        assert!(!Names::default().want(OsStr::new(".a.png.swp")));
+        assert!(!NameFilter::default().matches(OsStr::new(".a.png.swp")));
         assert!(!wanted("!*.md", ".hidden"));
         assert!(!wanted(".*", ".hidden"));
     }
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_pattern_that_can_never_match_is_refused() {
         for glob in ["[a", "{a,b", "a\\"] {
-            assert!(Names::matching(glob.to_owned()).is_err(), "{glob}");
+            assert!(NameFilter::matching(glob.to_owned()).is_err(), "{glob}");
         }
     }
 }

@@ -11,11 +11,11 @@ use tracing::{info, warn};
 
 use super::{
     FeedSettings, Source,
-    framing::{Pipe, PipeSettings},
+    framing::{Framing, FramingSettings},
 };
 use crate::{
     error::{Error, Result},
-    feed::Offer,
+    feed::Mount,
 };
 
 /// Read at a time; also the most that is published in one block.
@@ -25,7 +25,7 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct StdinSettings {
     /// How it is cut.
-    pub pipe: PipeSettings,
+    pub pipe: FramingSettings,
     /// Copy the input to standard output.
     pub tee: bool,
 }
@@ -35,10 +35,10 @@ pub struct StdinSettings {
 /// # Errors
 /// Where it cannot be read at all: a directory.
 pub fn source(stdin: &StdinSettings, settings: &FeedSettings) -> Result<Source> {
-    let (pipe, feed) = Pipe::new("stdin", &stdin.pipe, settings);
+    let (pipe, feed) = Framing::new("stdin", &stdin.pipe, settings);
     look_at_stdin()?;
     let reader = Reader { pipe, tee: stdin.tee.then(io::stdout) };
-    Ok(Source { offers: vec![Offer::Live(feed)], work: Box::pin(work(reader)) })
+    Ok(Source { mounts: vec![Mount::Shared(feed)], work: Box::pin(work(reader)) })
 }
 
 fn look_at_stdin() -> Result<()> {
@@ -70,7 +70,7 @@ async fn work(reader: Reader) -> Result<()> {
 }
 
 struct Reader {
-    pipe: Pipe,
+    pipe: Framing,
     tee: Option<io::Stdout>,
 }
 

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use crate::sync::lock;
 
 /// A closed list of causes and what they are called.
-pub trait Cause: Copy + PartialEq + 'static {
+pub trait Reason: Copy + PartialEq + 'static {
     /// Every cause with its name in metrics and `/state`.
     const ALL: &'static [(Self, &'static str)];
 
@@ -27,7 +27,7 @@ pub trait Cause: Copy + PartialEq + 'static {
 
 /// Why a viewer is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum Disconnect {
     /// It closed its connection.
     Left,
     /// Its connection broke.
@@ -42,7 +42,7 @@ pub enum End {
     Panicked,
 }
 
-impl Cause for End {
+impl Reason for Disconnect {
     const ALL: &'static [(Self, &'static str)] = &[
         (Self::Left, "left"),
         (Self::Broken, "broken"),
@@ -53,22 +53,22 @@ impl Cause for End {
     ];
 }
 
-/// Why a viewer did not get a seat.
+/// Why a viewer did not get a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoSeat {
+pub enum Limit {
     /// All are taken.
     Full,
     /// Its address has as many as one may have.
     Address,
 }
 
-impl Cause for NoSeat {
+impl Reason for Limit {
     const ALL: &'static [(Self, &'static str)] = &[(Self::Full, "full"), (Self::Address, "address")];
 }
 
 /// Why a connection came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum ConnError {
     /// It could not be accepted: no file descriptors, no memory.
     Accept,
     /// What came was not HTTP.
@@ -81,7 +81,7 @@ pub enum Fault {
     Crowded,
 }
 
-impl Cause for Fault {
+impl Reason for ConnError {
     const ALL: &'static [(Self, &'static str)] = &[
         (Self::Accept, "accept"),
         (Self::Malformed, "malformed"),
@@ -93,18 +93,18 @@ impl Cause for Fault {
 
 /// Counts by cause.
 #[derive(Debug)]
-pub struct Tally<C> {
+pub struct Counters<C> {
     counts: Vec<AtomicU64>,
     causes: PhantomData<C>,
 }
 
-impl<C: Cause> Default for Tally<C> {
+impl<C: Reason> Default for Counters<C> {
     fn default() -> Self {
         Self { counts: C::ALL.iter().map(|_| AtomicU64::new(0)).collect(), causes: PhantomData }
     }
 }
 
-impl<C: Cause> Tally<C> {
+impl<C: Reason> Counters<C> {
     /// Counts one more.
     pub fn count(&self, cause: C) {
         for (_, count) in C::ALL.iter().zip(&self.counts).filter(|((listed, _), _)| *listed == cause) {
@@ -123,7 +123,7 @@ impl<C: Cause> Tally<C> {
     }
 }
 
-impl<C: Cause> Serialize for Tally<C> {
+impl<C: Reason> Serialize for Counters<C> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
     }
@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn every_cause_is_there_before_it_happened() {
-        let tally = Tally::default();
-        tally.count(End::Stalled);
-        tally.count(End::Stalled);
+        let tally = Counters::default();
+        tally.count(Disconnect::Stalled);
+        tally.count(Disconnect::Stalled);
         let counts: Vec<_> = tally.iter().collect();
         assert_eq!(counts, [("left", 0), ("broken", 0), ("stalled", 2), ("crowded", 0), ("finished", 0), ("panicked", 0)]);
         assert_eq!(tally.sum(), 2);

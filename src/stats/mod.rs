@@ -17,7 +17,7 @@ use slab::Slab;
 
 use crate::{net::neighbourhood, sync::lock};
 
-pub use self::counters::{Cause, Codes, End, Fault, NoSeat, Tally};
+pub use self::counters::{Codes, ConnError, Counters, Disconnect, Limit, Reason};
 
 /// All viewers of a process, at most as many as there are seats.
 #[derive(Debug)]
@@ -26,12 +26,12 @@ pub struct Viewers {
     most: usize,
     most_of_address: usize,
     taken: AtomicUsize,
-    /// Those that did not get a seat.
-    pub refused: Tally<NoSeat>,
+    /// Those that did not get a permit.
+    pub refused: Counters<Limit>,
     /// Those that are gone.
-    pub gone: Tally<End>,
+    pub gone: Counters<Disconnect>,
     /// Connections that came to nothing.
-    pub faults: Tally<Fault>,
+    pub conn_errors: Counters<ConnError>,
     /// Replies by their status code.
     pub replies: Codes,
     started: Instant,
@@ -116,26 +116,26 @@ impl Viewers {
             most,
             most_of_address: most_of_address.unwrap_or(usize::MAX),
             taken: AtomicUsize::new(0),
-            refused: Tally::default(),
-            gone: Tally::default(),
-            faults: Tally::default(),
+            refused: Counters::default(),
+            gone: Counters::default(),
+            conn_errors: Counters::default(),
             replies: Codes::default(),
             started: Instant::now(),
             started_at: SystemTime::now(),
         })
     }
 
-    /// A seat for a viewer until it is dropped.
+    /// A permit for a viewer until it is dropped.
     ///
     /// # Errors
     /// Where all seats are taken, or all that one address may have.
-    pub fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<Seat, NoSeat> {
+    pub fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<ViewerPermit, Limit> {
         let mut seats = self.lock();
         let address = peer.map(|peer| neighbourhood(peer.ip()));
         let of_address = address.and_then(|address| seats.of_address.get(&address).copied()).unwrap_or(0);
         let no_seat = match () {
-            () if seats.taken.len() >= self.most => Some(NoSeat::Full),
-            () if of_address >= self.most_of_address => Some(NoSeat::Address),
+            () if seats.taken.len() >= self.most => Some(Limit::Full),
+            () if of_address >= self.most_of_address => Some(Limit::Address),
             () => None,
         };
         if let Some(why) = no_seat {
@@ -158,7 +158,7 @@ impl Viewers {
         });
         let key = seats.taken.insert(stats.clone());
         self.taken.store(seats.taken.len(), Relaxed);
-        Ok(Seat { viewers: self.clone(), key, end: End::Broken, stats })
+        Ok(ViewerPermit { viewers: self.clone(), key, end: Disconnect::Broken, stats })
     }
 
     /// How many are watching.
@@ -210,24 +210,24 @@ impl Viewers {
     }
 }
 
-/// A viewer's seat; dropping it frees it.
+/// A viewer's permit; dropping it frees it.
 #[derive(Debug)]
-pub struct Seat {
+pub struct ViewerPermit {
     viewers: Arc<Viewers>,
     key: usize,
-    end: End,
+    end: Disconnect,
     /// Its counters.
     pub stats: Arc<ViewerStats>,
 }
 
-impl Seat {
+impl ViewerPermit {
     /// Says why its viewer is about to leave it. One that is dropped without a word broke off before its stream began.
-    pub fn leave(&mut self, end: End) {
+    pub fn leave(&mut self, end: Disconnect) {
         self.end = end;
     }
 }
 
-impl Drop for Seat {
+impl Drop for ViewerPermit {
     fn drop(&mut self) {
         let mut seats = self.viewers.lock();
         if let Some(stats) = seats.taken.try_remove(self.key) {
@@ -258,7 +258,7 @@ mod tests {
     fn an_address_has_so_many_seats_and_gets_them_back() {
         let viewers = Viewers::with_limits(4, Some(2));
         let seats = [viewers.enter(from("192.0.2.1")).unwrap(), viewers.enter(from("::ffff:192.0.2.1")).unwrap()];
-        assert_eq!(viewers.enter(from("192.0.2.1")).unwrap_err(), NoSeat::Address);
+        assert_eq!(viewers.enter(from("192.0.2.1")).unwrap_err(), Limit::Address);
         let other = viewers.enter(from("192.0.2.2")).unwrap();
         drop(seats);
         let again = viewers.enter(from("192.0.2.1")).unwrap();
@@ -272,19 +272,19 @@ mod tests {
     fn a_network_of_ipv6_is_one_address_and_a_unix_socket_is_none() {
         let viewers = Viewers::with_limits(4, Some(1));
         let _first = viewers.enter(from("2001:db8::1")).unwrap();
-        assert_eq!(viewers.enter(from("2001:db8::2")).unwrap_err(), NoSeat::Address);
+        assert_eq!(viewers.enter(from("2001:db8::2")).unwrap_err(), Limit::Address);
         let _rest = [from("2001:db8:0:1::2"), None, None].map(|peer| viewers.enter(peer).unwrap());
-        assert_eq!(viewers.enter(None).unwrap_err(), NoSeat::Full);
+        assert_eq!(viewers.enter(None).unwrap_err(), Limit::Full);
     }
 
     #[test]
     fn what_a_viewer_had_stays_in_the_sums_when_it_is_gone() {
         let viewers = Viewers::new(4);
-        let mut seat = viewers.enter(None).unwrap();
-        seat.stats.sent.store(3, Relaxed);
+        let mut permit = viewers.enter(None).unwrap();
+        permit.stats.sent.store(3, Relaxed);
         let before = viewers.sent();
-        seat.leave(End::Stalled);
-        drop(seat);
+        permit.leave(Disconnect::Stalled);
+        drop(permit);
         assert_eq!(before, viewers.sent());
         assert_eq!(before, (1, Sent { parts: 3, ..Sent::default() }));
         assert_eq!(viewers.gone.iter().find(|(_, count)| *count > 0), Some(("stalled", 1)));

@@ -20,9 +20,9 @@ use crate::part::{Media, Part};
 
 /// The boundary parameter: a bare token, so that every reader takes it without quotes.
 #[derive(Clone)]
-pub struct Boundary(Arc<Token>);
+pub struct Boundary(Arc<BoundaryToken>);
 
-struct Token {
+struct BoundaryToken {
     text: String,
     finder: memmem::Finder<'static>,
 }
@@ -50,7 +50,7 @@ impl Boundary {
 
     fn of(token: String) -> Self {
         let finder = memmem::Finder::new(token.as_bytes()).into_owned();
-        Self(Arc::new(Token { text: token, finder }))
+        Self(Arc::new(BoundaryToken { text: token, finder }))
     }
 
     /// The token, for `boundary=`.

@@ -12,7 +12,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use tracing::{info, warn};
 
-use self::split::{Body, Makes, Split, Splitter};
+use self::split::{Makes, RawPart, Split, Splitter};
 use super::FeedSettings;
 use crate::{
     feed::{Feed, Kind, Publisher, Refused},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long bytes may wait for the end of their part until somebody is told why that may be.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STALL_HINT_AFTER: Duration = Duration::from_secs(2);
 /// How often lost parts are spoken of.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 /// First bytes that are looked at for what no text has.
@@ -28,7 +28,7 @@ const FIRST_BYTES: usize = 4096;
 
 /// How a pipe becomes parts.
 #[derive(Debug, Clone)]
-pub struct PipeSettings {
+pub struct FramingSettings {
     /// Where parts end.
     pub split: Split,
     /// Each part is this many last lines.
@@ -37,35 +37,35 @@ pub struct PipeSettings {
 
 /// What the first bytes had.
 #[derive(Debug, Default)]
-struct Doubt {
+struct BinarySniff {
     seen: usize,
     has_nul: bool,
 }
 
 /// A pipe that is being published.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(super) struct Framing {
     splitter: Splitter,
-    bodies: Vec<Body>,
+    bodies: Vec<RawPart>,
     window: Option<Window>,
     settings: FeedSettings,
     publisher: Publisher,
     /// What the feed is, as soon as the first bytes have told.
     kind: Option<Kind>,
-    patience: Patience,
+    stall_hint: StallHint,
     /// Whether `\r` has come behind the last newline, where parts end with lines.
-    returns: Option<bool>,
+    has_progress_bar: Option<bool>,
     /// While what comes may be no text and is cut at line ends.
-    doubt: Option<Doubt>,
+    sniff: Option<BinarySniff>,
     refused: u64,
     /// How many of these the log was told of, and when.
     told: u64,
     warned: Option<Instant>,
 }
 
-impl Pipe {
+impl Framing {
     /// A pipe and its feed.
-    pub(super) fn new(name: &str, pipe: &PipeSettings, settings: &FeedSettings) -> (Self, Arc<Feed>) {
+    pub(super) fn new(name: &str, pipe: &FramingSettings, settings: &FeedSettings) -> (Self, Arc<Feed>) {
         let is_text = settings.media.as_ref().is_none_or(Media::is_utf8_text);
         // A window is of lines, whatever they look like.
         let split = if pipe.window.is_some() && pipe.split == Split::Auto { &Split::Lines } else { &pipe.split };
@@ -86,9 +86,9 @@ impl Pipe {
             settings: settings.clone(),
             publisher,
             kind,
-            patience: Patience::default(),
-            returns: is_lines.then_some(false),
-            doubt: is_lines.then(Doubt::default),
+            stall_hint: StallHint::default(),
+            has_progress_bar: is_lines.then_some(false),
+            sniff: is_lines.then(BinarySniff::default),
             refused: 0,
             told: 0,
             warned: None,
@@ -100,8 +100,8 @@ impl Pipe {
     pub(super) fn push(&mut self, data: &[u8]) {
         self.splitter.push(data, &mut self.bodies);
         self.warn_of_binary(data);
-        self.look_for_returns(data);
-        self.patience.read(!self.bodies.is_empty(), self.splitter.pending() > 0, self.has_returns());
+        self.look_for_progress_bar(data);
+        self.stall_hint.read(!self.bodies.is_empty(), self.splitter.pending() > 0, self.shows_progress_bar());
         self.publish();
         self.count_refused_parts(false);
     }
@@ -115,14 +115,14 @@ impl Pipe {
 
     /// When to `hint`, if nothing more is read until then.
     pub(super) fn hint_due(&self) -> Option<Instant> {
-        self.patience.due
+        self.stall_hint.due
     }
 
     /// Tells, once, why nothing appears.
     pub(super) fn hint(&mut self) {
-        self.patience = Patience { due: None, is_over: true, ..self.patience };
-        match self.patience.has_parts {
-            _ if self.has_returns() => info!("lines come that end in \\r alone, as those of progress bars do: {RETURNS}"),
+        self.stall_hint = StallHint { due: None, is_over: true, ..self.stall_hint };
+        match self.stall_hint.has_parts {
+            _ if self.shows_progress_bar() => info!("lines come that end in \\r alone, as those of progress bars do: {RETURNS}"),
             true => info!("bytes are waiting for the end of their part. {BUFFERING}"),
             false => info!("there are bytes, but no whole part yet. {BUFFERING}; or --split does not fit what comes"),
         }
@@ -138,7 +138,7 @@ impl Pipe {
         let mut bodies = std::mem::take(&mut self.bodies);
         if let (Some(window), false) = (&mut self.window, bodies.is_empty()) {
             bodies.drain(..).for_each(|body| window.push(body.bytes));
-            bodies.push(Body { media: None, bytes: window.document() });
+            bodies.push(RawPart { media: None, bytes: window.document() });
         }
         if self.kind == Some(Kind::Newest) {
             bodies.drain(..).for_each(|body| self.publish_newest(body));
@@ -148,7 +148,7 @@ impl Pipe {
         self.bodies = bodies;
     }
 
-    fn publish_newest(&self, body: Body) {
+    fn publish_newest(&self, body: RawPart) {
         match self.publisher.publish(self.part(body)) {
             Ok(()) | Err(Refused::Same | Refused::Empty) => {}
             Err(why @ (Refused::TooLarge | Refused::HasBoundary | Refused::NoMemory)) => warn!("a part is left out: {why}"),
@@ -156,21 +156,21 @@ impl Pipe {
     }
 
     /// The user's word on the type is the last one.
-    fn part(&self, body: Body) -> Part {
+    fn part(&self, body: RawPart) -> Part {
         let media = self.settings.media.clone().or(body.media);
         Part::now(media.unwrap_or_else(|| Media::from_known(Media::TEXT)), body.bytes)
     }
 
     /// A film or an archive would become lines of rubbish without a word: the first bytes tell.
     fn warn_of_binary(&mut self, data: &[u8]) {
-        let Some(doubt) = &mut self.doubt else { return };
-        let data = &data[..data.len().min(FIRST_BYTES - doubt.seen)];
-        doubt.seen += data.len();
-        doubt.has_nul |= data.contains(&0);
+        let Some(sniff) = &mut self.sniff else { return };
+        let data = &data[..data.len().min(FIRST_BYTES - sniff.seen)];
+        sniff.seen += data.len();
+        sniff.has_nul |= data.contains(&0);
         let makes = self.splitter.makes();
-        let is_binary = doubt.has_nul && makes == Some(Makes::Text);
-        if is_binary || makes == Some(Makes::Frames) || doubt.seen == FIRST_BYTES {
-            self.doubt = None;
+        let is_binary = sniff.has_nul && makes == Some(Makes::Text);
+        if is_binary || makes == Some(Makes::Frames) || sniff.seen == FIRST_BYTES {
+            self.sniff = None;
         }
         if is_binary {
             let hint = "JPEGs, PNGs and multipart are recognized (from ffmpeg: -f mjpeg, or -f image2pipe -c:v png); for anything \
@@ -180,16 +180,16 @@ impl Pipe {
     }
 
     /// Progress bars go back to the beginning of their line, for long or for ever.
-    fn look_for_returns(&mut self, data: &[u8]) {
-        if let Some(returns) = &mut self.returns {
+    fn look_for_progress_bar(&mut self, data: &[u8]) {
+        if let Some(has_progress_bar) = &mut self.has_progress_bar {
             let newline = memchr::memrchr(b'\n', data);
             let behind = newline.map_or(data, |at| &data[at + 1..]);
-            *returns = (*returns && newline.is_none()) || memchr::memchr(b'\r', behind).is_some();
+            *has_progress_bar = (*has_progress_bar && newline.is_none()) || memchr::memchr(b'\r', behind).is_some();
         }
     }
 
-    fn has_returns(&self) -> bool {
-        self.returns == Some(true) && self.splitter.makes() == Some(Makes::Text)
+    fn shows_progress_bar(&self) -> bool {
+        self.has_progress_bar == Some(true) && self.splitter.makes() == Some(Makes::Text)
     }
 
     fn count_refused_parts(&mut self, is_end: bool) {
@@ -219,20 +219,20 @@ fn kind_of(splitter: &Splitter, settings: &FeedSettings) -> Option<Kind> {
 /// How long bytes have been waiting for the end of a part. A pipe that has had parts may take its time over a large
 /// one as long as bytes flow; one that never had any may not.
 #[derive(Debug, Default, Clone, Copy)]
-struct Patience {
+struct StallHint {
     due: Option<Instant>,
     has_parts: bool,
     is_over: bool,
 }
 
-impl Patience {
-    fn read(&mut self, has_found: bool, is_pending: bool, has_returns: bool) {
+impl StallHint {
+    fn read(&mut self, has_found: bool, is_pending: bool, shows_progress_bar: bool) {
         self.has_parts |= has_found;
-        let due = Instant::now() + PATIENCE;
+        let due = Instant::now() + STALL_HINT_AFTER;
         self.due = match (self.is_over, self.has_parts) {
             (true, _) => None,
             // The line of a progress bar is not a large part.
-            (false, true) if has_returns && !has_found => self.due.or(Some(due)),
+            (false, true) if shows_progress_bar && !has_found => self.due.or(Some(due)),
             (false, true) => is_pending.then_some(due),
             (false, false) => self.due.or(Some(due)),
         };
@@ -272,18 +272,18 @@ impl Window {
 mod tests {
     use super::*;
     use crate::{
-        feed::{Accepts, Most},
+        feed::{Accepts, TakeLimit},
         wire::Boundary,
     };
 
     const JPEG: &[u8] = b"\xff\xd8\xff\xda\x00\x02 \xff\xd9";
 
-    fn pipe(split: &str, media: Option<&str>) -> (Pipe, Arc<Feed>) {
+    fn pipe(split: &str, media: Option<&str>) -> (Framing, Arc<Feed>) {
         let boundary = Boundary::parse("B").unwrap();
         let media = media.map(Media::from_known);
         let settings =
-            FeedSettings { boundary, media, history: None, part_bytes: 1 << 20, keep_same: true, interval: None, lanes: 1 };
-        Pipe::new("stdin", &PipeSettings { split: Split::parse(split).unwrap(), window: None }, &settings)
+            FeedSettings { boundary, media, history: None, part_bytes: 1 << 20, keep_same: true, interval: None, shards: 1 };
+        Framing::new("stdin", &FramingSettings { split: Split::parse(split).unwrap(), window: None }, &settings)
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
             let mut early = feed.subscribe(0, None, Accepts::All);
             pipe.push(&bytes.repeat(3));
             pipe.finish();
-            let parts = std::iter::from_fn(|| early.take(Most::ALL)).map(|taken| taken.parts).sum::<u64>();
+            let parts = std::iter::from_fn(|| early.take(TakeLimit::ALL)).map(|taken| taken.parts).sum::<u64>();
             assert_eq!((feed.kind(), parts), (kind, taken), "{}", bytes.escape_ascii());
         }
     }

@@ -16,20 +16,20 @@ use rustix::{
 };
 use tokio::io::unix::AsyncFd;
 
-use super::{Heard, Touch};
+use super::{Change, EventBatch};
 
 /// Events taken at a time, as many as the kernel queues by default: a flood must not keep the looks waiting.
 const MOST: usize = 16_384;
 
 /// Watches directories.
 #[derive(Debug)]
-pub(super) struct Inotify {
+pub(super) struct InotifyBackend {
     descriptor: AsyncFd<OwnedFd>,
     directories: HashMap<i32, PathBuf>,
     has_more: bool,
 }
 
-impl Inotify {
+impl InotifyBackend {
     /// One without directories. It fails where the user has had all instances.
     #[allow(deprecated, reason = "what takes its place is unsafe (tokio #8587); an OwnedFd keeps what is asked for there")]
     pub(super) fn new() -> io::Result<Self> {
@@ -71,7 +71,7 @@ impl Inotify {
     }
 
     /// Takes what is queued. Gives the directories that are not watched any more: they are gone.
-    pub(super) fn take(&mut self, heard: &mut Heard) -> Vec<PathBuf> {
+    pub(super) fn take(&mut self, heard: &mut EventBatch) -> Vec<PathBuf> {
         let mut space = [MaybeUninit::uninit(); 16 << 10];
         let mut events = Reader::new(&self.descriptor, &mut space);
         let mut gone = Vec::new();
@@ -91,7 +91,7 @@ impl Inotify {
             } else if let (Some(directory), Some(name)) = (self.directories.get(&event.wd()), event.file_name()) {
                 let (touch, opens) = read(flags);
                 // Directories are opened by whoever lists them.
-                if touch != Touch::Opened || !flags.contains(ReadFlags::ISDIR) {
+                if touch != Change::Opened || !flags.contains(ReadFlags::ISDIR) {
                     heard.note(directory.join(OsStr::from_bytes(name.to_bytes())), touch, opens);
                 }
             }
@@ -105,13 +105,13 @@ impl Inotify {
 }
 
 /// What an event says, and how many more hold the file open.
-fn read(flags: ReadFlags) -> (Touch, i32) {
+fn read(flags: ReadFlags) -> (Change, i32) {
     match () {
-        () if flags.contains(ReadFlags::CLOSE_WRITE) => (Touch::Closed, -1),
-        () if flags.contains(ReadFlags::CLOSE_NOWRITE) => (Touch::Opened, -1),
-        () if flags.contains(ReadFlags::OPEN) => (Touch::Opened, 1),
-        () if flags.intersects(ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM) => (Touch::Moved, 0),
-        () if flags.contains(ReadFlags::ATTRIB) => (Touch::Marked, 0),
-        () => (Touch::Changing, 0),
+        () if flags.contains(ReadFlags::CLOSE_WRITE) => (Change::Closed, -1),
+        () if flags.contains(ReadFlags::CLOSE_NOWRITE) => (Change::Opened, -1),
+        () if flags.contains(ReadFlags::OPEN) => (Change::Opened, 1),
+        () if flags.intersects(ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM) => (Change::Moved, 0),
+        () if flags.contains(ReadFlags::ATTRIB) => (Change::Marked, 0),
+        () => (Change::Changing, 0),
     }
 }

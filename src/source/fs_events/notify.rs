@@ -12,7 +12,7 @@ use notify::{
     event::{AccessKind, AccessMode, ModifyKind},
 };
 
-use super::{Heard, Touch};
+use super::{Change, EventBatch};
 use crate::sync::lock;
 
 /// Events that wait to be taken; beyond it everything is looked at, so that memory stays flat.
@@ -20,7 +20,7 @@ const MOST: usize = 16_384;
 
 /// Watches directories.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(super) struct NotifyBackend {
     watcher: RecommendedWatcher,
     told: Arc<Told>,
 }
@@ -31,7 +31,7 @@ struct Told {
     news: tokio::sync::Notify,
 }
 
-impl Watcher {
+impl NotifyBackend {
     /// One without directories.
     pub(super) fn new() -> io::Result<Self> {
         let told = Arc::new(Told::default());
@@ -63,7 +63,7 @@ impl Watcher {
     }
 
     /// Takes what was told. No directory is known to be gone: whoever looks for it finds out.
-    pub(super) fn take(&mut self, heard: &mut Heard) -> Vec<PathBuf> {
+    pub(super) fn take(&mut self, heard: &mut EventBatch) -> Vec<PathBuf> {
         let events = std::mem::take(&mut *lock(&self.told.events));
         heard.lost |= events.len() >= MOST;
         for event in events {
@@ -79,12 +79,12 @@ impl Watcher {
     }
 }
 
-fn read(kind: EventKind) -> Touch {
+fn read(kind: EventKind) -> Change {
     match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Touch::Closed,
-        EventKind::Modify(ModifyKind::Name(_)) => Touch::Moved,
-        EventKind::Modify(ModifyKind::Metadata(_)) => Touch::Marked,
-        EventKind::Access(_) => Touch::Opened,
-        _ => Touch::Changing,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Change::Closed,
+        EventKind::Modify(ModifyKind::Name(_)) => Change::Moved,
+        EventKind::Modify(ModifyKind::Metadata(_)) => Change::Marked,
+        EventKind::Access(_) => Change::Opened,
+        _ => Change::Changing,
     }
 }

@@ -16,11 +16,11 @@ use std::{
 
 use tracing::{info, warn};
 
-use crate::source::name_filter::Names;
+use crate::source::name_filter::NameFilter;
 use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
-    format::{self, Ending},
+    format::{self, Completeness},
     part::{Media, Part},
     sync::lock,
 };
@@ -42,7 +42,7 @@ pub struct DirSettings {
     /// What follows the last frame.
     pub mode: Mode,
     /// Which files.
-    pub names: Names,
+    pub names: NameFilter,
 }
 
 /// What follows the last frame.
@@ -58,9 +58,9 @@ pub enum Mode {
 
 /// The frames of a directory.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(super) struct FrameCache {
     pub(super) directory: PathBuf,
-    names: Names,
+    names: NameFilter,
     media: Option<Media>,
     limit: usize,
     /// Bytes of frames to keep.
@@ -80,7 +80,7 @@ struct Cache {
     said_more: bool,
 }
 
-impl Frames {
+impl FrameCache {
     pub(super) fn new(dir: &DirSettings, media: Option<Media>, limit: usize) -> Self {
         Self {
             directory: dir.path.clone(),
@@ -118,7 +118,7 @@ impl Frames {
     /// Hidden files, directories, FIFOs, devices and links that lead out of the directory are no frames.
     fn name_of_frame(&self, entry: &std::fs::DirEntry, root: &Path) -> Option<OsString> {
         let name = entry.file_name();
-        if !self.names.want(&name) {
+        if !self.names.matches(&name) {
             return None;
         }
         let kind = entry.file_type().ok()?;
@@ -156,7 +156,7 @@ impl Frames {
             }
         };
         let media = self.media.clone().unwrap_or_else(|| Media::guess(path, &body));
-        if body.is_empty() || format::ending(&media, &body) == Ending::Torn {
+        if body.is_empty() || format::completeness(&media, &body) == Completeness::Truncated {
             self.leave_out(path, Some(signature), "it is empty, broken, or not whole yet");
             return None;
         }
@@ -235,13 +235,13 @@ mod tests {
 
     use super::*;
 
-    fn frames(folder: &Path, mode: Mode) -> Frames {
-        let dir = DirSettings { path: folder.to_owned(), interval: Duration::ZERO, mode, names: Names::default() };
-        Frames::new(&dir, None, CACHE_BYTES)
+    fn frames(folder: &Path, mode: Mode) -> FrameCache {
+        let dir = DirSettings { path: folder.to_owned(), interval: Duration::ZERO, mode, names: NameFilter::default() };
+        FrameCache::new(&dir, None, CACHE_BYTES)
     }
 
     /// Frames and bytes that are kept after a round.
-    fn kept(frames: &Frames) -> (usize, usize) {
+    fn kept(frames: &FrameCache) -> (usize, usize) {
         frames.list().iter().for_each(|path| drop(frames.read(path)));
         let cache = frames.cache();
         (cache.parts.len(), cache.bytes)

@@ -10,17 +10,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use self::frame_cache::{Frames, SETTLE, compare};
+use self::frame_cache::{FrameCache, SETTLE, compare};
 use super::{
     FeedSettings, Source,
-    fs_events::{Heard, Notices},
+    fs_events::{EventBatch, Watcher},
     name_of,
 };
 use crate::{
     error::{Error, Result},
-    feed::{Kind, Offer, Publisher},
-    format::{self, Ending},
-    panic::{Place, contain},
+    feed::{Kind, Mount, Publisher},
+    format::{self, Completeness},
+    panic::{PanicScope, catch_async},
     part::Part,
 };
 use tokio::{
@@ -44,7 +44,7 @@ pub fn source(dir: DirSettings, settings: FeedSettings, runtime: Handle) -> Resu
         _ => cannot(error),
     })?;
     let (name, boundary) = (name_of(&dir.path), settings.boundary.clone());
-    let frames = Arc::new(Frames::new(&dir, settings.media.clone(), settings.part_bytes));
+    let frames = Arc::new(FrameCache::new(&dir, settings.media.clone(), settings.part_bytes));
     if dir.mode != Mode::Once {
         let (publisher, feed) = settings.feed(name, Kind::Newest);
         let work = async move {
@@ -54,18 +54,18 @@ pub fn source(dir: DirSettings, settings: FeedSettings, runtime: Handle) -> Resu
             }
             Ok(())
         };
-        return Ok(Source { offers: vec![Offer::Live(feed)], work: Box::pin(work) });
+        return Ok(Source { mounts: vec![Mount::Shared(feed)], work: Box::pin(work) });
     }
     let run_name = name.clone();
     let start = Box::new(move || {
         let (publisher, feed) = settings.feed(run_name.clone(), Kind::Run);
-        runtime.spawn(contain(Place::Source, play_once(frames.clone(), dir.interval, publisher)));
+        runtime.spawn(catch_async(PanicScope::Source, play_once(frames.clone(), dir.interval, publisher)));
         feed
     });
-    Ok(Source { offers: vec![Offer::Runs { name, boundary, start }], work: Box::pin(std::future::pending()) })
+    Ok(Source { mounts: vec![Mount::PerViewer { name, boundary, start }], work: Box::pin(std::future::pending()) })
 }
 
-async fn play_round_and_round(frames: &Frames, interval: Duration, publisher: &Publisher) {
+async fn play_round_and_round(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
     let mut clock = Clock::new(interval);
     let mut looked = None;
     let mut list = Vec::new();
@@ -90,7 +90,7 @@ async fn play_round_and_round(frames: &Frames, interval: Duration, publisher: &P
     }
 }
 
-async fn play_once(frames: Arc<Frames>, interval: Duration, publisher: Publisher) {
+async fn play_once(frames: Arc<FrameCache>, interval: Duration, publisher: Publisher) {
     let mut clock = Clock::new(interval);
     let mut parts = frames.list().into_iter().filter_map(|path| Some((frames.read(&path)?, path)));
     let mut next = parts.next();
@@ -110,9 +110,9 @@ async fn play_once(frames: Arc<Frames>, interval: Duration, publisher: Publisher
     }
 }
 
-async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
+async fn follow(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
     let mut clock = Clock::new(interval);
-    let mut notices = Notices::new();
+    let mut notices = Watcher::new();
     let mut played: HashSet<OsString> = HashSet::new();
     let mut done: HashSet<OsString> = HashSet::new();
     loop {
@@ -145,7 +145,7 @@ async fn follow(frames: &Frames, interval: Duration, publisher: &Publisher) {
 }
 
 /// What has happened as soon as anything has, or nothing after `wait`. That files are read, by mxr among others, is no news.
-async fn changes(notices: &mut Notices, wait: Duration) -> Heard {
+async fn changes(notices: &mut Watcher, wait: Duration) -> EventBatch {
     let deadline = Instant::now() + wait;
     loop {
         let is_over = timeout_at(deadline, notices.news()).await.is_err();
@@ -158,7 +158,7 @@ async fn changes(notices: &mut Notices, wait: Duration) -> Heard {
 
 /// Whether more may be written to a frame whose writer was not seen to close it: it has no end mark, and is fresh.
 fn is_in_the_making(part: &Part) -> bool {
-    format::ending(&part.media, &part.body) == Ending::Unmarked && part.time.elapsed().is_ok_and(|age| age < SETTLE)
+    format::completeness(&part.media, &part.body) == Completeness::Unknown && part.time.elapsed().is_ok_and(|age| age < SETTLE)
 }
 
 /// Ticks every interval; what came too late is not made up for.

@@ -6,48 +6,48 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::resolve::Way;
-use crate::source::fs_events::Heard;
+use super::resolve::ResolvedPath;
+use crate::source::fs_events::EventBatch;
 
 /// The watched paths, by what their ways hang on.
 #[derive(Debug, Default)]
-pub(super) struct Routes {
+pub(super) struct PathIndex {
     count: usize,
     entries: HashMap<PathBuf, BTreeSet<usize>>,
     /// Directories whose every entry counts.
     directories: HashMap<PathBuf, BTreeSet<usize>>,
 }
 
-impl Routes {
+impl PathIndex {
     /// Of the ways of all watched paths, in their order.
-    pub(super) fn of<'a>(ways: impl Iterator<Item = &'a Way>) -> Self {
+    pub(super) fn of<'a>(ways: impl Iterator<Item = &'a ResolvedPath>) -> Self {
         let mut routes = Self::default();
         ways.enumerate().for_each(|(at, way)| routes.add(at, way));
         routes
     }
 
     /// Adds another way of the path at this place. What is no longer on it costs a look in vain, until all is made anew.
-    pub(super) fn add(&mut self, at: usize, way: &Way) {
+    pub(super) fn add(&mut self, at: usize, way: &ResolvedPath) {
         self.count = self.count.max(at + 1);
         way.entries().for_each(|path| insert(&mut self.entries, path, at));
         if way.is_directory {
-            insert(&mut self.directories, &way.end, at);
+            insert(&mut self.directories, &way.target, at);
         }
     }
 
     /// The places of the paths that this concerns, and what of it does.
-    pub(super) fn concerned<'a>(&self, heard: &'a Heard) -> BTreeMap<usize, Vec<&'a Path>> {
-        let mut concerned = BTreeMap::new();
+    pub(super) fn affected<'a>(&self, heard: &'a EventBatch) -> BTreeMap<usize, Vec<&'a Path>> {
+        let mut affected = BTreeMap::new();
         if heard.lost {
-            concerned.extend((0..self.count).map(|at| (at, Vec::new())));
+            affected.extend((0..self.count).map(|at| (at, Vec::new())));
         }
         for path in heard.paths.keys() {
             let of_directory = path.parent().and_then(|directory| self.directories.get(directory));
             for at in self.entries.get(path).into_iter().chain(of_directory).flatten() {
-                concerned.entry(*at).or_default().push(path.as_path());
+                affected.entry(*at).or_default().push(path.as_path());
             }
         }
-        concerned
+        affected
     }
 }
 

@@ -15,11 +15,11 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use self::{index::Routes, path::Target};
-use super::{FeedSettings, Source, fs_events::Notices, name_filter::Names, name_of};
+use self::{index::PathIndex, path::WatchedPath};
+use super::{FeedSettings, Source, fs_events::Watcher, name_filter::NameFilter, name_of};
 use crate::{
-    feed::{Kind, Offer},
-    panic::{Place, contained},
+    feed::{Kind, Mount},
+    panic::{PanicScope, catch},
 };
 
 /// How often to look without an event: what is found, and has rested, is shown within a second.
@@ -33,7 +33,7 @@ pub struct WatchSettings {
     /// Files and directories.
     pub paths: Vec<PathBuf>,
     /// Which files of a directory.
-    pub names: Names,
+    pub names: NameFilter,
     /// How long a file must have been quiet that nobody was seen to close.
     pub settle: Duration,
     /// Look this often instead of waiting for events.
@@ -43,20 +43,20 @@ pub struct WatchSettings {
 /// Watched paths as a source: a feed each.
 pub fn source(watch: WatchSettings, settings: &FeedSettings) -> Source {
     let mut names = HashMap::new();
-    let mut offers = Vec::new();
+    let mut mounts = Vec::new();
     let mut targets = Vec::new();
     for path in watch.paths {
         let (publisher, feed) = settings.feed(unique(name_of(&path), &mut names), Kind::Newest);
-        offers.push(Offer::Live(feed));
+        mounts.push(Mount::Shared(feed));
         let (names, media) = (watch.names.clone(), settings.media.clone());
-        targets.push(Target::new(path, names, media, watch.settle, settings.interval, publisher));
+        targets.push(WatchedPath::new(path, names, media, watch.settle, settings.interval, publisher));
     }
     // What is there already is the newest part before anybody can ask.
     for target in &mut targets {
         target.patrol(true);
         look(target);
     }
-    Source { offers, work: Box::pin(work(targets, watch.poll)) }
+    Source { mounts, work: Box::pin(work(targets, watch.poll)) }
 }
 
 /// `plot.png`, then `plot.png-2`.
@@ -66,22 +66,22 @@ fn unique(name: String, names: &mut HashMap<String, usize>) -> String {
     if *count == 1 { name } else { unique(format!("{name}-{count}"), names) }
 }
 
-async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error::Result<()> {
+async fn work(mut targets: Vec<WatchedPath>, poll: Option<Duration>) -> crate::error::Result<()> {
     let interval = interval(&targets, poll);
-    let mut notices = if poll.is_none() { Notices::new() } else { Notices::none() };
-    let mut routes = Routes::of(targets.iter().map(Target::way));
+    let mut notices = if poll.is_none() { Watcher::new() } else { Watcher::none() };
+    let mut routes = PathIndex::of(targets.iter().map(WatchedPath::resolved));
     let mut patrol = Instant::now();
     loop {
         if patrol <= Instant::now() {
-            if targets.iter_mut().filter_map(|target| target.find_way().then_some(())).count() > 0 {
-                routes = Routes::of(targets.iter().map(Target::way));
+            if targets.iter_mut().filter_map(|target| target.resolve().then_some(())).count() > 0 {
+                routes = PathIndex::of(targets.iter().map(WatchedPath::resolved));
             }
-            notices.watch(&targets.iter().flat_map(|target| target.way().directories()).collect());
+            notices.watch(&targets.iter().flat_map(|target| target.resolved().directories()).collect());
             let listens = interval == PATROL && notices.listens();
             targets.iter_mut().for_each(|target| target.patrol(listens));
             patrol = Instant::now() + interval;
         }
-        let next = targets.iter().filter_map(Target::due).min().map_or(patrol, |due| due.min(patrol));
+        let next = targets.iter().filter_map(WatchedPath::due).min().map_or(patrol, |due| due.min(patrol));
         tokio::select! {
             () = notices.news() => {}
             () = sleep_until(next) => {}
@@ -97,30 +97,30 @@ async fn work(mut targets: Vec<Target>, poll: Option<Duration>) -> crate::error:
     }
 }
 
-fn hear(notices: &mut Notices, routes: &mut Routes, targets: &mut [Target]) {
+fn hear(notices: &mut Watcher, routes: &mut PathIndex, targets: &mut [WatchedPath]) {
     let heard = notices.take();
-    for (at, paths) in routes.concerned(&heard) {
+    for (at, paths) in routes.affected(&heard) {
         if targets[at].hear(&heard, &paths) {
-            routes.add(at, targets[at].way());
+            routes.add(at, targets[at].resolved());
         }
     }
 }
 
 /// A file that mxr itself breaks on is passed over like one that is not whole: the other feeds live on, and so does this.
-fn look(target: &mut Target) {
-    if contained(Place::Source, || target.look_if_due()).is_err() {
+fn look(target: &mut WatchedPath) {
+    if catch(PanicScope::Source, || target.look_if_due()).is_err() {
         target.pass_over();
     }
 }
 
 /// How often to look without an event, as the user or the file systems have it. The log says which.
-fn interval(targets: &[Target], poll: Option<Duration>) -> Duration {
+fn interval(targets: &[WatchedPath], poll: Option<Duration>) -> Duration {
     if let Some(poll) = poll {
         info!(every = ?poll, "looking for changes, as --poll says");
         return poll;
     }
     let mut interval = if cfg!(target_os = "linux") { PATROL } else { POLL };
-    for path in targets.iter().map(Target::path) {
+    for path in targets.iter().map(WatchedPath::path) {
         if let Some(file_system) = resolve::silent_file_system(existing(path)) {
             let path = path.display();
             warn!(%path, file_system, every = ?POLL, "this file system does not tell of every change; looking for changes as well");
@@ -163,15 +163,15 @@ mod tests {
         let path = folder.path().join("a.txt");
         let limits = Limits { history: 1, held: 1, held_bytes: 1000, part_bytes: 1000, keep_same: false };
         let (publisher, feed) = Feed::new("a.txt", Kind::Newest, Boundary::random(), limits, 1);
-        let mut target = Target::new(path.clone(), Names::default(), None, Duration::ZERO, None, publisher);
+        let mut target = WatchedPath::new(path.clone(), NameFilter::default(), None, Duration::ZERO, None, publisher);
         let mut push = |text: &str| {
             std::fs::write(&path, text).unwrap();
             target.patrol(false);
             look(&mut target);
         };
-        let key = feed.watch(0, Waker::from(Arc::new(Nervous)));
+        let key = feed.register_waker(0, Waker::from(Arc::new(Nervous)));
         push("one");
-        feed.unwatch(0, key);
+        feed.remove_waker(0, key);
         push("and two");
         assert_eq!(feed.newest().unwrap().body(), "and two");
     }

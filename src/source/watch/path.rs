@@ -11,17 +11,17 @@ use tokio::time::Instant;
 use tracing::{Level, debug, info, warn};
 
 use super::{
-    resolve::Way,
-    scan::{By, Listings},
+    resolve::ResolvedPath,
+    scan::{DirScan, Order},
 };
 use crate::source::{
-    fs_events::{Heard, Touch, Trace},
-    name_filter::Names,
+    fs_events::{Change, EventBatch, PathEvents},
+    name_filter::NameFilter,
 };
 use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
-    format::{self, Ending},
+    format::{self, Completeness},
     part::{Media, Part},
 };
 
@@ -31,17 +31,17 @@ const AGAIN: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How much longer than a tick of the file system's clock to listen, after a close, for a next writer: a write that began
 /// within the tick would not show in the times of the file.
-const HEARKEN: Duration = Duration::from_millis(1);
+const SETTLE_AFTER_CLOSE: Duration = Duration::from_millis(1);
 /// After this time the log may say the same again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 const TORN: &str = "it is not whole yet";
 
 /// One watched path.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct WatchedPath {
     path: PathBuf,
-    way: Way,
-    names: Names,
+    resolved: ResolvedPath,
+    names: NameFilter,
     media: Option<Media>,
     settle: Duration,
     /// The least time between two parts: what would only be thinned out is not read.
@@ -50,25 +50,25 @@ pub(super) struct Target {
     publisher: Publisher,
     /// The file that is shown, or to be shown: for a directory the one that changed last.
     file: Option<PathBuf>,
-    /// What was judged last, and the judgement stands until it changes.
-    judged: Option<(PathBuf, Signature)>,
+    /// What was looked at last, and the judgement stands until it changes.
+    last_checked: Option<(PathBuf, Signature)>,
     /// What was seen last, and since when it has been like that.
     seen: Option<(Signature, Instant)>,
     /// Since when it has been changing without rest.
-    restless: Option<Instant>,
+    unstable_since: Option<Instant>,
     /// When to look, and how the file was touched.
-    due: Option<(Instant, Touch)>,
+    due: Option<(Instant, Change)>,
     /// How long a file has to rest whose writer was seen to close.
-    hearken: Duration,
+    settle_after_close: Duration,
     /// How many hold the file open, as far as events tell.
-    holders: i32,
+    open_writers: i32,
     /// Whether the last one had a checksum for every byte: such a file is judged as soon as it is closed.
     has_checksums: bool,
     /// How often the file was torn or missing in a row, and since when.
     torn: Option<(usize, Instant)>,
-    listings: Listings,
+    scan: DirScan,
     /// Whether the directory is to be listed, and what for.
-    to_list: Option<By>,
+    rescan: Option<Order>,
     said: Option<(String, Instant)>,
     /// The file that there was a warning of, and nothing of it was shown since.
     warned: Option<PathBuf>,
@@ -85,11 +85,11 @@ enum Rest {
     Lacking(Duration),
 }
 
-impl Target {
+impl WatchedPath {
     /// A path that pushes into `publisher`.
     pub(super) fn new(
         path: PathBuf,
-        names: Names,
+        names: NameFilter,
         media: Option<Media>,
         settle: Duration,
         interval: Option<Duration>,
@@ -97,7 +97,7 @@ impl Target {
     ) -> Self {
         let path = std::path::absolute(&path).unwrap_or(path);
         Self {
-            way: Way::of(&path),
+            resolved: ResolvedPath::of(&path),
             path,
             names,
             media,
@@ -106,16 +106,16 @@ impl Target {
             pushed: None,
             publisher,
             file: None,
-            judged: None,
+            last_checked: None,
             seen: None,
-            restless: None,
+            unstable_since: None,
             due: None,
-            hearken: file::tick() + HEARKEN,
-            holders: 0,
+            settle_after_close: file::tick() + SETTLE_AFTER_CLOSE,
+            open_writers: 0,
             has_checksums: false,
             torn: None,
-            listings: Listings::default(),
-            to_list: None,
+            scan: DirScan::default(),
+            rescan: None,
             said: None,
             warned: None,
             is_first: true,
@@ -128,19 +128,19 @@ impl Target {
     }
 
     /// Where it led when that was last looked for.
-    pub(super) fn way(&self) -> &Way {
-        &self.way
+    pub(super) fn resolved(&self) -> &ResolvedPath {
+        &self.resolved
     }
 
     /// Looks where it leads now; tells whether that is elsewhere.
-    pub(super) fn find_way(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.way, Way::of(&self.path));
-        before != self.way
+    pub(super) fn resolve(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.resolved, ResolvedPath::of(&self.path));
+        before != self.resolved
     }
 
     /// When it has to be looked at.
     pub(super) fn due(&self) -> Option<Instant> {
-        let listing = self.to_list.map(|by| self.listings.due(by).unwrap_or_else(Instant::now));
+        let listing = self.rescan.map(|by| self.scan.due(by).unwrap_or_else(Instant::now));
         self.due.map(|(at, _)| at).into_iter().chain(listing).min()
     }
 
@@ -151,93 +151,95 @@ impl Target {
 
     /// Looks without an event, at a file or at what a directory holds. `listens`: events tell of it as well.
     pub(super) fn patrol(&mut self, listens: bool) {
-        let by = if listens { By::Content } else { By::Change };
-        if !self.way.is_directory {
+        let by = if listens { Order::Content } else { Order::Change };
+        if !self.resolved.is_directory {
             self.file = Some(self.path.clone());
-        } else if self.listings.due(by).is_none_or(|due| due <= Instant::now()) {
-            self.to_list.get_or_insert(by);
+        } else if self.scan.due(by).is_none_or(|due| due <= Instant::now()) {
+            self.rescan.get_or_insert(by);
         }
         self.look_now();
     }
 
     fn look_now(&mut self) {
-        self.due.get_or_insert((Instant::now(), Touch::Changing));
+        self.due.get_or_insert((Instant::now(), Change::Changing));
     }
 
     /// Takes what the file system told, of which these paths concern it; tells whether the path leads elsewhere since.
-    pub(super) fn hear(&mut self, heard: &Heard, paths: &[&Path]) -> bool {
+    pub(super) fn hear(&mut self, heard: &EventBatch, paths: &[&Path]) -> bool {
         if heard.lost {
-            (self.judged, self.holders) = (None, 0);
+            (self.last_checked, self.open_writers) = (None, 0);
         }
         let may_lead_elsewhere = heard.lost || paths.iter().any(|path| self.leads_through(path, heard.paths[*path].touch));
-        let leads_elsewhere = may_lead_elsewhere && self.find_way();
-        if self.way.is_directory {
+        let leads_elsewhere = may_lead_elsewhere && self.resolve();
+        if self.resolved.is_directory {
             self.hear_in_directory(heard, paths);
             return leads_elsewhere;
         }
         self.file = Some(self.path.clone());
-        if let Some(trace) = heard.paths.get(&self.way.own).or_else(|| heard.paths.get(&self.way.end)) {
+        if let Some(trace) = heard.paths.get(&self.resolved.entry).or_else(|| heard.paths.get(&self.resolved.target)) {
             self.touch(trace);
         }
         // A link or a directory on the way to it may have been swapped: a look is cheap.
-        if heard.lost || paths.iter().any(|path| *path != self.way.own && *path != self.way.end) {
+        if heard.lost || paths.iter().any(|path| *path != self.resolved.entry && *path != self.resolved.target) {
             self.look_now();
         }
         leads_elsewhere
     }
 
     /// Whether such a touch of this path may mean that the way is another.
-    fn leads_through(&self, path: &Path, touch: Touch) -> bool {
-        if !matches!(touch, Touch::Moved | Touch::Changing) || (self.way.is_directory && path.parent() == Some(&self.way.end)) {
+    fn leads_through(&self, path: &Path, touch: Change) -> bool {
+        if !matches!(touch, Change::Moved | Change::Changing)
+            || (self.resolved.is_directory && path.parent() == Some(&self.resolved.target))
+        {
             return false;
         }
         let kind = || path.symlink_metadata().map(|metadata| metadata.file_type());
         // Files are replaced all the time, by files.
-        path != self.way.end || kind().is_ok_and(|kind| kind.is_symlink() || kind.is_dir() != self.way.is_directory)
+        path != self.resolved.target || kind().is_ok_and(|kind| kind.is_symlink() || kind.is_dir() != self.resolved.is_directory)
     }
 
-    fn hear_in_directory(&mut self, heard: &Heard, paths: &[&Path]) {
+    fn hear_in_directory(&mut self, heard: &EventBatch, paths: &[&Path]) {
         let traces = paths.iter().map(|path| (*path, &heard.paths[*path]));
-        let (inside, on_the_way): (Vec<_>, Vec<_>) = traces.partition(|(path, _)| path.parent() == Some(&self.way.end));
+        let (inside, on_the_way): (Vec<_>, Vec<_>) = traces.partition(|(path, _)| path.parent() == Some(&self.resolved.target));
         let (wanted, others): (Vec<_>, Vec<_>) = inside.into_iter().partition(|(path, _)| self.wants(path));
         let newest = wanted.into_iter().max_by_key(|(_, trace)| (trace.touch.is_done(), trace.order));
         if let Some((path, trace)) = newest.filter(|(_, trace)| trace.touch.is_done()) {
-            self.holders = if self.file.as_deref() == Some(path) { self.holders } else { 0 };
+            self.open_writers = if self.file.as_deref() == Some(path) { self.open_writers } else { 0 };
             self.file = Some(path.to_owned());
             self.touch(trace);
         } else if let Some(trace) = self.file.as_ref().and_then(|file| heard.paths.get(file)) {
             self.touch(trace);
         }
         // The files may be links that lead through a directory which was swapped (Kubernetes has `..data`).
-        let is_swapped = || others.iter().any(|(path, trace)| trace.touch != Touch::Opened && path.is_dir());
+        let is_swapped = || others.iter().any(|(path, trace)| trace.touch != Change::Opened && path.is_dir());
         let by = match heard.lost {
-            true => Some(By::Loss),
-            false => (!on_the_way.is_empty() || is_swapped()).then_some(By::Change),
+            true => Some(Order::Loss),
+            false => (!on_the_way.is_empty() || is_swapped()).then_some(Order::Change),
         };
         if by.is_some() {
-            self.to_list = self.to_list.max(by);
+            self.rescan = self.rescan.max(by);
             self.look_now();
         }
     }
 
-    fn touch(&mut self, trace: &Trace) {
-        let (now, touch, before) = (Instant::now(), trace.touch, self.holders);
-        self.holders = if touch == Touch::Moved { 0 } else { trace.holders(before) };
-        if touch == Touch::Opened {
-            if let Some((at, Touch::Closed)) = self.due.as_mut().filter(|_| before > 0 && self.holders == 0) {
+    fn touch(&mut self, trace: &PathEvents) {
+        let (now, touch, before) = (Instant::now(), trace.touch, self.open_writers);
+        self.open_writers = if touch == Change::Moved { 0 } else { trace.open_writers(before) };
+        if touch == Change::Opened {
+            if let Some((at, Change::Closed)) = self.due.as_mut().filter(|_| before > 0 && self.open_writers == 0) {
                 *at = now;
             }
             return;
         }
         // Times of files are only exact to a tick, and a write through a mapping may not show in them at all.
-        self.judged = None;
+        self.last_checked = None;
         if let (Some((times, _)), true) = (&mut self.torn, touch.is_done()) {
             *times = 0;
         }
         self.due = Some(match touch {
-            Touch::Closed | Touch::Moved => (now, touch),
-            Touch::Marked | Touch::Opened => (now, self.due.map_or(touch, |(_, touch)| touch)),
-            Touch::Changing => {
+            Change::Closed | Change::Moved => (now, touch),
+            Change::Marked | Change::Opened => (now, self.due.map_or(touch, |(_, touch)| touch)),
+            Change::Changing => {
                 let rested = now + self.settle;
                 (self.due.map_or(rested, |(due, _)| due.min(rested)), touch)
             }
@@ -246,7 +248,7 @@ impl Target {
 
     /// Looks if it is time: at the directory, then at the file.
     pub(super) fn look_if_due(&mut self) {
-        if let Some(by) = self.to_list.filter(|by| self.listings.due(*by).is_none_or(|due| due <= Instant::now())) {
+        if let Some(by) = self.rescan.filter(|by| self.scan.due(*by).is_none_or(|due| due <= Instant::now())) {
             self.list(by);
             self.look_now();
             if self.due.is_some_and(|(_, touch)| touch.is_done()) {
@@ -273,21 +275,23 @@ impl Target {
         }
     }
 
-    fn look(&mut self, file: &Path, touch: Touch, now: Instant) -> io::Result<()> {
+    fn look(&mut self, file: &Path, touch: Change, now: Instant) -> io::Result<()> {
         let signature = Signature::of(&file.metadata()?);
-        if self.torn.is_none() && self.judged.as_ref().is_some_and(|(path, judged)| path == file && *judged == signature) {
+        if self.torn.is_none()
+            && self.last_checked.as_ref().is_some_and(|(path, last_checked)| path == file && *last_checked == signature)
+        {
             return Ok(());
         }
         let needed = match touch {
             // What was moved into place is done.
-            Touch::Moved => Duration::ZERO,
-            Touch::Closed if self.has_checksums => Duration::ZERO,
+            Change::Moved => Duration::ZERO,
+            Change::Closed if self.has_checksums => Duration::ZERO,
             // The next writer may be in the middle of its first write, of which nothing tells before it is over.
-            Touch::Closed if self.holders > 0 => self.settle,
-            Touch::Closed => self.hearken,
-            Touch::Changing | Touch::Marked | Touch::Opened => self.settle,
+            Change::Closed if self.open_writers > 0 => self.settle,
+            Change::Closed => self.settle_after_close,
+            Change::Changing | Change::Marked | Change::Opened => self.settle,
         };
-        let is_restless = match self.rest(signature, needed, now) {
+        let is_unstable = match self.rest(signature, needed, now) {
             Rest::Enough => false,
             Rest::Never => true,
             Rest::Lacking(wait) => {
@@ -296,21 +300,21 @@ impl Target {
             }
         };
         match self.read(file)? {
-            Reading::Whole(body, _) if is_restless && !is_readable_while_written(&self.media_of(file, &body), &body) => {
+            Reading::Whole(body, _) if is_unstable && !is_readable_while_written(&self.media_of(file, &body), &body) => {
                 self.due = Some((now + self.settle, touch));
             }
-            Reading::Whole(body, _) if touch == Touch::Closed && needed.is_zero() && !format::has_checksums(&body) => {
+            Reading::Whole(body, _) if touch == Change::Closed && needed.is_zero() && !format::has_checksums(&body) => {
                 self.has_checksums = false;
                 self.due = Some((now, touch));
             }
             Reading::Whole(body, signature) => self.judge(file, body, signature, touch),
             Reading::Changed => self.try_again(touch, Level::WARN, &self.besides(TORN)),
             Reading::NotAFile => {
-                self.judged = Some((file.to_owned(), signature));
+                self.last_checked = Some((file.to_owned(), signature));
                 self.say(Level::INFO, "it is not a regular file; waiting for one", None);
             }
             Reading::TooLarge(bytes) => {
-                self.judged = Some((file.to_owned(), signature));
+                self.last_checked = Some((file.to_owned(), signature));
                 self.say(Level::WARN, "it is larger than --max-part; skipped", Some(bytes));
             }
         }
@@ -344,25 +348,25 @@ impl Target {
         let by_time = SystemTime::now().duration_since(signature.time()).unwrap_or_default();
         let quiet = by_time.max(now - since);
         if quiet >= needed {
-            self.restless = None;
+            self.unstable_since = None;
             return Rest::Enough;
         }
-        if now - *self.restless.get_or_insert(now) >= PATIENCE {
-            self.restless = None;
+        if now - *self.unstable_since.get_or_insert(now) >= PATIENCE {
+            self.unstable_since = None;
             return Rest::Never;
         }
         Rest::Lacking(needed - quiet)
     }
 
-    fn judge(&mut self, file: &Path, body: bytes::Bytes, signature: Signature, touch: Touch) {
+    fn judge(&mut self, file: &Path, body: bytes::Bytes, signature: Signature, touch: Change) {
         let media = self.media_of(file, &body);
-        let ending = format::ending(&media, &body);
-        self.judged = Some((file.to_owned(), signature));
-        self.restless = None;
+        let ending = format::completeness(&media, &body);
+        self.last_checked = Some((file.to_owned(), signature));
+        self.unstable_since = None;
         if body.is_empty() {
             return self.try_again(touch, Level::INFO, &self.besides("it is empty"));
         }
-        if ending == Ending::Torn {
+        if ending == Completeness::Truncated {
             let what = format::unlike(&media, &body).map(|name| format!("it does not look like {name}"));
             return self.try_again(touch, Level::WARN, &self.besides(what.as_deref().unwrap_or(TORN)));
         }
@@ -388,7 +392,7 @@ impl Target {
     }
 
     /// Keeps the last whole one and looks again soon, then once after a second, then at events alone.
-    fn try_again(&mut self, touch: Touch, level: Level, why: &str) {
+    fn try_again(&mut self, touch: Change, level: Level, why: &str) {
         let now = Instant::now();
         let (times, since) = self.torn.unwrap_or((0, now));
         self.torn = Some((times + 1, since));
@@ -403,23 +407,23 @@ impl Target {
     }
 
     fn wants(&self, path: &Path) -> bool {
-        path.file_name().is_some_and(|name| self.names.want(name))
+        path.file_name().is_some_and(|name| self.names.matches(name))
     }
 
     /// Finds the file that changed last.
-    fn list(&mut self, by: By) {
-        self.to_list = None;
+    fn list(&mut self, by: Order) {
+        self.rescan = None;
         let has_file = self.file.as_ref().is_some_and(|file| *file != self.path && file.exists());
         if !has_file {
             self.file = None;
         }
-        let mut listings = std::mem::take(&mut self.listings);
-        match listings.list(&self.path, |path| self.wants(path), by, has_file) {
+        let mut scan = std::mem::take(&mut self.scan);
+        match scan.list(&self.path, |path| self.wants(path), by, has_file) {
             Ok(None) => {}
             Ok(newest) => self.file = newest,
             Err(error) => self.say(Level::WARN, &format!("cannot list the directory: {error}"), None),
         }
-        self.listings = listings;
+        self.scan = scan;
     }
 
     /// What is the matter, and what viewers see meanwhile.

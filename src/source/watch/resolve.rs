@@ -11,20 +11,20 @@ const LINKS: usize = 40;
 
 /// Where a path leads just now. Its own paths have no links among their directories, as events name them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct ResolvedPath {
     /// The entry that has its name.
-    pub(super) own: PathBuf,
+    pub(super) entry: PathBuf,
     /// What that leads to, be it there or not.
-    pub(super) end: PathBuf,
+    pub(super) target: PathBuf,
     pub(super) is_directory: bool,
     /// The links on the way (`ln -sfn` swaps these; Kubernetes swaps `..data`, a link to a directory).
     links: Vec<PathBuf>,
 }
 
-impl Way {
+impl ResolvedPath {
     /// Of an absolute path.
     pub(super) fn of(path: &Path) -> Self {
-        let (mut own, mut links) = (None, Vec::new());
+        let (mut entry, mut links) = (None, Vec::new());
         let mut at = PathBuf::new();
         let mut rest: VecDeque<OsString> = names(path);
         while let Some(name) = rest.pop_front() {
@@ -33,8 +33,8 @@ impl Way {
                 continue;
             }
             let full = at.join(&name);
-            if rest.is_empty() && own.is_none() {
-                own = Some(full.clone());
+            if rest.is_empty() && entry.is_none() {
+                entry = Some(full.clone());
             }
             match std::fs::read_link(&full) {
                 Ok(target) if links.len() < LINKS => {
@@ -47,18 +47,18 @@ impl Way {
                 _ => at = full,
             }
         }
-        Self { own: own.unwrap_or_else(|| at.clone()), is_directory: at.is_dir(), end: at, links }
+        Self { entry: entry.unwrap_or_else(|| at.clone()), is_directory: at.is_dir(), target: at, links }
     }
 
     /// The directories whose entries decide what the path shows: the one that holds the file, and each that holds a link.
     pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
-        let last = if self.is_directory { Some(self.end.as_path()) } else { self.end.parent() };
+        let last = if self.is_directory { Some(self.target.as_path()) } else { self.target.parent() };
         self.links.iter().filter_map(|link| link.parent()).chain(last)
     }
 
     /// Every entry that decides where it leads, directories too.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Path> {
-        [&self.own, &self.end].into_iter().chain(&self.links).flat_map(|path| path.ancestors())
+        [&self.entry, &self.target].into_iter().chain(&self.links).flat_map(|path| path.ancestors())
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn directories(path: &Path) -> Vec<PathBuf> {
-        let mut directories: Vec<_> = Way::of(path).directories().map(Path::to_owned).collect();
+        let mut directories: Vec<_> = ResolvedPath::of(path).directories().map(Path::to_owned).collect();
         directories.dedup();
         directories
     }
@@ -125,10 +125,10 @@ mod tests {
         std::fs::create_dir(root.join("run1")).unwrap();
         symlink("run1", root.join("latest")).unwrap();
         symlink("b.txt", root.join("run1/a.txt")).unwrap();
-        let way = Way::of(&root.join("latest/a.txt"));
-        assert_eq!((way.own.as_path(), way.end.as_path()), (&*root.join("run1/a.txt"), &*root.join("run1/b.txt")));
+        let resolved = ResolvedPath::of(&root.join("latest/a.txt"));
+        assert_eq!((resolved.entry.as_path(), resolved.target.as_path()), (&*root.join("run1/a.txt"), &*root.join("run1/b.txt")));
         for entry in ["latest", "run1", "run1/a.txt", "run1/b.txt"] {
-            assert!(way.entries().any(|path| path == root.join(entry)), "{entry}");
+            assert!(resolved.entries().any(|path| path == root.join(entry)), "{entry}");
         }
     }
 

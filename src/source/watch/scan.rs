@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// What makes a file the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum By {
+pub(super) enum Order {
     /// When its bytes were written: enough beside events, and blind to `chmod` and to links that are made.
     Content,
     /// When anything about it changed: this shows an old file, too, that was moved into place.
@@ -28,7 +28,7 @@ pub(super) enum By {
     Loss,
 }
 
-impl By {
+impl Order {
     /// How much longer the pauses are than the listings.
     fn share(self) -> u32 {
         match self {
@@ -40,7 +40,7 @@ impl By {
 
 /// The listings of one directory.
 #[derive(Debug, Default)]
-pub(super) struct Listings {
+pub(super) struct DirScan {
     newest: [Option<Newest>; 2],
     /// When the last one ended, and how long it took.
     last: Option<(Instant, Duration)>,
@@ -60,9 +60,9 @@ impl Newest {
     }
 }
 
-impl Listings {
+impl DirScan {
     /// When the directory may be listed again.
-    pub(super) fn due(&self, by: By) -> Option<Instant> {
+    pub(super) fn due(&self, by: Order) -> Option<Instant> {
         self.last.map(|(ended, took)| ended + PAUSE.max(took * by.share()))
     }
 
@@ -71,7 +71,7 @@ impl Listings {
         &mut self,
         directory: &Path,
         wants: impl Fn(&Path) -> bool,
-        by: By,
+        by: Order,
         has_file: bool,
     ) -> io::Result<Option<PathBuf>> {
         let start = Instant::now();
@@ -88,9 +88,9 @@ impl Listings {
         }
         self.last = Some((Instant::now(), start.elapsed()));
         let before = std::mem::replace(&mut self.newest, newest);
-        let at = usize::from(has_file && by != By::Content);
+        let at = usize::from(has_file && by != Order::Content);
         let is_news = |now: &&Newest| {
-            !has_file || by == By::Loss || before[at].as_ref().is_none_or(|before| before.is_before(now.stamp, &now.path))
+            !has_file || by == Order::Loss || before[at].as_ref().is_none_or(|before| before.is_before(now.stamp, &now.path))
         };
         Ok(self.newest[at].as_ref().filter(is_news).map(|newest| newest.path.clone()))
     }
@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    struct Folder(tempfile::TempDir, Listings);
+    struct Folder(tempfile::TempDir, DirScan);
 
     impl Folder {
         fn write(&self, name: &str, age: u64) {
@@ -120,7 +120,7 @@ mod tests {
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
 
-        fn list(&mut self, by: By, has_file: bool) -> Option<String> {
+        fn list(&mut self, by: Order, has_file: bool) -> Option<String> {
             let newest = self.1.list(self.0.path(), |_| true, by, has_file).unwrap()?;
             Some(newest.file_name()?.to_str()?.to_owned())
         }
@@ -128,43 +128,43 @@ mod tests {
 
     #[test]
     fn only_what_has_changed_since_the_last_listing_is_news() {
-        let mut folder = Folder(tempfile::tempdir().unwrap(), Listings::default());
-        assert_eq!(folder.list(By::Content, false), None);
+        let mut folder = Folder(tempfile::tempdir().unwrap(), DirScan::default());
+        assert_eq!(folder.list(Order::Content, false), None);
         folder.write("b", 100);
         folder.write("a", 50);
-        assert_eq!(folder.list(By::Content, false).as_deref(), Some("a"));
-        assert_eq!(folder.list(By::Content, true), None);
+        assert_eq!(folder.list(Order::Content, false).as_deref(), Some("a"));
+        assert_eq!(folder.list(Order::Content, true), None);
         folder.write("old", 200);
-        assert_eq!(folder.list(By::Content, true), None);
+        assert_eq!(folder.list(Order::Content, true), None);
         std::fs::remove_file(folder.0.path().join("a")).unwrap();
-        assert_eq!(folder.list(By::Content, true), None, "what is shown stays");
+        assert_eq!(folder.list(Order::Content, true), None, "what is shown stays");
         folder.write("c", 0);
-        assert_eq!(folder.list(By::Content, true).as_deref(), Some("c"));
-        assert_eq!(folder.list(By::Change, true), None);
-        assert_eq!(folder.list(By::Loss, true).as_deref(), Some("c"));
+        assert_eq!(folder.list(Order::Content, true).as_deref(), Some("c"));
+        assert_eq!(folder.list(Order::Change, true), None);
+        assert_eq!(folder.list(Order::Loss, true).as_deref(), Some("c"));
     }
 
     #[cfg(unix)]
     #[test]
     fn an_old_file_that_is_moved_into_place_is_news_where_no_event_tells() {
-        let mut folder = Folder(tempfile::tempdir().unwrap(), Listings::default());
+        let mut folder = Folder(tempfile::tempdir().unwrap(), DirScan::default());
         let beside = tempfile::tempdir_in(folder.0.path()).unwrap();
         folder.write("a", 0);
-        assert_eq!(folder.list(By::Change, false).as_deref(), Some("a"));
+        assert_eq!(folder.list(Order::Change, false).as_deref(), Some("a"));
         std::thread::sleep(Duration::from_millis(20));
         let old = beside.path().join("old");
         File::create(&old).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         std::fs::rename(old, folder.0.path().join("old")).unwrap();
-        assert_eq!(folder.list(By::Change, true).as_deref(), Some("old"));
+        assert_eq!(folder.list(Order::Change, true).as_deref(), Some("old"));
     }
 
     #[test]
     fn of_files_of_one_moment_the_last_in_natural_order_counts() {
-        let mut folder = Folder(tempfile::tempdir().unwrap(), Listings::default());
+        let mut folder = Folder(tempfile::tempdir().unwrap(), DirScan::default());
         let moment = SystemTime::now();
         for n in [10, 2, 9] {
             File::create(folder.0.path().join(format!("frame{n}"))).unwrap().set_modified(moment).unwrap();
         }
-        assert_eq!(folder.list(By::Content, false).as_deref(), Some("frame10"));
+        assert_eq!(folder.list(Order::Content, false).as_deref(), Some("frame10"));
     }
 }

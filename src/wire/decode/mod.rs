@@ -20,7 +20,7 @@ use self::{
     delimiter::{Delimiter, Look},
     headers::{Start, starts_as_header, starts_with_name},
 };
-use crate::format::{PictureWalk, Step};
+use crate::format::{PictureScanner, Scan};
 
 /// What a decoder puts up with.
 #[derive(Debug, Clone, Copy)]
@@ -113,16 +113,16 @@ struct Body {
     headers: Headers,
     /// `Content-Length`, as long as it may be right.
     length: Option<usize>,
-    walk: Walking,
+    walk: Scanning,
     /// Whether its length alone is not enough, for what was seen of the body.
     has_doubt: bool,
 }
 
 #[derive(Debug)]
-enum Walking {
+enum Scanning {
     /// The bytes that tell the format have not come.
     Unknown,
-    Through(PictureWalk),
+    Through(PictureScanner),
     /// Nothing that could be walked through.
     Nothing,
 }
@@ -311,7 +311,7 @@ impl Decoder {
     fn enter_body(&mut self, head: Head) -> bool {
         let length = head.headers.length.filter(|length| self.lengths != Lengths::Wrong && *length <= self.bounds.body_bytes);
         self.starts_line = true;
-        self.enter(State::Body(Body { headers: head.headers, length, walk: Walking::Unknown, has_doubt: false }))
+        self.enter(State::Body(Body { headers: head.headers, length, walk: Scanning::Unknown, has_doubt: false }))
     }
 
     fn body(&mut self, body: Body, parts: &mut Vec<Decoded>) -> bool {
@@ -347,11 +347,11 @@ impl Decoder {
     /// Whether a body ends where its length says, as far as can be told without the delimiter behind it.
     fn is_vouched_for(&self, body: &[u8]) -> bool {
         let is_right = self.lengths == Lengths::Right;
-        match PictureWalk::of(body).map(|mut walk| walk.go(body)) {
+        match PictureScanner::of(body).map(|mut walk| walk.advance(body)) {
             None => is_right,
             // Some cameras pad a picture with zeros and count them.
-            Some(Step::End(end)) => end == body.len() || is_right,
-            Some(Step::More | Step::Broken) => false,
+            Some(Scan::End(end)) => end == body.len() || is_right,
+            Some(Scan::More | Scan::Broken) => false,
         }
     }
 
@@ -362,7 +362,7 @@ impl Decoder {
     }
 
     fn body_without_length(&mut self, mut body: Body, parts: &mut Vec<Decoded>) -> bool {
-        if body.headers.media.as_ref().is_some_and(|media| media.is_image()) && matches!(body.walk, Walking::Unknown) {
+        if body.headers.media.as_ref().is_some_and(|media| media.is_image()) && matches!(body.walk, Scanning::Unknown) {
             // No picture begins with a line end, so it belongs to the headers.
             let line_ends = self.buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             self.buffer.advance(line_ends);
@@ -371,7 +371,7 @@ impl Decoder {
         let found = self.delimiter.find(&self.buffer, self.searched, true, self.is_end);
         let shown = found.map_or(self.buffer.len(), |found| without_line_end(&self.buffer[..found.start]));
         // A picture beyond the limit is not walked to its end: it is refused, and the delimiter behind it found.
-        if let Some(end) = body.walk.go(&self.buffer[..shown.min(self.bounds.body_bytes)]) {
+        if let Some(end) = body.walk.advance(&self.buffer[..shown.min(self.bounds.body_bytes)]) {
             return self.emit(body.headers, end, false, parts);
         }
         match found {
@@ -401,20 +401,20 @@ impl Decoder {
     }
 }
 
-impl Walking {
+impl Scanning {
     /// The offset of the picture's end, if it has come.
-    fn go(&mut self, body: &[u8]) -> Option<usize> {
+    fn advance(&mut self, body: &[u8]) -> Option<usize> {
         if let Self::Unknown = self {
-            if body.len() < PictureWalk::ENOUGH {
+            if body.len() < PictureScanner::ENOUGH {
                 return None;
             }
-            *self = PictureWalk::of(body).map_or(Self::Nothing, Self::Through);
+            *self = PictureScanner::of(body).map_or(Self::Nothing, Self::Through);
         }
         let Self::Through(walk) = self else { return None };
-        match walk.go(body) {
-            Step::End(end) => return Some(end),
-            Step::More => {}
-            Step::Broken => *self = Self::Nothing,
+        match walk.advance(body) {
+            Scan::End(end) => return Some(end),
+            Scan::More => {}
+            Scan::Broken => *self = Self::Nothing,
         }
         None
     }

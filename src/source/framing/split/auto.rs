@@ -1,6 +1,6 @@
 //! Tells from the first bytes how a pipe is to be cut.
 
-use super::{Body, Cut, Makes, Split, Splitter};
+use super::{Cut, Makes, RawPart, Split, Splitter};
 
 /// The longest first line that may be a delimiter.
 const LONGEST: usize = 200;
@@ -19,7 +19,7 @@ impl Auto {
         Self { first: Vec::new(), chosen: None, limit, is_text }
     }
 
-    fn choose(&mut self, split: &Split, bodies: &mut Vec<Body>) {
+    fn choose(&mut self, split: &Split, bodies: &mut Vec<RawPart>) {
         let mut splitter = split.splitter(self.limit, self.is_text);
         splitter.push(&std::mem::take(&mut self.first), bodies);
         self.chosen = Some(splitter);
@@ -27,7 +27,7 @@ impl Auto {
 }
 
 impl Cut for Auto {
-    fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>) {
+    fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         if let Some(splitter) = &mut self.chosen {
             return splitter.push(data, bodies);
         }
@@ -37,7 +37,7 @@ impl Cut for Auto {
         }
     }
 
-    fn finish(&mut self, bodies: &mut Vec<Body>) {
+    fn finish(&mut self, bodies: &mut Vec<RawPart>) {
         if self.chosen.is_none() {
             self.choose(&Split::Lines, bodies);
         }

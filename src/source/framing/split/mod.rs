@@ -11,11 +11,11 @@ use bytes::Bytes;
 use self::{
     auto::Auto,
     multipart::Multipart,
-    picture::Frames,
+    picture::PictureSplitter,
     text::{Ends, Text},
 };
 use crate::{
-    format::{JpegWalk, PngWalk},
+    format::{JpegScanner, PngScanner},
     part::Media,
 };
 
@@ -76,8 +76,8 @@ impl Split {
             Self::Nul => text(Ends::Nul),
             Self::Blank => text(Ends::Blank),
             Self::Separator(separator) => text(Ends::separator(separator)),
-            Self::Jpeg => Box::new(Frames::<JpegWalk>::new(limit)),
-            Self::Png => Box::new(Frames::<PngWalk>::new(limit)),
+            Self::Jpeg => Box::new(PictureSplitter::<JpegScanner>::new(limit)),
+            Self::Png => Box::new(PictureSplitter::<PngScanner>::new(limit)),
             Self::Multipart => Box::new(Multipart::new(limit)),
         })
     }
@@ -111,7 +111,7 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
 
 /// One body that was cut out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body {
+pub struct RawPart {
     /// What it is, where the cutting told.
     pub media: Option<Media>,
     /// Its bytes, never none.
@@ -129,8 +129,8 @@ pub enum Makes {
 
 /// The shape of everything that cuts.
 trait Cut: std::fmt::Debug {
-    fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>);
-    fn finish(&mut self, bodies: &mut Vec<Body>);
+    fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>);
+    fn finish(&mut self, bodies: &mut Vec<RawPart>);
     fn makes(&self) -> Option<Makes>;
     fn refused(&self) -> u64;
     fn pending(&self) -> usize;
@@ -142,12 +142,12 @@ pub struct Splitter(Box<dyn Cut + Send>);
 
 impl Splitter {
     /// Takes what was read and adds the bodies that it completes.
-    pub fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>) {
+    pub fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.0.push(data, bodies);
     }
 
     /// Takes the end of the pipe, and adds the last body where it needs no end of its own.
-    pub fn finish(&mut self, bodies: &mut Vec<Body>) {
+    pub fn finish(&mut self, bodies: &mut Vec<RawPart>) {
         self.0.finish(bodies);
     }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{Body, Cut, Makes};
+use super::{Cut, Makes, RawPart};
 use crate::{
-    format::{Ending, ending},
+    format::{Completeness, completeness},
     part::Media,
     wire::{Bounds, Decoded, Decoder},
 };
@@ -23,25 +23,25 @@ impl Multipart {
         Self { decoder: Decoder::new(None, Bounds::bodies(limit)), parts: Vec::new(), torn: 0 }
     }
 
-    fn hand_out(&mut self, bodies: &mut Vec<Body>) {
+    fn hand_out(&mut self, bodies: &mut Vec<RawPart>) {
         for part in self.parts.drain(..) {
             let media = part.headers.media.unwrap_or_else(|| Media::guess(Path::new(""), &part.body));
-            if !part.has_end && ending(&media, &part.body) == Ending::Torn {
+            if !part.has_end && completeness(&media, &part.body) == Completeness::Truncated {
                 self.torn += 1;
             } else {
-                bodies.push(Body { media: Some(media), bytes: part.body });
+                bodies.push(RawPart { media: Some(media), bytes: part.body });
             }
         }
     }
 }
 
 impl Cut for Multipart {
-    fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>) {
+    fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.decoder.push(data, &mut self.parts);
         self.hand_out(bodies);
     }
 
-    fn finish(&mut self, bodies: &mut Vec<Body>) {
+    fn finish(&mut self, bodies: &mut Vec<RawPart>) {
         self.decoder.finish(&mut self.parts);
         self.hand_out(bodies);
     }

@@ -3,15 +3,15 @@
 use bytes::{Buf, BytesMut};
 use memchr::memmem;
 
-use super::{Body, Cut, Makes};
+use super::{Cut, Makes, RawPart};
 use crate::{
-    format::{Step, Walk},
+    format::{Scan, Scanner},
     part::Media,
 };
 
 /// Cuts pictures of one format.
 #[derive(Debug)]
-pub(super) struct Frames<W> {
+pub(super) struct PictureSplitter<W> {
     buffer: BytesMut,
     /// The walk through the picture that the buffer begins with, if it begins with one.
     walk: Option<W>,
@@ -23,7 +23,7 @@ pub(super) struct Frames<W> {
     media: Media,
 }
 
-impl<W: Walk> Frames<W> {
+impl<W: Scanner> PictureSplitter<W> {
     /// Pictures of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         let media = Media::from_known(W::MEDIA);
@@ -53,28 +53,28 @@ impl<W: Walk> Frames<W> {
     }
 }
 
-impl<W: Walk> Cut for Frames<W> {
-    fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>) {
+impl<W: Scanner> Cut for PictureSplitter<W> {
+    fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.buffer.extend_from_slice(data);
         while self.walk.is_some() || self.find_start() {
             let Some(mut walk) = self.walk.take() else { return };
             let seen = self.buffer.len().min(self.limit);
-            match walk.go(&self.buffer[..seen]) {
-                Step::End(end) => {
-                    bodies.push(Body { media: Some(self.media.clone()), bytes: self.buffer.split_to(end).freeze() });
+            match walk.advance(&self.buffer[..seen]) {
+                Scan::End(end) => {
+                    bodies.push(RawPart { media: Some(self.media.clone()), bytes: self.buffer.split_to(end).freeze() });
                     self.passed += end as u64;
                 }
-                Step::More if self.buffer.len() <= self.limit => {
+                Scan::More if self.buffer.len() <= self.limit => {
                     self.walk = Some(walk);
                     return;
                 }
-                Step::More => self.give_up(walk.restart(), seen),
-                Step::Broken => self.give_up(walk.restart(), walk.reached()),
+                Scan::More => self.give_up(walk.restart(), seen),
+                Scan::Broken => self.give_up(walk.restart(), walk.reached()),
             }
         }
     }
 
-    fn finish(&mut self, _bodies: &mut Vec<Body>) {
+    fn finish(&mut self, _bodies: &mut Vec<RawPart>) {
         self.refused += u64::from(self.walk.take().is_some());
     }
 
@@ -94,7 +94,7 @@ impl<W: Walk> Cut for Frames<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{JpegWalk, PngWalk};
+    use crate::format::{JpegScanner, PngScanner};
 
     /// A JPEG whose data is `text`: fill bytes, a scan with a stuffed byte and a restart marker, a second scan.
     fn jpeg(text: &str) -> Vec<u8> {
@@ -114,14 +114,14 @@ mod tests {
             let named = [kind, data].concat();
             [&(data.len() as u32).to_be_bytes()[..], &named, &crc32fast::hash(&named).to_be_bytes()].concat()
         };
-        [PngWalk::START, &chunk(b"IHDR", &[0; 13]), &chunk(b"IDAT", data), &chunk(b"IEND", b"")].concat()
+        [PngScanner::START, &chunk(b"IHDR", &[0; 13]), &chunk(b"IDAT", data), &chunk(b"IEND", b"")].concat()
     }
 
     /// Cuts in pieces of every size and says what came out, which is the same each time.
     #[track_caller]
-    fn cut<W: Walk>(input: &[u8], limit: usize) -> (Vec<Vec<u8>>, u64) {
+    fn cut<W: Scanner>(input: &[u8], limit: usize) -> (Vec<Vec<u8>>, u64) {
         let cut = |read: usize| {
-            let (mut frames, mut bodies) = (Frames::<W>::new(limit), Vec::new());
+            let (mut frames, mut bodies) = (PictureSplitter::<W>::new(limit), Vec::new());
             for data in input.chunks(read) {
                 frames.push(data, &mut bodies);
                 assert!(frames.buffer.len() <= limit, "{} bytes are held", frames.buffer.len());
@@ -140,14 +140,14 @@ mod tests {
     #[test]
     fn jpegs_are_cut_at_their_own_ends() {
         let frames = [jpeg("one"), with_thumbnail("two"), jpeg("three")];
-        assert_eq!(cut::<JpegWalk>(&frames.concat(), 1000), (frames.to_vec(), 0));
+        assert_eq!(cut::<JpegScanner>(&frames.concat(), 1000), (frames.to_vec(), 0));
         let padded = [&b"junk\xff"[..], &frames[0], b"\0\0\xff", &frames[1], b"\xff\xd9\n", &frames[2], b"\xff"].concat();
-        assert_eq!(cut::<JpegWalk>(&padded, 1000), (frames.to_vec(), 0));
+        assert_eq!(cut::<JpegScanner>(&padded, 1000), (frames.to_vec(), 0));
     }
 
     #[test]
     fn a_jpeg_leaves_with_its_last_byte() {
-        let (mut frames, mut bodies) = (Frames::<JpegWalk>::new(1000), Vec::new());
+        let (mut frames, mut bodies) = (PictureSplitter::<JpegScanner>::new(1000), Vec::new());
         let (last, before) = (b"\xd9", with_thumbnail("one"));
         frames.push(&before[..before.len() - 1], &mut bodies);
         assert_eq!((bodies.len(), frames.pending()), (0, before.len() - 1));
@@ -163,8 +163,8 @@ mod tests {
         // Left out: where the cut segment swallows just the start of the next, the two are one JPEG to anybody.
         for at in (3..one.len()).filter(|at| ![6, 13].contains(at)) {
             let torn = [&one[..at], &two, &junk, &two].concat();
-            assert_eq!(cut::<JpegWalk>(&torn, 1 << 20), (vec![two.clone(); 2], 1), "cut at {at}");
-            assert_eq!(cut::<JpegWalk>(&[&two, &one[..at]].concat(), 1000), (vec![two.clone()], 1), "cut at {at}");
+            assert_eq!(cut::<JpegScanner>(&torn, 1 << 20), (vec![two.clone(); 2], 1), "cut at {at}");
+            assert_eq!(cut::<JpegScanner>(&[&two, &one[..at]].concat(), 1000), (vec![two.clone()], 1), "cut at {at}");
         }
     }
 
@@ -172,28 +172,31 @@ mod tests {
     fn a_frame_over_the_limit_is_dropped_and_counted() {
         let (small, large, long) = (jpeg("small"), jpeg(&"x".repeat(100)), with_thumbnail(&"x".repeat(100)));
         let input = [&small[..], &large, &small, &long, &small].concat();
-        assert_eq!(cut::<JpegWalk>(&input, large.len() - 1).1, 2);
-        assert_eq!(cut::<JpegWalk>(&input, large.len() - 1).0.iter().filter(|body| **body == small).count(), 3);
-        assert_eq!(cut::<JpegWalk>(&input, long.len()), (vec![small.clone(), large, small.clone(), long, small], 0));
+        assert_eq!(cut::<JpegScanner>(&input, large.len() - 1).1, 2);
+        assert_eq!(cut::<JpegScanner>(&input, large.len() - 1).0.iter().filter(|body| **body == small).count(), 3);
+        assert_eq!(cut::<JpegScanner>(&input, long.len()), (vec![small.clone(), large, small.clone(), long, small], 0));
     }
 
     #[test]
     fn pngs_are_cut_at_iend_and_broken_ones_dropped() {
         let (one, two) = (png(b"one"), png(&png(b"inner")));
         let frames = [one.clone(), two.clone(), one.clone()];
-        assert_eq!(cut::<PngWalk>(&frames.concat(), 1000), (frames.to_vec(), 0));
-        assert_eq!(cut::<PngWalk>(&[b"junk", &one[..], b"\x89PNG\r\n", &two].concat(), 1000), (vec![one.clone(), two.clone()], 0));
+        assert_eq!(cut::<PngScanner>(&frames.concat(), 1000), (frames.to_vec(), 0));
+        assert_eq!(
+            cut::<PngScanner>(&[b"junk", &one[..], b"\x89PNG\r\n", &two].concat(), 1000),
+            (vec![one.clone(), two.clone()], 0)
+        );
         for at in 8..one.len() {
             assert_eq!(
-                cut::<PngWalk>(&[&one[..at], &two, &one].concat(), 1000),
+                cut::<PngScanner>(&[&one[..at], &two, &one].concat(), 1000),
                 (vec![two.clone(), one.clone()], 1),
                 "cut at {at}"
             );
         }
         let mut flipped = one.clone();
         flipped[44] ^= 1;
-        assert_eq!(cut::<PngWalk>(&[flipped, one.clone()].concat(), 1000), (vec![one.clone()], 1));
-        assert_eq!(cut::<PngWalk>(&[&two[..], &one].concat(), one.len()).0.last(), Some(&one));
+        assert_eq!(cut::<PngScanner>(&[flipped, one.clone()].concat(), 1000), (vec![one.clone()], 1));
+        assert_eq!(cut::<PngScanner>(&[&two[..], &one].concat(), one.len()).0.last(), Some(&one));
     }
 
     #[test]
@@ -202,7 +205,7 @@ mod tests {
         let limit = 1 << 20;
         let head = &png(b"")[..33];
         let start = [head, &(limit as u32 - 100).to_be_bytes(), b"IDAT"].concat();
-        let (mut frames, mut bodies) = (Frames::<PngWalk>::new(limit), Vec::new());
+        let (mut frames, mut bodies) = (PictureSplitter::<PngScanner>::new(limit), Vec::new());
         let before = std::time::Instant::now();
         for _ in 0..100 {
             frames.push(&start.repeat(4096), &mut bodies);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::{Body, Cut, Makes};
+use super::{Cut, Makes, RawPart};
 
 /// What stands at the end of a piece that was cut.
 const CUT: &str = " … [cut by mxr: longer than --max-part]";
@@ -102,7 +102,7 @@ impl Text {
     }
 
     /// An empty line stays one: as a newline, since a part without a byte breaks readers.
-    fn body(&self, piece: &[u8], is_cut: bool) -> Option<Body> {
+    fn body(&self, piece: &[u8], is_cut: bool) -> Option<RawPart> {
         let shown = &piece[..piece.len().min(self.limit)];
         let bytes = if self.is_text { readable(shown) } else { Cow::Borrowed(shown) };
         let bytes = match &bytes[..] {
@@ -119,7 +119,7 @@ impl Text {
                 [&long[..end], CUT.as_bytes()].concat().into()
             }
         };
-        Some(Body { media: None, bytes })
+        Some(RawPart { media: None, bytes })
     }
 }
 
@@ -132,7 +132,7 @@ fn readable(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl Cut for Text {
-    fn push(&mut self, data: &[u8], bodies: &mut Vec<Body>) {
+    fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.rest.extend_from_slice(data);
         let mut start = 0;
         while let Some((length, next)) = self.ends.next(&self.rest[start..], self.searched) {
@@ -159,7 +159,7 @@ impl Cut for Text {
         }
     }
 
-    fn finish(&mut self, bodies: &mut Vec<Body>) {
+    fn finish(&mut self, bodies: &mut Vec<RawPart>) {
         let rest = std::mem::take(&mut self.rest);
         let length = match self.ends {
             Ends::Line => without_cr(&rest),
