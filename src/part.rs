@@ -1,9 +1,14 @@
-//! A part: one replaceable body with its media type and its time. Where parts come from and how
+//! A part: one replaceable body with its media type, its time and what a look at it told. Where parts come from and how
 //! they travel is not its business.
 
-use std::{fmt, path::Path, sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
+
+use crate::{
+    format::{self, ImageClass},
+    media::Media,
+};
 
 /// One replaceable body, as a source hands it to a feed.
 #[derive(Debug, Clone)]
@@ -14,143 +19,15 @@ pub struct Part {
     pub body: Bytes,
     /// When the part came to be, by this machine's clock.
     pub time: SystemTime,
+    /// Which image decoder takes the body.
+    pub class: ImageClass,
 }
 
 impl Part {
-    /// A part of this moment.
+    /// A part of this moment, whose body nobody has looked at yet.
     pub fn now(media: Media, body: impl Into<Bytes>) -> Self {
-        Self { media, body: body.into(), time: SystemTime::now() }
-    }
-}
-
-/// A media type as it stands in `Content-Type`, checked to be safe there and spelt as readers want it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Media(Arc<str>);
-
-impl Media {
-    /// What a text line is.
-    pub const TEXT: &'static str = "text/plain; charset=utf-8";
-    /// What nobody knows better.
-    const BYTES: &'static str = "application/octet-stream";
-
-    /// Reads a type such as `image/png` or `text/plain; charset=utf-8` (RFC 9110, section 8.3.1).
-    ///
-    /// # Errors
-    /// Says what is wrong with it: no `type/subtype`, or characters a header cannot hold.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let media: mime_guess::Mime = text.trim().parse().map_err(|_| "it is not of the form type/subtype".to_owned())?;
-        if media.type_().as_str().is_empty() || media.subtype().as_str().is_empty() {
-            return Err("it is not of the form type/subtype".to_owned());
-        }
-        if !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            return Err("it has characters that a header cannot hold".to_owned());
-        }
-        Ok(Self::from_known(if media.params().next().is_some() { text.trim() } else { media.essence_str() }))
-    }
-
-    /// A type that is known to be well-formed. `image/jpg` becomes `image/jpeg`: ffmpeg and OpenCV take no other.
-    pub fn from_known(text: &str) -> Self {
-        match text {
-            "image/jpg" | "image/pjpeg" => Self("image/jpeg".into()),
-            "image/x-ms-bmp" => Self("image/bmp".into()),
-            _ => Self(text.into()),
-        }
-    }
-
-    /// Guesses the type of a file: from its name, from its content where the name says nothing.
-    /// Text that is UTF-8 says so, since Firefox would otherwise read it as windows-1252.
-    pub fn guess(path: &Path, body: &[u8]) -> Self {
-        let named = mime_guess::from_path(path).first_raw();
-        let media = named.unwrap_or_else(|| match infer::get(body) {
-            _ if is_svg(body) => "image/svg+xml",
-            Some(kind) => kind.mime_type(),
-            None if is_text(body) => "text/plain",
-            None => Self::BYTES,
-        });
-        if media.starts_with("text/") && std::str::from_utf8(body).is_ok() {
-            return Self(format!("{media}; charset=utf-8").into());
-        }
-        Self::from_known(media)
-    }
-
-    /// The type as the header has it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The type without its parameters: `text/plain` of `text/plain; charset=utf-8`.
-    pub fn essence(&self) -> &str {
-        self.0.split(';').next().unwrap_or_default().trim_end()
-    }
-
-    /// Whether it is text, and in no other encoding than UTF-8.
-    pub fn is_utf8_text(&self) -> bool {
-        let charset = self.0.to_ascii_lowercase().split_once("charset=").map(|(_, charset)| charset.trim_matches('"').to_owned());
-        self.0.starts_with("text/") && charset.is_none_or(|charset| charset.starts_with("utf-8"))
-    }
-
-    /// Whether it is a picture.
-    pub fn is_image(&self) -> bool {
-        self.0.starts_with("image/")
-    }
-}
-
-impl fmt::Debug for Media {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Media {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-fn is_text(body: &[u8]) -> bool {
-    let valid = match std::str::from_utf8(body) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none() && error.valid_up_to() > 0,
-    };
-    valid && !body.contains(&0)
-}
-
-fn is_svg(body: &[u8]) -> bool {
-    let start = &body[..body.len().min(1024)];
-    start.trim_ascii_start().starts_with(b"<") && memchr::memmem::find(start, b"<svg").is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_type_comes_from_the_name_then_from_the_content() {
-        let guess = |name: &str, body: &[u8]| Media::guess(Path::new(name), body).to_string();
-        assert_eq!(guess("a.png", b""), "image/png");
-        assert_eq!(guess("a.jpg", b""), "image/jpeg");
-        assert_eq!(guess("a.svg", b"<svg/>"), "image/svg+xml");
-        assert_eq!(guess("a.txt", "grün".as_bytes()), "text/plain; charset=utf-8");
-        assert_eq!(guess("a.txt", b"gr\xfcn"), "text/plain");
-        assert_eq!(guess("frame", b"\x89PNG\r\n\x1a\n"), "image/png");
-        assert_eq!(guess("frame", b"<?xml version='1.0'?>\n<svg xmlns='x'/>"), "image/svg+xml");
-        assert_eq!(guess("notes", b"hello"), "text/plain; charset=utf-8");
-        assert_eq!(guess("blob", b"a\0b"), "application/octet-stream");
-    }
-
-    #[test]
-    fn text_of_another_encoding_is_not_taken_for_utf_8() {
-        let is_utf8_text = |media| Media::parse(media).unwrap().is_utf8_text();
-        assert!(is_utf8_text("text/plain") && is_utf8_text("text/html; charset=\"UTF-8\"") && is_utf8_text(Media::TEXT));
-        assert!(!is_utf8_text("text/plain; charset=iso-8859-1") && !is_utf8_text("image/png"));
-    }
-
-    #[test]
-    fn a_type_that_a_header_cannot_hold_is_refused() {
-        assert!(Media::parse("image/png\r\nX: y").is_err());
-        assert!(Media::parse("png").is_err() && Media::parse("text/").is_err() && Media::parse("/png").is_err());
-        assert!(Media::parse("text/plain; charset=\u{fc}").is_err());
-        assert_eq!(Media::parse("image/jpg").unwrap().as_str(), "image/jpeg");
-        assert_eq!(Media::parse("text/plain; charset=latin1").unwrap().as_str(), "text/plain; charset=latin1");
+        let body = body.into();
+        let class = format::image_class(&media, &body);
+        Self { media, body, time: SystemTime::now(), class }
     }
 }

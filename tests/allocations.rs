@@ -14,7 +14,8 @@ use mxr::{
     conn::listen::{self, Listener},
     feed::{Feed, Kind, Limits, Mount, Publisher},
     http,
-    part::{Media, Part},
+    media::Media,
+    part::Part,
     stats::Viewers,
     wire::Boundary,
 };

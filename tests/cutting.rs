@@ -8,9 +8,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use mxr::{
-    part::{Media, Part},
+    media::Media,
+    part::Part,
     source::framing::split::{RawPart, Split},
     wire::{Boundary, Bounds, Decoded, Decoder, Layout, encode},
 };
@@ -156,9 +156,8 @@ proptest! {
     fn what_is_encoded_is_decoded(parts in parts(), announced in any::<bool>(), sizes in sizes()) {
         let boundary = Boundary::random();
         let parts: Vec<Part> = parts.into_iter().enumerate().map(|(at, (media, body))| Part {
-            media: Media::from_known(media),
-            body: Bytes::from(body),
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_000_000_123_456 + at as u64),
+            ..Part::now(Media::from_known(media), body)
         }).collect();
         let encoded = encode(&parts, 1, None, &boundary);
         let mut stream = boundary.first_delimiter().to_vec();

@@ -6,7 +6,8 @@ use mxr::{
     conn::listen::{self, Listener},
     feed::{Feed, Kind, Limits, Mount},
     http,
-    part::{Media, Part},
+    media::Media,
+    part::Part,
     stats::Viewers,
     wire::Boundary,
 };

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     feed::interval_at,
     http,
-    part::Media,
+    media::Media,
     source::{
         FeedSettings,
         framing::{FramingSettings, split::Split},

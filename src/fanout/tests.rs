@@ -21,7 +21,8 @@ use super::{
 use crate::conn::transport::Connection;
 use crate::{
     feed::{Accepts, Feed, Kind, Limits, Publisher},
-    part::{Media, Part},
+    media::Media,
+    part::Part,
     source::demo,
     stats::{Disconnect, Reason, Viewers},
     wire::Boundary,

@@ -32,7 +32,7 @@ pub use self::{
 };
 use self::{pace::Pace, state::NewestState};
 use crate::{
-    format::{self, ImageClass},
+    format::ImageClass,
     part::Part,
     sync::lock,
     wire::{self, Boundary, Encoded},
@@ -133,7 +133,7 @@ impl ShardState {
 #[derive(Debug, Clone)]
 struct Entry {
     part: Encoded,
-    family: ImageClass,
+    class: ImageClass,
 }
 
 impl Feed {
@@ -256,8 +256,8 @@ impl Feed {
         };
         // Encoded and looked at outside the lock: there is one publisher, so the numbers stay ours.
         let encoded = wire::encode(parts, first, before, &self.boundary);
-        let families = parts.iter().map(|part| format::image_class(&part.media, &part.body));
-        let held: Vec<Entry> = encoded.into_iter().zip(families).map(|(part, family)| Entry { part, family }).collect();
+        let classes = parts.iter().map(|part| part.class);
+        let held: Vec<Entry> = encoded.into_iter().zip(classes).map(|(part, class)| Entry { part, class }).collect();
         let limits = &self.rules().limits;
         self.tell(|state| {
             state.hold(&held, limits);

@@ -114,10 +114,7 @@ mod tests {
 
     use super::interval_at;
     use crate::feed::{Accepts, Feed, Kind, Limits, Publisher, Refused, TakeLimit};
-    use crate::{
-        part::{Media, Part},
-        wire::Boundary,
-    };
+    use crate::{media::Media, part::Part, wire::Boundary};
 
     const INTERVAL: Duration = Duration::from_millis(100);
 

@@ -19,7 +19,7 @@ const RUN_BYTES: usize = 256 * 1024;
 pub enum Accepts {
     /// Every part.
     All,
-    /// An `<img>`: pictures of one family, in the layout that its browser needs to paint them.
+    /// An `<img>`: pictures of one class, in the layout that its browser needs to paint them.
     Pictures(Layout),
 }
 
@@ -48,7 +48,7 @@ impl Feed {
         };
         let count = history.min(self.rules().limits.history).min(state.held.len()) as u64;
         let next = state.published + 1 - count;
-        let cursor = Cursor { next, catch_up_to, started: false, accepts, layout: accepts.layout(), family: None, picture: None };
+        let cursor = Cursor { next, catch_up_to, started: false, accepts, layout: accepts.layout(), class: None, picture: None };
         let mut subscription = Subscription { feed: self.clone(), shard, cursor };
         if count == 1 {
             subscription.cursor.step_back_to_a_picture(&state);
@@ -75,7 +75,7 @@ struct Cursor {
     started: bool,
     accepts: Accepts,
     layout: Layout,
-    family: Option<ImageClass>,
+    class: Option<ImageClass>,
     /// The last picture given: the feed may hold nothing but text by the time it is to be repeated.
     picture: Option<Box<Encoded>>,
 }
@@ -206,10 +206,10 @@ impl Cursor {
     }
 
     fn can_take(&self, held: &Entry) -> bool {
-        match (self.accepts, self.family) {
+        match (self.accepts, self.class) {
             (Accepts::All, _) => true,
-            (Accepts::Pictures(_), None) => held.family != ImageClass::Other,
-            (Accepts::Pictures(_), Some(family)) => held.family == family,
+            (Accepts::Pictures(_), None) => held.class != ImageClass::Other,
+            (Accepts::Pictures(_), Some(class)) => held.class == class,
         }
     }
 
@@ -227,7 +227,7 @@ impl Cursor {
     fn bytes_of(&mut self, state: &ShardState, index: usize, run: usize, last: bool) -> Bytes {
         let (opened, first) = (self.opened(), &state.held[index].part);
         if let Accepts::Pictures(_) = self.accepts {
-            self.family = Some(state.held[index].family);
+            self.class = Some(state.held[index].class);
             self.picture = Some(Box::new(first.clone()));
         }
         self.started = true;

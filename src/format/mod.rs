@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use self::document::{html_is_closed, json_is_whole, pdf_is_whole, tiff_is_sane, xml_root};
 pub use self::picture::{JpegScanner, PictureScanner, PngScanner, Scan, Scanner, jpeg_end, png_end};
-use crate::part::Media;
+use crate::media::Media;
 
 /// Whether the end of a document is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,29 +32,83 @@ pub enum ImageClass {
     Other,
 }
 
-/// Tells whether `body` is a whole document of the type. A picture is judged by what it is, since many a `.png` is a JPEG.
-pub fn completeness(media: &Media, body: &[u8]) -> Completeness {
-    let essence = media.essence();
-    let whole = match essence {
-        _ if media.is_image() && starts_as_raster(body) => raster_is_whole(body),
-        "image/svg+xml" => xml_root(body).is_some(),
-        "image/tiff" => tiff_is_sane(body),
-        "image/heic" | "image/heif" | "video/mp4" | "video/quicktime" | "audio/mp4" | "audio/x-m4a" => boxes_are_whole(body),
-        "image/png" | "image/apng" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp" | "image/avif" => false,
-        "application/pdf" => pdf_is_whole(body),
-        "application/json" => json_is_whole(body),
-        "text/html" => match html_is_closed(body) {
-            Some(closed) => closed,
-            None => return Completeness::Unknown,
-        },
-        _ if matches!(essence, "text/xml" | "application/xml") || essence.ends_with("+xml") => xml_root(body).is_some(),
-        _ => return Completeness::Unknown,
-    };
-    if whole { Completeness::Complete } else { Completeness::Truncated }
+/// What one look at a body tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inspection {
+    /// Whether its end is there.
+    pub completeness: Completeness,
+    /// Which image decoder takes it.
+    pub class: ImageClass,
+    /// Whether every piece of it carries a checksum: then a complete structure is complete content, too.
+    pub is_checksummed: bool,
+    /// The format that a picture ought to have and that its first bytes are not of, where a few bytes can tell.
+    pub unlike: Option<&'static str>,
 }
 
-/// The format that a picture ought to have and that its first bytes are not of, where that can be told of a few bytes.
-pub fn unlike(media: &Media, body: &[u8]) -> Option<&'static str> {
+/// Looks at a body once. A picture is judged by what it is, not by its type: many a `.png` is a JPEG, and browsers sniff.
+pub fn inspect(media: &Media, body: &[u8]) -> Inspection {
+    let picture = Picture::of(media, body);
+    let is_complete = match media.essence() {
+        _ if picture.is_raster => Some(picture.class == ImageClass::Raster),
+        "image/svg+xml" => Some(picture.has_root),
+        "image/png" | "image/apng" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp" | "image/avif" => Some(false),
+        essence => document_is_complete(essence, body),
+    };
+    let completeness = match is_complete {
+        Some(true) => Completeness::Complete,
+        Some(false) => Completeness::Truncated,
+        None => Completeness::Unknown,
+    };
+    Inspection { completeness, class: picture.class, is_checksummed: body.first() == Some(&0x89), unlike: unlike(media, body) }
+}
+
+/// Whether the bytes are a whole document of the type; `None` for types without an end mark.
+fn document_is_complete(essence: &str, body: &[u8]) -> Option<bool> {
+    match essence {
+        "image/tiff" => Some(tiff_is_sane(body)),
+        "image/heic" | "image/heif" | "video/mp4" | "video/quicktime" | "audio/mp4" | "audio/x-m4a" => Some(boxes_are_whole(body)),
+        "application/pdf" => Some(pdf_is_whole(body)),
+        "application/json" => Some(json_is_whole(body)),
+        "text/html" => html_is_closed(body),
+        _ if matches!(essence, "text/xml" | "application/xml") || essence.ends_with("+xml") => Some(xml_root(body).is_some()),
+        _ => None,
+    }
+}
+
+/// Tells which image decoder takes the body.
+pub fn image_class(media: &Media, body: &[u8]) -> ImageClass {
+    Picture::of(media, body).class
+}
+
+/// What an image decoder would make of a body.
+struct Picture {
+    class: ImageClass,
+    /// Whether it begins as a raster picture does.
+    is_raster: bool,
+    /// Whether it is a well-formed XML document.
+    has_root: bool,
+}
+
+impl Picture {
+    fn of(media: &Media, body: &[u8]) -> Self {
+        let mut picture = Self { class: ImageClass::Other, is_raster: media.is_image() && starts_as_raster(body), has_root: false };
+        if picture.is_raster {
+            if raster_is_whole(body) {
+                picture.class = ImageClass::Raster;
+            }
+        } else if media.is_image()
+            && let Some(root) = xml_root(body)
+        {
+            picture.has_root = true;
+            if root == "svg" {
+                picture.class = ImageClass::Svg;
+            }
+        }
+        picture
+    }
+}
+
+fn unlike(media: &Media, body: &[u8]) -> Option<&'static str> {
     let name = match media.essence() {
         "image/png" | "image/apng" => "a PNG",
         "image/jpeg" => "a JPEG",
@@ -65,23 +119,6 @@ pub fn unlike(media: &Media, body: &[u8]) -> Option<&'static str> {
         _ => return None,
     };
     (!starts_as_raster(body)).then_some(name)
-}
-
-/// Whether every piece of the body carries a checksum: then a whole structure is whole content, too.
-pub fn has_checksums(body: &[u8]) -> bool {
-    body.first() == Some(&0x89)
-}
-
-/// Tells which image decoder takes the body. What counts is the content: browsers sniff pictures, whatever their type says.
-pub fn image_class(media: &Media, body: &[u8]) -> ImageClass {
-    if !media.is_image() {
-        return ImageClass::Other;
-    }
-    match () {
-        () if raster_is_whole(body) => ImageClass::Raster,
-        () if xml_root(body).as_deref() == Some("svg") => ImageClass::Svg,
-        () => ImageClass::Other,
-    }
 }
 
 /// Whether the first bytes are those of a picture that every browser decodes.
@@ -200,9 +237,9 @@ mod tests {
         let avif = [&12u32.to_be_bytes()[..], b"ftypavif", &9u32.to_be_bytes(), b"mdat", &[1]].concat();
         for (media, body) in [("image/gif", gif), ("image/webp", webp), ("image/avif", avif)] {
             let media = Media::from_known(media);
-            assert_eq!(completeness(&media, &body), Completeness::Complete, "{media}");
+            assert_eq!(inspect(&media, &body).completeness, Completeness::Complete, "{media}");
             assert_eq!(image_class(&media, &body), ImageClass::Raster, "{media}");
-            assert!((0..body.len()).all(|n| completeness(&media, &body[..n]) == Completeness::Truncated), "{media}");
+            assert!((0..body.len()).all(|n| inspect(&media, &body[..n]).completeness == Completeness::Truncated), "{media}");
         }
     }
 
@@ -210,9 +247,9 @@ mod tests {
     fn an_svg_is_whole_when_its_root_is_closed() {
         let svg = Media::from_known("image/svg+xml");
         let whole = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><g/></svg>\n";
-        assert_eq!(completeness(&svg, whole), Completeness::Complete);
+        assert_eq!(inspect(&svg, whole).completeness, Completeness::Complete);
         assert_eq!(image_class(&svg, whole), ImageClass::Svg);
-        assert!((0..whole.len() - 1).all(|n| completeness(&svg, &whole[..n]) == Completeness::Truncated));
+        assert!((0..whole.len() - 1).all(|n| inspect(&svg, &whole[..n]).completeness == Completeness::Truncated));
     }
 
     #[test]
@@ -222,6 +259,6 @@ mod tests {
         assert_eq!(image_class(&png, b"<html>"), ImageClass::Other);
         assert_eq!(image_class(&Media::from_known("text/plain"), JPEG), ImageClass::Other);
         assert_eq!(image_class(&png, JPEG), ImageClass::Raster);
-        assert_eq!(completeness(&png, JPEG), Completeness::Complete, "judged by what it is");
+        assert_eq!(inspect(&png, JPEG).completeness, Completeness::Complete, "judged by what it is");
     }
 }

@@ -8,8 +8,9 @@ use tokio::{runtime::Handle, time::sleep};
 use super::{FeedSettings, Source};
 use crate::{
     feed::{Kind, Mount, Publisher},
+    media::Media,
     panic::{PanicScope, catch_async},
-    part::{Media, Part},
+    part::Part,
 };
 
 const PICTURE: &[u8] = include_bytes!("demo.png");

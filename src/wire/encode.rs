@@ -16,7 +16,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem;
 use rand::Rng;
 
-use crate::part::{Media, Part};
+use crate::{media::Media, part::Part};
 
 /// The boundary parameter: a bare token, so that every reader takes it without quotes.
 #[derive(Clone)]
@@ -239,7 +239,7 @@ mod tests {
 
     fn part(media: &str, body: &'static str) -> Part {
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_000_000_123_456);
-        Part { media: Media::from_known(media), body: Bytes::from_static(body.as_bytes()), time }
+        Part { time, ..Part::now(Media::from_known(media), Bytes::from_static(body.as_bytes())) }
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub mod split;
 use std::{
     collections::VecDeque,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -16,7 +16,8 @@ use self::split::{Makes, RawPart, Split, Splitter};
 use super::FeedSettings;
 use crate::{
     feed::{Feed, Kind, Publisher, Refused},
-    part::{Media, Part},
+    media::Media,
+    part::Part,
 };
 
 /// How long bytes may wait for the end of their part until somebody is told why that may be.
@@ -138,7 +139,7 @@ impl Framing {
         let mut bodies = std::mem::take(&mut self.bodies);
         if let (Some(window), false) = (&mut self.window, bodies.is_empty()) {
             bodies.drain(..).for_each(|body| window.push(body.bytes));
-            bodies.push(RawPart { media: None, bytes: window.document() });
+            bodies.push(RawPart { media: None, bytes: window.document(), class: None });
         }
         if self.kind == Some(Kind::Newest) {
             bodies.drain(..).for_each(|body| self.publish_newest(body));
@@ -157,8 +158,11 @@ impl Framing {
 
     /// The user's word on the type is the last one.
     fn part(&self, body: RawPart) -> Part {
-        let media = self.settings.media.clone().or(body.media);
-        Part::now(media.unwrap_or_else(|| Media::from_known(Media::TEXT)), body.bytes)
+        let media = self.settings.media.clone().or(body.media).unwrap_or_else(|| Media::from_known(Media::TEXT));
+        match body.class.filter(|_| media.is_image()) {
+            Some(class) => Part { media, body: body.bytes, time: SystemTime::now(), class },
+            None => Part::now(media, body.bytes),
+        }
     }
 
     /// A film or an archive would become lines of rubbish without a word: the first bytes tell.

@@ -21,7 +21,8 @@ use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
     format::{self, Completeness},
-    part::{Media, Part},
+    media::Media,
+    part::Part,
     sync::lock,
 };
 
@@ -69,10 +70,18 @@ pub(super) struct FrameCache {
     said_empty: AtomicBool,
 }
 
+/// A frame, complete as far as its format tells.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub(super) part: Part,
+    /// Whether its format has an end mark, which is there.
+    pub(super) has_end: bool,
+}
+
 /// What is known of the frames that were listed last.
 #[derive(Debug, Default)]
 struct Cache {
-    parts: HashMap<PathBuf, (Signature, Part)>,
+    frames: HashMap<PathBuf, (Signature, Frame)>,
     bytes: usize,
     /// Frames that are left out; a state of which more is not to be expected is not read again.
     left_out: HashMap<PathBuf, Option<Signature>>,
@@ -130,12 +139,12 @@ impl FrameCache {
     }
 
     /// A frame, whole; `None` for one that is not, or cannot be read.
-    pub(super) fn read(&self, path: &Path) -> Option<Part> {
+    pub(super) fn read(&self, path: &Path) -> Option<Frame> {
         let signature = Signature::of(&path.metadata().ok()?);
         {
             let cache = self.cache();
-            if let Some((_, part)) = cache.parts.get(path).filter(|(kept, _)| *kept == signature) {
-                return Some(part.clone());
+            if let Some((_, frame)) = cache.frames.get(path).filter(|(kept, _)| *kept == signature) {
+                return Some(frame.clone());
             }
             if cache.left_out.get(path) == Some(&Some(signature)) {
                 return None;
@@ -156,13 +165,15 @@ impl FrameCache {
             }
         };
         let media = self.media.clone().unwrap_or_else(|| Media::guess(path, &body));
-        if body.is_empty() || format::completeness(&media, &body) == Completeness::Truncated {
+        let seen = format::inspect(&media, &body);
+        if body.is_empty() || seen.completeness == Completeness::Truncated {
             self.leave_out(path, Some(signature), "it is empty, broken, or not whole yet");
             return None;
         }
-        let part = Part { media, body, time: signature.time() };
-        self.cache().keep(path, signature, &part, self.kept_bytes);
-        Some(part)
+        let part = Part { media, body, time: signature.time(), class: seen.class };
+        let frame = Frame { part, has_end: seen.completeness == Completeness::Complete };
+        self.cache().keep(path, signature, &frame, self.kept_bytes);
+        Some(frame)
     }
 
     pub(super) fn push(&self, publisher: &Publisher, part: Part, path: &Path) {
@@ -200,24 +211,25 @@ impl FrameCache {
 }
 
 impl Cache {
-    fn keep(&mut self, path: &Path, signature: Signature, part: &Part, most: usize) {
+    fn keep(&mut self, path: &Path, signature: Signature, frame: &Frame, most: usize) {
         self.forget(path);
         // What does not fit beside its neighbours would push all of them out, round after round.
-        if self.bytes + part.body.len() <= most {
-            self.bytes += part.body.len();
-            self.parts.insert(path.to_owned(), (signature, part.clone()));
+        let bytes = frame.part.body.len();
+        if self.bytes + bytes <= most {
+            self.bytes += bytes;
+            self.frames.insert(path.to_owned(), (signature, frame.clone()));
         }
     }
 
     fn forget(&mut self, path: &Path) {
-        if let Some((_, part)) = self.parts.remove(path) {
-            self.bytes -= part.body.len();
+        if let Some((_, frame)) = self.frames.remove(path) {
+            self.bytes -= frame.part.body.len();
         }
     }
 
     fn forget_all_but(&mut self, list: &[PathBuf]) {
         let listed: HashSet<&Path> = list.iter().map(PathBuf::as_path).collect();
-        let gone: Vec<PathBuf> = self.parts.keys().filter(|path| !listed.contains(path.as_path())).cloned().collect();
+        let gone: Vec<PathBuf> = self.frames.keys().filter(|path| !listed.contains(path.as_path())).cloned().collect();
         gone.iter().for_each(|path| self.forget(path));
         self.left_out.retain(|path, _| listed.contains(path.as_path()));
         self.said_more &= self.left_out.len() > MOST_SAID;
@@ -244,7 +256,7 @@ mod tests {
     fn kept(frames: &FrameCache) -> (usize, usize) {
         frames.list().iter().for_each(|path| drop(frames.read(path)));
         let cache = frames.cache();
-        (cache.parts.len(), cache.bytes)
+        (cache.frames.len(), cache.bytes)
     }
 
     #[test]

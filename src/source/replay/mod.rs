@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use self::frame_cache::{FrameCache, SETTLE, compare};
+use self::frame_cache::{Frame, FrameCache, SETTLE, compare};
 use super::{
     FeedSettings, Source,
     fs_events::{EventBatch, Watcher},
@@ -19,7 +19,6 @@ use super::{
 use crate::{
     error::{Error, Result},
     feed::{Kind, Mount, Publisher},
-    format::{self, Completeness},
     panic::{PanicScope, catch_async},
     part::Part,
 };
@@ -76,9 +75,9 @@ async fn play_round_and_round(frames: &FrameCache, interval: Duration, publisher
         }
         let mut shown = Vec::new();
         for path in list {
-            if let Some(part) = frames.read(&path) {
+            if let Some(frame) = frames.read(&path) {
                 clock.tick().await;
-                frames.push(publisher, part, &path);
+                frames.push(publisher, frame.part, &path);
                 shown.push(path);
             }
         }
@@ -92,7 +91,7 @@ async fn play_round_and_round(frames: &FrameCache, interval: Duration, publisher
 
 async fn play_once(frames: Arc<FrameCache>, interval: Duration, publisher: Publisher) {
     let mut clock = Clock::new(interval);
-    let mut parts = frames.list().into_iter().filter_map(|path| Some((frames.read(&path)?, path)));
+    let mut parts = frames.list().into_iter().filter_map(|path| Some((frames.read(&path)?.part, path)));
     let mut next = parts.next();
     // One ahead, so that the last is known when it is published and the close-delimiter follows it directly.
     while let Some((part, path)) = next {
@@ -124,14 +123,14 @@ async fn follow(frames: &FrameCache, interval: Duration, publisher: &Publisher) 
             let name = path.file_name().unwrap_or_default().to_owned();
             // A frame that is not whole yet has its turn when it is.
             if !played.contains(&name)
-                && let Some(part) = frames.read(&path)
+                && let Some(frame) = frames.read(&path)
             {
-                if !done.contains(&name) && is_in_the_making(&part) {
+                if !done.contains(&name) && is_in_the_making(&frame) {
                     wait = SETTLE;
                     continue;
                 }
                 clock.tick().await;
-                frames.push(publisher, part, &path);
+                frames.push(publisher, frame.part, &path);
                 played.insert(name);
             }
         }
@@ -157,8 +156,8 @@ async fn changes(notices: &mut Watcher, wait: Duration) -> EventBatch {
 }
 
 /// Whether more may be written to a frame whose writer was not seen to close it: it has no end mark, and is fresh.
-fn is_in_the_making(part: &Part) -> bool {
-    format::completeness(&part.media, &part.body) == Completeness::Unknown && part.time.elapsed().is_ok_and(|age| age < SETTLE)
+fn is_in_the_making(frame: &Frame) -> bool {
+    !frame.has_end && frame.part.time.elapsed().is_ok_and(|age| age < SETTLE)
 }
 
 /// Ticks every interval; what came too late is not made up for.

@@ -21,8 +21,9 @@ use crate::source::{
 use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
-    format::{self, Completeness},
-    part::{Media, Part},
+    format::{self, Completeness, Inspection},
+    media::Media,
+    part::Part,
 };
 
 /// When to look again at a file that was torn, then at events and a second later.
@@ -300,14 +301,22 @@ impl WatchedPath {
             }
         };
         match self.read(file)? {
-            Reading::Whole(body, _) if is_unstable && !is_readable_while_written(&self.media_of(file, &body), &body) => {
-                self.due = Some((now + self.settle, touch));
+            Reading::Whole(body, signature) => {
+                let media = self.media.clone().unwrap_or_else(|| Media::guess(file, &body));
+                let seen = format::inspect(&media, &body);
+                // Text has no torn state but a last line, and checksums tell of any other.
+                let is_readable_while_written = media.essence() == "text/plain" || seen.is_checksummed;
+                if is_unstable && !is_readable_while_written {
+                    self.due = Some((now + self.settle, touch));
+                } else if touch == Change::Closed && needed.is_zero() && !seen.is_checksummed {
+                    self.has_checksums = false;
+                    self.due = Some((now, touch));
+                } else {
+                    self.last_checked = Some((file.to_owned(), signature));
+                    let time = if self.is_first { signature.time().min(SystemTime::now()) } else { SystemTime::now() };
+                    self.judge(file, Part { media, body, time, class: seen.class }, &seen, touch);
+                }
             }
-            Reading::Whole(body, _) if touch == Change::Closed && needed.is_zero() && !format::has_checksums(&body) => {
-                self.has_checksums = false;
-                self.due = Some((now, touch));
-            }
-            Reading::Whole(body, signature) => self.judge(file, body, signature, touch),
             Reading::Changed => self.try_again(touch, Level::WARN, &self.besides(TORN)),
             Reading::NotAFile => {
                 self.last_checked = Some((file.to_owned(), signature));
@@ -333,10 +342,6 @@ impl WatchedPath {
         if file == self.path { file::read(file, limit) } else { file::read_inside(&self.path.canonicalize()?, file, limit) }
     }
 
-    fn media_of(&self, file: &Path, body: &[u8]) -> Media {
-        self.media.clone().unwrap_or_else(|| Media::guess(file, body))
-    }
-
     /// How a file has rested: by our own clock, or by the file's time where that is long past; that of a network mount may
     /// be off.
     fn rest(&mut self, signature: Signature, needed: Duration, now: Instant) -> Rest {
@@ -358,21 +363,17 @@ impl WatchedPath {
         Rest::Lacking(needed - quiet)
     }
 
-    fn judge(&mut self, file: &Path, body: bytes::Bytes, signature: Signature, touch: Change) {
-        let media = self.media_of(file, &body);
-        let ending = format::completeness(&media, &body);
-        self.last_checked = Some((file.to_owned(), signature));
+    fn judge(&mut self, file: &Path, part: Part, seen: &Inspection, touch: Change) {
         self.unstable_since = None;
-        if body.is_empty() {
+        if part.body.is_empty() {
             return self.try_again(touch, Level::INFO, &self.besides("it is empty"));
         }
-        if ending == Completeness::Truncated {
-            let what = format::unlike(&media, &body).map(|name| format!("it does not look like {name}"));
+        if seen.completeness == Completeness::Truncated {
+            let what = seen.unlike.map(|name| format!("it does not look like {name}"));
             return self.try_again(touch, Level::WARN, &self.besides(what.as_deref().unwrap_or(TORN)));
         }
-        self.has_checksums = format::has_checksums(&body);
-        let time = if self.is_first { signature.time().min(SystemTime::now()) } else { SystemTime::now() };
-        self.push(Part { media, body, time }, file);
+        self.has_checksums = seen.is_checksummed;
+        self.push(part, file);
     }
 
     fn push(&mut self, part: Part, file: &Path) {
@@ -468,10 +469,4 @@ fn missing(path: &Path) -> String {
     } else {
         missing.to_owned()
     }
-}
-
-/// Whether a state that was read between two writes can be shown: text has no torn state but a last line, and checksums
-/// tell of any other.
-fn is_readable_while_written(media: &Media, body: &[u8]) -> bool {
-    media.essence() == "text/plain" || format::has_checksums(body)
 }

@@ -15,8 +15,8 @@ use self::{
     text::{Ends, Text},
 };
 use crate::{
-    format::{JpegScanner, PngScanner},
-    part::Media,
+    format::{ImageClass, JpegScanner, PngScanner},
+    media::Media,
 };
 
 /// Where a body ends.
@@ -116,6 +116,8 @@ pub struct RawPart {
     pub media: Option<Media>,
     /// Its bytes, never none.
     pub bytes: Bytes,
+    /// Which image decoder takes it, where finding its end told.
+    pub class: Option<ImageClass>,
 }
 
 /// What a splitter makes.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{Cut, Makes, RawPart};
 use crate::{
-    format::{Completeness, completeness},
-    part::Media,
+    format::{Completeness, inspect},
+    media::Media,
     wire::{Bounds, Decoded, Decoder},
 };
 
@@ -26,10 +26,10 @@ impl Multipart {
     fn hand_out(&mut self, bodies: &mut Vec<RawPart>) {
         for part in self.parts.drain(..) {
             let media = part.headers.media.unwrap_or_else(|| Media::guess(Path::new(""), &part.body));
-            if !part.has_end && completeness(&media, &part.body) == Completeness::Truncated {
+            if !part.has_end && inspect(&media, &part.body).completeness == Completeness::Truncated {
                 self.torn += 1;
             } else {
-                bodies.push(RawPart { media: Some(media), bytes: part.body });
+                bodies.push(RawPart { media: Some(media), bytes: part.body, class: None });
             }
         }
     }

@@ -5,8 +5,8 @@ use memchr::memmem;
 
 use super::{Cut, Makes, RawPart};
 use crate::{
-    format::{Scan, Scanner},
-    part::Media,
+    format::{ImageClass, Scan, Scanner},
+    media::Media,
 };
 
 /// Cuts pictures of one format.
@@ -61,7 +61,8 @@ impl<W: Scanner> Cut for PictureSplitter<W> {
             let seen = self.buffer.len().min(self.limit);
             match walk.advance(&self.buffer[..seen]) {
                 Scan::End(end) => {
-                    bodies.push(RawPart { media: Some(self.media.clone()), bytes: self.buffer.split_to(end).freeze() });
+                    let bytes = self.buffer.split_to(end).freeze();
+                    bodies.push(RawPart { media: Some(self.media.clone()), bytes, class: Some(ImageClass::Raster) });
                     self.passed += end as u64;
                 }
                 Scan::More if self.buffer.len() <= self.limit => {

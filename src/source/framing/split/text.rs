@@ -119,7 +119,7 @@ impl Text {
                 [&long[..end], CUT.as_bytes()].concat().into()
             }
         };
-        Some(RawPart { media: None, bytes })
+        Some(RawPart { media: None, bytes, class: None })
     }
 }
 
