@@ -5,6 +5,7 @@
 use std::{
     fs,
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -159,10 +160,11 @@ proptest! {
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_000_000_123_456 + at as u64),
             ..Part::now(Media::from_known(media), body)
         }).collect();
-        let encoded = encode(&parts, 1, None, &boundary);
+        let block = (!parts.is_empty()).then(|| encode(parts.clone(), 1, None, &boundary, &Arc::default()));
+        let encoded: Vec<_> = block.iter().flat_map(|block| block.sequences().map(|sequence| block.part(sequence))).collect();
         let mut stream = boundary.first_delimiter().to_vec();
         for (at, part) in encoded.iter().enumerate() {
-            stream.extend(part.bytes(Layout::Plain, false, at + 1 == encoded.len()));
+            stream.extend(part.piece(Layout::Plain, false, at + 1 == encoded.len()).bytes());
         }
         stream.extend(if encoded.is_empty() { boundary.close_delimiter_alone() } else { boundary.close_delimiter() });
         let (decoded, refused) = decode(announced.then_some(boundary.as_str()), 1000, &stream, &sizes);
