@@ -1,0 +1,42 @@
+//! The black-box tests, all in one program, so that the library is linked once. A module a subject; its tests are sentences.
+//! `cargo test --test it wire::` runs those of one module, `cargo test --test it wire::every_part` those with such names.
+//! tests/allocations.rs is a program of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test may say what it measured, and why it is skipped")]
+
+mod access;
+mod browsers;
+mod cli;
+mod conformance;
+mod cost;
+mod crowds;
+mod cutting;
+mod deaf;
+mod demo;
+mod dir;
+mod docs;
+mod hostile;
+mod layers;
+mod link;
+mod metrics;
+mod nginx;
+mod page;
+mod programs;
+mod readers;
+mod refuse;
+mod requests;
+mod routes;
+mod sites;
+mod soak;
+mod split;
+mod stdin;
+mod support;
+mod survive;
+mod systemd;
+mod tls;
+mod torn;
+mod unix;
+mod viewers;
+mod watch;
+mod wire;
