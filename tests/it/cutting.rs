@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -13,6 +12,8 @@ use mxr::{
     wire::{Boundary, Bounds, Decoded, Decoder, Layout, encode},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
+
+use crate::support::root;
 
 /// Every way of cutting.
 const WAYS: [&str; 9] = ["auto", "lines", "nul", "blank", "\\n--\\n", "\\x61ab", "jpeg", "png", "multipart"];
@@ -193,7 +194,7 @@ proptest! {
 /// What fuzzing found worth keeping is read once more, in pieces of every size.
 #[test]
 fn the_corpus_of_the_fuzzers_holds_no_surprise() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let corpus = root().join("fuzz/corpus");
     let mut count = 0;
     for folder in fs::read_dir(corpus).expect("fuzz/corpus") {
         for file in fs::read_dir(folder.unwrap().path()).unwrap() {

@@ -1,5 +1,6 @@
-//! What is written from the command line's definition and committed: man pages, completion scripts, the usage in the
-//! README. This test is their generator as well: `MXR_BLESS=1 cargo test --test it docs::` rewrites what is stale.
+//! What is generated and committed: man pages, completion scripts and the usage in the README from the command line's
+//! definition, the rooms in docs/architecture.md from the sources. These tests are the generator as well:
+//! `MXR_BLESS=1 cargo test --test it docs::` rewrites what is stale.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +17,10 @@ use clap_mangen::{
 };
 use mxr::{cli::Cli, error::ExitCode};
 
-use crate::support::{SOON, look_for, mxr, tool};
+use crate::{
+    layers::drawing,
+    support::{SOON, look_for, mxr, root, tool},
+};
 
 /// Rewrites every generated text.
 const BLESS: &str = "MXR_BLESS=1 cargo test --test it docs::";
@@ -53,6 +57,16 @@ fn the_usage_in_the_readme_is_that_of_help() {
     let (before, rest) = readme.split_once(start).expect("the README has a block that begins with `$ mxr --help`");
     let (_, after) = rest.split_once(end).unwrap();
     expect_file(&path, &[before, start, &help, end, after].concat());
+}
+
+#[test]
+fn the_rooms_in_the_architecture_are_those_of_the_sources() {
+    let path = root().join("docs/architecture.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (start, end) = ("<!-- rooms: begin -->\n", "<!-- rooms: end -->");
+    let (before, rest) = text.split_once(start).expect("docs/architecture.md has a place for the rooms");
+    let (_, after) = rest.split_once(end).unwrap();
+    expect_file(&path, &[before, start, &drawing(), end, after].concat());
 }
 
 #[test]
@@ -231,10 +245,6 @@ fn said(command: &mut Command) -> String {
     let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&stderr));
     assert!(status.success() && stderr.is_empty(), "{status}, {stderr}\n{stdout}");
     stdout
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The lines of the fenced blocks of one language.

@@ -66,12 +66,12 @@ fn only_what_is_late_by_its_own_rhythm_is_stale_in_firefox() {
 }
 
 fn a_quiet_source_is_told_from_a_lost_connection(kind: Kind) {
+    let Some(browser) = Browser::start(kind) else { return };
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
     File::options().write(true).open(folder.file("a.png")).unwrap().set_modified(an_hour_ago).unwrap();
     let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "1"]).start();
-    let Some(browser) = Browser::start(kind) else { return };
     browser.go(&server.url("/"));
     // The age is the part's own.
     wait_for_header(&browser, "60 min ago");

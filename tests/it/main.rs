@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test may say what it measured, and why it is skipped")]
+#![allow(unreachable_pub, reason = "nothing of a program is reachable from outside, and `pub` reads better")]
 
 mod access;
 mod browsers;

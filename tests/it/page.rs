@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, RED, SOON, axe, drawn_by_ffmpeg, jpeg, mxr, near, png, wait_until,
+    BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, RED, SOON, axe, drawn_by_ffmpeg, jpeg, mxr, near, png, root, wait_until,
 };
 
 /// Waits until a good deal of the screen has this colour.
@@ -174,6 +174,7 @@ fn a_picture_is_zoomed_held_saved_and_its_past_stepped_through_in_firefox() {
 }
 
 fn four_feeds_share_a_connection_and_the_url_remembers_one(kind: Kind) {
+    let Some(browser) = Browser::start(kind) else { return };
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     folder.put("b.png", png(BLUE));
@@ -183,7 +184,6 @@ fn four_feeds_share_a_connection_and_the_url_remembers_one(kind: Kind) {
     File::options().write(true).open(folder.file("a.png")).unwrap().set_modified(an_hour_ago).unwrap();
     let names = ["a.png", "b.png", "c.txt", "d.json"];
     let server = names.iter().fold(mxr(["watch"]), |server, name| server.arg(folder.file(name))).start();
-    let Some(browser) = Browser::start(kind) else { return };
     browser.go(&server.url("/"));
     wait_for_colour(&browser, RED);
     wait_for_colour(&browser, BLUE);
@@ -424,7 +424,7 @@ fn a_burst_of_lines_leaves_firefox_alive_and_what_was_missed_is_told() {
 
 fn the_splitter_cuts_alike(kind: Kind) {
     let Some(browser) = Browser::start(kind) else { return };
-    let source = |name: &str| std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let source = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
     let splitter = source("src/http/page/split.js").replace("\nexport {", "\n// {");
     let cases = source("tests/page/split.cases.mjs").replace("\nexport ", "\n");
     // It reads by 1, by 7 and whole.

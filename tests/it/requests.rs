@@ -1,12 +1,14 @@
 //! What fuzzers found of the reading of requests stays found, and what they look for is looked for at random here as well.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use mxr::http::probe;
 use proptest::{collection::vec, prelude::*, sample::select};
 
+use crate::support::root;
+
 fn replay(name: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let folder = root().join("fuzz/corpus").join(name);
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() >= 8, "{} files of {name}", files.len());
     for file in files {

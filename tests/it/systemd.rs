@@ -3,14 +3,15 @@
 use std::{
     fs,
     os::unix::net::UnixDatagram,
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 
-use crate::support::{Connection, Folder, RED, SOON, Server, Viewer, free_port, mxr, png, printed_by, tool, wait_for, wait_until};
+use crate::support::{
+    Connection, Folder, RED, SOON, Server, Viewer, free_port, mxr, png, printed_by, root, tool, wait_for, wait_until,
+};
 
 /// Has systemd-socket-activate listen at this place and start mxr at the first connection.
 fn activated(folder: &Folder, place: &str, args: &[&str]) -> Option<Server> {
@@ -105,7 +106,7 @@ fn systemd_is_told_ready_alive_and_stopping() {
 fn the_units_are_understood_and_hardened() {
     let Some(analyze) = tool(&["systemd-analyze"]) else { return };
     let folder = Folder::new();
-    let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib");
+    let contrib = root().join("contrib");
     let unit = fs::read_to_string(contrib.join("mxr.service")).unwrap();
     // It is verified that the program is there.
     folder.put("mxr.service", unit.replace("/usr/local/bin/mxr", env!("CARGO_BIN_EXE_mxr")));

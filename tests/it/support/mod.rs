@@ -1,7 +1,6 @@
 //! What the black-box tests stand on: the real binary on a free port, a viewer that reads its
 //! bytes strictly, folders and pictures to feed it, real browsers to look at it.
 //! It knows the program from outside alone: its command line, its routes and its bytes.
-#![allow(unreachable_pub, reason = "nothing of a program is reachable from outside, and `pub` reads better")]
 
 mod browser;
 mod ca;
@@ -16,7 +15,10 @@ mod tool;
 mod viewer;
 mod watched;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 pub use browser::{Browser, Kind};
 pub use ca::Ca;
@@ -52,6 +54,11 @@ pub const FIREFOX_IMAGE: &[&str] = &[
 
 /// What a navigating browser asks for.
 pub const NAVIGATION: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// The folder of the crate.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 /// A port that nobody has at the moment, for programs that cannot say which one they took.
 pub fn free_port() -> u16 {
