@@ -98,10 +98,8 @@ fn what_htpasswd_writes_is_understood() {
         }
     }
     add("-bm", "carl", "md5");
-    let finished = mxr(["serve", "--demo", "--port", "0", "--auth-file"]).arg(&path).run();
-    assert_eq!(finished.status.code(), Some(1));
-    assert!(finished.stderr.contains("line 3") && finished.stderr.contains("htpasswd -B"), "{}", finished.stderr);
-    assert!(!finished.stderr.contains("carl"), "{}", finished.stderr);
+    let run = mxr(["serve", "--demo", "--port", "0", "--auth-file"]).arg(&path).run();
+    run.failure().stderr("line 3").stderr("htpasswd -B").no_stderr("carl");
 }
 
 #[test]
@@ -195,10 +193,7 @@ fn beyond_this_machine_a_token_is_drawn_and_printed() {
     assert!(token.len() >= 20, "{token}");
     assert_eq!(status(&server, "/snapshot", &[]), 401);
     assert_eq!(status(&server, &format!("/snapshot?token={token}"), &[]), 200);
-    server.terminate();
-    let finished = server.finish();
-    assert!(!finished.stderr.contains(&token), "{}", finished.stderr);
-    let urls = String::from_utf8(finished.stdout).unwrap();
+    let urls = server.stop().no_stderr(&token).printed();
     assert!(urls.lines().all(|url| url.ends_with(&format!("/?token={token}"))), "{urls}");
     let again = mxr(["serve", "--demo", "--host", "0.0.0.0"]).start();
     assert!(!again.stdout().windows(token.len()).any(|window| window == token.as_bytes()), "another start draws another");
@@ -231,17 +226,13 @@ fn secrets_are_in_no_log_and_in_no_state() {
         server.request("GET", "/state?a=1&tok%65n=gu3ss", lines);
     }
     let state = server.request("GET", "/state", &["Authorization: Bearer T0ken"]).text();
-    server.terminate();
-    let finished = server.finish();
-    let stdout = String::from_utf8(finished.stdout).unwrap();
+    let mut finished = server.stop().stderr("token=…&x=1");
     for secret in ["s3cret", "T0ken", "gu3ss", "bWU6"] {
-        assert!(!finished.stderr.contains(secret), "{secret}: {}", finished.stderr);
-        assert!(!state.contains(secret) && !stdout.contains(secret), "{secret}: {state} {stdout}");
+        finished = finished.no_stderr(secret).no_stdout(secret);
+        assert!(!state.contains(secret), "{secret}: {state}");
     }
-    assert!(finished.stderr.contains("token=…&x=1"), "{}", finished.stderr);
     let help = mxr(["serve", "--help"]).env("MXR_AUTH", "me:s3cret").env("MXR_TOKEN", "T0ken").run();
-    let help = String::from_utf8(help.stdout).unwrap();
-    assert!(help.contains("MXR_AUTH") && !help.contains("s3cret") && !help.contains("T0ken"), "{help}");
+    help.success().stdout("MXR_AUTH").no_stdout("s3cret").no_stdout("T0ken");
 }
 
 #[test]
@@ -280,9 +271,7 @@ fn secrets_that_others_can_read_are_warned_of() {
     for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o644, 2)] {
         ["token", "users"].iter().for_each(|name| set_mode(name, mode));
         let files = mxr(["serve", "--demo", "--token-file"]).arg(folder.file("token")).arg("--auth-file").arg(folder.file("users"));
-        let server = files.start();
-        server.terminate();
-        let said = server.finish().stderr;
+        let said = files.start().stop().stderr;
         assert_eq!(said.matches("every user of this machine can read it").count(), warnings, "{mode:o}: {said}");
         assert_eq!(said.matches("chmod o= ").count(), warnings, "{mode:o}: {said}");
     }
@@ -293,9 +282,7 @@ fn secrets_that_others_can_read_are_warned_of() {
     std::fs::write(&fifo, "me:secret\n").unwrap();
     let server = server.listening();
     assert_eq!(status(&server, "/state", &[RIGHT]), 200);
-    server.terminate();
-    let said = server.finish().stderr;
-    assert!(!said.contains("WARN"), "{said}");
+    server.stop().no_stderr("WARN");
 }
 
 #[test]
@@ -323,10 +310,8 @@ fn secrets_that_cannot_be_used_are_told_without_showing_them() {
         (&["--route-prefix", "/a/../b"], 2, "--route-prefix"),
         (&["--allow-embed=evil;script-src"], 2, "--allow-embed"),
     ] {
-        let finished = mxr(["serve", "--demo", "--port", "0"]).args(args).run();
-        assert_eq!(finished.status.code(), Some(code), "{args:?}: {}", finished.stderr);
-        assert!(finished.stderr.contains("mxr: cannot ") && finished.stderr.contains(named), "{args:?}: {}", finished.stderr);
-        assert!(!finished.stderr.contains("hunter"), "{}", finished.stderr);
+        let run = mxr(["serve", "--demo", "--port", "0"]).args(args).run();
+        run.code(code).stderr("mxr: cannot ").stderr(named).no_stderr("hunter");
     }
 }
 
@@ -383,8 +368,7 @@ fn a_password_that_is_being_hashed_holds_up_no_end() {
         let idle = server.cpu_time();
         wait_until("it is at work", SOON, || server.cpu_time() > idle + A_WHILE);
         let start = std::time::Instant::now();
-        server.terminate();
-        assert_eq!(server.finish().status.code(), Some(0));
+        server.stop().success();
         assert!(start.elapsed() < Duration::from_secs(2), "{:?} with {threads} threads", start.elapsed());
         drop(guesses);
     }

@@ -102,8 +102,7 @@ fn the_picture_stays_when_the_server_ends(kind: Kind) {
     wait_for_colour(&browser, RED).expect("the first picture");
     folder.put("a.png", png(GREEN));
     wait_for_colour(&browser, GREEN).expect("the second picture");
-    server.terminate();
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.stop().success();
     // It has time to throw the picture away, if it were to.
     for _ in 0..10 {
         assert!(near(browser.screenshot().get_pixel(150, 150).0, GREEN));

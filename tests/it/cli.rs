@@ -46,10 +46,7 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         (&["stdin", "--type", "text"], "text"),
         (&["completions", "tcsh"], "tcsh"),
     ] {
-        let finished = mxr(args).run();
-        assert_eq!(finished.status.code(), Some(2), "{args:?}: {}", finished.stderr);
-        assert!(finished.stdout.is_empty(), "{args:?}");
-        assert!(finished.stderr.contains(named), "{args:?}: {}", finished.stderr);
+        mxr(args).run().usage_error().stderr(named);
     }
 }
 
@@ -67,14 +64,12 @@ fn who_puts_a_file_in_the_wrong_place_is_told_the_right_one() {
         (&["serve", "a.png", "b.png"], "'mxr watch' takes several files"),
         (&["watch", "--token", "a.png"], "'--token' took a.png"),
     ] {
-        let finished = mxr(args).current_dir(&folder.path()).run();
-        assert_eq!(finished.status.code(), Some(2), "{args:?}");
-        let tips: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("tip: ")).collect();
-        assert!(tips.len() == 1 && tips[0].contains(tip), "{args:?}: {}", finished.stderr);
+        let said = mxr(args).current_dir(&folder.path()).run().usage_error().stderr;
+        let tips: Vec<&str> = said.lines().filter(|line| line.contains("tip: ")).collect();
+        assert!(tips.len() == 1 && tips[0].contains(tip), "{args:?}: {said}");
     }
     for args in [&["nothing.png"][..], &["stdin", "nothing.log"], &["watch", "--token", "nothing.png"]] {
-        let finished = mxr(args).current_dir(&folder.path()).run();
-        assert!(!finished.stderr.contains("tip: "), "{args:?}: {}", finished.stderr);
+        mxr(args).current_dir(&folder.path()).run().usage_error().no_stderr("tip: ");
     }
 }
 
@@ -85,17 +80,13 @@ fn a_number_below_zero_is_judged_as_a_number() {
         (&["watch", ".", "--max-fps", "-0.5"], "it must be more than 0"),
         (&["serve", "-p", "-1"], "-1 is not in 0..=65535"),
     ] {
-        let finished = mxr(args).run();
-        assert_eq!(finished.status.code(), Some(2), "{args:?}");
-        assert!(finished.stderr.contains(said) && !finished.stderr.contains("tip: "), "{args:?}: {}", finished.stderr);
+        mxr(args).run().usage_error().stderr(said).no_stderr("tip: ");
     }
 }
 
 #[test]
 fn no_command_at_all_shows_the_usage() {
-    let finished = mxr::<&str>([]).run();
-    assert_eq!(finished.status.code(), Some(2));
-    assert!(finished.stderr.contains("Usage:"), "{}", finished.stderr);
+    mxr::<&str>([]).run().usage_error().stderr("Usage:");
 }
 
 #[test]
@@ -106,10 +97,7 @@ fn help_and_version_are_a_clean_end() {
         (&["serve", "--help"], "MXR_PORT"),
         (&["completions", "bash"], "complete"),
     ] {
-        let finished = mxr(args).run();
-        assert_eq!(finished.status.code(), Some(0), "{args:?}");
-        let stdout = String::from_utf8(finished.stdout).unwrap();
-        assert!(stdout.contains(said), "{args:?}: {stdout}");
+        mxr(args).run().success().stdout(said);
     }
 }
 
@@ -117,16 +105,13 @@ fn help_and_version_are_a_clean_end() {
 fn a_failure_says_what_could_not_be_done_and_why() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let failures = [mxr(["serve", "--demo", "--port", &port]).run(), mxr(["serve", "/nowhere/at/all", "--port", "0"]).run()];
-    for finished in &failures {
-        assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
-        assert!(finished.stdout.is_empty());
-        let line = finished.stderr.lines().find(|line| line.starts_with("mxr: cannot ")).expect(&finished.stderr);
+    for failure in [
+        mxr(["serve", "--demo", "--port", &port]).run().failure().stderr(&port).stderr("\nhint: "),
+        mxr(["serve", "/nowhere/at/all", "--port", "0"]).run().failure().stderr("/nowhere/at/all"),
+    ] {
+        let line = failure.stderr.lines().find(|line| line.starts_with("mxr: cannot ")).expect(&failure.stderr);
         assert!(line.matches(": ").count() >= 2, "no cause: {line}");
     }
-    assert!(failures[0].stderr.contains(&port), "{}", failures[0].stderr);
-    assert!(failures[0].stderr.lines().any(|line| line.starts_with("hint: ")), "{}", failures[0].stderr);
-    assert!(failures[1].stderr.contains("/nowhere/at/all"), "{}", failures[1].stderr);
 }
 
 #[test]
@@ -136,10 +121,8 @@ fn standard_output_holds_the_urls_and_nothing_else() {
     server.view("/stream").part();
     folder.put("a.png", "not a picture at all");
     server.get("/snapshot");
-    server.terminate();
-    let finished = server.finish();
-    assert_eq!(String::from_utf8(finished.stdout).unwrap(), format!("{url}\n"));
-    assert!(!finished.stderr.contains('\u{1b}'), "colours in a log that is no terminal: {}", finished.stderr);
+    // No colours in a log that is no terminal.
+    assert_eq!(server.stop().no_stderr("\u{1b}").printed(), format!("{url}\n"));
 }
 
 #[test]
@@ -157,8 +140,7 @@ fn flags_have_environment_variables() {
     let mut viewer = server.view("/stream");
     assert_eq!(viewer.boundary, "from-env");
     assert_eq!(viewer.part().header("Content-Type"), "text/x-env");
-    let finished = mxr(["serve", "--demo"]).env("MXR_PORT", "many").run();
-    assert_eq!(finished.status.code(), Some(2));
+    mxr(["serve", "--demo"]).env("MXR_PORT", "many").run().usage_error();
 }
 
 #[test]
@@ -175,8 +157,7 @@ fn what_the_environment_says_and_this_command_cannot_use_is_no_mistake() {
         .spawn()
         .listening();
     assert_eq!(String::from_utf8(server.stdout()).unwrap(), format!("unix:{}\n", path.display()));
-    let typed = mxr(["serve", "--demo", "--port", "1"]).env("MXR_UNIX", "socket").run();
-    assert_eq!(typed.status.code(), Some(2), "{}", typed.stderr);
+    mxr(["serve", "--demo", "--port", "1"]).env("MXR_UNIX", "socket").run().usage_error();
 }
 
 #[test]
@@ -190,25 +171,20 @@ fn a_variable_that_switches_says_yes_or_no_and_nothing_else() {
         assert_eq!(reply(value), status, "{value:?}");
     }
     for value in ["nope", "flase", "2", "public"] {
-        let finished = mxr(["serve", "--demo", "--port", "0", "--host", "0.0.0.0"]).env("MXR_PUBLIC", value).run();
-        assert_eq!(finished.status.code(), Some(2), "{value}");
-        assert!(finished.stderr.contains("MXR_PUBLIC") && finished.stderr.contains(value), "{}", finished.stderr);
+        let server = mxr(["serve", "--demo", "--port", "0", "--host", "0.0.0.0"]).env("MXR_PUBLIC", value);
+        server.run().usage_error().stderr("MXR_PUBLIC").stderr(value);
     }
 }
 
 #[test]
 fn a_mistake_in_a_variable_is_told_by_its_name() {
     for (variable, value) in [("MXR_PORT", "abc"), ("MXR_MAX_PART", "much"), ("MXR_LOG_FORMAT", "xml"), ("MXR_VERBOSE", "x")] {
-        let finished = mxr(["serve", "--demo"]).env(variable, value).run();
-        assert_eq!(finished.status.code(), Some(2), "{variable}");
         let named = format!("'{value}' for '{variable}'");
-        assert!(finished.stderr.contains(&named) && !finished.stderr.contains("--port"), "{}", finished.stderr);
+        mxr(["serve", "--demo"]).env(variable, value).run().usage_error().stderr(&named).no_stderr("--port");
     }
-    let typed = mxr(["serve", "--demo", "--port", "many"]).env("MXR_PORT", "abc").run();
-    assert!(typed.stderr.contains("'many' for '--port"), "{}", typed.stderr);
+    mxr(["serve", "--demo", "--port", "many"]).env("MXR_PORT", "abc").run().usage_error().stderr("'many' for '--port");
     let unknown = mxr(["serve", "--demo"]).env("MXR_PROT", "1").env("MXR_QQQ", "1").env("MXR_SETTLE", "5").start();
-    unknown.terminate();
-    let warnings: Vec<String> = unknown.finish().stderr.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
+    let warnings: Vec<String> = unknown.stop().stderr.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     let is_told = |words: &[&str]| warnings.iter().any(|line| words.iter().all(|word| line.contains(word)));
     assert!(is_told(&["MXR_PROT", "is MXR_PORT meant?"]) && is_told(&["unknown variable ", "MXR_QQQ"]), "{warnings:?}");
@@ -245,7 +221,7 @@ fn a_signal_is_a_clean_end_with_viewers_attached() {
             viewer.part();
             viewer.expect_end();
         }
-        assert_eq!(server.finish().status.code(), Some(0), "{signal:?}");
+        server.finish().success();
         assert!(start.elapsed() < Duration::from_secs(2), "{:?} for {signal:?}", start.elapsed());
     }
 }
@@ -257,8 +233,7 @@ fn a_stalled_viewer_holds_up_no_end() {
     let _silent = TcpStream::connect(&server.host).unwrap();
     server.wait_for_viewers(5);
     let start = Instant::now();
-    server.terminate();
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.stop().success();
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
@@ -275,7 +250,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
     reader.expect_end();
     server.signal(Signal::INT);
     let start = Instant::now();
-    assert_eq!(server.finish().status.code(), Some(130));
+    server.finish().code(130);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
@@ -283,15 +258,15 @@ fn a_second_ctrl_c_ends_it_at_once() {
 fn the_code_on_the_terminal_is_that_of_the_url_for_other_machines() {
     let server = mxr(["serve", "--demo", "--host", "0.0.0.0", "--public", "--qr"]).start();
     wait_until("the code is drawn", SOON, || server.stderr().lines().last().is_some_and(|line| line.starts_with("http")));
-    server.terminate();
-    let finished = server.finish();
-    let url = String::from_utf8(finished.stdout).unwrap().lines().last().unwrap().to_owned();
-    assert!(finished.stderr.contains(&url));
+    let finished = server.stop();
+    let stdout = String::from_utf8(finished.stdout).unwrap();
+    let url = stdout.lines().last().unwrap();
+    assert!(finished.stderr.contains(url));
     // On a dark terminal a block is light, and each line of text holds two of modules.
     let lines = finished.stderr.lines().filter(|line| line.contains('█'));
     let rows: Vec<Vec<bool>> =
         lines.flat_map(|line| ["█▀", "█▄"].map(|light| line.chars().map(|block| !light.contains(block)).collect())).collect();
-    let code = qrcode::QrCode::new(&url).unwrap();
+    let code = qrcode::QrCode::new(url).unwrap();
     let (width, quiet) = (code.width(), 4);
     let drawn: Vec<bool> = rows[quiet..quiet + width].iter().flat_map(|row| row[quiet..quiet + width].to_vec()).collect();
     let expected: Vec<bool> = code.to_colors().into_iter().map(|colour| colour == qrcode::Color::Dark).collect();
@@ -303,8 +278,7 @@ fn the_code_on_the_terminal_is_that_of_the_url_for_other_machines() {
 fn the_log_can_be_json() {
     let server = mxr(["serve", "--demo", "--log-format", "json", "-v"]).start();
     server.view("/stream").part();
-    server.terminate();
-    let stderr = server.finish().stderr;
+    let stderr = server.stop().stderr;
     assert!(!stderr.is_empty());
     for line in stderr.lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
@@ -322,7 +296,7 @@ fn a_standard_error_that_nobody_reads_holds_up_nobody() {
         assert_eq!(server.get("/healthz").head.status, 200);
     }
     server.terminate();
-    assert_eq!(server.finish_within(Duration::from_secs(5)).status.code(), Some(0));
+    server.finish_within(Duration::from_secs(5)).success();
     drop(unread.0);
 }
 

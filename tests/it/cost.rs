@@ -25,8 +25,7 @@ fn calls(strace: &str, parts: u32) -> [f64; 4] {
         viewers.iter_mut().for_each(|viewer| assert_eq!(viewer.part().text(), text));
     }
     drop(viewers);
-    server.terminate();
-    server.finish();
+    server.stop();
     let table = fs::read_to_string(&counts).unwrap();
     ["sendto", "io_uring_enter", "epoll_wait", "total"].map(|name| {
         let line = table.lines().find(|line| line.ends_with(&format!(" {name}"))).unwrap_or_default();

@@ -93,7 +93,7 @@ fn quits_when_asked_to() {
     assert_eq!(reply.head.status, 202);
     assert_eq!(reply.text().trim_end(), "Accepted");
     assert_eq!(viewer.parts_to_end().last().expect("the newest part once more").text(), FIRST);
-    assert_eq!(server.finish_within(Duration::from_secs(2)).status.code(), Some(0));
+    server.finish_within(Duration::from_secs(2)).success();
 }
 
 #[test]

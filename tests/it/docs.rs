@@ -49,8 +49,7 @@ fn completion_scripts_are_those_of_the_command_line() {
 
 #[test]
 fn the_usage_in_the_readme_is_that_of_help() {
-    let finished = mxr(["--help"]).env("COLUMNS", COLUMNS).run();
-    let help = String::from_utf8(finished.stdout).unwrap();
+    let help = mxr(["--help"]).env("COLUMNS", COLUMNS).run().success().printed();
     let path = root().join("README.md");
     let readme = fs::read_to_string(&path).unwrap();
     let (start, end) = ("```text\n$ mxr --help\n", "```\n");
@@ -121,7 +120,7 @@ fn routes_are_the_same_in_the_readme_in_help_and_in_fact() {
     let (_, table) = readme.split_once("\n| path | reply |\n").unwrap();
     let cells = table.lines().take_while(|line| line.starts_with('|')).skip(1).map(|line| line.split('|').nth(1).unwrap());
     let paths: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
-    let help = String::from_utf8(mxr(["--help"]).run().stdout).unwrap();
+    let help = mxr(["--help"]).run().success().printed();
     let server = mxr(["serve", "--demo"]).start();
     assert!(paths.len() > 12, "{paths:?}");
     for path in paths {
@@ -225,8 +224,8 @@ struct Script {
 
 impl Script {
     fn new(shell: Shell, name: &str) -> Self {
-        let printed = mxr(["completions", &shell.to_string()]).run();
-        assert_eq!(String::from_utf8(printed.stdout).unwrap(), completions(shell), "what mxr prints is what is committed");
+        let printed = mxr(["completions", &shell.to_string()]).run().success().printed();
+        assert_eq!(printed, completions(shell), "what mxr prints is what is committed");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         fs::write(&path, completions(shell)).unwrap();

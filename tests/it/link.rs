@@ -164,8 +164,7 @@ fn a_server_that_was_stopped_and_started_again_is_found(kind: Kind) {
     browser.run(remember, json!([]));
     let port = server.port();
     // Unlike one that is killed it ends its streams.
-    server.terminate();
-    assert!(server.finish().status.success());
+    server.stop().success();
     wait_for_header(&browser, "it ended, then no answer, ");
     folder.put("a.png", png(GREEN));
     let _again = mxr(["watch"]).arg(folder.file("a.png")).start_at(port);

@@ -53,12 +53,9 @@ fn a_first_line_with_dashes_is_a_line_all_the_same() {
 #[test]
 fn a_way_that_there_is_not_is_an_error() {
     for split in ["mjpeg", "", "\\q"] {
-        let finished = mxr(["stdin", "--split", split]).run();
-        assert_eq!(finished.status.code(), Some(2), "{}", finished.stderr);
-        assert!(finished.stderr.starts_with("mxr: cannot use --split"), "{}", finished.stderr);
+        mxr(["stdin", "--split", split]).run().usage_error().stderr("mxr: cannot use --split");
     }
-    let finished = mxr(["stdin", "--split", "jpeg", "--window", "3"]).run();
-    assert_eq!(finished.status.code(), Some(2), "{}", finished.stderr);
+    mxr(["stdin", "--split", "jpeg", "--window", "3"]).run().usage_error();
 }
 
 #[test]

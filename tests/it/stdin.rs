@@ -197,10 +197,8 @@ fn tee_copies_the_input_behind_the_urls() {
     server.write(input);
     drop(server.take_stdin());
     let url = server.url("/");
-    let finished = server.finish();
     let expected = [url.as_bytes(), b"\n", input].concat();
-    assert_eq!(finished.stdout.escape_ascii().to_string(), expected.escape_ascii().to_string());
-    assert_eq!(finished.status.code(), Some(0));
+    assert_eq!(server.finish().success().stdout.escape_ascii().to_string(), expected.escape_ascii().to_string());
 }
 
 #[test]
@@ -212,7 +210,7 @@ fn exit_on_eof_gives_viewers_what_is_left_and_ends() {
     server.write(lines.join("\n") + "\n");
     drop(server.take_stdin());
     assert_eq!(lines_to_end(&mut viewer), lines);
-    assert_eq!(server.finish_within(Duration::from_secs(2)).status.code(), Some(0));
+    server.finish_within(Duration::from_secs(2)).success();
 }
 
 #[test]
@@ -228,7 +226,7 @@ fn without_it_the_last_lines_stay_served() {
     assert_eq!(lines_to_end(&mut server.view("/stream?history=2")), ["one", "two"]);
     assert_eq!(server.get("/snapshot").text(), "two");
     server.terminate();
-    assert_eq!(server.finish_within(Duration::from_secs(2)).status.code(), Some(0));
+    server.finish_within(Duration::from_secs(2)).success();
 }
 
 #[test]
@@ -307,14 +305,13 @@ fn a_closed_input_is_an_empty_one_or_an_error() {
         server.stdout().starts_with(b"http://") || server.stderr().starts_with("mxr: cannot ")
     });
     if server.stdout().is_empty() {
-        assert_eq!(server.finish().status.code(), Some(1));
+        server.finish().failure();
     } else {
         let host = String::from_utf8(server.stdout()).unwrap();
         let mut connection = Connection::open(host.trim().trim_start_matches("http://").trim_end_matches('/'));
         connection.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(connection.reply("GET").head.status, 200);
-        server.terminate();
-        assert_eq!(server.finish().status.code(), Some(0));
+        server.stop().success();
     }
 }
 
@@ -322,9 +319,7 @@ fn a_closed_input_is_an_empty_one_or_an_error() {
 fn a_directory_as_input_is_an_error() {
     let folder = Folder::new();
     let dir = std::fs::File::open(folder.path()).unwrap();
-    let finished = mxr(["stdin", "--port", "0"]).stdin(dir).run();
-    assert_eq!(finished.status.code(), Some(1));
-    assert!(finished.stderr.lines().any(|line| line.starts_with("mxr: cannot ")), "{}", finished.stderr);
+    mxr(["stdin", "--port", "0"]).stdin(dir).run().failure().stderr("mxr: cannot ");
 }
 
 #[test]
@@ -351,7 +346,7 @@ fn a_silent_input_holds_up_no_end() {
     server.terminate();
     viewer.expect_end();
     drop(viewer);
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.finish().success();
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 

@@ -43,7 +43,7 @@ fn a_socket_that_systemd_opened_is_used_without_a_flag() {
     server.terminate();
     viewer.part();
     viewer.expect_end();
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.finish().success();
 }
 
 #[test]
@@ -55,8 +55,7 @@ fn a_unix_socket_of_systemd_is_used_and_stays() {
     let mut get = Command::new(curl);
     get.args(["-sf", "--retry", "20", "--retry-delay", "1", "--unix-socket"]).arg(&path).arg("http://localhost/snapshot");
     assert_eq!(printed_by(&mut get), png(RED));
-    server.terminate();
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.stop().success();
     assert!(path.exists(), "it is systemd's");
 }
 
@@ -99,7 +98,7 @@ fn systemd_is_told_ready_alive_and_stopping() {
     assert!(start.elapsed() > Duration::from_millis(500), "half the watchdog's time apart, {:?}", start.elapsed());
     server.signal(Signal::TERM);
     wait_until("it says that it stops", SOON, || next() == "STOPPING=1");
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.finish().success();
 }
 
 #[test]

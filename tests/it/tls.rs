@@ -92,7 +92,7 @@ fn curl_reads_snapshots_and_streams_over_https() {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     assert!(rest.ends_with(b"--\r\n"), "the close-delimiter");
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.finish().success();
 }
 
 #[test]
@@ -195,8 +195,7 @@ fn a_fifo_in_the_place_of_a_certificate_holds_up_neither_the_next_nor_the_end() 
             String::from_utf8_lossy(&output.stderr).contains(&format!("CN={name}"))
         });
     }
-    server.terminate();
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.stop().success();
 }
 
 #[test]
@@ -239,10 +238,8 @@ fn a_key_that_is_encrypted_is_told_from_one_that_is_none() {
         let mut command = Command::new(&openssl);
         printed_by(command.args(form).args(["-aes256", "-passout", "pass:secret", "-in"]).arg(ca.key()).arg("-out").arg(&key));
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        let finished = mxr(["serve", "--demo", "--port", "0", "--tls-cert"]).arg(ca.cert()).arg("--tls-key").arg(&key).run();
-        assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
-        let said = finished.stderr;
-        assert!(said.contains("it is encrypted") && said.contains("hint: openssl pkey -in "), "{form:?}: {said}");
+        let run = mxr(["serve", "--demo", "--port", "0", "--tls-cert"]).arg(ca.cert()).arg("--tls-key").arg(&key).run();
+        run.failure().stderr("it is encrypted").stderr("hint: openssl pkey -in ");
     }
 }
 
@@ -253,27 +250,20 @@ fn certificates_that_cannot_be_used_are_told() {
     let other = Ca::new();
     other.sign("two");
     let run = |cert: &Path, key: &Path| {
-        let finished = mxr(["serve", "--demo", "--port", "0", "--tls-cert"]).arg(cert).arg("--tls-key").arg(key).run();
-        assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
-        assert!(finished.stdout.is_empty());
-        finished.stderr
+        mxr(["serve", "--demo", "--port", "0", "--tls-cert"]).arg(cert).arg("--tls-key").arg(key).run().failure()
     };
-    assert!(run(&ca.cert(), Path::new("/nowhere")).contains("/nowhere"));
-    assert!(run(Path::new("/nowhere"), &ca.key()).contains("/nowhere"));
-    assert!(run(&ca.key(), &ca.key()).contains("no certificate in it"));
-    assert!(run(&ca.cert(), &ca.cert()).contains("mxr: cannot use --tls-key"));
-    let of_another = run(&ca.cert(), &other.key());
-    assert!(of_another.contains("it belongs to another key\nhint: is --tls-key the key of this certificate?"), "{of_another}");
+    run(&ca.cert(), Path::new("/nowhere")).stderr("/nowhere");
+    run(Path::new("/nowhere"), &ca.key()).stderr("/nowhere");
+    run(&ca.key(), &ca.key()).stderr("no certificate in it");
+    run(&ca.cert(), &ca.cert()).stderr("mxr: cannot use --tls-key");
+    run(&ca.cert(), &other.key()).stderr("it belongs to another key\nhint: is --tls-key the key of this certificate?");
     for mode in [0o644, 0o606, 0o604] {
         ca.allow(mode);
-        let said = run(&ca.cert(), &ca.key());
-        assert!(said.contains("every user of this machine") && said.contains("hint: chmod o= "), "{said}");
+        run(&ca.cert(), &ca.key()).stderr("every user of this machine").stderr("hint: chmod o= ");
     }
     ca.allow(0o640);
     assert!(!mxr(["serve", "--demo", "--tls-cert"]).arg(ca.cert()).arg("--tls-key").arg(ca.key()).start().stdout().is_empty());
-    let half = mxr(["serve", "--demo", "--tls-cert", "x"]).run();
-    assert_eq!(half.status.code(), Some(2));
-    assert!(half.stderr.contains("--tls-key"), "{}", half.stderr);
+    mxr(["serve", "--demo", "--tls-cert", "x"]).run().usage_error().stderr("--tls-key");
 }
 
 #[test]

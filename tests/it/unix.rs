@@ -39,7 +39,7 @@ fn a_unix_socket_serves_and_goes_away_at_the_end() {
     let mut rest = Vec::new();
     viewer.read_to_end(&mut rest).unwrap();
     assert!(rest.ends_with(b"--\r\n"), "the close-delimiter");
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.finish().success();
     assert!(!path.exists(), "the socket is removed");
 }
 
@@ -49,9 +49,7 @@ fn nobody_else_may_connect_unless_the_mode_says_so() {
     let path = folder.file("mxr.sock");
     let _server = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let finished = mxr(["serve", "--demo", "--unix-mode", "888", "--unix"]).arg(&path).run();
-    assert_eq!(finished.status.code(), Some(2));
-    assert!(finished.stderr.contains("660"), "{}", finished.stderr);
+    mxr(["serve", "--demo", "--unix-mode", "888", "--unix"]).arg(&path).run().usage_error().stderr("660");
 }
 
 #[test]
@@ -61,9 +59,7 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
     let server = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
-    let second = mxr(["serve", "--demo", "--unix"]).arg(&path).run();
-    assert_eq!(second.status.code(), Some(1));
-    assert!(second.stderr.contains("another program listens there"), "{}", second.stderr);
+    mxr(["serve", "--demo", "--unix"]).arg(&path).run().failure().stderr("another program listens there");
     assert!(UnixStream::connect(&path).is_ok(), "the first goes on");
     drop(server);
     // Killed, it could not clean up.
@@ -71,13 +67,9 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let _third = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
     folder.put("file", "precious");
     let file = folder.file("file");
-    let refused = mxr(["serve", "--demo", "--unix"]).arg(&file).run();
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(refused.stderr.contains("no socket"), "{}", refused.stderr);
+    mxr(["serve", "--demo", "--unix"]).arg(&file).run().failure().stderr("no socket");
     assert_eq!(fs::read(&file).unwrap(), b"precious");
-    let nowhere = mxr(["serve", "--demo", "--unix", "/nowhere/at/all"]).run();
-    assert_eq!(nowhere.status.code(), Some(1));
-    assert!(nowhere.stderr.contains("/nowhere/at/all"), "{}", nowhere.stderr);
+    mxr(["serve", "--demo", "--unix", "/nowhere/at/all"]).run().failure().stderr("/nowhere/at/all");
 }
 
 #[test]
@@ -87,7 +79,6 @@ fn a_socket_of_a_later_start_is_left_alone() {
     let server = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
     fs::remove_file(&path).unwrap();
     let _later = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
-    server.terminate();
-    assert_eq!(server.finish().status.code(), Some(0));
+    server.stop().success();
     assert!(UnixStream::connect(&path).is_ok());
 }

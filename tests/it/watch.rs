@@ -302,8 +302,7 @@ fn calls_a_change(strace: &str, files: usize) -> f64 {
             folder.put("0.txt", format!("{changes}: {change}"));
             viewer.part();
         }
-        server.terminate();
-        server.finish();
+        server.stop();
         let table = fs::read_to_string(&counts).unwrap();
         let total = table.lines().find(|line| line.ends_with(" total")).unwrap();
         total.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap()

@@ -5,6 +5,7 @@
 mod browser;
 mod ca;
 mod connection;
+mod finished;
 mod folder;
 mod machine;
 mod nginx;
@@ -23,6 +24,7 @@ use std::{
 pub use browser::{Browser, Kind};
 pub use ca::Ca;
 pub use connection::{Connection, Reply};
+pub use finished::Finished;
 pub use folder::Folder;
 pub use machine::alone;
 pub use nginx::Nginx;

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io::{Read, Write},
     path::Path,
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
     thread::JoinHandle,
     time::Duration,
@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{Connection, Reply, SOON, Viewer, machine::share, wait_for, wait_until};
+use super::{Connection, Finished, Reply, SOON, Viewer, machine::share, wait_for, wait_until};
 
 /// A command line in the making.
 pub struct Mxr {
@@ -22,6 +22,8 @@ pub struct Mxr {
 
 /// A running server; it ends with the test.
 pub struct Server {
+    /// Its command line.
+    line: String,
     child: Child,
     /// `127.0.0.1:PORT`
     pub host: String,
@@ -29,13 +31,6 @@ pub struct Server {
     stdout: Arc<Mutex<Vec<u8>>>,
     stderr: Arc<Mutex<Vec<u8>>>,
     readers: Vec<JoinHandle<()>>,
-}
-
-/// What is left of a process that has ended.
-pub struct Finished {
-    pub status: ExitStatus,
-    pub stdout: Vec<u8>,
-    pub stderr: String,
 }
 
 /// `mxr ARGS…`, with nothing of the environment's own settings.
@@ -126,6 +121,7 @@ impl Mxr {
     }
 
     /// Runs it to its end.
+    #[track_caller]
     pub fn run(self) -> Finished {
         self.spawn().finish()
     }
@@ -138,7 +134,8 @@ impl Mxr {
         // A test may have taken it for itself.
         let (stderr, err) = child.stderr.take().map(collect).unzip();
         let readers = std::iter::once(out).chain(err).collect();
-        Server { child, host: String::new(), scheme: String::new(), stdout, stderr: stderr.unwrap_or_default(), readers }
+        let line = format!("{:?}", self.command);
+        Server { line, child, host: String::new(), scheme: String::new(), stdout, stderr: stderr.unwrap_or_default(), readers }
     }
 }
 
@@ -289,7 +286,15 @@ impl Server {
         self.signal(Signal::TERM);
     }
 
+    /// Ends it with SIGTERM.
+    #[track_caller]
+    pub fn stop(self) -> Finished {
+        self.terminate();
+        self.finish()
+    }
+
     /// Waits for its end.
+    #[track_caller]
     pub fn finish(self) -> Finished {
         self.finish_within(SOON)
     }
@@ -301,7 +306,7 @@ impl Server {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        Finished { status, stdout: self.stdout(), stderr: self.stderr() }
+        Finished { line: std::mem::take(&mut self.line), status, stdout: self.stdout(), stderr: self.stderr() }
     }
 }
 
