@@ -163,6 +163,8 @@ fn each_room_sees_what_the_table_says() {
 
 #[test]
 fn http_and_sources_do_not_know_each_other_nor_a_feed_either() {
+    let rooms = CRATE.rooms();
+    assert!(["feed", "http", "source"].iter().all(|room| rooms.contains_key(*room)), "they have other names now");
     let forbidden = forbidden(&CRATE);
     assert!(forbidden.is_empty(), "{}", forbidden.join("\n"));
 }

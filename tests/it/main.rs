@@ -1,6 +1,6 @@
-//! The black-box tests, all in one program, so that the library is linked once. A module a subject; its tests are sentences.
-//! `cargo test --test it wire::` runs those of one module, `cargo test --test it wire::every_part` those with such names.
-//! tests/allocations.rs is a program of its own.
+//! The black-box tests, all in one program, so that the library is linked once: one module per subject, one sentence per test.
+//! `cargo test --test it wire::` runs one module, `cargo test --test it a_viewer` the tests with these words in their names.
+//! tests/allocations.rs is a program of its own, since it counts every allocation in its process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test may say what it measured, and why it is skipped")]

@@ -20,13 +20,15 @@ impl Finished {
     /// It could not do what it was asked for, and printed no URL.
     #[track_caller]
     pub fn failure(self) -> Self {
-        self.code(1).silent_stdout()
+        assert!(self.stdout.is_empty(), "{} prints {}", self.line, self.stdout.escape_ascii());
+        self.code(1)
     }
 
     /// It did not understand what it was asked for, and printed no URL.
     #[track_caller]
     pub fn usage_error(self) -> Self {
-        self.code(2).silent_stdout()
+        assert!(self.stdout.is_empty(), "{} prints {}", self.line, self.stdout.escape_ascii());
+        self.code(2)
     }
 
     #[track_caller]
@@ -67,11 +69,5 @@ impl Finished {
     #[track_caller]
     pub fn printed(self) -> String {
         String::from_utf8(self.stdout).expect("text")
-    }
-
-    #[track_caller]
-    fn silent_stdout(self) -> Self {
-        assert!(self.stdout.is_empty(), "{} prints {}", self.line, self.stdout.escape_ascii());
-        self
     }
 }
