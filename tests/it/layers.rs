@@ -239,8 +239,8 @@ fn what_a_module_hands_on_is_an_import_from_where_it_is() {
 
 #[test]
 fn the_table_is_neither_too_short_nor_too_long() {
-    let told = complaints_about(&[("part.rs", "use crate::listen::Planted;")]);
-    assert!(told.contains("part -> listen: is there, and not in the table"), "{told}");
+    let told = complaints_about(&[("part.rs", "use crate::cli::Planted;")]);
+    assert!(told.contains("part -> cli: is there, and not in the table"), "{told}");
     let told = differences(&Rooms::from([("a".to_owned(), BTreeSet::new())]), &[("a", &["b"]), ("c", &[])]);
     assert_eq!(told, ["a -> b: is in the table, and not there", "c: is in the table, and not there"]);
 }
