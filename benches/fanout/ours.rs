@@ -15,11 +15,11 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Work, stamp};
+use crate::{process::pin, stamp, work::Work};
 
 pub(crate) fn serve(work: Work) {
     if work.threads == 1 {
-        crate::pin(0);
+        pin(0);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
