@@ -81,7 +81,7 @@ impl Listener {
     }
 
     /// Whether a connection waits for being accepted. Without a free file descriptor accept(2) fails either way.
-    pub fn is_called(&self) -> bool {
+    pub fn has_waiting(&self) -> bool {
         let socket = match self {
             Self::Tcp(listener) => listener.as_fd(),
             Self::Unix(listener, _) => listener.as_fd(),

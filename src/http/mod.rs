@@ -1,7 +1,6 @@
-//! The HTTP side: accepts connections, lets hyper parse and answer, and takes the connection back where a
+//! The HTTP side: lets hyper parse and answer, and takes the connection back where a
 //! stream was asked for. It knows feeds, not where their parts come from.
 
-mod accept;
 #[doc(hidden)]
 pub mod fuzz;
 mod metrics;
@@ -11,9 +10,10 @@ mod request;
 mod response;
 mod route;
 mod server;
+mod workers;
 
 pub use self::{
-    accept::serve,
     options::Options,
     request::{Hosts, Sites},
+    workers::serve,
 };

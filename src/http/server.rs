@@ -26,7 +26,7 @@ use crate::{
     auth::{self, Denial, Guesser},
     conn::{
         listen::Socket,
-        pending::{PendingConn, PendingConns},
+        pending::PendingConn,
         transport::{Transport, linger_close},
         write_timeout::{PeerProbe, WriteTimeout},
     },
@@ -54,7 +54,6 @@ pub(super) struct RequestHandler {
     pub(super) mounts: Arc<Vec<Mount>>,
     pub(super) viewers: Arc<Viewers>,
     pub(super) options: Arc<Options>,
-    pub(super) pending: Arc<PendingConns>,
     /// The shard of the feeds that viewers of this thread are on.
     pub(super) shard: usize,
     pub(super) fanout: FanoutHandle<Transport>,
