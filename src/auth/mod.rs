@@ -1,7 +1,6 @@
 //! Who may look: anybody, or who shows a password or the token. The token comes in the URL (for `<img>`), as a cookie
 //! (for the page) or as a bearer token. It decides; `reply` words the refusal.
 
-mod hash_queue;
 mod password;
 mod throttle;
 
@@ -9,8 +8,9 @@ use std::{
     borrow::Cow,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -20,9 +20,11 @@ use hyper::{
 };
 use rand::{Rng, distr::Alphanumeric};
 
-pub(crate) use self::password::Guesser;
 pub use self::password::Passwords;
-use self::{password::same, throttle::LoginThrottle};
+use self::{
+    password::same,
+    throttle::{LoginThrottle, TooMany},
+};
 
 /// Letters and digits of a token that is drawn: 131 bits.
 const DRAWN: usize = 22;
@@ -57,7 +59,19 @@ pub(crate) enum Denial {
     Wrong,
     /// Too many were wrong; come again after so long.
     TooMany(Duration),
+    /// The peer closed its connection before its password was checked.
+    PeerLeft,
 }
+
+/// Where a guess comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Guesser<'a> {
+    pub(crate) address: Option<IpAddr>,
+    /// Whether its peer waits for no answer any more, so that the work can be saved.
+    pub(crate) has_left: HasLeft<'a>,
+}
+
+pub(crate) type HasLeft<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
 impl Token {
     /// A random one.
@@ -151,18 +165,15 @@ impl Access {
         if tokens.is_empty() && pair.is_none() {
             return Err(Denial::Nothing);
         }
-        let wait = self.throttle.charge(guesser.source, Instant::now()).map_err(Denial::TooMany)?;
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
+        let permit = self.throttle.admit(guesser.address).await.map_err(|TooMany(wait)| Denial::TooMany(wait))?;
         let has_token = self.token.as_ref().is_some_and(|token| tokens.iter().any(|shown| token.is(shown)));
         let has_password = match pair {
-            Some((name, password)) if !has_token => self.passwords.confirm(&name, &password, guesser).await,
+            Some((name, password)) if !has_token => self.passwords.confirm(&name, &password, &permit, guesser.has_left).await?,
             _ => false,
         };
         match has_token || has_password {
             true => {
-                self.throttle.refund(guesser.source);
+                permit.forgive();
                 Ok(())
             }
             false => Err(Denial::Wrong),
@@ -227,7 +238,6 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::write_timeout::PeerProbe;
 
     fn access() -> Access {
         Access::new(Passwords::typed("me:secret").unwrap(), Some(Token::parse("T0ken").unwrap()))
@@ -235,7 +245,7 @@ mod tests {
 
     async fn check(access: &Access, target: &str, lines: &[(&'static str, &str)]) -> Result<(), Denial> {
         let headers = lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        let guesser = Guesser { source: None, probe: &PeerProbe::default() };
+        let guesser = Guesser { address: None, has_left: &|| false };
         access.check(&target.parse().unwrap(), &headers, guesser).await
     }
 

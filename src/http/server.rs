@@ -5,7 +5,6 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -27,8 +26,8 @@ use crate::{
     conn::{
         listen::Socket,
         pending::PendingConn,
-        transport::{Transport, linger_close},
-        write_timeout::{PeerProbe, WriteTimeout},
+        transport::{Connection, Transport, linger_close},
+        write_timeout::WriteTimeout,
     },
     escape::Escaped,
     fanout::{
@@ -37,7 +36,7 @@ use crate::{
     },
     feed::{Accepts, Feed, Kind, Mount, Subscription},
     stats::{ConnError, ViewerPermit, Viewers},
-    sync::lock,
+    sync::{into_inner, lock},
 };
 
 /// The time for a request's head, from the first byte of silence.
@@ -73,7 +72,7 @@ struct Handover {
 struct Caller<'a> {
     peer: Option<SocketAddr>,
     is_tls: bool,
-    probe: &'a PeerProbe,
+    transport: &'a Mutex<Transport>,
 }
 
 /// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
@@ -83,8 +82,8 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
         Ok(transport) => transport,
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
-    let probe = PeerProbe::default();
-    let caller = Caller { peer, is_tls: transport.is_tls(), probe: &probe };
+    let (is_tls, transport) = (transport.is_tls(), Mutex::new(transport));
+    let caller = Caller { peer, is_tls, transport: &transport };
     let handover = Mutex::new(None);
     let service = service_fn(|request| {
         let (server, handover) = (&server, &handover);
@@ -92,35 +91,30 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
         let tray = conn.tray();
         async move { Ok::<_, Infallible>(server.answer(request, caller, handover).await.map(|body| body.counted(tray))) }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES)
-            .title_case_headers(true)
-            // Who asks and closes its sending side at once is answered all the same.
-            .half_close(true)
-            .serve_connection(TokioIo::new(WriteTimeout::new(transport, server.options.stall, &probe)), service)
-            .without_shutdown()
-    );
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .title_case_headers(true)
+        // Who asks and closes its sending side at once is answered all the same.
+        .half_close(true)
+        .serve_connection(TokioIo::new(WriteTimeout::new(&transport, server.options.stall)), service)
+        .without_shutdown();
+    // A reply that is on its way (the one to /quit) still gets out.
+    let shut_down = async {
+        server.shutdown.cancelled().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
     let parts = tokio::select! {
-        parts = &mut connection => parts,
+        parts = connection => parts,
         () = conn.evicted() => return server.viewers.conn_errors.count(ConnError::Crowded),
-        () = server.shutdown.cancelled() => {
-            // A reply that is on its way (the one to /quit) still gets out.
-            match tokio::time::timeout(Duration::from_millis(200), connection).await {
-                Ok(parts) => parts,
-                Err(_) => return,
-            }
-        }
+        () = shut_down => return,
     };
-    let transport = match parts {
-        Ok(parts) => parts.io.into_inner().into_inner(),
-        Err(error) => {
-            server.viewers.conn_errors.count(conn_error(&error));
-            return debug!(peer = peer.map(display), %error, "connection ended");
-        }
-    };
+    if let Err(error) = parts {
+        server.viewers.conn_errors.count(conn_error(&error));
+        return debug!(peer = peer.map(display), %error, "connection ended");
+    }
+    let transport = into_inner(transport);
     let handover = lock(&handover).take();
     match handover {
         Some(Handover { cursors, options, permit }) if !cursors.is_empty() => {
@@ -143,7 +137,7 @@ impl RequestHandler {
     async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let mut reply = match self.admit(&request, &mut visitor, caller.probe).await {
+        let mut reply = match self.admit(&request, &mut visitor, caller.transport).await {
             Ok(route) => self.answer_route(&request, route, &visitor, handover).await,
             Err(refusal) => response::refuse(&refusal),
         };
@@ -160,7 +154,12 @@ impl RequestHandler {
     }
 
     /// What is asked for, where it may be asked for.
-    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor, probe: &PeerProbe) -> Result<Route, Rejection> {
+    async fn admit<B>(
+        &self,
+        request: &Request<B>,
+        visitor: &mut Visitor,
+        transport: &Mutex<Transport>,
+    ) -> Result<Route, Rejection> {
         let Options { access, hosts, sites, prefix, .. } = &*self.options;
         request::check(request, hosts, visitor)?;
         let route = route::route(request, prefix);
@@ -169,7 +168,8 @@ impl RequestHandler {
             return Ok(route);
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
-        let guesser = Guesser { source: visitor.address(), probe };
+        let has_left = || lock(transport).has_left();
+        let guesser = Guesser { address: visitor.address(), has_left: &has_left };
         let denied = access.check(request.uri(), request.headers(), guesser).await;
         denied.map_err(|denial| {
             // Of those that are sent away at once there may be thousands: they fill no disk.
