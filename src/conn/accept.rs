@@ -4,6 +4,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
+    os::fd::AsRawFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use tokio::{sync::mpsc::UnboundedSender, task::yield_now, time::sleep};
 use tracing::{debug, warn};
 
 use super::{
-    listen::{Listener, Socket},
+    listen::{Listener, Socket, descriptor},
     pending::{PendingConn, PendingConns},
 };
 use crate::stats::{ConnError, Viewers};
@@ -81,12 +82,12 @@ impl Acceptor {
         for worker in self.workers.iter().cycle() {
             let mut has_evicted = false;
             match self.listener.accept().await {
-                Ok((socket, _)) if socket.descriptor() >= descriptors.refuse_from => {
+                Ok((socket, _)) if number(&socket) >= descriptors.refuse_from => {
                     self.cannot_accept(&"too few file descriptors are left", &mut warned);
                 }
                 Ok((socket, peer)) => {
                     // A peer that may ask at once takes the place of the one that has been silent longest.
-                    has_evicted = socket.descriptor() >= descriptors.evict_from;
+                    has_evicted = number(&socket) >= descriptors.evict_from;
                     if has_evicted {
                         self.pending.make_room();
                     }
@@ -124,11 +125,15 @@ impl Acceptor {
     }
 }
 
+fn number(socket: &Socket) -> i32 {
+    descriptor(socket).as_raw_fd()
+}
+
 /// Keeps a slow viewer's pictures new, and ends a vanished one soon. Set on each socket: one that was accepted while the
 /// listener was young would not inherit it.
 fn tune(socket: &Socket, stall: Duration) {
-    let Socket::Tcp(socket) = socket else { return };
-    let socket = SockRef::from(socket);
+    let Socket::Left(tcp) = socket else { return };
+    let socket = SockRef::from(tcp);
     let set = [
         socket.set_tcp_nodelay(true),
         #[cfg(target_os = "linux")]
@@ -163,7 +168,7 @@ mod tests {
         let _peer = TcpStream::connect(listener.address().unwrap()).await.unwrap();
         let (socket, _) = listener.accept().await.unwrap();
         tune(&socket, Duration::from_secs(7));
-        let Socket::Tcp(socket) = socket else { panic!("it is TCP") };
+        let Socket::Left(socket) = socket else { panic!("it is TCP") };
         assert!(socket.nodelay().unwrap());
         #[cfg(target_os = "linux")]
         {

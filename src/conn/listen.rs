@@ -5,7 +5,7 @@ use std::{
     env, fs, io,
     net::SocketAddr,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd},
         unix::{
             fs::{FileTypeExt, MetadataExt},
             net::UnixStream as StdUnixStream,
@@ -21,6 +21,7 @@ use rustix::{
     process::umask,
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
 use tracing::warn;
 
 use crate::error::{Error, Result};
@@ -46,14 +47,8 @@ pub enum Listener {
     Unix(UnixListener, Option<OwnPath>),
 }
 
-/// A connection that was accepted.
-#[derive(Debug)]
-pub enum Socket {
-    /// From an address.
-    Tcp(TcpStream),
-    /// From this machine.
-    Unix(UnixStream),
-}
+/// A connection that was accepted: from an address, or over a Unix socket.
+pub type Socket = Either<TcpStream, UnixStream>;
 
 impl ListenAddr {
     /// Listens here.
@@ -75,8 +70,8 @@ impl Listener {
     /// Those of accept(2); most pass by themselves.
     pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(socket, peer)| (Socket::Tcp(socket), Some(peer))),
-            Self::Unix(listener, _) => listener.accept().await.map(|(socket, _)| (Socket::Unix(socket), None)),
+            Self::Tcp(listener) => listener.accept().await.map(|(socket, peer)| (Either::Left(socket), Some(peer))),
+            Self::Unix(listener, _) => listener.accept().await.map(|(socket, _)| (Either::Right(socket), None)),
         }
     }
 
@@ -111,24 +106,22 @@ impl Listener {
     }
 }
 
-impl Socket {
-    /// Its file descriptor, the lowest number that was free.
-    pub fn descriptor(&self) -> i32 {
-        match self {
-            Self::Tcp(socket) => socket.as_raw_fd(),
-            Self::Unix(socket) => socket.as_raw_fd(),
-        }
+/// The file descriptor of a connection.
+pub(crate) fn descriptor(socket: &Socket) -> BorrowedFd<'_> {
+    match socket {
+        Either::Left(tcp) => tcp.as_fd(),
+        Either::Right(unix) => unix.as_fd(),
     }
+}
 
-    /// The same connection, whose readiness the runtime of this thread reports from now on.
-    ///
-    /// # Errors
-    /// Where the runtime cannot take it: out of memory or of watches.
-    pub fn into_this_runtime(self) -> io::Result<Self> {
-        match self {
-            Self::Tcp(socket) => TcpStream::from_std(socket.into_std()?).map(Self::Tcp),
-            Self::Unix(socket) => UnixStream::from_std(socket.into_std()?).map(Self::Unix),
-        }
+/// The same connection, whose readiness the runtime of this thread reports from now on.
+///
+/// # Errors
+/// Where the runtime cannot take it: out of memory or of watches.
+pub(crate) fn into_this_runtime(socket: Socket) -> io::Result<Socket> {
+    match socket {
+        Either::Left(tcp) => TcpStream::from_std(tcp.into_std()?).map(Either::Left),
+        Either::Right(unix) => UnixStream::from_std(unix.into_std()?).map(Either::Right),
     }
 }
 

@@ -9,14 +9,16 @@ use std::{
 };
 
 use rustix::event::PollFlags;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::{
-    listen::{Socket, is_ready},
+    listen::{Socket, descriptor, is_ready},
     tls::Tls,
 };
 
@@ -25,9 +27,9 @@ const UNIX_BUFFER: usize = 64 * 1024;
 
 /// The first byte of TLS (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
-/// What a browser gets that was told `http://`.
-const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\
-    Connection: close\r\n\r\nmxr: here https:// has to be asked\n";
+/// The answer to a request in plain HTTP.
+const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 49\r\n\
+    Connection: close\r\n\r\nmxr: this port speaks HTTPS: use an https:// URL\n";
 
 /// What the fan-out asks of a connection.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin {
@@ -50,48 +52,41 @@ pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin {
 }
 
 /// An open connection.
-#[derive(Debug)]
-pub(crate) enum Transport {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    Tls(Box<Encrypted>),
-}
+pub(crate) type Transport = Either<Socket, Box<TlsConnection>>;
 
-/// TLS holds what it has encrypted until the socket takes it.
+/// A TLS connection. It holds what it has encrypted until the socket takes it.
 #[derive(Debug)]
-pub(crate) struct Encrypted {
+pub(crate) struct TlsConnection {
     stream: TlsStream<TcpStream>,
     is_flushed: bool,
 }
 
-impl Transport {
-    /// Makes a connection out of a socket: where TLS is spoken, after its handshake.
-    pub(crate) async fn open(socket: Socket, tls: Option<&Tls>) -> io::Result<Self> {
-        match (socket, tls) {
-            (Socket::Tcp(socket), None) => Ok(Self::Tcp(socket)),
-            (Socket::Tcp(socket), Some(tls)) => {
-                let mut first = [0];
-                if socket.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
-                    return Err(turn_away(socket).await);
-                }
-                let stream = tls.accept(socket).await?;
-                Ok(Self::Tls(Box::new(Encrypted { stream, is_flushed: true })))
+/// Makes a connection out of a socket; where TLS is spoken, after its handshake.
+pub(crate) async fn open(socket: Socket, tls: Option<&Tls>) -> io::Result<Transport> {
+    match (socket, tls) {
+        (Socket::Left(tcp), Some(tls)) => {
+            let mut first = [0];
+            if tcp.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
+                return Err(turn_away(tcp).await);
             }
-            (Socket::Unix(socket), _) => {
-                let _ = socket2::SockRef::from(&socket).set_send_buffer_size(UNIX_BUFFER);
-                Ok(Self::Unix(socket))
+            Ok(Transport::Right(Box::new(TlsConnection { stream: tls.accept(tcp).await?, is_flushed: true })))
+        }
+        (socket, _) => {
+            if let Socket::Right(unix) = &socket {
+                let _ = SockRef::from(unix).set_send_buffer_size(UNIX_BUFFER);
             }
+            Ok(Transport::Left(socket))
         }
     }
+}
 
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
+pub(crate) fn is_tls(transport: &Transport) -> bool {
+    matches!(transport, Transport::Right(_))
 }
 
 /// Closes without a reset, which could overtake the reply: first our side, then, for a moment, what the peer still sends.
 pub(crate) async fn linger_close(mut transport: Transport) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
     let drain = async {
         transport.shutdown().await?;
         let mut scratch = [0; 1024];
@@ -103,21 +98,8 @@ pub(crate) async fn linger_close(mut transport: Transport) {
 
 async fn turn_away(mut socket: TcpStream) -> io::Error {
     let _ = socket.write_all(NO_TLS).await;
-    self::linger_close(Transport::Tcp(socket)).await;
+    linger_close(Transport::Left(Socket::Left(socket))).await;
     io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS")
-}
-
-impl Encrypted {
-    /// Whoever is woken because the socket has room reads first, and may have nothing to write: what waits leaves here.
-    fn flush_rest(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.is_flushed
-            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx)
-        {
-            self.is_flushed = true;
-            flushed?;
-        }
-        Ok(())
-    }
 }
 
 /// tokio takes a socket for writable until a write fails: beside it the kernel is asked.
@@ -138,27 +120,26 @@ fn has_room(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 impl Connection for Transport {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Self::Tls(tls) = self {
-            // Where this fails, so does the write that follows.
-            let _ = tls.flush_rest(cx);
-            if !tls.is_flushed {
-                return Poll::Pending;
-            }
-        }
         match self {
-            Self::Tcp(tcp) => poll_room!(cx, tcp),
-            Self::Unix(unix) => poll_room!(cx, unix),
-            Self::Tls(tls) => poll_room!(cx, tls.stream.get_ref().0),
+            Self::Left(Socket::Left(tcp)) => poll_room!(cx, tcp),
+            Self::Left(Socket::Right(unix)) => poll_room!(cx, unix),
+            Self::Right(tls) => {
+                // Where this fails, so does the write that follows.
+                let _ = ready!(tls.poll_flush_rest(cx));
+                poll_room!(cx, tls.socket())
+            }
         }
     }
 
     fn has_left(&self) -> bool {
         // Elsewhere it is known once both ends are closed.
-        const LEFT: PollFlags = if cfg!(target_os = "linux") { PollFlags::RDHUP } else { PollFlags::HUP };
+        #[cfg(target_os = "linux")]
+        const LEFT: PollFlags = PollFlags::RDHUP;
+        #[cfg(not(target_os = "linux"))]
+        const LEFT: PollFlags = PollFlags::HUP;
         let socket = match self {
-            Self::Tcp(tcp) => tcp.as_fd(),
-            Self::Unix(unix) => unix.as_fd(),
-            Self::Tls(tls) => tls.stream.get_ref().0.as_fd(),
+            Self::Left(socket) => descriptor(socket),
+            Self::Right(tls) => tls.socket().as_fd(),
         };
         is_ready(socket, LEFT)
     }
@@ -166,67 +147,58 @@ impl Connection for Transport {
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Tcp(socket) => Some(socket.as_fd()),
-            Self::Unix(socket) => Some(socket.as_fd()),
-            Self::Tls(_) => None,
+            Self::Left(socket) => Some(descriptor(socket)),
+            Self::Right(_) => None,
         }
     }
 }
 
-impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(tls) => {
-                tls.flush_rest(cx)?;
-                Pin::new(&mut tls.stream).poll_read(cx, buf)
-            }
+impl TlsConnection {
+    fn socket(&self) -> &TcpStream {
+        self.stream.get_ref().0
+    }
+
+    fn poll_flush_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_flushed {
+            let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+            self.is_flushed = true;
+            flushed?;
         }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(tls) => {
-                tls.is_flushed = false;
-                Pin::new(&mut tls.stream).poll_write(cx, bytes)
-            }
+impl AsyncRead for TlsConnection {
+    /// A task that is woken because the socket has room reads first, and may have nothing to write: what waits leaves here.
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(flushed) = self.poll_flush_rest(cx) {
+            flushed?;
         }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.is_flushed = false;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Self::Tls(tls) => {
-                tls.is_flushed = false;
-                Pin::new(&mut tls.stream).poll_write_vectored(cx, pieces)
-            }
-        }
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.is_flushed = false;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
-        }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
-        }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -235,10 +207,9 @@ mod tests {
     use std::{fs, future::poll_fn, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use socket2::SockRef;
     use tokio::{
         io::AsyncReadExt,
-        net::{TcpListener, TcpSocket},
+        net::{TcpListener, TcpSocket, UnixStream},
         time::timeout,
     };
     use tokio_rustls::{
@@ -269,7 +240,7 @@ mod tests {
         let (server, _) = listener.accept().await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         let client = connector.connect("localhost".try_into().unwrap(), client);
-        let (server, client) = tokio::join!(Transport::open(Socket::Tcp(server), Some(&tls)), client);
+        let (server, client) = tokio::join!(open(Socket::Left(server), Some(&tls)), client);
         (server.unwrap(), client.unwrap())
     }
 
@@ -322,9 +293,9 @@ mod tests {
         let (server, client) = ends().await;
         fill_and_empty(server, client).await;
         let (server, client) = UnixStream::pair().unwrap();
-        fill_and_empty(Transport::Unix(server), client).await;
+        fill_and_empty(Transport::Left(Socket::Right(server)), client).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, server) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        fill_and_empty(Transport::Tcp(server.unwrap().0), client.unwrap()).await;
+        fill_and_empty(Transport::Left(Socket::Left(server.unwrap().0)), client.unwrap()).await;
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     conn::{
         listen::Socket,
         pending::PendingConn,
-        transport::{Connection, Transport, linger_close},
+        transport::{self, Connection, Transport, linger_close},
         write_timeout::WriteTimeout,
     },
     escape::Escaped,
@@ -77,12 +77,12 @@ struct Caller<'a> {
 
 /// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
 pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: PendingConn, server: Arc<RequestHandler>) {
-    let opened = tokio::time::timeout(HEAD_TIMEOUT, Transport::open(socket, server.options.tls.as_ref())).await;
+    let opened = tokio::time::timeout(HEAD_TIMEOUT, transport::open(socket, server.options.tls.as_ref())).await;
     let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(transport) => transport,
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
-    let (is_tls, transport) = (transport.is_tls(), Mutex::new(transport));
+    let (is_tls, transport) = (transport::is_tls(&transport), Mutex::new(transport));
     let caller = Caller { peer, is_tls, transport: &transport };
     let handover = Mutex::new(None);
     let service = service_fn(|request| {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     conn::{
         accept::{Accepted, Acceptor, pending_conns},
-        listen::{Listener, Socket},
+        listen::{Listener, Socket, into_this_runtime},
         pending::PendingConns,
         transport::Transport,
     },
@@ -144,7 +144,7 @@ impl Worker {
 
     async fn run(self, arrivals: UnboundedReceiver<Accepted>) -> Result<(), Panicked> {
         let shutdown = self.server.shutdown.clone();
-        tokio::spawn(serve_arrivals(arrivals, self.server, Socket::into_this_runtime));
+        tokio::spawn(serve_arrivals(arrivals, self.server, into_this_runtime));
         run(self.fanout, shutdown).await
     }
 }
