@@ -17,7 +17,7 @@ use std::{
 use listenfd::ListenFd;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::Mode,
+    fs::{Mode, RawMode},
     process::umask,
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
@@ -196,7 +196,7 @@ fn unix(path: &Path, mode: u32) -> Result<Listener> {
 
 /// The socket has its permissions from its first moment on.
 fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    let before = umask(Mode::from_raw_mode(!mode & 0o777));
+    let before = umask(Mode::from_raw_mode((!mode & 0o777) as RawMode));
     let listener = UnixListener::bind(path);
     umask(before);
     listener

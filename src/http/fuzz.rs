@@ -7,8 +7,10 @@ use hyper::{
 };
 
 use super::{
-    request::{self, Hosts},
-    route::{self, FeedSelector, Route, SEC_FETCH_DEST},
+    headers::SEC_FETCH_DEST,
+    host::Hosts,
+    request,
+    route::{self, FeedSelector, Route},
 };
 use crate::{feed::Accepts, wire::Layout};
 

@@ -3,8 +3,11 @@
 
 #[doc(hidden)]
 pub mod fuzz;
+mod headers;
+mod host;
 mod metrics;
 mod options;
+mod origin;
 mod page;
 mod request;
 mod response;
@@ -12,8 +15,4 @@ mod route;
 mod server;
 mod workers;
 
-pub use self::{
-    options::Options,
-    request::{Hosts, Sites},
-    workers::serve,
-};
+pub use self::{host::Hosts, options::Options, origin::Sites, workers::serve};

@@ -4,11 +4,11 @@ use std::{borrow::Cow, time::Duration};
 
 use hyper::{
     Request,
-    header::{ACCEPT, HeaderMap, HeaderName, USER_AGENT},
+    header::{HeaderMap, USER_AGENT},
 };
 use percent_encoding::percent_decode_str;
 
-use super::request;
+use super::headers::{accepts, is_browser, is_img, is_navigation, text};
 use crate::{
     feed::{Accepts, interval_at},
     wire::Layout,
@@ -88,7 +88,7 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
             Ok(Some(("stream", number))) => stream(FeedSelector::Number(number)),
             Ok(Some((_, number))) => snapshot(FeedSelector::Number(number)),
             Err(why) => Route::BadQuery(why),
-            _ if wants_page(headers) => Route::Page,
+            _ if is_navigation(headers) => Route::Page,
             _ => stream(FeedSelector::Number(0)),
         },
         "/view" => Route::Page,
@@ -136,46 +136,7 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
             true if agent.contains("AppleWebKit") => Accepts::Pictures(Layout::EarlyHeaders),
             true => Accepts::Pictures(Layout::Plain),
         },
-        is_browser: request::is_browser(headers),
-    })
-}
-
-/// Whether a picture element asks. Browsers send `Sec-Fetch-Dest` to localhost and over https only.
-pub(super) fn is_img(headers: &HeaderMap) -> bool {
-    match text(headers, SEC_FETCH_DEST) {
-        "" => text(headers, ACCEPT).trim_start().starts_with("image/"),
-        dest => dest == "image",
-    }
-}
-
-fn wants_page(headers: &HeaderMap) -> bool {
-    match text(headers, SEC_FETCH_DEST) {
-        "" => accepts(headers, "text/html"),
-        dest => matches!(dest, "document" | "iframe" | "frame"),
-    }
-}
-
-/// Whether the page goes into a frame. Over plain http browsers do not say, so there every page may where frames are allowed.
-pub(super) fn may_be_framed(headers: &HeaderMap, frames_are_allowed: bool) -> bool {
-    match text(headers, SEC_FETCH_DEST) {
-        "" => frames_are_allowed,
-        dest => dest != "document",
-    }
-}
-
-pub(super) const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-
-fn text(headers: &HeaderMap, name: HeaderName) -> &str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// Whether a type is named among those that are accepted, and not with a weight of nothing (RFC 9110, section 12.5.1).
-fn accepts(headers: &HeaderMap, media: &str) -> bool {
-    text(headers, ACCEPT).split(',').any(|range| {
-        let mut parameters = range.split(';').map(str::trim);
-        let is_named = parameters.next().is_some_and(|named| named.eq_ignore_ascii_case(media));
-        let weight = parameters.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
-        is_named && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
+        is_browser: is_browser(headers),
     })
 }
 

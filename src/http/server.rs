@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    metrics,
+    headers, metrics,
     options::Options,
+    origin,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
     route::{self, FeedSelector, Route, StreamQuery},
@@ -146,7 +147,7 @@ impl RequestHandler {
         }
         self.viewers.replies.count(reply.status().as_u16());
         let allowed = self.options.sites.allowed_origin(headers);
-        let is_for_all = allowed.is_some() || route::is_img(headers);
+        let is_for_all = allowed.is_some() || headers::is_img(headers);
         response::tell_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
         let target = auth::redacted(request.uri());
         debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
@@ -198,7 +199,7 @@ impl RequestHandler {
             Route::Health => response::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(&self.options.prefix),
             Route::Quit if request.method() != Method::GET => response::refuse(&Rejection::Method),
-            Route::Quit if request::is_cross_site(request.headers(), visitor) => {
+            Route::Quit if origin::is_cross_site(request.headers(), visitor) => {
                 response::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
             }
             Route::Quit => {
@@ -218,7 +219,7 @@ impl RequestHandler {
     fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
         let Options { access, sites, .. } = &*self.options;
         let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
-        match cookie.filter(|_| !route::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
+        match cookie.filter(|_| !headers::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
             Some((cookie, query)) => response::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
             None => response::page(),
         }
