@@ -1,5 +1,5 @@
-//! Who has which password: `USER:PASSWORD` as it is, or as bcrypt or argon2 hashes of an htpasswd file.
-//! It compares without telling by its time where two differ; it knows nothing of requests.
+//! Users and their passwords: `USER:PASSWORD` in plain text, or bcrypt and argon2 hashes of an htpasswd file. It compares in
+//! constant time; it knows nothing of requests.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use tracing::warn;
 use super::{Denial, HasLeft, throttle::Permit};
 use crate::sync::lock;
 
-/// The dearest hashes that are taken: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
+/// The most expensive hashes accepted: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
 /// recommends argon2 with 2 GiB for one pass.
 const BCRYPT_COST: u32 = 15;
 const ARGON2_KIB: u64 = 2 << 20;
@@ -46,7 +46,7 @@ enum Secret {
 }
 
 impl Passwords {
-    /// Of lines `USER:PASSWORD` or `USER:HASH`; empty ones and those that begin with `#` are left out.
+    /// Reads lines `USER:PASSWORD` or `USER:HASH`; empty lines and those that begin with `#` are skipped.
     ///
     /// # Errors
     /// The number of the line that cannot be used, from 1, and why. The line itself is a secret.
@@ -60,22 +60,22 @@ impl Passwords {
         Ok(passwords)
     }
 
-    /// Of what was typed.
+    /// Reads `USER:PASSWORD`, as typed.
     ///
     /// # Errors
     /// Why it cannot be used.
     pub fn typed(pair: &str) -> Result<Self, &'static str> {
-        // A password that begins like a hash is one here: nobody types a hash.
+        // A password that begins like a hash is a password: hashes are not typed.
         let (name, password) = split(pair)?;
         let mut passwords = Self::default();
         passwords.add(Arc::new(User::new(name, Secret::Plain(password.to_owned()))))?;
         Ok(passwords)
     }
 
-    /// These and those.
+    /// Adds the users of `others`.
     ///
     /// # Errors
-    /// Where a user is among both: one of the passwords would not be taken, without a word.
+    /// If a user is in both: one of the passwords would silently not work.
     pub fn join(&mut self, others: Self) -> Result<(), &'static str> {
         others.users.into_iter().try_for_each(|user| self.add(user))
     }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_would_take_for_ever_is_refused() {
+    fn a_hash_that_costs_too_much_is_rejected() {
         const BCRYPT: &str = "$8p7ofChEumQzYxiTwXjyYOvWU4UuzpeVFgMXJf0r0/qG3c7JD3b.q";
         const ARGON2: &str = "$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg";
         for (cost, is_taken) in [

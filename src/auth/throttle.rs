@@ -1,5 +1,5 @@
 //! Bounds guesses at passwords and tokens, for each source address by itself: a few are judged at once, then one a second, and
-//! of all sources together one is hashed at a time. It knows addresses and times, not what is guessed.
+//! of all sources together one is hashed at a time. It knows addresses and times, not secrets.
 
 use std::{
     collections::HashMap,

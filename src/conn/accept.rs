@@ -1,5 +1,5 @@
 //! Accepts connections and hands them out to the threads that serve them, in turn. It keeps file descriptors back for the
-//! sources and evicts a silent connection where one more would not fit. It knows nothing of what is said on a connection.
+//! sources and evicts a silent connection where one more would not fit. It does not read or write connections.
 
 use std::{
     fmt, io,

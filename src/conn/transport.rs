@@ -1,4 +1,4 @@
-//! What a connection runs over: TCP, a Unix socket or TLS. Above this file all of them are bytes to read and to write.
+//! The transports of connections: TCP, a Unix socket or TLS. The rest of the program reads and writes bytes, whichever it is.
 
 use std::{
     io,
@@ -22,7 +22,7 @@ use super::{
     tls::Tls,
 };
 
-/// Bytes that the kernel holds for a viewer behind a Unix socket, where it knows no `TCP_NOTSENT_LOWAT`.
+/// The send buffer of a Unix socket, which has no `TCP_NOTSENT_LOWAT`.
 const UNIX_BUFFER: usize = 64 * 1024;
 
 /// The first byte of TLS (RFC 8446, section 5.1).
@@ -31,20 +31,20 @@ const HANDSHAKE: u8 = 22;
 const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 49\r\n\
     Connection: close\r\n\r\nmxr: this port speaks HTTPS: use an https:// URL\n";
 
-/// What the fan-out asks of a connection.
+/// A connection as the fan-out uses it.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin {
-    /// Waits until what is written next leaves at once or nearly so: until the kernel holds little for this viewer. It is asked
-    /// each time, since a socket that has taken a write may be full since.
+    /// Ready when the kernel holds little for this viewer, so that the next write leaves (nearly) at once. It asks the kernel each
+    /// time, since one write may have filled the socket.
     fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
-    /// Whether the peer has closed its end, though bytes of it may still be unread.
+    /// Whether the peer has closed its sending side, even where bytes of it are unread.
     fn has_left(&self) -> bool {
         false
     }
 
-    /// The socket, where bytes that are sent on it reach the viewer as they are.
+    /// The socket, unless the transport changes the bytes that are sent (TLS).
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -84,7 +84,7 @@ pub(crate) fn is_tls(transport: &Transport) -> bool {
     matches!(transport, Transport::Right(_))
 }
 
-/// Closes without a reset, which could overtake the reply: first our side, then, for a moment, what the peer still sends.
+/// Closes without a reset, which could overtake the reply: shuts our side down, then reads for a moment what the peer still sends.
 pub(crate) async fn linger_close(mut transport: Transport) {
     use tokio::io::AsyncReadExt;
     let drain = async {
@@ -102,7 +102,7 @@ async fn turn_away(mut socket: TcpStream) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS")
 }
 
-/// tokio takes a socket for writable until a write fails: beside it the kernel is asked.
+/// tokio believes that a socket is writable until a write fails, so this asks the kernel as well.
 macro_rules! poll_room {
     ($cx:expr, $socket:expr) => {{
         let socket = $socket;
@@ -132,7 +132,7 @@ impl Connection for Transport {
     }
 
     fn has_left(&self) -> bool {
-        // Elsewhere it is known once both ends are closed.
+        // macOS reports only that both sides are closed.
         #[cfg(target_os = "linux")]
         const LEFT: PollFlags = PollFlags::RDHUP;
         #[cfg(not(target_os = "linux"))]
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_tls_holds_leaves_though_nothing_more_is_written() {
+    async fn a_tls_connection_sends_what_it_holds_though_nothing_more_is_written() {
         let (mut server, mut client) = ends().await;
         let mut taken = 0;
         poll_fn(|cx| {
@@ -259,18 +259,18 @@ mod tests {
             let mut all = vec![0; taken];
             client.read_exact(&mut all).await.map(|_| all)
         });
-        // All that the server does is to listen whether the viewer leaves.
+        // The server only reads, to see the viewer leave.
         let mut scratch = [0; 16];
         let heard = async { while server.read(&mut scratch).await.is_ok_and(|count| count > 0) {} };
         let all = timeout(Duration::from_secs(20), async { tokio::join!(reading, heard).0 }).await;
         assert!(all.unwrap().unwrap().unwrap().iter().all(|byte| *byte == 7));
     }
 
-    /// Fills a connection until it takes nothing, empties it, and waits until it is said to have room.
+    /// Fills a connection until it takes nothing more, empties it, and waits until it has room.
     async fn fill_and_empty(mut server: impl Connection, mut client: impl AsyncRead + Unpin) {
         let mut taken = 0;
         poll_fn(|cx| {
-            // The kernel carries on meanwhile.
+            // The kernel sends meanwhile.
             while server.poll_room(cx).is_ready() {
                 while let Poll::Ready(written) = Pin::new(&mut server).poll_write(cx, &[7; 1000]) {
                     taken += written.unwrap();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_connection_says_when_it_has_room_again() {
+    async fn a_full_connection_wakes_its_task_when_it_has_room_again() {
         let (server, client) = ends().await;
         fill_and_empty(server, client).await;
         let (server, client) = UnixStream::pair().unwrap();

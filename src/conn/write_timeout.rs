@@ -1,5 +1,5 @@
-//! Finite replies are taken promptly or not at all: hyper waits for ever for whoever does not read. Viewers have the
-//! fan-out loop's own deadline and do not pass here.
+//! The write timeout of finite replies: hyper waits for ever for a peer that does not read. Viewers have the fan-out's own
+//! deadline instead.
 
 use std::{
     io,
@@ -16,8 +16,8 @@ use tokio::{
 
 use crate::sync::lock;
 
-/// Bytes a second that a reply has to move at, once its connection has had its time: a modem's pace.
-const LEAST: f64 = 1024.0;
+/// The least pace of a slow reply, in bytes a second: a modem's.
+const MIN_PACE: f64 = 1024.0;
 
 /// A connection that fails where its peer takes too little for too long. It borrows the connection, so that a request handler
 /// can ask meanwhile whether the peer has left: hyper does not read while it holds unread bytes of a further request, and so does
@@ -26,7 +26,7 @@ const LEAST: f64 = 1024.0;
 pub(crate) struct WriteTimeout<'a, T> {
     io: &'a Mutex<T>,
     timeout: Duration,
-    /// Since what is to be written did not fit.
+    /// Set while the peer takes less than there is to write.
     slow: Option<SlowWrite>,
 }
 
@@ -61,11 +61,11 @@ impl<'a, T> WriteTimeout<'a, T> {
 }
 
 impl SlowWrite {
-    /// Ready with an error where it is too late, pending where there is time.
+    /// An error where the peer was too slow, pending while there is time.
     fn check_pace(&mut self, timeout: Duration, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
-            if (self.bytes as f64) < LEAST * self.since.elapsed().as_secs_f64() {
+            if (self.bytes as f64) < MIN_PACE * self.since.elapsed().as_secs_f64() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             (self.since, self.bytes) = (Instant::now(), 0);
@@ -95,7 +95,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<'_, T> {
         lock(self.io).is_write_vectored()
     }
 
-    /// Whoever flushes has written everything.
+    /// After a flush everything is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut *lock(self.io)).poll_flush(cx))?;
         self.slow = None;
@@ -116,7 +116,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_given_up() {
+    async fn a_peer_that_takes_nothing_times_out() {
         let (ours, _theirs) = duplex(64);
         let begin = Instant::now();
         let error = WriteTimeout::new(&Mutex::new(ours), TIMEOUT).write_all(&[0; 1000]).await.unwrap_err();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_a_few_bytes_a_second_is_given_up_and_who_is_slow_is_not() {
+    async fn a_peer_that_takes_a_few_bytes_a_second_times_out_and_a_slow_one_does_not() {
         for (pace, is_enough) in [(10, false), (2000, true)] {
             let (ours, mut theirs) = duplex(64);
             let reader = tokio::spawn(async move {

@@ -1,5 +1,4 @@
-//! What the headers of a request tell of the program that sends it: a browser, a picture element, a page that is navigated to.
-//! It reads headers alone and decides nothing.
+//! Recognizes by its headers which kind of client sends a request: a browser, an `<img>`, a navigation. It decides nothing.
 
 use hyper::header::{ACCEPT, HeaderMap, HeaderName, USER_AGENT};
 

@@ -1,4 +1,4 @@
-//! The names under which the server answers. A page that had its own name resolve to our address (DNS rebinding) is found out by
+//! The names under which the server answers. A page whose name resolves to our address (DNS rebinding) is recognized by
 //! the host that its browser asks for.
 
 use std::net::{IpAddr, Ipv6Addr};

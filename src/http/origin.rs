@@ -23,7 +23,7 @@ pub struct Sites {
 
 impl Sites {
     /// Pictures may be shown by any site, and links may lead here; all else has to come from this site, or from one that is
-    /// allowed. Browsers say `Sec-Fetch-*` to localhost and over https; elsewhere the headers of `reply` are what they obey.
+    /// allowed. Browsers say `Sec-Fetch-*` to localhost and over https; elsewhere they obey the headers that `response` sets.
     pub(super) fn check(&self, headers: &HeaderMap, is_picture: bool) -> Result<(), Rejection> {
         let is_allowed = text(headers, SEC_FETCH_SITE) != "cross-site"
             || match text(headers, SEC_FETCH_DEST) {
@@ -36,7 +36,7 @@ impl Sites {
         if is_allowed { Ok(()) } else { Err(Rejection::ForeignSite) }
     }
 
-    /// What `Access-Control-Allow-Origin` is to say.
+    /// The value of `Access-Control-Allow-Origin`.
     pub(super) fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         if self.origins.iter().any(|origin| origin == "*") {
             return Some(HeaderValue::from_static("*"));
@@ -45,7 +45,7 @@ impl Sites {
         self.origins.iter().any(|origin| origin.as_bytes() == asked.as_bytes()).then(|| asked.clone())
     }
 
-    /// The policy that says whose frames this may stand in: this host's, on whatever port, and those allowed.
+    /// The policy for framing: pages of this host, on any port, and the allowed origins may.
     pub(super) fn frame_policy(&self, visitor: &Visitor) -> String {
         let own = visitor.host().map(|host| format!(" http://{host}:* https://{host}:*")).unwrap_or_default();
         let others: String = self.embedders.iter().flat_map(|origin| [" ", origin]).collect();
@@ -53,9 +53,9 @@ impl Sites {
     }
 }
 
-/// Whether another site may have caused a request: what the browser says of it, where it does; otherwise where it came from.
-/// A browser that says neither (to plain http beyond localhost, of a page that forbids the Referer) may be under another
-/// site's orders; a program is not.
+/// Whether a page of another site may have caused a request, by `Sec-Fetch-Site`, or else by `Origin` and `Referer`. A browser that
+/// sends none of them (over plain http beyond localhost, from a page that forbids the Referer) counts as cross-site; a program does
+/// not.
 pub(super) fn is_cross_site(headers: &HeaderMap, visitor: &Visitor) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return !matches!(site.as_bytes(), b"same-origin" | b"none");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_site_caused_is_told_apart() {
+    fn requests_that_another_site_caused_are_recognized() {
         let is_cross_site = |pairs: &[(&'static str, &str)]| {
             let visitor = Visitor { authority: Some("localhost:1".parse().unwrap()), ..Visitor::default() };
             is_cross_site(&headers(pairs), &visitor)

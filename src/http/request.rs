@@ -21,25 +21,25 @@ pub(super) enum Rejection {
     ForeignHost(String),
     /// 403: a page of another site wants more than a picture.
     ForeignSite,
-    /// 401, 403 or 429: no password and no token, or a wrong one.
+    /// 401, 403 or 429: no password or token, or a wrong one.
     Denied { denial: Denial, wants_password: bool },
     /// 405: neither GET nor HEAD.
     Method,
 }
 
-/// Who asks, as far as it is believed.
+/// The client behind a request: the peer, or the one that a trusted proxy names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Visitor {
-    /// Where it connects from; nothing over a Unix socket. The port is 0 where a proxy told of the address alone.
+    /// Where it connects from; `None` over a Unix socket. The port is 0 if a proxy gave the address alone.
     pub(super) source: Option<SocketAddr>,
-    /// Whether it came over https, here or at the proxy.
+    /// Whether it uses https, here or at the proxy.
     pub(super) is_secure: bool,
     /// The host that it asks for.
     pub(super) authority: Option<Authority>,
 }
 
 impl Visitor {
-    /// Who is behind a connection. A proxy's word counts only where it is trusted: anybody can write such headers.
+    /// Reads `X-Forwarded-*` only where the proxy is trusted: any client can send such headers.
     pub(super) fn new(peer: Option<SocketAddr>, is_tls: bool, headers: &HeaderMap, trust_proxy: bool) -> Self {
         if !trust_proxy {
             return Self { source: peer, is_secure: is_tls, ..Self::default() };
@@ -56,14 +56,14 @@ impl Visitor {
         self.source.map(|source| source.ip())
     }
 
-    /// The name that it asks for, where that is one to put into a policy.
+    /// The name that it asks for, if it can be put into a policy.
     pub(super) fn host(&self) -> Option<&str> {
         let host = self.authority.as_ref()?.host();
         host.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-.".contains(&letter)).then_some(host)
     }
 }
 
-/// The last word of the nearest proxy: what stands before it anybody can have written.
+/// The value that the nearest proxy added, the last one: any client can have sent those before it.
 fn forwarded<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     value.rsplit(',').next().map(str::trim).filter(|value| !value.is_empty())
@@ -75,7 +75,7 @@ fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| Some(SocketAddr::new(bare.parse().ok()?, 0)))
 }
 
-/// Lets a request pass or says why not. Nothing has been answered yet.
+/// Checks that a request is well-formed and for a host that is ours, and notes that host in the visitor.
 pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visitor) -> Result<(), Rejection> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Rejection::Method);
@@ -94,14 +94,14 @@ pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visito
     }
 }
 
-/// Whether a proxy in front may have read the body's length otherwise (RFC 9112, section 6.1): the start of smuggling.
+/// Whether a proxy may see another length of the body (RFC 9112, section 6.1), as request smuggling needs.
 fn is_body_in_doubt(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return false };
     codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
 }
 
-/// Whether a body comes with the request. It is not read.
+/// Whether the request has a body, which is not read.
 pub(super) fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
@@ -115,16 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_believed_only_where_it_is_trusted() {
+    fn forwarded_headers_count_only_from_a_trusted_proxy() {
         let peer = Some("127.0.0.1:5".parse().unwrap());
-        let said = headers(&[
+        let forwarded = headers(&[
             ("x-forwarded-for", "6.6.6.6, 192.0.2.7"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "cam.example"),
         ]);
-        let doubted = Visitor::new(peer, false, &said, false);
+        let doubted = Visitor::new(peer, false, &forwarded, false);
         assert_eq!(doubted, Visitor { source: peer, ..Visitor::default() });
-        let trusted = Visitor::new(peer, false, &said, true);
+        let trusted = Visitor::new(peer, false, &forwarded, true);
         assert_eq!(trusted.source, Some("192.0.2.7:0".parse().unwrap()));
         assert_eq!((trusted.is_secure, trusted.host()), (true, Some("cam.example")));
         for (text, source) in [("[2001:db8::1]:443", "2001:db8::1"), ("2001:db8::1", "2001:db8::1"), ("192.0.2.7:80", "192.0.2.7")]

@@ -1,4 +1,4 @@
-//! What a request asks for: path, query and a few headers become a `Route`. It reads, it answers nothing.
+//! Path, query and a few headers of a request become a `Route`. It answers nothing.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, PartialEq)]
 pub(super) enum Route {
     Page,
-    /// The prefix itself: what is below it is one slash away.
+    /// The prefix without its slash, which is redirected.
     Slash,
     Stream {
         feeds: FeedSelector,
@@ -32,7 +32,7 @@ pub(super) enum Route {
     Metrics,
     Health,
     Quit,
-    /// Nothing is there.
+    /// No such path.
     NotFound,
     /// A query that makes no sense, and why.
     BadQuery(String),
@@ -140,7 +140,7 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
     })
 }
 
-/// `action=stream_1`: what, and of which feed.
+/// The kind and the number of the feed in `action=stream_1`.
 fn action(query: Query<'_>) -> Result<Option<(&'static str, usize)>, String> {
     let action = query.get("action").unwrap_or_default();
     let (what, number) = action.split_once('_').unwrap_or((&action, "0"));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_a_page_for_who_navigates_and_the_feed_for_all_else() {
+    fn the_root_is_a_page_for_a_browser_that_navigates_and_the_feed_for_all_else() {
         let navigates = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
         assert_eq!(route_of("/", &[navigates]), Route::Page);
         assert_eq!(route_of("/", &[("accept", "*/*"), ("sec-fetch-dest", "document")]), Route::Page);
@@ -197,8 +197,8 @@ mod tests {
         assert_eq!(below("/cam/1/state"), Route::State);
         assert!(matches!(below("/cam/1/"), Route::Stream { .. }));
         assert_eq!(below("/cam/1"), Route::Slash);
-        for elsewhere in ["/state", "/cam/state", "/cam/12/state", "/cam/1state", "/"] {
-            assert_eq!(below(elsewhere), Route::NotFound, "{elsewhere}");
+        for other in ["/state", "/cam/state", "/cam/12/state", "/cam/1state", "/"] {
+            assert_eq!(below(other), Route::NotFound, "{other}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! The threads that serve: each has a fan-out loop and answers the requests on its connections. Connections come from
-//! `conn::accept`, in turn; what is said on one is `server`'s.
+//! `conn::accept`, in turn; `server` handles one connection.
 
 use std::{io, sync::Arc, thread};
 
@@ -98,7 +98,7 @@ async fn serve_arrivals(
     }
 }
 
-/// What all threads share.
+/// State that all threads share.
 struct Shared {
     mounts: Arc<Vec<Mount>>,
     viewers: Arc<Viewers>,
@@ -123,7 +123,7 @@ impl Shared {
     }
 }
 
-/// One fan-out loop, and what answers requests beside it.
+/// One fan-out loop, and the handler of requests on the same thread.
 struct Worker {
     server: Arc<RequestHandler>,
     fanout: Fanout<Transport>,
