@@ -52,7 +52,7 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
     let (place, typed_place, show, is_public) = (config.place.clone(), config.typed_place, config.show, config.is_public);
     let mut listeners = listen::passed()?;
-    let mut server = crate::Server::new(config)?;
+    let mut server = crate::Server::new(config, shutdown.clone())?;
     match typed_place {
         _ if listeners.is_empty() => listeners.push(place.listen()?),
         Some(option) => warn!("--{option} does not count: systemd has opened the socket"),
@@ -65,7 +65,7 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     listen_to_signals(&shutdown)?;
     announce(&listeners, server.http(), show, &terminal);
     systemd::tell_ready(&shutdown);
-    server.run(listeners, terminal, shutdown).await
+    server.run(listeners, terminal).await
 }
 
 /// The URLs on standard output, one a line, and nothing else. The last is the one for other machines, where there is one.

@@ -2,7 +2,6 @@
 //! It knows nothing of HTTP, feeds or sources.
 
 pub(crate) mod accept;
-pub(crate) mod evict;
 pub mod listen;
 pub(crate) mod pending;
 pub mod tls;

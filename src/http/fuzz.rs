@@ -12,7 +12,7 @@ use super::{
     request,
     route::{self, FeedSelector, Route},
 };
-use crate::{feed::Accepts, wire::Layout};
+use crate::{fanout::Accepts, wire::Layout};
 
 const KNOWN: &str = "cam.example";
 

@@ -22,13 +22,13 @@ use crate::{
         pending::PendingConns,
         transport::Transport,
     },
-    fanout::{Fanout, viewer::Times},
-    feed::{Feed, Mount},
+    fanout::{Fanout, Times},
+    feed::Registry,
     panic::{PanicScope, Panicked, catch_async},
     stats::Viewers,
 };
 
-/// Serves `mounts` on the listeners until `shutdown`, then ends the viewers' streams.
+/// Serves the feeds of the registry on the listeners until `shutdown`, then ends the viewers' streams.
 ///
 /// Connections go round over `options.threads` fan-out loops; the first is the caller's runtime, each other has a thread of
 /// its own.
@@ -37,12 +37,12 @@ use crate::{
 /// Where a loop or an acceptor panicked: then it shuts down as well.
 pub async fn serve(
     listeners: Vec<Listener>,
-    mounts: Arc<Vec<Mount>>,
+    registry: Arc<Registry>,
     viewers: Arc<Viewers>,
     options: Options,
     shutdown: CancellationToken,
 ) -> Result<(), Panicked> {
-    let shared = Shared { mounts, viewers, options: Arc::new(options), pending: pending_conns(), shutdown };
+    let shared = Shared { registry, viewers, options: Arc::new(options), pending: pending_conns(), shutdown };
     // Each loop reports how it ended; the channel closes with the last of them.
     let (errors, mut first_error) = mpsc::channel(shared.options.threads + listeners.len());
     let mut tasks = JoinSet::new();
@@ -100,7 +100,7 @@ async fn serve_arrivals(
 
 /// State that all threads share.
 struct Shared {
-    mounts: Arc<Vec<Mount>>,
+    registry: Arc<Registry>,
     viewers: Arc<Viewers>,
     options: Arc<Options>,
     pending: Arc<PendingConns>,
@@ -110,11 +110,10 @@ struct Shared {
 impl Shared {
     fn worker(&self, shard: usize) -> Worker {
         let times = Times { keepalive: self.options.keepalive, stall: self.options.stall };
-        let live: Vec<Arc<Feed>> = self.mounts.iter().filter_map(Mount::live).cloned().collect();
-        let (handle, fanout) = Fanout::new(&live, shard, times);
-        let (mounts, viewers, options) = (self.mounts.clone(), self.viewers.clone(), self.options.clone());
-        let shutdown = self.shutdown.clone();
-        Worker { server: Arc::new(RequestHandler { mounts, viewers, options, shard, fanout: handle, shutdown }), fanout }
+        let (handle, fanout) = Fanout::new(self.registry.clone(), shard, times);
+        let (registry, viewers, options) = (self.registry.clone(), self.viewers.clone(), self.options.clone());
+        let (pending, shutdown) = (self.pending.clone(), self.shutdown.clone());
+        Worker { server: Arc::new(RequestHandler { registry, viewers, options, pending, shard, fanout: handle, shutdown }), fanout }
     }
 
     fn acceptor(&self, listener: Listener, workers: Vec<UnboundedSender<Accepted>>) -> Acceptor {
