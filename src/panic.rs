@@ -1,5 +1,5 @@
-//! A panic ends the work it happened in and nothing else. Whoever runs work on behalf of one viewer, one connection or one
-//! source runs it in here; what became of it is for the caller to say.
+//! Panic isolation: a panic ends the work of one viewer, connection or source, and nothing else. The caller decides what follows;
+//! this file counts and logs.
 
 use std::{
     any::Any,
@@ -13,7 +13,7 @@ use std::{
 
 use tracing::error;
 
-/// On whose behalf the work was done.
+/// What the work was done for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PanicScope {
     /// One viewer's turn in the fan-out.
@@ -22,16 +22,16 @@ pub enum PanicScope {
     Connection,
     /// A source, or one file of it.
     Source,
-    /// The server itself: a fan-out loop, the door.
+    /// The server itself: a fan-out loop, an acceptor.
     Server,
 }
 
 const NAMES: [&str; 4] = ["viewer", "connection", "source", "server"];
 
-/// A panic belongs to the process, as the hook that reports it does: so does their number.
+/// Counted for the process, as the hook that reports panics is the process's.
 static PANICS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
-/// Work that panicked, and what it said.
+/// The message of a panic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panicked(String);
 
@@ -44,32 +44,32 @@ impl fmt::Display for Panicked {
 impl std::error::Error for Panicked {}
 
 impl Panicked {
-    fn new(place: PanicScope, payload: &(dyn Any + Send)) -> Self {
-        PANICS[place as usize].fetch_add(1, Relaxed);
+    fn new(scope: PanicScope, payload: &(dyn Any + Send)) -> Self {
+        PANICS[scope as usize].fetch_add(1, Relaxed);
         Self(words(payload).to_owned())
     }
 }
 
 fn words(payload: &(dyn Any + Send)) -> &str {
     let plain = payload.downcast_ref::<&str>().copied();
-    plain.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
+    plain.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
-/// Does something that may panic.
+/// Runs a function that may panic.
 ///
 /// # Errors
-/// Where it did.
-pub fn catch<T>(place: PanicScope, act: impl FnOnce() -> T) -> Result<T, Panicked> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(|payload| Panicked::new(place, &*payload))
+/// If it panicked.
+pub fn catch<T>(scope: PanicScope, act: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(|payload| Panicked::new(scope, &*payload))
 }
 
-/// Runs work that may panic; where it does, it is over.
+/// Runs a future that may panic; it is not polled again after that.
 ///
 /// # Errors
-/// Where it did.
-pub async fn catch_async<F: Future>(place: PanicScope, work: F) -> Result<F::Output, Panicked> {
+/// If it panicked.
+pub async fn catch_async<F: Future>(scope: PanicScope, work: F) -> Result<F::Output, Panicked> {
     let mut work = pin!(work);
-    poll_fn(|cx| match catch(place, || work.as_mut().poll(cx)) {
+    poll_fn(|cx| match catch(scope, || work.as_mut().poll(cx)) {
         Ok(poll) => poll.map(Ok),
         Err(panicked) => Poll::Ready(Err(panicked)),
     })
@@ -81,14 +81,14 @@ pub fn panics() -> impl Iterator<Item = (&'static str, u64)> {
     NAMES.into_iter().zip(&PANICS).map(|(name, count)| (name, count.load(Relaxed)))
 }
 
-/// Has panics told in the log, in the log's own form, with the place in the code.
+/// Has panics logged in the log's own format, with the place in the code.
 pub fn report_in_log() {
     std::panic::set_hook(Box::new(|panic| {
-        let said = words(panic.payload());
+        let message = words(panic.payload());
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
         match panic.location() {
-            Some(at) => error!(%at, thread, "a bug in mxr: {said}"),
-            None => error!(thread, "a bug in mxr: {said}"),
+            Some(at) => error!(%at, thread, "a bug in mxr: {message}"),
+            None => error!(thread, "a bug in mxr: {message}"),
         }
     }));
 }
@@ -97,12 +97,12 @@ pub fn report_in_log() {
 mod tests {
     use super::*;
 
-    fn count(place: PanicScope) -> u64 {
-        panics().find(|(name, _)| *name == NAMES[place as usize]).map_or(0, |(_, count)| count)
+    fn count(scope: PanicScope) -> u64 {
+        panics().find(|(name, _)| *name == NAMES[scope as usize]).map_or(0, |(_, count)| count)
     }
 
     #[tokio::test]
-    async fn a_panic_is_given_as_an_error_and_counted() {
+    async fn a_panic_is_returned_as_an_error_and_counted() {
         let before = count(PanicScope::Server);
         assert_eq!(catch(PanicScope::Server, || 1), Ok(1));
         assert_eq!(catch_async(PanicScope::Server, async { 2 }).await, Ok(2));
@@ -110,8 +110,8 @@ mod tests {
             tokio::task::yield_now().await;
             assert_eq!(1, 2, "sums are off");
         });
-        let said = failed.await.unwrap_err().to_string();
-        assert!(said.starts_with("a bug in mxr: ") && said.contains("sums are off"), "{said}");
+        let message = failed.await.unwrap_err().to_string();
+        assert!(message.starts_with("a bug in mxr: ") && message.contains("sums are off"), "{message}");
         assert_eq!(count(PanicScope::Server), before + 1);
     }
 }

@@ -60,7 +60,7 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     }
     if listeners.iter().any(Listener::is_exposed) && !is_public && server.access().is_open() {
         info!("others can reach this address, so it takes a token, which the URL has; --public lets everybody watch");
-        server.access().draw_token();
+        server.access().generate_token();
     }
     listen_to_signals(&shutdown)?;
     announce(&listeners, server.http(), show, &terminal);
@@ -78,7 +78,7 @@ fn announce(listeners: &[Listener], http: &http::Options, show: Show, terminal: 
     };
     let mut stdout = io::stdout();
     // Who chose the token knows it, and a pipe may end in a log.
-    let tells = stdout.is_terminal() || token.is_some_and(|token| token.is_drawn);
+    let tells = stdout.is_terminal() || token.is_some_and(|token| token.is_generated);
     for url in &urls {
         // Whoever sees standard output on the same terminal need not be told twice.
         if !(stdout.is_terminal() && io::stderr().is_terminal()) {

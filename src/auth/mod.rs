@@ -1,7 +1,6 @@
-//! Who may look: anybody, or who shows a password or the token. The token comes in the URL (for `<img>`), as a cookie
-//! (for the page) or as a bearer token. It decides; `reply` words the refusal.
+//! Access: viewers need a password or the token, unless neither is set. The token comes in the URL (for `<img>`), as a cookie (for
+//! the page) or as a bearer token. It decides; `http::response` words the refusal.
 
-mod hash_queue;
 mod password;
 mod throttle;
 
@@ -9,8 +8,9 @@ use std::{
     borrow::Cow,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -20,18 +20,20 @@ use hyper::{
 };
 use rand::{Rng, distr::Alphanumeric};
 
-pub(crate) use self::password::Guesser;
 pub use self::password::Passwords;
-use self::{password::same, throttle::LoginThrottle};
+use self::{
+    password::same,
+    throttle::{LoginThrottle, TooMany},
+};
 
-/// Letters and digits of a token that is drawn: 131 bits.
-const DRAWN: usize = 22;
+/// Letters and digits of a generated token: 131 bits.
+const GENERATED_LENGTH: usize = 22;
 /// How long a browser keeps the cookie, in seconds: a tablet on the wall stays logged in.
 const COOKIE_AGE: u32 = 30 * 24 * 3600;
 /// The query key of the token.
 const KEY: &str = "token";
 
-/// What has to be shown before anything is.
+/// The secrets that open the feeds.
 #[derive(Debug, Default)]
 pub struct Access {
     passwords: Passwords,
@@ -44,37 +46,49 @@ pub struct Access {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     text: String,
-    /// Nobody knows it yet: it has to be printed.
-    pub is_drawn: bool,
+    /// Whether mxr made it up, so that it has to be printed.
+    pub is_generated: bool,
 }
 
-/// Why somebody may not look.
+/// Why access is denied.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Denial {
-    /// Nothing was shown.
+    /// The request has no secret.
     Nothing,
-    /// It was wrong.
+    /// Its secret is wrong.
     Wrong,
-    /// Too many were wrong; come again after so long.
+    /// Too many of its address were wrong; the next guess is admitted after this time.
     TooMany(Duration),
+    /// The peer closed its connection before its password was checked.
+    PeerLeft,
 }
+
+/// Where a guess comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Guesser<'a> {
+    pub(crate) address: Option<IpAddr>,
+    /// Whether its peer waits for no answer any more, so that the work can be saved.
+    pub(crate) has_left: HasLeft<'a>,
+}
+
+pub(crate) type HasLeft<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
 impl Token {
     /// A random one.
-    pub fn draw() -> Self {
-        Self { text: rand::rng().sample_iter(Alphanumeric).take(DRAWN).map(char::from).collect(), is_drawn: true }
+    pub fn generate() -> Self {
+        Self { text: rand::rng().sample_iter(Alphanumeric).take(GENERATED_LENGTH).map(char::from).collect(), is_generated: true }
     }
 
-    /// One that somebody chose.
+    /// A token that the user chose.
     ///
     /// # Errors
-    /// Why it cannot be one.
+    /// Why it cannot be used.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let passes = |letter: u8| letter.is_ascii_alphanumeric() || b"-._~".contains(&letter);
         match text {
             "" => Err("it is empty"),
             text if text.len() > 512 => Err("it is longer than 512 letters"),
-            text if text.bytes().all(passes) => Ok(Self { text: text.to_owned(), is_drawn: false }),
+            text if text.bytes().all(passes) => Ok(Self { text: text.to_owned(), is_generated: false }),
             _ => Err("a token is made of letters, digits, '-', '.', '_' and '~'"),
         }
     }
@@ -103,22 +117,22 @@ impl fmt::Debug for Token {
 }
 
 impl Access {
-    /// For whom has one of these passwords or this token; for anybody where there is neither.
+    /// Opens to one of these passwords or this token; to everybody if there is neither.
     pub fn new(passwords: Passwords, token: Option<Token>) -> Self {
         Self { passwords, token, ..Self::default() }
     }
 
-    /// Whether anybody may look.
+    /// Whether everybody may look.
     pub fn is_open(&self) -> bool {
         self.passwords.is_empty() && self.token.is_none()
     }
 
-    /// Asks for a token that is drawn now.
-    pub fn draw_token(&mut self) {
-        self.token = Some(Token::draw());
+    /// Asks for a token that is generated now.
+    pub fn generate_token(&mut self) {
+        self.token = Some(Token::generate());
     }
 
-    /// The token, if one opens.
+    /// The token, if there is one.
     pub fn token(&self) -> Option<&Token> {
         self.token.as_ref()
     }
@@ -128,12 +142,12 @@ impl Access {
         !self.passwords.is_empty()
     }
 
-    /// How many requests were turned away.
+    /// How many requests were denied.
     pub(crate) fn denied(&self) -> u64 {
         self.denied.load(Relaxed)
     }
 
-    /// Lets pass what shows one right secret. A wrong one is answered late, and only its own source waits.
+    /// Admits a request with one right secret. A wrong one is answered late, and only its own source waits.
     pub(crate) async fn check(&self, uri: &Uri, headers: &HeaderMap, guesser: Guesser<'_>) -> Result<(), Denial> {
         if self.is_open() {
             return Ok(());
@@ -151,18 +165,15 @@ impl Access {
         if tokens.is_empty() && pair.is_none() {
             return Err(Denial::Nothing);
         }
-        let wait = self.throttle.charge(guesser.source, Instant::now()).map_err(Denial::TooMany)?;
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
+        let permit = self.throttle.admit(guesser.address).await.map_err(|TooMany(wait)| Denial::TooMany(wait))?;
         let has_token = self.token.as_ref().is_some_and(|token| tokens.iter().any(|shown| token.is(shown)));
         let has_password = match pair {
-            Some((name, password)) if !has_token => self.passwords.confirm(&name, &password, guesser).await,
+            Some((name, password)) if !has_token => self.passwords.confirm(&name, &password, &permit, guesser.has_left).await?,
             _ => false,
         };
         match has_token || has_password {
             true => {
-                self.throttle.refund(guesser.source);
+                permit.forgive();
                 Ok(())
             }
             false => Err(Denial::Wrong),
@@ -177,11 +188,11 @@ impl Access {
         [token_in(uri), bearer, cookie(headers, &name).map(Cow::Borrowed)].into_iter().flatten().collect()
     }
 
-    /// Where the right token stands in the URL: what puts it into a cookie, and the query without it.
+    /// If the URL has the right token: the `Set-Cookie` value for it, and the query without it.
     pub(crate) fn cookie_instead(&self, uri: &Uri, is_secure: bool) -> Option<(String, String)> {
         let (token, shown) = (self.token.as_ref()?, token_in(uri)?);
-        // Lax, not Strict: who comes by a link in a mail would be turned away behind the redirect. Other sites' pages and
-        // pictures get no cookie either way. Without a Path it goes for the folder of the page, whatever a proxy calls that.
+        // Lax, not Strict: a user who follows a link in a mail would be denied after the redirect. Other sites' pages and
+        // pictures get no cookie either way. Without a Path it is for the folder of the page, whatever a proxy calls that.
         let secure = if is_secure { "; Secure" } else { "" };
         let cookie = format!("{}={}; HttpOnly; SameSite=Lax; Max-Age={COOKIE_AGE}{secure}", token.cookie_name(), token.text);
         let rest: Vec<_> = uri.query().unwrap_or_default().split('&').filter(|piece| !is_token(piece)).collect();
@@ -204,7 +215,7 @@ pub(crate) fn redacted(uri: &Uri) -> String {
     format!("{}?{}", uri.path(), pieces.collect::<Vec<_>>().join("&"))
 }
 
-/// What stands behind the name of a scheme, which no case matters to (RFC 9110, section 11.1).
+/// The credentials of a scheme, whose name has no case (RFC 9110, section 11.1).
 fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let (named, shown) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     named.eq_ignore_ascii_case(scheme).then(|| shown.trim())
@@ -214,7 +225,7 @@ fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
 fn pair_shown(headers: &HeaderMap) -> Option<(String, String)> {
     let bytes = BASE64_STANDARD.decode(authorization(headers, "basic")?).unwrap_or_default();
     let pair = String::from_utf8(bytes).unwrap_or_default();
-    // What cannot be read is wrong, not missing.
+    // Credentials that cannot be read are wrong, not missing.
     let (name, password) = pair.split_once(':').unwrap_or_default();
     Some((name.to_owned(), password.to_owned()))
 }
@@ -227,7 +238,6 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::write_timeout::PeerProbe;
 
     fn access() -> Access {
         Access::new(Passwords::typed("me:secret").unwrap(), Some(Token::parse("T0ken").unwrap()))
@@ -235,7 +245,7 @@ mod tests {
 
     async fn check(access: &Access, target: &str, lines: &[(&'static str, &str)]) -> Result<(), Denial> {
         let headers = lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        let guesser = Guesser { source: None, probe: &PeerProbe::default() };
+        let guesser = Guesser { address: None, has_left: &|| false };
         access.check(&target.parse().unwrap(), &headers, guesser).await
     }
 
@@ -273,12 +283,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_secret_anybody_may_look() {
+    async fn without_a_secret_everybody_may_look() {
         assert_eq!(check(&Access::default(), "/?token=x", &[("authorization", "Basic x")]).await, Ok(()));
     }
 
     #[test]
-    fn the_log_shows_no_token() {
+    fn logs_show_no_token() {
         for (target, logged) in [
             ("/a?token=T0ken", "/a?token=…"),
             ("/a?x=1&tok%65n=T0ken&y", "/a?x=1&token=…&y"),
@@ -304,9 +314,9 @@ mod tests {
 
     #[test]
     fn a_token_passes_through_urls_and_cookies() {
-        assert_eq!(Token::draw().reveal().len(), DRAWN);
-        assert_ne!(Token::draw(), Token::draw());
-        assert_eq!(Token::parse(Token::draw().reveal()).map(|_| ()), Ok(()));
+        assert_eq!(Token::generate().reveal().len(), GENERATED_LENGTH);
+        assert_ne!(Token::generate(), Token::generate());
+        assert_eq!(Token::parse(Token::generate().reveal()).map(|_| ()), Ok(()));
         for bad in ["", "a b", "a;b", "a&b", "ä", "a/b", &"x".repeat(513)] {
             assert!(Token::parse(bad).is_err(), "{bad}");
         }

@@ -1,9 +1,8 @@
-//! Who has which password: `USER:PASSWORD` as it is, or as bcrypt or argon2 hashes of an htpasswd file.
-//! It compares without telling by its time where two differ; it knows nothing of requests.
+//! Users and their passwords: `USER:PASSWORD` in plain text, or bcrypt and argon2 hashes of an htpasswd file. It compares in
+//! constant time; it knows nothing of requests.
 
 use std::{
     fmt,
-    net::IpAddr,
     str::FromStr,
     sync::{Arc, Mutex},
     thread,
@@ -18,11 +17,10 @@ use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::hash_queue::HashQueue;
-use crate::conn::write_timeout::PeerProbe;
+use super::{Denial, HasLeft, throttle::Permit};
 use crate::sync::lock;
 
-/// The dearest hashes that are taken: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
+/// The most expensive hashes accepted: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
 /// recommends argon2 with 2 GiB for one pass.
 const BCRYPT_COST: u32 = 15;
 const ARGON2_KIB: u64 = 2 << 20;
@@ -32,15 +30,6 @@ const ARGON2_KIB_IN_ALL_PASSES: u64 = 4 << 20;
 #[derive(Default)]
 pub struct Passwords {
     users: Vec<Arc<User>>,
-    hash_queue: HashQueue,
-}
-
-/// Who guesses.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Guesser<'a> {
-    pub(crate) source: Option<IpAddr>,
-    /// Of the connection that the guess came by.
-    pub(crate) probe: &'a PeerProbe,
 }
 
 struct User {
@@ -57,7 +46,7 @@ enum Secret {
 }
 
 impl Passwords {
-    /// Of lines `USER:PASSWORD` or `USER:HASH`; empty ones and those that begin with `#` are left out.
+    /// Reads lines `USER:PASSWORD` or `USER:HASH`; empty lines and those that begin with `#` are skipped.
     ///
     /// # Errors
     /// The number of the line that cannot be used, from 1, and why. The line itself is a secret.
@@ -71,22 +60,22 @@ impl Passwords {
         Ok(passwords)
     }
 
-    /// Of what was typed.
+    /// Reads `USER:PASSWORD`, as typed.
     ///
     /// # Errors
     /// Why it cannot be used.
     pub fn typed(pair: &str) -> Result<Self, &'static str> {
-        // A password that begins like a hash is one here: nobody types a hash.
+        // A password that begins like a hash is a password: hashes are not typed.
         let (name, password) = split(pair)?;
         let mut passwords = Self::default();
         passwords.add(Arc::new(User::new(name, Secret::Plain(password.to_owned()))))?;
         Ok(passwords)
     }
 
-    /// These and those.
+    /// Adds the users of `others`.
     ///
     /// # Errors
-    /// Where a user is among both: one of the passwords would not be taken, without a word.
+    /// If a user is in both: one of the passwords would silently not work.
     pub fn join(&mut self, others: Self) -> Result<(), &'static str> {
         others.users.into_iter().try_for_each(|user| self.add(user))
     }
@@ -105,13 +94,16 @@ impl Passwords {
     }
 
     /// Whether this is the password of this user.
-    pub(crate) async fn confirm(&self, name: &str, password: &str, guesser: Guesser<'_>) -> bool {
+    ///
+    /// # Errors
+    /// Where `has_left` tells of a peer that does not wait for the answer when its turn has come to be hashed.
+    pub(super) async fn confirm(&self, name: &str, password: &str, permit: &Permit, has_left: HasLeft<'_>) -> Result<bool, Denial> {
         let named = self.users.iter().find(|user| bool::from(same(&user.name, name)));
         // An unknown name costs as much time as a known one.
         let stranger = || self.users.iter().find(|user| !matches!(user.secret, Secret::Plain(_)));
         match named.or_else(stranger) {
-            Some(user) => user.confirm(password, &self.hash_queue, guesser).await && named.is_some(),
-            None => false,
+            Some(user) => Ok(user.confirm(password, permit, has_left).await? && named.is_some()),
+            None => Ok(false),
         }
     }
 }
@@ -154,21 +146,23 @@ impl User {
         Ok(Self::new(name, secret))
     }
 
-    async fn confirm(self: &Arc<Self>, password: &str, hash_queue: &HashQueue, guesser: Guesser<'_>) -> bool {
+    async fn confirm(self: &Arc<Self>, password: &str, permit: &Permit, has_left: HasLeft<'_>) -> Result<bool, Denial> {
         if let Secret::Plain(plain) = &self.secret {
-            return same(plain, password).into();
+            return Ok(same(plain, password).into());
         }
         if self.has_confirmed(password) {
-            return true;
+            return Ok(true);
         }
-        let Some(turn) = hash_queue.wait(guesser.source).await else { return false };
-        guesser.probe.check().await;
+        let Some(turn) = permit.hash_turn().await else { return Ok(false) };
         // A camera program asks several times at once.
         if self.has_confirmed(password) {
-            return true;
+            return Ok(true);
+        }
+        if has_left() {
+            return Err(Denial::PeerLeft);
         }
         let (user, password, (sender, confirmed)) = (self.clone(), password.to_owned(), oneshot::channel());
-        // The turn is over when the hash is there, whether or not somebody still waits for it.
+        // The turn ends when the hash is there, whether or not the request still waits for it.
         let hash = move || {
             let _turn = turn;
             _ = sender.send(user.confirm_by_hash(password));
@@ -177,7 +171,7 @@ impl User {
         if let Err(error) = thread::Builder::new().name("hashing".to_owned()).spawn(hash) {
             warn!(%error, "cannot check a password");
         }
-        confirmed.await.unwrap_or(false)
+        Ok(confirmed.await.unwrap_or(false))
     }
 
     fn has_confirmed(&self, password: &str) -> bool {
@@ -213,7 +207,7 @@ pub(crate) fn same(a: &str, b: &str) -> Choice {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::throttle::LoginThrottle, *};
 
     #[tokio::test]
     async fn passwords_are_confirmed_plain_and_hashed() {
@@ -225,8 +219,8 @@ mod tests {
         let bcrypt = bcrypt::hash("secret", 4).unwrap();
         let file = format!("# the family\n\nplain:with:colon\nbc:{bcrypt}\r\nar:{argon2}\n");
         let passwords = Passwords::read(&file).unwrap();
-        let probe = PeerProbe::default();
-        let confirm = |name, password| passwords.confirm(name, password, Guesser { source: None, probe: &probe });
+        let permit = LoginThrottle::default().admit(None).await.unwrap();
+        let confirm = async |name, password| passwords.confirm(name, password, &permit, &|| false).await.unwrap();
         for _ in 0..2 {
             assert!(confirm("plain", "with:colon").await);
             assert!(confirm("bc", "secret").await);
@@ -237,6 +231,16 @@ mod tests {
                 assert!(!confirm(name, password).await, "{name} {password}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_guess_whose_peer_has_left_is_not_hashed() {
+        let passwords = Passwords::read(&format!("bc:{}", bcrypt::hash("secret", 4).unwrap())).unwrap();
+        let permit = LoginThrottle::default().admit(None).await.unwrap();
+        let confirm = async |has_left: bool| passwords.confirm("bc", "secret", &permit, &|| has_left).await;
+        assert_eq!(confirm(true).await, Err(Denial::PeerLeft));
+        assert_eq!(confirm(false).await, Ok(true));
+        assert_eq!(confirm(true).await, Ok(true), "known by now, it takes no hash");
     }
 
     #[test]
@@ -256,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_would_take_for_ever_is_refused() {
+    fn a_hash_that_costs_too_much_is_rejected() {
         const BCRYPT: &str = "$8p7ofChEumQzYxiTwXjyYOvWU4UuzpeVFgMXJf0r0/qG3c7JD3b.q";
         const ARGON2: &str = "$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg";
         for (cost, is_taken) in [

@@ -1,4 +1,4 @@
-//! What the flags about access mean: passwords and tokens from where they lie, names, origins, the path in front.
+//! Reads the flags about access: passwords and tokens, from files too, host names, origins, the route prefix.
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
@@ -12,10 +12,10 @@ use crate::{
     http::{Hosts, Sites},
 };
 
-/// The word that stands for a token that is drawn.
+/// The value of --token that stands for a generated one.
 const RANDOM: &str = "random";
 
-/// Who may look.
+/// The passwords and the token that open the feeds.
 pub(super) fn access(flags: &cli::AccessArgs) -> Result<Access> {
     let mut passwords = Passwords::default();
     for pair in &flags.auth {
@@ -42,8 +42,8 @@ fn auth_file(path: &Path) -> Result<Passwords> {
     }
 }
 
-/// Reads a file, or a FIFO (the `<(…)` of a shell), which others should not be able to. The mark that programs of Windows put
-/// in front would be part of the secret.
+/// Reads a file, or a FIFO (the `<(…)` of a shell), that other users should not be able to read. A byte order mark, which Windows
+/// programs write, would be part of the secret.
 fn read_secret(path: &Path) -> io::Result<String> {
     let found = fs::metadata(path)?;
     if found.is_file() && found.mode() & 0o004 != 0 {
@@ -57,10 +57,10 @@ fn read_secret(path: &Path) -> io::Result<String> {
 fn token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
     match (&flags.token, &flags.token_file) {
         (Some(_), Some(_)) => Err(Error::usage("use --token with --token-file", "there is one token")),
-        (Some(text), None) if text == RANDOM => Ok(Some(Token::draw())),
+        (Some(text), None) if text == RANDOM => Ok(Some(Token::generate())),
         (Some(text), None) if Path::new(text).exists() => {
             let error = Error::usage(format!("use {text} as the token"), "it is also the name of a file here");
-            Err(error.hint("put --token behind the file names, to have a token drawn, or choose another token"))
+            Err(error.hint("put --token after the file names to have a token generated, or choose another token"))
         }
         (Some(text), None) => Ok(Some(Token::parse(text).map_err(|why| Error::usage("use --token", why))?)),
         (None, Some(path)) => {
@@ -72,7 +72,7 @@ fn token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
     }
 }
 
-/// The names that Host may carry.
+/// The names that `Host` may have.
 pub(super) fn hosts(flags: &cli::AccessArgs) -> Result<Hosts> {
     let is_name = |name: &str| {
         name == "*" || !name.is_empty() && name.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-._".contains(&letter))
@@ -84,7 +84,7 @@ pub(super) fn hosts(flags: &cli::AccessArgs) -> Result<Hosts> {
     }
 }
 
-/// What other sites may do.
+/// What pages of other sites may do.
 pub(super) fn sites(flags: &cli::AccessArgs) -> Result<Sites> {
     for (flag, origins) in [("--allow-origin", &flags.allow_origin), ("--allow-embed", &flags.allow_embed)] {
         if let Some(origin) = origins.iter().find(|origin| *origin != "*" && !is_origin(origin)) {
@@ -97,16 +97,16 @@ pub(super) fn sites(flags: &cli::AccessArgs) -> Result<Sites> {
     Ok(Sites { origins: flags.allow_origin.clone(), embedders: flags.allow_embed.clone() })
 }
 
-/// It ends up in a policy, where a semicolon would begin another.
+/// It becomes part of a Content-Security-Policy, where a semicolon would begin another directive.
 fn is_origin(text: &str) -> bool {
-    // Browsers write it in small letters, and without the port that goes with the scheme.
+    // Browsers write it in small letters, without the default port.
     let is_plain =
         text.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b":/.-_[]".contains(&letter));
     let has_no_path = |uri: Uri| uri.scheme().is_some() && uri.path() == "/" && !text.ends_with('/');
     is_plain && text.parse::<Uri>().is_ok_and(has_no_path)
 }
 
-/// The path in front of every route, without a slash at its end.
+/// The path before every route, without a slash at its end.
 pub(super) fn prefix(flags: &cli::AccessArgs) -> Result<String> {
     let Some(text) = &flags.route_prefix else { return Ok(String::new()) };
     let prefix = text.trim_end_matches('/');

@@ -257,10 +257,12 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
         None => Boundary::random(),
         Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
     };
-    let part_bytes = usize::try_from(parts.max_part.as_u64()).unwrap_or(usize::MAX);
+    let part_bytes = parts.max_part.as_u64();
     if !(1024..=4 << 30).contains(&part_bytes) {
         return Err(Error::usage("use --max-part", "it must be between 1KiB and 4GiB"));
     }
+    // A machine of 32 bits holds one byte less than 4 GiB.
+    let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
     let interval = parts.max_fps.map(|fps| interval("--max-fps", fps)).transpose()?;
     if parts.history == Some(0) {
         return Err(Error::usage("use --history 0", "the newest part is always held: 1 is the least"));

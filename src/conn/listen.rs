@@ -1,11 +1,11 @@
-//! Where to listen: an address, a Unix socket, or what systemd has opened already. It binds and accepts; what is said on a
-//! connection is no business of its own.
+//! Listening sockets: on an address, on a Unix socket, or passed in by systemd. It binds and accepts; it does not read or write
+//! connections.
 
 use std::{
     env, fs, io,
     net::SocketAddr,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd},
         unix::{
             fs::{FileTypeExt, MetadataExt},
             net::UnixStream as StdUnixStream,
@@ -17,16 +17,17 @@ use std::{
 use listenfd::ListenFd;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::Mode,
+    fs::{Mode, RawMode},
     process::umask,
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
 use tracing::warn;
 
 use crate::error::{Error, Result};
 
-/// Connections that wait for being accepted: what 5,000 a second bring in a moment.
-const QUEUE: u32 = 4096;
+/// Connections that the kernel queues until they are accepted: nearly a second of 5,000 a second.
+const BACKLOG: u32 = 4096;
 
 /// Where to listen.
 #[derive(Debug, Clone)]
@@ -40,26 +41,20 @@ pub enum ListenAddr {
 /// A socket that listens.
 #[derive(Debug)]
 pub enum Listener {
-    /// For whom reaches the address.
+    /// On an address and a port.
     Tcp(TcpListener),
-    /// For whom may write to the path.
+    /// On a path; the file there is removed with the listener where this program made it.
     Unix(UnixListener, Option<OwnPath>),
 }
 
-/// A connection that was accepted.
-#[derive(Debug)]
-pub enum Socket {
-    /// From an address.
-    Tcp(TcpStream),
-    /// From this machine.
-    Unix(UnixStream),
-}
+/// A connection that was accepted: from an address, or over a Unix socket.
+pub type Socket = Either<TcpStream, UnixStream>;
 
 impl ListenAddr {
     /// Listens here.
     ///
     /// # Errors
-    /// Where the address or the path is taken or not ours.
+    /// Where the address or the path is in use or not ours.
     pub fn listen(&self) -> Result<Listener> {
         match self {
             Self::Tcp(address) => tcp(*address).map(Listener::Tcp).map_err(|error| cannot_listen(*address, &error)),
@@ -72,16 +67,16 @@ impl Listener {
     /// The next connection, and where it comes from.
     ///
     /// # Errors
-    /// Those of accept(2); most pass by themselves.
+    /// Those of accept(2), most of which are temporary.
     pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(socket, peer)| (Socket::Tcp(socket), Some(peer))),
-            Self::Unix(listener, _) => listener.accept().await.map(|(socket, _)| (Socket::Unix(socket), None)),
+            Self::Tcp(listener) => listener.accept().await.map(|(socket, peer)| (Either::Left(socket), Some(peer))),
+            Self::Unix(listener, _) => listener.accept().await.map(|(socket, _)| (Either::Right(socket), None)),
         }
     }
 
-    /// Whether a connection waits for being accepted. Without a free file descriptor accept(2) fails either way.
-    pub fn is_called(&self) -> bool {
+    /// Whether a connection waits to be accepted. Without a free file descriptor accept(2) fails either way.
+    pub fn has_waiting(&self) -> bool {
         let socket = match self {
             Self::Tcp(listener) => listener.as_fd(),
             Self::Unix(listener, _) => listener.as_fd(),
@@ -111,31 +106,29 @@ impl Listener {
     }
 }
 
-impl Socket {
-    /// Its file descriptor, the lowest number that was free.
-    pub fn descriptor(&self) -> i32 {
-        match self {
-            Self::Tcp(socket) => socket.as_raw_fd(),
-            Self::Unix(socket) => socket.as_raw_fd(),
-        }
-    }
-
-    /// The same connection, whose readiness the runtime of this thread reports from now on.
-    ///
-    /// # Errors
-    /// Where the runtime cannot take it: out of memory or of watches.
-    pub fn into_this_runtime(self) -> io::Result<Self> {
-        match self {
-            Self::Tcp(socket) => TcpStream::from_std(socket.into_std()?).map(Self::Tcp),
-            Self::Unix(socket) => UnixStream::from_std(socket.into_std()?).map(Self::Unix),
-        }
+/// The file descriptor of a connection.
+pub(crate) fn descriptor(socket: &Socket) -> BorrowedFd<'_> {
+    match socket {
+        Either::Left(tcp) => tcp.as_fd(),
+        Either::Right(unix) => unix.as_fd(),
     }
 }
 
-/// The sockets that systemd, or who starts programs as it does, has opened for this one (sd_listen_fds(3)).
+/// The same connection, whose readiness the runtime of this thread reports from now on.
 ///
 /// # Errors
-/// Where one of them is no socket that listens.
+/// Where the runtime cannot take it: out of memory or of watches.
+pub(crate) fn into_this_runtime(socket: Socket) -> io::Result<Socket> {
+    match socket {
+        Either::Left(tcp) => TcpStream::from_std(tcp.into_std()?).map(Either::Left),
+        Either::Right(unix) => UnixStream::from_std(unix.into_std()?).map(Either::Right),
+    }
+}
+
+/// The listening sockets that systemd, or a program that does the same, passed to this process (sd_listen_fds(3)).
+///
+/// # Errors
+/// Where one of them is not a listening socket.
 pub fn passed() -> Result<Vec<Listener>> {
     if env::var_os("LISTEN_FDS").is_none() {
         return Ok(Vec::new());
@@ -147,7 +140,7 @@ pub fn passed() -> Result<Vec<Listener>> {
 }
 
 fn take(sockets: &mut ListenFd, at: usize) -> io::Result<Listener> {
-    // What is of another kind is left where it is, with an error.
+    // The wrong kind of socket stays in `sockets`, with an error.
     if let Ok(Some(listener)) = sockets.take_tcp_listener(at) {
         listener.set_nonblocking(true)?;
         return TcpListener::from_std(listener).map(Listener::Tcp);
@@ -161,20 +154,20 @@ fn take(sockets: &mut ListenFd, at: usize) -> io::Result<Listener> {
     }
 }
 
-/// Whether the kernel says so of a socket at this moment. Where it cannot be asked, whatever is done next fails, and says why.
-pub(crate) fn is_ready(socket: BorrowedFd<'_>, what: PollFlags) -> bool {
-    poll(&mut [PollFd::from_borrowed_fd(socket, what)], Some(&Timespec::default())) != Ok(0)
+/// Whether poll(2) reports these events for a socket now. An error of poll(2) counts as ready: the next call fails and says why.
+pub(crate) fn is_ready(socket: BorrowedFd<'_>, events: PollFlags) -> bool {
+    poll(&mut [PollFd::from_borrowed_fd(socket, events)], Some(&Timespec::default())) != Ok(0)
 }
 
 /// Binds a listener.
 ///
 /// # Errors
-/// Where the address is taken or not ours.
+/// Where the address is in use or not ours.
 pub fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(QUEUE)
+    socket.listen(BACKLOG)
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> Error {
@@ -201,15 +194,15 @@ fn unix(path: &Path, mode: u32) -> Result<Listener> {
     Ok(Listener::Unix(listener, Some(own)))
 }
 
-/// The socket has its permissions from its first moment on.
+/// Sets the umask for a moment, so that the socket has its permissions from the start.
 fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    let before = umask(Mode::from_raw_mode(!mode & 0o777));
+    let before = umask(Mode::from_raw_mode((!mode & 0o777) as RawMode));
     let listener = UnixListener::bind(path);
     umask(before);
     listener
 }
 
-/// Removes a socket that nobody listens on any more; everything else stays.
+/// Removes a socket file that no program listens on any more, and nothing else.
 fn clear_stale(path: &Path) -> Result<()> {
     let cannot = |cause: String| Error::new(format!("listen on {}", path.display()), cause);
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
@@ -225,11 +218,11 @@ fn clear_stale(path: &Path) -> Result<()> {
     }
 }
 
-/// The path of a socket of our own, which goes away with it.
+/// The path of a socket that this process made; the file is removed with it.
 #[derive(Debug)]
 pub struct OwnPath {
     path: PathBuf,
-    /// Device and inode: by now the path may lead to a socket of another start.
+    /// Device and inode: the path may lead to the socket of a later start by now.
     made: (u64, u64),
 }
 

@@ -1,6 +1,7 @@
-//! Connections: the sockets that are listened on, what a connection runs over, and the bounds on those that are no viewers (yet).
+//! Connections: listening sockets, transports (TCP, Unix, TLS), and the bounds on connections that are not viewers (yet).
 //! It knows nothing of HTTP, feeds or sources.
 
+pub(crate) mod accept;
 pub mod listen;
 pub(crate) mod pending;
 pub mod tls;

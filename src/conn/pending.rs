@@ -1,6 +1,6 @@
-//! Connections that are no viewers (yet): so many at most. Where one more comes, the one that has been silent longest makes
-//! room, so that a crowd that connects and says nothing costs a bounded amount and keeps nobody out who asks at once. So do
-//! those that have been longest at their replies where too much is kept in memory for all of them.
+//! The bound on connections that are not viewers (yet). A new one beyond it evicts the one that has been silent longest, so that a
+//! crowd that connects and says nothing costs a bounded amount and keeps no peer out that asks at once. Where the replies in
+//! flight hold too much memory, those that began first are evicted too.
 
 use std::{
     collections::BTreeMap,
@@ -14,30 +14,30 @@ use crate::{
     sync::lock,
 };
 
-/// However many viewers there are, so many may be about to become some.
-const FEWEST: usize = 8;
+/// Connections that may be pending however many viewers there are.
+const MIN_PENDING: usize = 8;
 
-/// The connections, longest silent first.
+/// The pending connections, the longest silent first.
 #[derive(Debug)]
 pub(crate) struct PendingConns {
-    guests: Mutex<PendingSet>,
-    most: usize,
-    /// Connections that there may be, viewers among them.
-    connections: usize,
+    set: Mutex<PendingSet>,
+    max_pending: usize,
+    /// Pending connections and viewers together, at most.
+    max_connections: usize,
 }
 
 #[derive(Debug, Default)]
 struct PendingSet {
     waiting: BTreeMap<u64, Waiting>,
-    /// Those that were asked to go for what their replies keep in memory.
+    /// Connections that were evicted for what their replies keep in memory.
     leaving: Vec<Waiting>,
-    /// The number of the next sign of life.
+    /// The number of the next request or connection, by which they are in order.
     next: u64,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Waiting {
-    called: Arc<Notify>,
+    evicted: Arc<Notify>,
     /// What its reply keeps in memory, for as long as it is being sent.
     reply: Arc<Mutex<Weak<Lease>>>,
 }
@@ -48,7 +48,7 @@ impl Waiting {
     }
 }
 
-/// A place among them until it is dropped.
+/// A pending connection, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct PendingConn {
     pending: Arc<PendingConns>,
@@ -57,18 +57,18 @@ pub(crate) struct PendingConn {
 }
 
 impl PendingConns {
-    /// Room for so many, and fewer where they and the viewers would be more connections than this.
-    pub(crate) fn new(most: usize, connections: usize) -> Arc<Self> {
-        Arc::new(Self { guests: Mutex::default(), most, connections })
+    /// At most `max_pending`, and fewer where they and the viewers would be more than `max_connections`.
+    pub(crate) fn new(max_pending: usize, max_connections: usize) -> Arc<Self> {
+        Arc::new(Self { set: Mutex::default(), max_pending, max_connections })
     }
 
-    /// Whether the next one drives another out, beside so many viewers.
+    /// Whether the next connection evicts another one, with this number of viewers.
     pub(crate) fn is_full(&self, viewers: usize) -> bool {
-        let room = self.connections.saturating_sub(viewers).clamp(FEWEST.min(self.most), self.most);
+        let room = self.max_connections.saturating_sub(viewers).clamp(MIN_PENDING.min(self.max_pending), self.max_pending);
         self.lock().waiting.len() >= room
     }
 
-    /// Takes one in, and asks another to go where there are too many.
+    /// Adds a connection, and evicts another one where there are too many.
     pub(crate) fn enter(self: &Arc<Self>, viewers: usize) -> PendingConn {
         if self.is_full(viewers) {
             self.make_room();
@@ -78,14 +78,14 @@ impl PendingConns {
         PendingConn { pending: self.clone(), number: Mutex::new(number), waiting }
     }
 
-    /// Asks the one to go that has been silent longest.
+    /// Evicts the connection that has been silent longest.
     pub(crate) fn make_room(&self) {
         if let Some((_, waiting)) = self.lock().waiting.pop_first() {
-            waiting.called.notify_one();
+            waiting.evicted.notify_one();
         }
     }
 
-    /// Asks the connections to go that have been at their replies for longest, where too much is in memory for readers alone.
+    /// Evicts the connections that have been at their replies for longest, where too much is in memory for readers alone.
     pub(crate) fn evict_slowest(&self, memory: &Retained) {
         if !memory.is_exceeded(0) {
             return;
@@ -101,14 +101,14 @@ impl PendingConns {
             }
             excess = excess.saturating_sub(bytes);
             if let Some(waiting) = set.waiting.remove(&number) {
-                waiting.called.notify_one();
+                waiting.evicted.notify_one();
                 set.leaving.push(waiting);
             }
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, PendingSet> {
-        lock(&self.guests)
+        lock(&self.set)
     }
 }
 
@@ -121,13 +121,13 @@ impl PendingSet {
 }
 
 impl PendingConn {
-    /// Notes that it asked for something.
+    /// Notes a request: the connection counts as silent from now on.
     pub(crate) fn mark_active(&self) {
         let mut number = lock(&self.number);
-        let mut guests = self.pending.lock();
-        // One that was called away already goes all the same.
-        if let Some(waiting) = guests.waiting.remove(&number) {
-            *number = guests.put(waiting);
+        let mut set = self.pending.lock();
+        // An evicted one is not there any more, and stays evicted.
+        if let Some(waiting) = set.waiting.remove(&number) {
+            *number = set.put(waiting);
         }
     }
 
@@ -136,9 +136,9 @@ impl PendingConn {
         *lock(&self.waiting.reply) = lease;
     }
 
-    /// Waits until it has to make room.
+    /// Waits until it is evicted.
     pub(crate) async fn evicted(&self) {
-        self.waiting.called.notified().await;
+        self.waiting.evicted.notified().await;
     }
 }
 
@@ -158,28 +158,28 @@ mod tests {
     use super::*;
     use crate::stats;
 
-    async fn is_called(conn: &PendingConn) -> bool {
+    async fn is_evicted(conn: &PendingConn) -> bool {
         timeout(Duration::from_secs(1), conn.evicted()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_silent_makes_room() {
+    async fn the_longest_silent_connection_is_evicted() {
         let pending = PendingConns::new(3, 100);
         let [first, second, third] = [(); 3].map(|()| pending.enter(0));
         first.mark_active();
         let _fourth = pending.enter(0);
-        assert!(is_called(&second).await && !is_called(&first).await && !is_called(&third).await);
+        assert!(is_evicted(&second).await && !is_evicted(&first).await && !is_evicted(&third).await);
         pending.make_room();
-        assert!(is_called(&third).await && !is_called(&first).await);
+        assert!(is_evicted(&third).await && !is_evicted(&first).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_leaves_frees_a_place() {
+    async fn a_connection_that_closes_makes_room() {
         let pending = PendingConns::new(2, 100);
         let (first, second) = (pending.enter(0), pending.enter(0));
         drop(second);
         let third = pending.enter(0);
-        assert!(!is_called(&first).await && !is_called(&third).await);
+        assert!(!is_evicted(&first).await && !is_evicted(&third).await);
         drop((first, third));
         assert!(pending.lock().waiting.is_empty());
     }
@@ -204,26 +204,26 @@ mod tests {
         let replies =
             [reply(&conns[0], part()), reply(&conns[1], shared.clone()), reply(&conns[2], shared), reply(&conns[3], part())];
         pending.evict_slowest(&memory);
-        assert!(!is_called(&conns[0]).await, "three of 20 MiB are none too many");
+        assert!(!is_evicted(&conns[0]).await, "three of 20 MiB are none too many");
         let _fourth = reply(&conns[4], part());
         pending.evict_slowest(&memory);
         pending.evict_slowest(&memory);
-        assert!(is_called(&conns[0]).await);
+        assert!(is_evicted(&conns[0]).await);
         for conn in &conns[1..] {
-            assert!(!is_called(conn).await, "it is on its way out already, and that is enough");
+            assert!(!is_evicted(conn).await, "it is on its way out already, and that is enough");
         }
         drop(replies);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn viewers_take_room_but_never_all() {
+    async fn viewers_leave_room_for_a_few_pending_connections() {
         let pending = PendingConns::new(50, 20);
-        let guests: Vec<_> = (0..9).map(|_| pending.enter(10)).collect();
+        let conns: Vec<_> = (0..9).map(|_| pending.enter(10)).collect();
         assert!(!pending.is_full(10) && pending.is_full(11) && pending.is_full(1000));
         let _more = pending.enter(1000);
-        assert!(is_called(&guests[0]).await && !is_called(&guests[1]).await);
+        assert!(is_evicted(&conns[0]).await && !is_evicted(&conns[1]).await);
         let few = PendingConns::new(50, 20);
-        let _guests: Vec<_> = (0..FEWEST - 1).map(|_| few.enter(1000)).collect();
+        let _conns: Vec<_> = (0..MIN_PENDING - 1).map(|_| few.enter(1000)).collect();
         assert!(!few.is_full(1000));
     }
 }

@@ -1,5 +1,5 @@
-//! Certificates: reads them with their key, and again when the files change or a SIGHUP asks for it. HTTP/1.1 alone is
-//! spoken over it: a stream has its connection to itself.
+//! TLS: reads the certificate and its key, and again when the files change or on SIGHUP. It offers HTTP/1.1 alone, since a
+//! stream needs a connection of its own.
 
 use std::{
     fs, io,
@@ -33,14 +33,14 @@ use crate::{
     sync::lock,
 };
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
-/// More is no chain of certificates.
-const MOST_BYTES: usize = 1 << 20;
-/// Bytes that wait encrypted for a viewer: more of them would be old pictures.
-const WAITING: usize = 32 * 1024;
+/// How often the files are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// No chain of certificates is larger.
+const MAX_BYTES: usize = 1 << 20;
+/// Encrypted bytes that rustls holds for a viewer: with more of them its pictures would be old.
+const BUFFER_LIMIT: usize = 32 * 1024;
 
-/// A certificate and its key, as they are now.
+/// The certificate and key in use, which follow their files.
 #[derive(Debug, Clone)]
 pub struct Tls {
     files: Files,
@@ -59,14 +59,14 @@ struct Current {
     version: Option<Version>,
 }
 
-/// Tells two states of both files apart. A change of permissions is another state.
+/// The state of both files; a change of permissions is a change.
 type Version = [Signature; 2];
 
 impl Tls {
     /// Reads a chain of certificates, the server's own first, and its key, both in PEM.
     ///
     /// # Errors
-    /// Where a file cannot be read, has nothing fitting in it, or has a key that others can read.
+    /// Where a file cannot be read, holds no certificate or key, or holds a key that others can read.
     pub fn load(cert: PathBuf, key: PathBuf) -> Result<Self> {
         let files = Files { cert, key };
         let version = files.version();
@@ -74,19 +74,19 @@ impl Tls {
         Ok(Self { files, current: Arc::new(Mutex::new(Current { config, version })) })
     }
 
-    /// Shakes hands.
+    /// Does the server's side of the handshake.
     ///
     /// # Errors
-    /// Where the other side does not speak TLS, or none of our versions of it.
+    /// Where the peer does not speak TLS 1.2 or 1.3.
     pub async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = self.lock().config.clone();
-        TlsAcceptor::from(config).accept_with(socket, |session| session.set_buffer_limit(Some(WAITING))).await
+        TlsAcceptor::from(config).accept_with(socket, |session| session.set_buffer_limit(Some(BUFFER_LIMIT))).await
     }
 
-    /// Reads the files again whenever they change or a SIGHUP comes. What cannot be used is told, and the old ones stay.
+    /// Reads the files again when they change and on SIGHUP. If they cannot be used, it logs why and keeps the old ones.
     pub async fn keep_fresh(self) {
         let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-        let mut clock = interval(LOOK);
+        let mut clock = interval(CHECK_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let asked = tokio::select! {
@@ -101,7 +101,7 @@ impl Tls {
 
     fn refresh(&self, asked: bool) {
         let version = self.files.version();
-        // While one of them is missing somebody is at work there.
+        // While one of them is missing, they are being replaced.
         if !asked && (version.is_none() || version == self.lock().version) {
             return;
         }
@@ -161,7 +161,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
         return Err(error.hint(format!("chmod o= {}", path.display())));
     }
     let text = read(path).map_err(cannot)?;
-    // In the first line of PKCS #8, in the second of what came before (RFC 1421).
+    // In the first line of PKCS #8, in the second of the older form (RFC 1421).
     if memchr::memmem::find(&text, b"ENCRYPTED").is_some() {
         let error = cannot("it is encrypted, and nobody is there to type its passphrase".to_owned());
         return Err(error.hint(format!("openssl pkey -in {} -out plain.pem", path.display())));
@@ -169,9 +169,9 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| cannot(in_words(error)))
 }
 
-/// Never waits: a FIFO that takes the place of a file would hold up the next certificate and the end of the program.
+/// Never blocks: a FIFO in the place of a file would hold up the next certificate and the end of the program.
 fn read(path: &Path) -> std::result::Result<Bytes, String> {
-    match file::read(path, MOST_BYTES) {
+    match file::read(path, MAX_BYTES) {
         Ok(Reading::Whole(text, _)) => Ok(text),
         Ok(Reading::Changed) => Err("it changed while it was read".to_owned()),
         Ok(Reading::NotAFile) => Err("it is not a regular file".to_owned()),

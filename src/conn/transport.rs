@@ -1,4 +1,4 @@
-//! What a connection runs over: TCP, a Unix socket or TLS. Above this file all of them are bytes to read and to write.
+//! The transports of connections: TCP, a Unix socket or TLS. The rest of the program reads and writes bytes, whichever it is.
 
 use std::{
     io,
@@ -9,40 +9,42 @@ use std::{
 };
 
 use rustix::event::PollFlags;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::{
-    listen::{Socket, is_ready},
+    listen::{Socket, descriptor, is_ready},
     tls::Tls,
 };
 
-/// Bytes that the kernel holds for a viewer behind a Unix socket, where it knows no `TCP_NOTSENT_LOWAT`.
+/// The send buffer of a Unix socket, which has no `TCP_NOTSENT_LOWAT`.
 const UNIX_BUFFER: usize = 64 * 1024;
 
 /// The first byte of TLS (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
-/// What a browser gets that was told `http://`.
-const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\
-    Connection: close\r\n\r\nmxr: here https:// has to be asked\n";
+/// The answer to a request in plain HTTP.
+const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 49\r\n\
+    Connection: close\r\n\r\nmxr: this port speaks HTTPS: use an https:// URL\n";
 
-/// What the fan-out asks of a connection.
+/// A connection as the fan-out uses it.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin {
-    /// Waits until what is written next leaves at once or nearly so: until the kernel holds little for this viewer. It is asked
-    /// each time, since a socket that has taken a write may be full since.
+    /// Ready when the kernel holds little for this viewer, so that the next write leaves (nearly) at once. It asks the kernel each
+    /// time, since one write may have filled the socket.
     fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
-    /// Whether the peer has closed its end, though bytes of it may still be unread.
+    /// Whether the peer has closed its sending side, even where bytes of it are unread.
     fn has_left(&self) -> bool {
         false
     }
 
-    /// The socket, where bytes that are sent on it reach the viewer as they are.
+    /// The socket, unless the transport changes the bytes that are sent (TLS).
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -50,48 +52,41 @@ pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin {
 }
 
 /// An open connection.
-#[derive(Debug)]
-pub(crate) enum Transport {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    Tls(Box<Encrypted>),
-}
+pub(crate) type Transport = Either<Socket, Box<TlsConnection>>;
 
-/// TLS holds what it has encrypted until the socket takes it.
+/// A TLS connection. It holds what it has encrypted until the socket takes it.
 #[derive(Debug)]
-pub(crate) struct Encrypted {
+pub(crate) struct TlsConnection {
     stream: TlsStream<TcpStream>,
     is_flushed: bool,
 }
 
-impl Transport {
-    /// Makes a connection out of a socket: where TLS is spoken, after its handshake.
-    pub(crate) async fn open(socket: Socket, tls: Option<&Tls>) -> io::Result<Self> {
-        match (socket, tls) {
-            (Socket::Tcp(socket), None) => Ok(Self::Tcp(socket)),
-            (Socket::Tcp(socket), Some(tls)) => {
-                let mut first = [0];
-                if socket.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
-                    return Err(turn_away(socket).await);
-                }
-                let stream = tls.accept(socket).await?;
-                Ok(Self::Tls(Box::new(Encrypted { stream, is_flushed: true })))
+/// Makes a connection out of a socket; where TLS is spoken, after its handshake.
+pub(crate) async fn open(socket: Socket, tls: Option<&Tls>) -> io::Result<Transport> {
+    match (socket, tls) {
+        (Socket::Left(tcp), Some(tls)) => {
+            let mut first = [0];
+            if tcp.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
+                return Err(turn_away(tcp).await);
             }
-            (Socket::Unix(socket), _) => {
-                let _ = socket2::SockRef::from(&socket).set_send_buffer_size(UNIX_BUFFER);
-                Ok(Self::Unix(socket))
-            }
+            Ok(Transport::Right(Box::new(TlsConnection { stream: tls.accept(tcp).await?, is_flushed: true })))
         }
-    }
-
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        (socket, _) => {
+            if let Socket::Right(unix) = &socket {
+                let _ = SockRef::from(unix).set_send_buffer_size(UNIX_BUFFER);
+            }
+            Ok(Transport::Left(socket))
+        }
     }
 }
 
-/// Closes without a reset, which could overtake the reply: first our side, then, for a moment, what the peer still sends.
+pub(crate) fn is_tls(transport: &Transport) -> bool {
+    matches!(transport, Transport::Right(_))
+}
+
+/// Closes without a reset, which could overtake the reply: shuts our side down, then reads for a moment what the peer still sends.
 pub(crate) async fn linger_close(mut transport: Transport) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
     let drain = async {
         transport.shutdown().await?;
         let mut scratch = [0; 1024];
@@ -103,24 +98,11 @@ pub(crate) async fn linger_close(mut transport: Transport) {
 
 async fn turn_away(mut socket: TcpStream) -> io::Error {
     let _ = socket.write_all(NO_TLS).await;
-    self::linger_close(Transport::Tcp(socket)).await;
+    linger_close(Transport::Left(Socket::Left(socket))).await;
     io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS")
 }
 
-impl Encrypted {
-    /// Whoever is woken because the socket has room reads first, and may have nothing to write: what waits leaves here.
-    fn flush_rest(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.is_flushed
-            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx)
-        {
-            self.is_flushed = true;
-            flushed?;
-        }
-        Ok(())
-    }
-}
-
-/// tokio takes a socket for writable until a write fails: beside it the kernel is asked.
+/// tokio believes that a socket is writable until a write fails, so this asks the kernel as well.
 macro_rules! poll_room {
     ($cx:expr, $socket:expr) => {{
         let socket = $socket;
@@ -138,27 +120,26 @@ fn has_room(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 impl Connection for Transport {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Self::Tls(tls) = self {
-            // Where this fails, so does the write that follows.
-            let _ = tls.flush_rest(cx);
-            if !tls.is_flushed {
-                return Poll::Pending;
-            }
-        }
         match self {
-            Self::Tcp(tcp) => poll_room!(cx, tcp),
-            Self::Unix(unix) => poll_room!(cx, unix),
-            Self::Tls(tls) => poll_room!(cx, tls.stream.get_ref().0),
+            Self::Left(Socket::Left(tcp)) => poll_room!(cx, tcp),
+            Self::Left(Socket::Right(unix)) => poll_room!(cx, unix),
+            Self::Right(tls) => {
+                // Where this fails, so does the write that follows.
+                let _ = ready!(tls.poll_flush_rest(cx));
+                poll_room!(cx, tls.socket())
+            }
         }
     }
 
     fn has_left(&self) -> bool {
-        // Elsewhere it is known once both ends are closed.
-        const LEFT: PollFlags = if cfg!(target_os = "linux") { PollFlags::RDHUP } else { PollFlags::HUP };
+        // macOS reports only that both sides are closed.
+        #[cfg(target_os = "linux")]
+        const LEFT: PollFlags = PollFlags::RDHUP;
+        #[cfg(not(target_os = "linux"))]
+        const LEFT: PollFlags = PollFlags::HUP;
         let socket = match self {
-            Self::Tcp(tcp) => tcp.as_fd(),
-            Self::Unix(unix) => unix.as_fd(),
-            Self::Tls(tls) => tls.stream.get_ref().0.as_fd(),
+            Self::Left(socket) => descriptor(socket),
+            Self::Right(tls) => tls.socket().as_fd(),
         };
         is_ready(socket, LEFT)
     }
@@ -166,67 +147,58 @@ impl Connection for Transport {
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Tcp(socket) => Some(socket.as_fd()),
-            Self::Unix(socket) => Some(socket.as_fd()),
-            Self::Tls(_) => None,
+            Self::Left(socket) => Some(descriptor(socket)),
+            Self::Right(_) => None,
         }
     }
 }
 
-impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(tls) => {
-                tls.flush_rest(cx)?;
-                Pin::new(&mut tls.stream).poll_read(cx, buf)
-            }
+impl TlsConnection {
+    fn socket(&self) -> &TcpStream {
+        self.stream.get_ref().0
+    }
+
+    fn poll_flush_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_flushed {
+            let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+            self.is_flushed = true;
+            flushed?;
         }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(tls) => {
-                tls.is_flushed = false;
-                Pin::new(&mut tls.stream).poll_write(cx, bytes)
-            }
+impl AsyncRead for TlsConnection {
+    /// A task that is woken because the socket has room reads first, and may have nothing to write: what waits leaves here.
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(flushed) = self.poll_flush_rest(cx) {
+            flushed?;
         }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.is_flushed = false;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Self::Tls(tls) => {
-                tls.is_flushed = false;
-                Pin::new(&mut tls.stream).poll_write_vectored(cx, pieces)
-            }
-        }
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.is_flushed = false;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
-        }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
-        }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -235,10 +207,9 @@ mod tests {
     use std::{fs, future::poll_fn, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use socket2::SockRef;
     use tokio::{
         io::AsyncReadExt,
-        net::{TcpListener, TcpSocket},
+        net::{TcpListener, TcpSocket, UnixStream},
         time::timeout,
     };
     use tokio_rustls::{
@@ -269,12 +240,12 @@ mod tests {
         let (server, _) = listener.accept().await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         let client = connector.connect("localhost".try_into().unwrap(), client);
-        let (server, client) = tokio::join!(Transport::open(Socket::Tcp(server), Some(&tls)), client);
+        let (server, client) = tokio::join!(open(Socket::Left(server), Some(&tls)), client);
         (server.unwrap(), client.unwrap())
     }
 
     #[tokio::test]
-    async fn what_tls_holds_leaves_though_nothing_more_is_written() {
+    async fn a_tls_connection_sends_what_it_holds_though_nothing_more_is_written() {
         let (mut server, mut client) = ends().await;
         let mut taken = 0;
         poll_fn(|cx| {
@@ -288,18 +259,18 @@ mod tests {
             let mut all = vec![0; taken];
             client.read_exact(&mut all).await.map(|_| all)
         });
-        // All that the server does is to listen whether the viewer leaves.
+        // The server only reads, to see the viewer leave.
         let mut scratch = [0; 16];
         let heard = async { while server.read(&mut scratch).await.is_ok_and(|count| count > 0) {} };
         let all = timeout(Duration::from_secs(20), async { tokio::join!(reading, heard).0 }).await;
         assert!(all.unwrap().unwrap().unwrap().iter().all(|byte| *byte == 7));
     }
 
-    /// Fills a connection until it takes nothing, empties it, and waits until it is said to have room.
+    /// Fills a connection until it takes nothing more, empties it, and waits until it has room.
     async fn fill_and_empty(mut server: impl Connection, mut client: impl AsyncRead + Unpin) {
         let mut taken = 0;
         poll_fn(|cx| {
-            // The kernel carries on meanwhile.
+            // The kernel sends meanwhile.
             while server.poll_room(cx).is_ready() {
                 while let Poll::Ready(written) = Pin::new(&mut server).poll_write(cx, &[7; 1000]) {
                     taken += written.unwrap();
@@ -318,13 +289,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_connection_says_when_it_has_room_again() {
+    async fn a_full_connection_wakes_its_task_when_it_has_room_again() {
         let (server, client) = ends().await;
         fill_and_empty(server, client).await;
         let (server, client) = UnixStream::pair().unwrap();
-        fill_and_empty(Transport::Unix(server), client).await;
+        fill_and_empty(Transport::Left(Socket::Right(server)), client).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, server) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        fill_and_empty(Transport::Tcp(server.unwrap().0), client.unwrap()).await;
+        fill_and_empty(Transport::Left(Socket::Left(server.unwrap().0)), client.unwrap()).await;
     }
 }

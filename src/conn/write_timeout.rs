@@ -1,39 +1,34 @@
-//! Finite replies are taken promptly or not at all: hyper waits for ever for whoever does not read. Viewers have the
-//! fan-out loop's own deadline and do not pass here.
+//! The write timeout of finite replies: hyper waits for ever for a peer that does not read. Viewers have the fan-out's own
+//! deadline instead.
 
 use std::{
     io,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::Mutex,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    task::yield_now,
     time::{Instant, Sleep, sleep},
 };
 
-use super::transport::Connection;
+use crate::sync::lock;
 
-/// Bytes a second that a reply has to move at, once its connection has had its time: a modem's pace.
-const LEAST: f64 = 1024.0;
+/// The least pace of a slow reply, in bytes a second: a modem's.
+const MIN_PACE: f64 = 1024.0;
 
-/// A connection that fails where its peer takes too little for too long.
+/// A connection that fails where its peer takes too little for too long. It borrows the connection, so that a request handler
+/// can ask meanwhile whether the peer has left: hyper does not read while it holds unread bytes of a further request, and so does
+/// not notice.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<'a, T> {
-    io: T,
-    probe: &'a PeerProbe,
+    io: &'a Mutex<T>,
     timeout: Duration,
-    /// Since what is to be written did not fit.
+    /// Set while the peer takes less than there is to write.
     slow: Option<SlowWrite>,
 }
-
-/// Tells an answer in the making whether somebody still waits for it. hyper does not listen while there are unread bytes of the
-/// next request.
-#[derive(Debug, Default)]
-pub(crate) struct PeerProbe(AtomicBool);
 
 #[derive(Debug)]
 struct SlowWrite {
@@ -42,24 +37,10 @@ struct SlowWrite {
     timer: Pin<Box<Sleep>>,
 }
 
-impl PeerProbe {
-    /// Goes on where the peer is there. Where it is gone the connection fails, and drops whoever called this.
-    pub(crate) async fn check(&self) {
-        self.0.store(true, Relaxed);
-        // hyper flushes each time that it has asked for the answer in vain.
-        yield_now().await;
-    }
-}
-
 impl<'a, T> WriteTimeout<'a, T> {
-    /// A connection that is looked at each time after so long.
-    pub(crate) fn new(io: T, timeout: Duration, probe: &'a PeerProbe) -> Self {
-        Self { io, probe, timeout, slow: None }
-    }
-
-    /// The connection itself.
-    pub(crate) fn into_inner(self) -> T {
-        self.io
+    /// Measures the pace of a slow write over each `timeout`.
+    pub(crate) fn new(io: &'a Mutex<T>, timeout: Duration) -> Self {
+        Self { io, timeout, slow: None }
     }
 
     fn watch(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -80,11 +61,11 @@ impl<'a, T> WriteTimeout<'a, T> {
 }
 
 impl SlowWrite {
-    /// Ready with an error where it is too late, pending where there is time.
+    /// An error where the peer was too slow, pending while there is time.
     fn check_pace(&mut self, timeout: Duration, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
-            if (self.bytes as f64) < LEAST * self.since.elapsed().as_secs_f64() {
+            if (self.bytes as f64) < MIN_PACE * self.since.elapsed().as_secs_f64() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             (self.since, self.bytes) = (Instant::now(), 0);
@@ -94,38 +75,35 @@ impl SlowWrite {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<'_, T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *lock(self.io)).poll_read(cx, buf)
     }
 }
 
-impl<T: Connection> AsyncWrite for WriteTimeout<'_, T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<'_, T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        let written = Pin::new(&mut *lock(self.io)).poll_write(cx, bytes);
         self.watch(written, cx)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
+        let written = Pin::new(&mut *lock(self.io)).poll_write_vectored(cx, pieces);
         self.watch(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        lock(self.io).is_write_vectored()
     }
 
-    /// Whoever flushes has written everything.
+    /// After a flush everything is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.probe.0.swap(false, Relaxed) && self.io.has_left() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        ready!(Pin::new(&mut *lock(self.io)).poll_flush(cx))?;
         self.slow = None;
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *lock(self.io)).poll_shutdown(cx)
     }
 }
 
@@ -138,15 +116,15 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_given_up() {
+    async fn a_peer_that_takes_nothing_times_out() {
         let (ours, _theirs) = duplex(64);
         let begin = Instant::now();
-        let error = WriteTimeout::new(ours, TIMEOUT, &PeerProbe::default()).write_all(&[0; 1000]).await.unwrap_err();
+        let error = WriteTimeout::new(&Mutex::new(ours), TIMEOUT).write_all(&[0; 1000]).await.unwrap_err();
         assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, TIMEOUT));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_a_few_bytes_a_second_is_given_up_and_who_is_slow_is_not() {
+    async fn a_peer_that_takes_a_few_bytes_a_second_times_out_and_a_slow_one_does_not() {
         for (pace, is_enough) in [(10, false), (2000, true)] {
             let (ours, mut theirs) = duplex(64);
             let reader = tokio::spawn(async move {
@@ -155,7 +133,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             });
-            let written = WriteTimeout::new(ours, TIMEOUT, &PeerProbe::default()).write_all(&[0; 1_000_000]).await;
+            let written = WriteTimeout::new(&Mutex::new(ours), TIMEOUT).write_all(&[0; 1_000_000]).await;
             assert_eq!(written.is_ok(), is_enough, "{pace} bytes a second: {written:?}");
             reader.await.unwrap();
         }
@@ -164,16 +142,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_between_two_replies_is_no_delay() {
         let (ours, mut theirs) = duplex(64);
-        let probe = PeerProbe::default();
-        let mut prompt = WriteTimeout::new(ours, TIMEOUT, &probe);
+        let ours = Mutex::new(ours);
+        let mut connection = WriteTimeout::new(&ours, TIMEOUT);
         for _ in 0..3 {
             let read = async {
                 tokio::time::sleep(Duration::from_secs(20)).await;
                 theirs.read_exact(&mut [0; 200]).await.map(drop)
             };
             let write = async {
-                prompt.write_all(&[0; 200]).await?;
-                prompt.flush().await
+                connection.write_all(&[0; 200]).await?;
+                connection.flush().await
             };
             tokio::try_join!(read, write).unwrap();
             tokio::time::sleep(Duration::from_secs(100)).await;

@@ -1,5 +1,5 @@
-//! What fuzzers ask of the reading of requests, and the replay of what they found: each function takes bytes from outside and
-//! checks what has to hold whatever they are. Nothing else uses it.
+//! Fuzz entry points for reading requests, also for the replay of the corpus: each function takes bytes from outside and asserts
+//! properties that hold for all input. Nothing else uses it.
 
 use hyper::{
     Request, Uri,
@@ -7,14 +7,16 @@ use hyper::{
 };
 
 use super::{
-    request::{self, Hosts},
-    route::{self, FeedSelector, Route, SEC_FETCH_DEST},
+    headers::SEC_FETCH_DEST,
+    host::Hosts,
+    request,
+    route::{self, FeedSelector, Route},
 };
 use crate::{fanout::Accepts, wire::Layout};
 
 const KNOWN: &str = "cam.example";
 
-/// A Host header: who is let in is an address, a name that nobody else can have, or the one that is allowed.
+/// A Host header: accepted are addresses, names that no other site can have, and the allowed one.
 pub fn host(value: &[u8]) {
     let Ok(host) = HeaderValue::from_bytes(value) else { return };
     let mut request = Request::new(());
@@ -24,7 +26,7 @@ pub fn host(value: &[u8]) {
         return;
     }
     let text = String::from_utf8_lossy(value).to_ascii_lowercase();
-    assert!(!text.contains(['@', '/', '?', '#', ' ', '\\']), "let in: {text:?}");
+    assert!(!text.contains(['@', '/', '?', '#', ' ', '\\']), "accepted: {text:?}");
     let name = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => text.split(':').next().unwrap_or_default(),
@@ -37,7 +39,7 @@ pub fn host(value: &[u8]) {
         || name == KNOWN
         || name == own
         || name == format!("{own}.local");
-    assert!(is_ours, "let in: {text:?}");
+    assert!(is_ours, "accepted: {text:?}");
 }
 
 /// A path and a query: names stay names, numbers make sense.
@@ -53,7 +55,7 @@ pub fn target(target: &[u8]) {
         _ => return,
     };
     if let FeedSelector::Named(name) = which {
-        // Shorter than what it was decoded from.
+        // Decoding makes it no longer.
         assert!(name.len() <= target.len(), "{name:?}");
     }
     if let Some(query) = query {
@@ -63,7 +65,7 @@ pub fn target(target: &[u8]) {
     }
 }
 
-/// Accept, Sec-Fetch-Dest and User-Agent, a line each: what is asked for depends on them, whether it is there does not.
+/// Accept, Sec-Fetch-Dest and User-Agent, a line each: they choose between the page and the feed.
 pub fn accept(lines: &[u8]) {
     let mut request = Request::new(());
     *request.uri_mut() = Uri::from_static("/");
@@ -74,8 +76,8 @@ pub fn accept(lines: &[u8]) {
             Err(_) => return,
         }
     }
-    let said = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (accept, dest) = (said(ACCEPT).to_ascii_lowercase(), said(SEC_FETCH_DEST));
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (accept, dest) = (text(ACCEPT).to_ascii_lowercase(), text(SEC_FETCH_DEST));
     match route::route(&request, "") {
         Route::Page => assert!(accept.contains("text/html") || matches!(dest, "document" | "iframe" | "frame")),
         Route::Stream { feeds, query } => {
@@ -84,7 +86,7 @@ pub fn accept(lines: &[u8]) {
             match query.accepts {
                 Accepts::Pictures(layout) => {
                     assert!(dest == "image" || accept.trim_start().starts_with("image/"));
-                    assert_eq!(layout == Layout::EarlyHeaders, said(USER_AGENT).contains("AppleWebKit"));
+                    assert_eq!(layout == Layout::EarlyHeaders, text(USER_AGENT).contains("AppleWebKit"));
                 }
                 Accepts::All => assert_ne!(dest, "image"),
             }

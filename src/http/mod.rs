@@ -1,19 +1,18 @@
-//! The HTTP side: accepts connections, lets hyper parse and answer, and takes the connection back where a
+//! The HTTP side: lets hyper parse and answer, and takes the connection back where a
 //! stream was asked for. It knows feeds, not where their parts come from.
 
-mod accept;
 #[doc(hidden)]
 pub mod fuzz;
+mod headers;
+mod host;
 mod metrics;
 mod options;
+mod origin;
 mod page;
 mod request;
 mod response;
 mod route;
 mod server;
+mod workers;
 
-pub use self::{
-    accept::serve,
-    options::Options,
-    request::{Hosts, Sites},
-};
+pub use self::{host::Hosts, options::Options, origin::Sites, workers::serve};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::request::{Hosts, Sites};
+use super::{host::Hosts, origin::Sites};
 use crate::{auth::Access, conn::tls::Tls};
 
 /// How viewers are served.

@@ -219,6 +219,7 @@ fn deny(denial: &Denial, wants_password: bool) -> Reply {
         ),
         Denial::Wrong if wants_password => (StatusCode::UNAUTHORIZED, "mxr: that is not the password"),
         Denial::Wrong => (StatusCode::FORBIDDEN, "mxr: that is not the token"),
+        Denial::PeerLeft => (StatusCode::BAD_REQUEST, "mxr: the connection was closed before the password was checked"),
         Denial::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "mxr: too many wrong passwords or tokens came from your address"),
     };
     let mut reply = say(status, text);

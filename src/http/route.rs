@@ -1,21 +1,21 @@
-//! What a request asks for: path, query and a few headers become a `Route`. It reads, it answers nothing.
+//! Path, query and a few headers of a request become a `Route`. It answers nothing.
 
 use std::{borrow::Cow, time::Duration};
 
 use hyper::{
     Request,
-    header::{ACCEPT, HeaderMap, HeaderName, USER_AGENT},
+    header::{HeaderMap, USER_AGENT},
 };
 use percent_encoding::percent_decode_str;
 
-use super::request;
+use super::headers::{accepts, is_browser, is_img, is_navigation, text};
 use crate::{fanout::Accepts, feed::interval_at, wire::Layout};
 
 /// What a request asks for.
 #[derive(Debug, PartialEq)]
 pub(super) enum Route {
     Page,
-    /// The prefix itself: what is below it is one slash away.
+    /// The prefix without its slash, which is redirected.
     Slash,
     Stream {
         feeds: FeedSelector,
@@ -29,7 +29,7 @@ pub(super) enum Route {
     Metrics,
     Health,
     Quit,
-    /// Nothing is there.
+    /// No such path.
     NotFound,
     /// A query that makes no sense, and why.
     BadQuery(String),
@@ -85,7 +85,7 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
             Ok(Some(("stream", number))) => stream(FeedSelector::Number(number)),
             Ok(Some((_, number))) => snapshot(FeedSelector::Number(number)),
             Err(why) => Route::BadQuery(why),
-            _ if wants_page(headers) => Route::Page,
+            _ if is_navigation(headers) => Route::Page,
             _ => stream(FeedSelector::Number(0)),
         },
         "/view" => Route::Page,
@@ -133,50 +133,11 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
             true if agent.contains("AppleWebKit") => Accepts::Pictures(Layout::EarlyHeaders),
             true => Accepts::Pictures(Layout::Plain),
         },
-        is_browser: request::is_browser(headers),
+        is_browser: is_browser(headers),
     })
 }
 
-/// Whether a picture element asks. Browsers send `Sec-Fetch-Dest` to localhost and over https only.
-pub(super) fn is_img(headers: &HeaderMap) -> bool {
-    match text(headers, SEC_FETCH_DEST) {
-        "" => text(headers, ACCEPT).trim_start().starts_with("image/"),
-        dest => dest == "image",
-    }
-}
-
-fn wants_page(headers: &HeaderMap) -> bool {
-    match text(headers, SEC_FETCH_DEST) {
-        "" => accepts(headers, "text/html"),
-        dest => matches!(dest, "document" | "iframe" | "frame"),
-    }
-}
-
-/// Whether the page goes into a frame. Over plain http browsers do not say, so there every page may where frames are allowed.
-pub(super) fn may_be_framed(headers: &HeaderMap, frames_are_allowed: bool) -> bool {
-    match text(headers, SEC_FETCH_DEST) {
-        "" => frames_are_allowed,
-        dest => dest != "document",
-    }
-}
-
-pub(super) const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-
-fn text(headers: &HeaderMap, name: HeaderName) -> &str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// Whether a type is named among those that are accepted, and not with a weight of nothing (RFC 9110, section 12.5.1).
-fn accepts(headers: &HeaderMap, media: &str) -> bool {
-    text(headers, ACCEPT).split(',').any(|range| {
-        let mut parameters = range.split(';').map(str::trim);
-        let is_named = parameters.next().is_some_and(|named| named.eq_ignore_ascii_case(media));
-        let weight = parameters.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
-        is_named && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
-    })
-}
-
-/// `action=stream_1`: what, and of which feed.
+/// The kind and the number of the feed in `action=stream_1`.
 fn action(query: Query<'_>) -> Result<Option<(&'static str, usize)>, String> {
     let action = query.get("action").unwrap_or_default();
     let (what, number) = action.split_once('_').unwrap_or((&action, "0"));
@@ -216,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_a_page_for_who_navigates_and_the_feed_for_all_else() {
+    fn the_root_is_a_page_for_a_browser_that_navigates_and_the_feed_for_all_else() {
         let navigates = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
         assert_eq!(route_of("/", &[navigates]), Route::Page);
         assert_eq!(route_of("/", &[("accept", "*/*"), ("sec-fetch-dest", "document")]), Route::Page);
@@ -233,8 +194,8 @@ mod tests {
         assert_eq!(below("/cam/1/state"), Route::State);
         assert!(matches!(below("/cam/1/"), Route::Stream { .. }));
         assert_eq!(below("/cam/1"), Route::Slash);
-        for elsewhere in ["/state", "/cam/state", "/cam/12/state", "/cam/1state", "/"] {
-            assert_eq!(below(elsewhere), Route::NotFound, "{elsewhere}");
+        for other in ["/state", "/cam/state", "/cam/12/state", "/cam/1state", "/"] {
+            assert_eq!(below(other), Route::NotFound, "{other}");
         }
     }
 

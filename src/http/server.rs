@@ -5,7 +5,6 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    metrics,
+    headers, metrics,
     options::Options,
+    origin,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
     route::{self, FeedSelector, Route, StreamQuery},
@@ -27,14 +27,14 @@ use crate::{
     conn::{
         listen::Socket,
         pending::{PendingConn, PendingConns},
-        transport::{Transport, linger_close},
-        write_timeout::{PeerProbe, WriteTimeout},
+        transport::{self, Connection, Transport, linger_close},
+        write_timeout::WriteTimeout,
     },
     escape::Escaped,
     fanout::{AllFeeds, Cursor, FanoutHandle, StreamOptions, Viewer},
     feed::{Kind, Mount, Registry},
     stats::{ConnError, ViewerPermit, Viewers},
-    sync::lock,
+    sync::{into_inner, lock},
 };
 
 /// The time for a request's head, from the first byte of silence.
@@ -71,54 +71,49 @@ struct Handover {
 struct Caller<'a> {
     peer: Option<SocketAddr>,
     is_tls: bool,
-    probe: &'a PeerProbe,
+    transport: &'a Mutex<Transport>,
     conn: &'a PendingConn,
 }
 
 /// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
 pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: PendingConn, server: Arc<RequestHandler>) {
-    let opened = tokio::time::timeout(HEAD_TIMEOUT, Transport::open(socket, server.options.tls.as_ref())).await;
+    let opened = tokio::time::timeout(HEAD_TIMEOUT, transport::open(socket, server.options.tls.as_ref())).await;
     let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(transport) => transport,
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
-    let probe = PeerProbe::default();
-    let caller = Caller { peer, is_tls: transport.is_tls(), probe: &probe, conn: &conn };
+    let (is_tls, transport) = (transport::is_tls(&transport), Mutex::new(transport));
+    let caller = Caller { peer, is_tls, transport: &transport, conn: &conn };
     let handover = Mutex::new(None);
     let service = service_fn(|request| {
         let (server, handover) = (&server, &handover);
         conn.mark_active();
         async move { Ok::<_, Infallible>(server.answer(request, caller, handover).await) }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES)
-            .title_case_headers(true)
-            // Who asks and closes its sending side at once is answered all the same.
-            .half_close(true)
-            .serve_connection(TokioIo::new(WriteTimeout::new(transport, server.options.stall, &probe)), service)
-            .without_shutdown()
-    );
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .title_case_headers(true)
+        // Who asks and closes its sending side at once is answered all the same.
+        .half_close(true)
+        .serve_connection(TokioIo::new(WriteTimeout::new(&transport, server.options.stall)), service)
+        .without_shutdown();
+    // A reply that is on its way (the one to /quit) still gets out.
+    let shut_down = async {
+        server.shutdown.cancelled().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
     let parts = tokio::select! {
-        parts = &mut connection => parts,
+        parts = connection => parts,
         () = conn.evicted() => return server.viewers.conn_errors.count(ConnError::Crowded),
-        () = server.shutdown.cancelled() => {
-            // A reply that is on its way (the one to /quit) still gets out.
-            match tokio::time::timeout(Duration::from_millis(200), connection).await {
-                Ok(parts) => parts,
-                Err(_) => return,
-            }
-        }
+        () = shut_down => return,
     };
-    let transport = match parts {
-        Ok(parts) => parts.io.into_inner().into_inner(),
-        Err(error) => {
-            server.viewers.conn_errors.count(conn_error(&error));
-            return debug!(peer = peer.map(display), %error, "connection ended");
-        }
-    };
+    if let Err(error) = parts {
+        server.viewers.conn_errors.count(conn_error(&error));
+        return debug!(peer = peer.map(display), %error, "connection ended");
+    }
+    let transport = into_inner(transport);
     let handover = lock(&handover).take();
     match handover {
         Some(Handover { cursors, options, permit }) => {
@@ -141,7 +136,7 @@ impl RequestHandler {
     async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let mut reply = match self.admit(&request, &mut visitor, caller.probe).await {
+        let mut reply = match self.admit(&request, &mut visitor, caller.transport).await {
             Ok(route) => self.answer_route(&request, route, &visitor, caller.conn, handover).await,
             Err(refusal) => response::refuse(&refusal),
         };
@@ -150,7 +145,7 @@ impl RequestHandler {
         }
         self.viewers.replies.count(reply.status().as_u16());
         let allowed = self.options.sites.allowed_origin(headers);
-        let is_for_all = allowed.is_some() || route::is_img(headers);
+        let is_for_all = allowed.is_some() || headers::is_img(headers);
         response::tell_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
         let target = auth::redacted(request.uri());
         debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
@@ -158,7 +153,12 @@ impl RequestHandler {
     }
 
     /// What is asked for, where it may be asked for.
-    async fn admit<B>(&self, request: &Request<B>, visitor: &mut Visitor, probe: &PeerProbe) -> Result<Route, Rejection> {
+    async fn admit<B>(
+        &self,
+        request: &Request<B>,
+        visitor: &mut Visitor,
+        transport: &Mutex<Transport>,
+    ) -> Result<Route, Rejection> {
         let Options { access, hosts, sites, prefix, .. } = &*self.options;
         request::check(request, hosts, visitor)?;
         let route = route::route(request, prefix);
@@ -167,7 +167,8 @@ impl RequestHandler {
             return Ok(route);
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
-        let guesser = Guesser { source: visitor.address(), probe };
+        let has_left = || lock(transport).has_left();
+        let guesser = Guesser { address: visitor.address(), has_left: &has_left };
         let denied = access.check(request.uri(), request.headers(), guesser).await;
         denied.map_err(|denial| {
             // Of those that are sent away at once there may be thousands: they fill no disk.
@@ -197,7 +198,7 @@ impl RequestHandler {
             Route::Health => response::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(&self.options.prefix),
             Route::Quit if request.method() != Method::GET => response::refuse(&Rejection::Method),
-            Route::Quit if request::is_cross_site(request.headers(), visitor) => {
+            Route::Quit if origin::is_cross_site(request.headers(), visitor) => {
                 response::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
             }
             Route::Quit => {
@@ -217,7 +218,7 @@ impl RequestHandler {
     fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
         let Options { access, sites, .. } = &*self.options;
         let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
-        match cookie.filter(|_| !route::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
+        match cookie.filter(|_| !headers::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
             Some((cookie, query)) => response::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
             None => response::page(),
         }

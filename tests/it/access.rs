@@ -404,6 +404,22 @@ fn a_right_one_is_never_slowed() {
 }
 
 #[test]
+fn right_passwords_that_one_address_sends_at_once_are_all_let_in() {
+    let folder = Folder::new();
+    let users = hashed(&folder, 9);
+    let server = mxr(["serve", "--demo", "--auth-file", &users]).start();
+    let mut asked: Vec<_> = (0..32).map(|_| Connection::open(&server.host)).collect();
+    let start = std::time::Instant::now();
+    for connection in &mut asked {
+        connection.send(format!("GET /state HTTP/1.1\r\nHost: {}\r\n{RIGHT}\r\n\r\n", server.host));
+    }
+    for connection in &mut asked {
+        assert_eq!(connection.reply("GET").head.status, 200);
+    }
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+#[test]
 fn ffmpeg_reads_a_feed_by_its_token() {
     let Some(ffmpeg) = tool(&["ffmpeg"]) else { return };
     let folder = Folder::new();
