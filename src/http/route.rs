@@ -129,7 +129,7 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
         interval,
         parts,
         history: query.number("history")?,
-        mixed: accepts(headers, "multipart/mixed"),
+        mixed: accepts(headers, ACCEPT, "multipart/mixed"),
         accepts: match is_img(headers) {
             false => Accepts::All,
             // Chromium and WebKit paint a part once they have the next part's headers (crbug 527446).
@@ -150,7 +150,7 @@ pub(super) fn is_img(headers: &HeaderMap) -> bool {
 
 fn wants_page(headers: &HeaderMap) -> bool {
     match text(headers, SEC_FETCH_DEST) {
-        "" => accepts(headers, "text/html"),
+        "" => accepts(headers, ACCEPT, "text/html"),
         dest => matches!(dest, "document" | "iframe" | "frame"),
     }
 }
@@ -169,11 +169,11 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// Whether a type is named among those that are accepted, and not with a weight of nothing (RFC 9110, section 12.5.1).
-fn accepts(headers: &HeaderMap, media: &str) -> bool {
-    text(headers, ACCEPT).split(',').any(|range| {
+/// Whether a type or an encoding is named among those that are accepted, and not with a weight of nothing (RFC 9110, section 12.5).
+pub(super) fn accepts(headers: &HeaderMap, header: HeaderName, name: &str) -> bool {
+    text(headers, header).split(',').any(|range| {
         let mut parameters = range.split(';').map(str::trim);
-        let is_named = parameters.next().is_some_and(|named| named.eq_ignore_ascii_case(media));
+        let is_named = parameters.next().is_some_and(|named| named.eq_ignore_ascii_case(name));
         let weight = parameters.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
         is_named && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
     })

@@ -20,8 +20,10 @@ class Feed {
   }
 
   // What the server says of it. Another process counts from one again, and so does each viewer's own run.
-  learn({kind, ended, published, history}, restarted) {
-    set(this, {kind, ended, published, kept: kind === 'newest' && history})
+  learn({kind, ended, published, history, source}, restarted) {
+    // A source that waits for viewers has this one: only `starting` and `lost` are worth a word.
+    const trouble = /^(starting|lost)$/.test(source?.state) && source
+    set(this, {kind, ended, published, trouble, kept: kind === 'newest' && history})
     if (restarted || kind === 'run') this.last = 0
   }
 
@@ -30,6 +32,8 @@ class Feed {
       missed = part.sequence - last - 1
     // A keepalive, or history that is here already.
     if (missed < 0) return
+    // It is younger than what the server said.
+    if (part.sequence > this.published) this.trouble = null
     if (serverNow - part.time < 5) this.fresh++
     if (newest) {
       // A long pause is forgotten after some twenty others, or as many bursts; so long no rhythm is known.

@@ -75,11 +75,13 @@ const stateOf = feed =>
   paused ? 'paused' :
   feed.ended ? 'ended' :
   link.state !== 'live' ? link.state :
+  feed.trouble ? feed.trouble.state :
   !feed.newest ? 'waiting' :
   ageOf(feed) < 10 ? 'live' :
   ageOf(feed) > feed.gap * 3 ? 'stale' : 'quiet'
 
-const ago = feed => feed.newest && `${age(ageOf(feed))} ago`
+const ago = feed => feed.newest && `${age(ageOf(feed))} ago`,
+  since = ({trouble: {since, reason}}) => `for ${age(serverNow() - since)}${reason ? `: ${reason}` : ''}`
 
 // What is said beside a state; the gravest first.
 const SAYS = {
@@ -87,7 +89,9 @@ const SAYS = {
     const wait = (link.next - Date.now()) / 1000
     return `${link.reason}, ${wait > 0 ? `next try in ${age(wait + .5)}` : 'trying again'}`
   },
+  lost: since,
   stale: feed => `${ago(feed)}, connection good`,
+  starting: since,
   ended: ago,
   history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
   paused: ({held}) => held && `${number(held)} newer`,
