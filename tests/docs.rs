@@ -94,12 +94,23 @@ fn every_fault_in_the_reliability_table_has_its_test() {
     }
 }
 
+#[test]
+fn every_heading_of_the_field_notes_that_code_cites_exists() {
+    let notes = fs::read_to_string(root().join("docs/field.md")).unwrap();
+    let headings: Vec<&str> = notes.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let sources = sources(&root().join("src"));
+    for (at, cited) in sources.match_indices("docs/field.md, ") {
+        let rest = &sources[at + cited.len()..];
+        assert!(headings.iter().any(|heading| rest.starts_with(heading)), "no heading for {:?}", rest.lines().next());
+    }
+}
+
 /// All code below a folder.
 fn sources(folder: &Path) -> String {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let code = paths.map(|path| match path.is_dir() {
         true => sources(&path),
-        false if path.extension().is_some_and(|extension| extension == "rs") => fs::read_to_string(&path).unwrap(),
+        false if path.extension().is_some_and(|kind| kind == "rs" || kind == "js") => fs::read_to_string(&path).unwrap(),
         false => String::new(),
     });
     code.collect()
