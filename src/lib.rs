@@ -27,7 +27,6 @@ pub mod feed;
 mod file;
 pub mod format;
 pub mod http;
-pub mod media;
 mod net;
 pub mod panic;
 pub mod part;

@@ -5,10 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::{
-    format::{self, ImageClass},
-    media::Media,
-};
+use crate::format::{self, ImageClass, Media};
 
 /// One replaceable body, as a source hands it to a feed.
 #[derive(Debug, Clone)]

@@ -13,8 +13,8 @@ use std::{
 use mxr::{
     conn::listen::{self, Listener},
     feed::{Feed, Kind, Limits, Mount, Publisher},
+    format::Media,
     http,
-    media::Media,
     part::Part,
     stats::Viewers,
     wire::Boundary,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use mxr::{
-    media::Media,
+    format::Media,
     part::Part,
     source::framing::split::{RawPart, Split},
     wire::{Boundary, Bounds, Decoded, Decoder, Layout, encode},

@@ -5,8 +5,8 @@ use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 use mxr::{
     conn::listen::{self, Listener},
     feed::{Feed, Kind, Limits, Mount},
+    format::Media,
     http,
-    media::Media,
     part::Part,
     stats::Viewers,
     wire::Boundary,

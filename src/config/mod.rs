@@ -10,8 +10,8 @@ use crate::{
     conn::{listen::ListenAddr, tls::Tls},
     error::{Error, Result},
     feed::interval_at,
+    format::Media,
     http,
-    media::Media,
     source::{
         FeedSettings,
         framing::{FramingSettings, split::Split},

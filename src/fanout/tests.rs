@@ -21,7 +21,7 @@ use super::{
 use crate::conn::transport::Connection;
 use crate::{
     feed::{Accepts, Feed, Kind, Limits, Publisher},
-    media::Media,
+    format::Media,
     part::Part,
     source::demo,
     stats::{Disconnect, Reason, Viewers},

@@ -114,7 +114,7 @@ mod tests {
 
     use super::interval_at;
     use crate::feed::{Accepts, Feed, Kind, Limits, Publisher, Refused, TakeLimit};
-    use crate::{media::Media, part::Part, wire::Boundary};
+    use crate::{format::Media, part::Part, wire::Boundary};
 
     const INTERVAL: Duration = Duration::from_millis(100);
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::{media::Media, wire::Layout};
+use crate::{format::Media, wire::Layout};
 
 fn feed(kind: Kind, held: usize) -> (Publisher, Arc<Feed>) {
     let limits = Limits { history: held, held, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };

@@ -2,13 +2,14 @@
 //! take them. It reads structure (chunks, markers, boxes), never pixels, and knows nothing of files.
 
 mod document;
+mod media;
 mod picture;
 
 use std::ops::ControlFlow;
 
 use self::document::{html_is_closed, json_is_whole, pdf_is_whole, tiff_is_sane, xml_root};
+pub use self::media::Media;
 pub use self::picture::{JpegScanner, PictureScanner, PngScanner, Scan, Scanner, jpeg_end, png_end};
-use crate::media::Media;
 
 /// Whether the end of a document is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, time::sleep};
 use super::{FeedSettings, Source};
 use crate::{
     feed::{Kind, Mount, Publisher},
-    media::Media,
+    format::Media,
     panic::{PanicScope, catch_async},
     part::Part,
 };

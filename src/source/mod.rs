@@ -14,7 +14,7 @@ use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};
 use crate::{
     error::Result,
     feed::{Feed, Kind, Limits, Mount, Publisher},
-    media::Media,
+    format::Media,
     wire::Boundary,
 };
 

@@ -16,7 +16,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem;
 use rand::Rng;
 
-use crate::{media::Media, part::Part};
+use crate::{format::Media, part::Part};
 
 /// The boundary parameter: a bare token, so that every reader takes it without quotes.
 #[derive(Clone)]

@@ -16,7 +16,7 @@ use self::split::{Makes, RawPart, Split, Splitter};
 use super::FeedSettings;
 use crate::{
     feed::{Feed, Kind, Publisher, Refused},
-    media::Media,
+    format::Media,
     part::Part,
 };
 

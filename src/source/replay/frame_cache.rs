@@ -20,8 +20,7 @@ use crate::source::name_filter::NameFilter;
 use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
-    format::{self, Completeness},
-    media::Media,
+    format::{self, Completeness, Media},
     part::Part,
     sync::lock,
 };

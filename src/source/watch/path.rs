@@ -21,8 +21,7 @@ use crate::source::{
 use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
-    format::{self, Completeness, Inspection},
-    media::Media,
+    format::{self, Completeness, Inspection, Media},
     part::Part,
 };
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::media::Media;
+use crate::format::Media;
 
 /// What is understood of a part's headers. What is missing, or makes no sense, is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

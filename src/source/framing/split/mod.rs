@@ -14,10 +14,7 @@ use self::{
     picture::PictureSplitter,
     text::{Ends, Text},
 };
-use crate::{
-    format::{ImageClass, JpegScanner, PngScanner},
-    media::Media,
-};
+use crate::format::{ImageClass, JpegScanner, Media, PngScanner};
 
 /// Where a body ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

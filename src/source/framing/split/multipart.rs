@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::{Cut, Makes, RawPart};
 use crate::{
-    format::{Completeness, inspect},
-    media::Media,
+    format::{Completeness, Media, inspect},
     wire::{Bounds, Decoded, Decoder},
 };
 

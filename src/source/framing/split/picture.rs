@@ -4,10 +4,7 @@ use bytes::{Buf, BytesMut};
 use memchr::memmem;
 
 use super::{Cut, Makes, RawPart};
-use crate::{
-    format::{ImageClass, Scan, Scanner},
-    media::Media,
-};
+use crate::format::{ImageClass, Media, Scan, Scanner};
 
 /// Cuts pictures of one format.
 #[derive(Debug)]
