@@ -91,12 +91,12 @@ fn announce(listeners: &[Listener], http: &http::Options, show: Show, terminal: 
     }
     let mut to_open = urls.iter().filter(|url| !is_path(url));
     let Some(here) = to_open.next() else { return };
-    let elsewhere = to_open.next_back().unwrap_or(here);
+    let from_network = to_open.next_back().unwrap_or(here);
     if show.as_qr {
         if !listeners.iter().any(Listener::is_exposed) {
             info!("a phone cannot reach this address; --host 0.0.0.0 makes it reachable");
         }
-        draw_qr(&with_token(elsewhere), terminal);
+        draw_qr(&with_token(from_network), terminal);
     }
     if show.in_browser {
         open_browser(&with_token(here));

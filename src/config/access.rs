@@ -16,7 +16,7 @@ use crate::{
 /// The word that stands for a generated token.
 const RANDOM: &str = "random";
 
-/// Who may watch.
+/// Passwords and the token that viewers need.
 pub(super) fn access(flags: &cli::AccessArgs) -> Result<Access> {
     let mut passwords = Passwords::default();
     for pair in &flags.auth {

@@ -63,9 +63,9 @@ mod tests {
     fn the_page_is_one_file_under_64_kb() {
         let page = std::str::from_utf8(&PAGE.html).unwrap();
         assert!(page.len() < 65_536, "{} bytes", page.len());
-        for elsewhere in ["http:", "https:", " src=", "@import", "url(", "{{"] {
+        for foreign in ["http:", "https:", " src=", "@import", "url(", "{{"] {
             let own = page.replace("http://www.w3.org/2000/svg", "").replace(" src=\"${", "");
-            assert!(!own.contains(elsewhere), "{elsewhere}");
+            assert!(!own.contains(foreign), "{foreign}");
         }
     }
 
