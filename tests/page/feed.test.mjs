@@ -30,3 +30,30 @@ test('a burst is one of many, and a long pause is forgotten in the end', () => {
   assert.ok(rhythm(...bursts) > 30);
   assert.equal(rhythm(0, 3600, ...every(1, 30, 3601)), 1);
 });
+
+// What the page says of a feed whose source the server describes in this way, after parts with these sequences.
+function trouble(source, ...sequences) {
+  const feed = new Feed('a');
+  feed.paused = true;
+  feed.learn({ kind: 'newest', published: 3, source });
+  for (const sequence of sequences) feed.take({ sequence, time: 0 }, 0);
+  return feed.trouble;
+}
+
+test('a source that is starting or lost is told, with its reason and since when', () => {
+  const lost = { state: 'lost', since: 1764000000, reason: 'connection refused' };
+  assert.equal(trouble(lost), lost);
+  const starting = { state: 'starting', since: 1764000000 };
+  assert.equal(trouble(starting), starting);
+});
+
+test('of every other source, and where the server says nothing of it, the page says what its parts tell', () => {
+  const others = ['live', 'idle', 'ended', 'unheard of', 'lost at sea', ''].map((state) => ({ state, since: 1764000000 }));
+  for (const source of [undefined, null, {}, ...others]) assert.ok(!trouble(source), JSON.stringify(source));
+});
+
+test('a part that came after the server spoke proves the source live, one from before does not', () => {
+  const lost = { state: 'lost', since: 1764000000 };
+  assert.equal(trouble(lost, 2, 3), lost);
+  assert.ok(!trouble(lost, 3, 4));
+});
