@@ -47,8 +47,7 @@ impl Boundary {
         &self.0.text
     }
 
-    /// Whether the bytes contain the token. It crashes Chromium's tab even in the middle of a line (docs/field.md, What the bytes
-    /// may look like).
+    /// Whether the bytes contain the token. It crashes Chromium's tab even in the middle of a line (docs/field.md, Browsers).
     pub fn is_in(&self, bytes: &[u8]) -> bool {
         self.0.finder.find(bytes).is_some()
     }

@@ -1,6 +1,6 @@
 //! Finds delimiters as cameras write them. RFC 2046 has `CRLF--B`; in practice `B` comes with two dashes more or fewer than its
-//! `boundary=` says, after a bare LF, with padding, or with the first header on the same line (docs/field.md, Players and
-//! readers). It works on slices, and knows neither headers' values nor bodies.
+//! `boundary=` says, after a bare LF, with padding, or with the first header on the same line (docs/field.md, Players and readers).
+//! It works on slices, and knows neither header values nor bodies.
 
 use memchr::memmem;
 
