@@ -38,43 +38,44 @@ pub mod systemd;
 pub mod terminal;
 pub mod wire;
 
-use std::{sync::Arc, thread, time::Duration};
+use std::sync::Arc;
 
-use tokio::{runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    config::{Config, SourceConfig},
+    config::Config,
     conn::listen::Listener,
     error::{Error, Result},
-    feed::Mount,
-    panic::{PanicScope, catch_async},
-    source::{Source, Work, demo, replay, stdin, watch},
+    feed::Registry,
+    source::{Context, SourceThread, Work},
     stats::Viewers,
     terminal::Terminal,
 };
 
 /// A server that lacks nothing but its socket: its source is there and makes sense.
 pub struct Server {
-    workshop: Workshop,
+    thread: SourceThread,
     work: Work,
-    mounts: Arc<Vec<Mount>>,
+    registry: Arc<Registry>,
     viewers: Arc<Viewers>,
     http: http::Options,
     exit_at_end: bool,
+    shutdown: CancellationToken,
 }
 
 impl Server {
-    /// Opens the source.
+    /// Opens the source; `shutdown` ends it and the server.
     ///
     /// # Errors
     /// Where the source cannot start.
-    pub fn new(config: Config) -> Result<Self> {
-        let workshop = Workshop::open()?;
-        let Source { mounts, work } = source(config.source, config.feeds, &workshop.runtime)?;
-        let (mounts, viewers) = (Arc::new(mounts), Viewers::with_limits(config.max_viewers, config.max_viewers_per_address));
-        Ok(Self { workshop, work, mounts, viewers, http: config.http, exit_at_end: config.exit_at_end })
+    pub fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
+        let thread = SourceThread::new()?;
+        let (opener, registry) = Registry::new(config.feeds);
+        let context = Context { opener, media: config.media, runtime: thread.handle()?, shutdown: shutdown.clone() };
+        let work = config.source.start(context)?;
+        let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
+        Ok(Self { thread, work, registry, viewers, http: config.http, exit_at_end: config.exit_at_end, shutdown })
     }
 
     /// Who may look.
@@ -91,116 +92,23 @@ impl Server {
     ///
     /// # Errors
     /// Where the source fails for good.
-    pub async fn run(self, listeners: Vec<Listener>, terminal: Terminal, shutdown: CancellationToken) -> Result<()> {
-        let live: Vec<_> = self.mounts.iter().filter_map(Mount::live).cloned().collect();
-        for feed in &live {
-            let feed = feed.clone();
-            // A pace that broke begins anew: a feed must not stand still while its source works.
-            tokio::spawn(async move { while catch_async(PanicScope::Source, feed.keep_pace()).await.is_err() {} });
-        }
-        let line = tokio::spawn(terminal.clone().show(self.mounts.clone(), self.viewers.clone()));
-        let server = http::serve(listeners, self.mounts, self.viewers, self.http, shutdown.clone());
-        let worked = self.workshop.start(self.work, shutdown.clone())?;
+    pub async fn run(self, listeners: Vec<Listener>, terminal: Terminal) -> Result<()> {
+        let Self { thread, work, registry, viewers, http, exit_at_end, shutdown } = self;
+        let line = tokio::spawn(terminal.clone().show(registry.clone(), viewers.clone()));
+        let server = http::serve(listeners, registry.clone(), viewers, http, shutdown.clone());
+        let worked = thread.run(work, shutdown.clone())?;
         let supervise = async {
             let result = worked.await;
-            if result.is_ok() && !self.exit_at_end && !shutdown.is_cancelled() {
+            if result.is_ok() && !exit_at_end && !shutdown.is_cancelled() {
                 info!("the input has ended; its last parts are served until Ctrl-C");
                 shutdown.cancelled().await;
             }
             shutdown.cancel();
-            live.iter().for_each(|feed| feed.end());
+            registry.end();
             result
         };
         let (result, served) = tokio::join!(supervise, server);
         line.abort();
         result.and(served.map_err(|panicked| Error::new("go on serving", panicked)))
-    }
-}
-
-fn source(config: SourceConfig, feeds: source::FeedSettings, workshop: &runtime::Handle) -> Result<Source> {
-    match config {
-        SourceConfig::Demo => Ok(demo::source(feeds, workshop.clone())),
-        SourceConfig::Dir(dir) => replay::source(dir, feeds, workshop.clone()),
-        SourceConfig::Watch(watch) => Ok(watch::source(watch, &feeds)),
-        SourceConfig::Stdin(stdin) => stdin::source(&stdin, &feeds),
-    }
-}
-
-/// The work, what ends it, and where to report.
-type Job = (Work, CancellationToken, oneshot::Sender<Result<()>>);
-
-/// The thread on which sources work: a slow disk there holds up no viewer here.
-struct Workshop {
-    runtime: runtime::Handle,
-    jobs: oneshot::Sender<Job>,
-}
-
-impl Workshop {
-    fn open() -> Result<Self> {
-        let cannot = |error| Error::new("start the source's thread", error);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-        let handle = runtime.handle().clone();
-        let (jobs, job) = oneshot::channel::<Job>();
-        let body = move || {
-            runtime.block_on(async {
-                let Ok((work, shutdown, report)) = job.await else { return };
-                let work = catch_async(PanicScope::Source, work);
-                let result = tokio::select! {
-                    result = work => result.unwrap_or_else(|panicked| Err(Error::new("go on with the source", panicked))),
-                    () = shutdown.cancelled() => Ok(()),
-                };
-                let _ = report.send(result);
-                // Runs of single viewers go on after a shared source has ended.
-                shutdown.cancelled().await;
-            });
-            runtime.shutdown_timeout(Duration::ZERO);
-        };
-        thread::Builder::new().name("source".to_owned()).spawn(body).map_err(cannot)?;
-        Ok(Self { runtime: handle, jobs })
-    }
-
-    fn start(self, work: Work, shutdown: CancellationToken) -> Result<impl Future<Output = Result<()>>> {
-        let broke = || Error::new("go on with the source", "its thread broke down");
-        let (report, result) = oneshot::channel();
-        self.jobs.send((work, shutdown, report)).map_err(|_| broke())?;
-        Ok(async move { result.await.unwrap_or_else(|_| Err(broke())) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::*;
-
-    async fn outcome(work: Work) -> (Result<()>, CancellationToken) {
-        let shutdown = CancellationToken::new();
-        (Workshop::open().unwrap().start(work, shutdown.clone()).unwrap().await, shutdown)
-    }
-
-    #[tokio::test]
-    async fn a_source_that_panics_ends_with_its_error_and_not_in_silence() {
-        let (result, shutdown) = outcome(Box::pin(async { panic!("lost count") })).await;
-        let error = result.unwrap_err();
-        assert_eq!(error.to_string(), "mxr: cannot go on with the source: a bug in mxr: lost count");
-        assert_eq!(error.code(), error::ExitCode::Failure);
-        shutdown.cancel();
-    }
-
-    #[tokio::test]
-    async fn a_run_that_panics_ends_for_its_viewer_and_the_source_lives() {
-        let workshop = Workshop::open().unwrap();
-        let runtime = workshop.runtime.clone();
-        let shutdown = CancellationToken::new();
-        let limits = feed::Limits { history: 1, held: 1, held_bytes: 1, part_bytes: 1, keep_same: false };
-        let (publisher, feed) = feed::Feed::new("run", feed::Kind::Run, wire::Boundary::random(), limits, 1);
-        let result = workshop.start(Box::pin(std::future::pending()), shutdown.clone()).unwrap();
-        let run = catch_async(PanicScope::Source, async move {
-            let _publisher = publisher;
-            panic!("in mid-run");
-        });
-        let run: std::result::Result<(), _> = runtime.spawn(run).await.unwrap();
-        assert!(run.is_err() && feed.has_ended());
-        assert_eq!(runtime.spawn(async { 1 }).await.unwrap(), 1);
-        shutdown.cancel();
-        result.await.unwrap();
     }
 }

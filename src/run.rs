@@ -52,7 +52,7 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
     let (place, typed_place, show, is_public) = (config.place.clone(), config.typed_place, config.show, config.is_public);
     let mut listeners = listen::passed()?;
-    let mut server = crate::Server::new(config)?;
+    let mut server = crate::Server::new(config, shutdown.clone())?;
     match typed_place {
         _ if listeners.is_empty() => listeners.push(place.listen()?),
         Some(option) => warn!("--{option} is ignored: systemd has opened the socket"),
@@ -65,7 +65,7 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     listen_to_signals(&shutdown)?;
     announce(&listeners, server.http(), show, &terminal);
     systemd::tell_ready(&shutdown);
-    server.run(listeners, terminal, shutdown).await
+    server.run(listeners, terminal).await
 }
 
 /// Prints the URLs on standard output, one per line, and nothing else. If there is one for other machines, it is the last.

@@ -23,7 +23,12 @@ use tracing_subscriber::{
     },
 };
 
-use crate::{config::LogConfig, escape::Escaped, feed::Mount, stats::Viewers};
+use crate::{
+    config::LogConfig,
+    escape::Escaped,
+    feed::{FeedState, Registry, SourceState},
+    stats::Viewers,
+};
 
 /// Moves to the beginning of the line and erases it.
 const ERASE: &str = "\r\x1b[K";
@@ -85,23 +90,25 @@ impl Terminal {
     }
 
     /// Draws the status line until the program ends.
-    pub async fn show(self, mounts: Arc<Vec<Mount>>, viewers: Arc<Viewers>) {
+    pub async fn show(self, registry: Arc<Registry>, viewers: Arc<Viewers>) {
         if !self.has_status {
             return;
         }
         let mut before = None;
         loop {
-            let states: Vec<_> = mounts.iter().map(Mount::state).collect();
+            let states: Vec<_> = registry.list().iter().map(|mounted| mounted.mount.state()).collect();
             let published: u64 = states.iter().map(|state| state.published).sum();
-            let rate = before.replace(published).map_or(0.0, |before| (published - before) as f64 / REDRAW.as_secs_f64());
+            let rate =
+                before.replace(published).map_or(0.0, |before| published.saturating_sub(before) as f64 / REDRAW.as_secs_f64());
             let age = states.iter().filter_map(|state| state.age()).min();
             let viewers = match viewers.count() {
                 1 => "1 viewer".to_owned(),
                 count => format!("{count} viewers"),
             };
             let age = age.map_or_else(String::new, |age| format!(" · newest part {} old", in_words(age)));
+            let lost: String = states.iter().filter_map(lost_in_words).collect();
             // If the queue is full, the next one comes soon.
-            let _ = self.output.try_send(Output::Status(format!("{viewers} · {rate:.0} parts/s{age}")));
+            let _ = self.output.try_send(Output::Status(format!("{viewers} · {rate:.0} parts/s{age}{lost}")));
             tokio::time::sleep(REDRAW).await;
         }
     }
@@ -151,6 +158,14 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -
         "message" => write!(writer, "{value:?}"),
         name if writer.has_ansi_escapes() => write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value:?}"),
         name => write!(writer, "{name}={value:?}"),
+    }
+}
+
+/// What the line says of a feed whose source is gone for now.
+fn lost_in_words(feed: &FeedState) -> Option<String> {
+    match feed.source() {
+        SourceState::Lost { reason } => Some(format!(" · {} lost: {}", Escaped(&feed.name), Escaped(reason))),
+        _ => None,
     }
 }
 

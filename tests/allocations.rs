@@ -5,14 +5,14 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::{Arc, mpsc},
+    sync::mpsc,
     thread,
     time::Duration,
 };
 
 use mxr::{
     conn::listen::{self, Listener},
-    feed::{Feed, Kind, Limits, Mount, Publisher},
+    feed::{Kind, Limits, Publisher, Registry, Settings},
     format::Media,
     http,
     part::Part,
@@ -37,13 +37,12 @@ fn serve(shutdown: CancellationToken) -> (SocketAddr, Publisher) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = listen::tcp(([127, 0, 0, 1], 0).into()).unwrap();
-            let limits = Limits { history: 1, held: 1, held_bytes: 1 << 20, part_bytes: 1 << 20, keep_same: true };
-            let (publisher, feed) = Feed::new("cost", Kind::Newest, Boundary::parse(BOUNDARY).unwrap(), limits, 1);
+            let settings = Settings::new(Boundary::parse(BOUNDARY).unwrap(), Limits::new(None, 1 << 20, true));
+            let (opener, registry) = Registry::new(settings);
+            let publisher = opener.open("cost", Kind::Newest);
             let options = http::Options { keepalive: None, ..http::Options::default() };
             told.send((listener.local_addr().unwrap(), publisher)).unwrap();
-            http::serve(vec![Listener::Tcp(listener)], Arc::new(vec![Mount::Shared(feed)]), Viewers::new(1000), options, shutdown)
-                .await
-                .unwrap();
+            http::serve(vec![Listener::Tcp(listener)], registry, Viewers::new(1000), options, shutdown).await.unwrap();
         });
     });
     tell.recv().unwrap()

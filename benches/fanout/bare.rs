@@ -15,7 +15,7 @@ use rustix::{
     time::Timespec,
 };
 
-use crate::{Work, stamp};
+use crate::{process::pin, stamp, work::Work};
 
 const HEAD: &str = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=B\r\n\r\n--B\r\n";
 
@@ -28,7 +28,7 @@ struct Viewer {
 }
 
 pub(crate) fn serve(work: Work) {
-    crate::pin(0);
+    pin(0);
     let listener = TcpListener::bind("0.0.0.0:0").expect("bind");
     let socket = socket2::SockRef::from(&listener);
     socket.set_tcp_nodelay(true).expect("nodelay");

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Work,
-    measure::{Running, memory},
+    process::{Running, memory, pin},
+    work::Work,
 };
 
 const VIEWERS: usize = 10_000;
@@ -21,7 +21,7 @@ pub(crate) fn run() {
         let mut server = Running::role(role, work, &[]);
         let pid = server.child.id();
         let port: u16 = server.line().parse().expect("a port");
-        crate::pin(1);
+        pin(1);
         let (before, files) = (memory(pid), open_files(pid));
         let begin = Instant::now();
         let mut sockets: Vec<TcpStream> = (0..VIEWERS as u32).map(|n| connect(port, begin + EACH * n)).collect();

@@ -15,8 +15,9 @@ use rustix::{
 };
 
 use crate::{
-    Work,
+    process::pin,
     stamp::{self, Finder},
+    work::Work,
 };
 
 /// Viewers that are read in full.
@@ -36,7 +37,7 @@ struct Seen {
 
 /// Connects, says `ready`, waits for a line, measures, prints parts, microseconds, and the ages of parts at p50 and p99.
 pub(crate) fn run(work: Work, port: u16, target: &str) {
-    crate::pin(1);
+    pin(1);
     let probes = PROBES.min(work.viewers);
     let threads: Vec<_> =
         (0..probes).map(|_| connect(port, target)).map(|socket| std::thread::spawn(move || probe(socket))).collect();

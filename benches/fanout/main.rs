@@ -21,53 +21,15 @@ mod measure;
 mod ours;
 mod peers;
 mod plot;
+mod process;
 mod slow;
 mod stamp;
 mod table;
+mod work;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-/// One workload.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Work {
-    /// Bytes of a body.
-    pub(crate) size: usize,
-    /// Parts a second.
-    pub(crate) rate: u32,
-    /// Viewers.
-    pub(crate) viewers: usize,
-    /// How long it is measured.
-    pub(crate) time: Duration,
-    /// mxr's fan-out threads.
-    pub(crate) threads: usize,
-}
-
-impl Work {
-    fn args(&self) -> Vec<String> {
-        [self.size, self.rate as usize, self.viewers, self.time.as_millis() as usize, self.threads].map(|n| n.to_string()).to_vec()
-    }
-
-    fn parse(args: &[String]) -> Option<Self> {
-        let number = |at: usize| args.get(at)?.parse::<u64>().ok();
-        Some(Self {
-            size: number(0)? as usize,
-            rate: number(1)? as u32,
-            viewers: number(2)? as usize,
-            time: Duration::from_millis(number(3)?),
-            threads: number(4)? as usize,
-        })
-    }
-
-    /// The time between two parts.
-    fn interval(&self) -> Duration {
-        Duration::from_secs(1) / self.rate
-    }
-
-    /// Small parts are lines of a log, of which each counts; large ones are pictures.
-    fn is_text(&self) -> bool {
-        self.size <= 1000
-    }
-}
+use work::Work;
 
 fn main() -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
@@ -91,13 +53,4 @@ fn main() -> ExitCode {
         (filter, _) => table::run(filter),
     }
     ExitCode::SUCCESS
-}
-
-/// Keeps this process on one core.
-pub(crate) fn pin(core: usize) {
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(core);
-    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
-        eprintln!("cannot pin to core {core}: {error}");
-    }
 }

@@ -1,14 +1,11 @@
-//! Runs one server under one load and reads its CPU clock and its memory.
+//! Runs one server under one load: what a part costs, how soon it is there, what a viewer takes of memory.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use crate::{
-    Work,
     peers::{self, Peer},
+    process::{Running, cpu, memory},
+    work::Work,
 };
 
 /// A server of the comparison.
@@ -42,47 +39,12 @@ pub(crate) struct Figures {
     pub(crate) memory: f64,
 }
 
-/// A program of ours that was started, with its first line of output: the port. Dropping it kills it.
-pub(crate) struct Running {
-    pub(crate) child: Child,
-    pub(crate) output: BufReader<std::process::ChildStdout>,
-}
-
-impl Running {
-    /// This bench again, in another role.
-    pub(crate) fn role(role: &str, work: Work, args: &[&str]) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("own path"));
-        command.arg(role).args(work.args()).args(args);
-        Self::start(&mut command)
-    }
-
-    pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start");
-        let output = BufReader::new(child.stdout.take().expect("output"));
-        Self { child, output }
-    }
-
-    pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("a line");
-        line.trim().to_owned()
-    }
-
-    /// The words of its next line that are numbers.
-    pub(crate) fn numbers(&mut self) -> Vec<f64> {
-        self.line().split_whitespace().filter_map(|word| word.parse().ok()).collect()
-    }
-
-    pub(crate) fn go(&mut self) {
-        let stdin = self.child.stdin.as_mut().expect("its input is ours");
-        stdin.write_all(b"go\n").expect("it listens");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = (self.child.kill(), self.child.wait());
-    }
+/// One measured row of the table: the medians of its rounds.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) server: Server,
+    pub(crate) work: Work,
+    pub(crate) figures: Figures,
 }
 
 pub(crate) fn figures(server: Server, work: Work) -> Figures {
@@ -118,18 +80,4 @@ fn under_load(work: Work, port: &str, target: &str, servers: &[u32]) -> Figures 
         p99,
         memory: (memory_after - memory_before) as f64 / work.viewers as f64,
     }
-}
-
-/// What the threads of a process have run, to the nanosecond (`schedstat`; `/proc/PID/stat` ticks in 10 ms).
-pub(crate) fn cpu(pid: u32) -> Duration {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
-    Duration::from_nanos(stats.filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok()).sum())
-}
-
-/// Resident memory in KiB.
-pub(crate) fn memory(pid: u32) -> i64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }

@@ -1,10 +1,10 @@
 //! mxr's own feed and server, with a source that publishes on a clock: what is measured is the fan-out.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{os::fd::OwnedFd, time::Duration};
 
 use mxr::{
     conn::listen::{self, Listener},
-    feed::{Feed, Kind, Limits, Mount},
+    feed::{Kind, Limits, Registry, Settings},
     format::Media,
     http,
     part::Part,
@@ -15,21 +15,21 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Work, stamp};
+use crate::{process::pin, stamp, work::Work};
 
 pub(crate) fn serve(work: Work) {
     if work.threads == 1 {
-        crate::pin(0);
+        pin(0);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
         let listener = listen::tcp(([0, 0, 0, 0], 0).into()).expect("listen");
         let clock = Clock::new(work.interval());
         println!("{}", listener.local_addr().expect("address").port());
-        let (kind, held, media) =
-            if work.is_text() { (Kind::Lines, 100_000, Media::TEXT) } else { (Kind::Newest, 1, "image/x-bench") };
-        let limits = Limits { history: 1, held, held_bytes: 32 << 20, part_bytes: 1 << 30, keep_same: true };
-        let (publisher, feed) = Feed::new("bench", kind, Boundary::random(), limits, work.threads);
+        let (kind, media) = if work.is_text() { (Kind::Lines, Media::TEXT) } else { (Kind::Newest, "image/x-bench") };
+        let settings = Settings::new(Boundary::random(), Limits::new(Some(1), 1 << 30, true));
+        let (opener, registry) = Registry::new(Settings { shards: work.threads, ..settings });
+        let publisher = opener.open("bench", kind);
         let options = http::Options { threads: work.threads, ..http::Options::default() };
         tokio::spawn(async move {
             let media = Media::from_known(media);
@@ -38,8 +38,7 @@ pub(crate) fn serve(work: Work) {
                 publisher.publish(Part::now(media.clone(), stamp::body(work.size))).expect("publish");
             }
         });
-        let offers = Arc::new(vec![Mount::Shared(feed)]);
-        http::serve(vec![Listener::Tcp(listener)], offers, Viewers::new(100_000), options, CancellationToken::new())
+        http::serve(vec![Listener::Tcp(listener)], registry, Viewers::new(100_000), options, CancellationToken::new())
             .await
             .expect("serve");
     });

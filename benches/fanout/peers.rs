@@ -14,7 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Work, measure::Running, stamp};
+use crate::{
+    process::{Running, pin},
+    stamp,
+    work::Work,
+};
 
 const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 /// Debian's, which has its packages.
@@ -113,7 +117,7 @@ impl Publisher {
         let is_done = Arc::new(AtomicBool::new(false));
         let flag = is_done.clone();
         let thread = std::thread::spawn(move || {
-            crate::pin(1);
+            pin(1);
             let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("connect");
             socket.set_nodelay(true).expect("nodelay");
             let (mut next, mut reply) = (Instant::now(), [0; 4096]);

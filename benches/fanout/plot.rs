@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::{measure::Server, peers::Peer, table::Row};
+use crate::{
+    measure::{Row, Server},
+    peers::Peer,
+};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/fanout.svg");
 const SIZES: [usize; 3] = [100_000, 10_000, 1_000];

@@ -9,11 +9,11 @@ use std::{
 };
 
 use crate::{
-    Work,
     load::quantile,
-    measure::Running,
+    process::Running,
     stamp::{self, Finder},
     table::{ROUNDS, median},
+    work::Work,
 };
 
 /// Bytes a second.

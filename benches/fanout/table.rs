@@ -1,22 +1,14 @@
 //! The table: viewers by size of part, every server in turn, as Markdown; and the plot of it.
 
 use crate::{
-    Work,
-    measure::{Figures, Server, figures},
+    measure::{Figures, Row, Server, figures},
     peers::Peer,
     plot,
+    work::Work,
 };
 
 /// Rounds a row; each runs every server, one after the other, since the machine's speed drifts.
 pub(crate) const ROUNDS: usize = 3;
-
-/// One measured row: the medians of its rounds.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) server: Server,
-    pub(crate) work: Work,
-    pub(crate) figures: Figures,
-}
 
 /// Every row whose name contains `filter`.
 pub(crate) fn run(filter: &str) {

@@ -9,16 +9,16 @@ use crate::{
     cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
     conn::{listen::ListenAddr, tls::Tls},
     error::{Error, Result},
-    feed::interval_at,
+    feed::{self, Limits, interval_at},
     format::Media,
     http,
     source::{
-        FeedSettings,
+        Start, demo,
         framing::{FramingSettings, split::Split},
         name_filter::NameFilter,
-        replay::{DirSettings, Mode},
-        stdin::StdinSettings,
-        watch::WatchSettings,
+        replay::{self, DirSettings, Mode},
+        stdin::{self, StdinSettings},
+        watch::{self, WatchSettings},
     },
     wire::Boundary,
 };
@@ -30,9 +30,11 @@ const MOST_THREADS: usize = 256;
 #[derive(Debug)]
 pub struct Config {
     /// Where parts come from.
-    pub source: SourceConfig,
-    /// How feeds hold them.
-    pub feeds: FeedSettings,
+    pub source: Start,
+    /// What its feeds have in common.
+    pub feeds: feed::Settings,
+    /// The type of every part, where the user gave one.
+    pub media: Option<Media>,
     /// Where to listen, unless systemd has opened a socket.
     pub place: ListenAddr,
     /// The option about the listen address that was typed, if any.
@@ -69,19 +71,6 @@ pub struct LogConfig {
     pub is_json: bool,
 }
 
-/// Where parts come from.
-#[derive(Debug)]
-pub enum SourceConfig {
-    /// The built-in demo.
-    Demo,
-    /// A directory of frames.
-    Dir(DirSettings),
-    /// Watched files.
-    Watch(WatchSettings),
-    /// Standard input.
-    Stdin(StdinSettings),
-}
-
 impl LogConfig {
     /// From the flags.
     pub fn new(log: &crate::cli::Log) -> Self {
@@ -97,7 +86,7 @@ impl Config {
     /// If a value is invalid.
     pub fn serve(serve: Serve, typed: Typed) -> Result<Self> {
         let interval = interval("--fps", serve.fps)?;
-        let source = match serve.dir {
+        let dir = match serve.dir {
             Some(dir) if serve.demo => {
                 let error = Error::usage("use --demo with a DIR", "the demo has its own frames");
                 return Err(error.hint(format!("to replay {}, drop --demo", dir.display())));
@@ -113,8 +102,12 @@ impl Config {
             Some(_) if serve.once && serve.follow => {
                 return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
             }
-            None => SourceConfig::Demo,
-            Some(path) => SourceConfig::Dir(DirSettings {
+            None => {
+                let mut config = Self::new(Start::new(|context| demo::source(&context)), serve.common, typed)?;
+                config.http.may_quit = true;
+                return Ok(config);
+            }
+            Some(path) => DirSettings {
                 path,
                 interval,
                 mode: match (serve.once, serve.follow) {
@@ -123,9 +116,9 @@ impl Config {
                     _ => Mode::Loop,
                 },
                 names: names(serve.glob)?,
-            }),
+            },
         };
-        Self::new(source, serve.common, typed)
+        Self::new(Start::new(|context| replay::source(dir, &context)), serve.common, typed)
     }
 
     /// From `mxr watch`.
@@ -141,7 +134,8 @@ impl Config {
             return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
         let (settle, poll) = (Duration::from_millis(watch.settle), watch.poll.map(Duration::from_millis));
-        Self::new(SourceConfig::Watch(WatchSettings { paths: watch.paths, names, settle, poll }), watch.common, typed)
+        let settings = WatchSettings { paths: watch.paths, names, settle, poll };
+        Self::new(Start::new(|context| watch::source(settings, &context)), watch.common, typed)
     }
 
     /// From `mxr stdin`.
@@ -163,24 +157,25 @@ impl Config {
         if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
             return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
         }
-        let source = SourceConfig::Stdin(StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee });
-        Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(source, stdin.common, typed)? })
+        let settings = StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee };
+        let start = Start::new(move |context| stdin::source(&settings, &context));
+        Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }
 
-    fn new(source: SourceConfig, common: Common, typed: Typed) -> Result<Self> {
+    fn new(source: Start, common: Common, typed: Typed) -> Result<Self> {
         let Common { parts, serving, access, log: _ } = common;
         check_unix(&serving, &typed)?;
         if typed.has("public") && access.has_secret() {
             let error = Error::usage("use --public with a password or a token", "one lets in everybody, the other does not");
             return Err(error.hint("drop one of them; it may come from a variable such as MXR_TOKEN"));
         }
-        let is_demo = matches!(source, SourceConfig::Demo);
         Ok(Self {
             source,
-            feeds: feeds(parts, &serving)?,
+            media: media(&parts)?,
+            feeds: feeds(&parts, &serving)?,
             place: place(&serving),
             typed_place: ["port", "host", "unix"].into_iter().find(|option| typed.has(option)),
-            http: http_options(&serving, &access, is_demo)?,
+            http: http_options(&serving, &access)?,
             is_public: access.public,
             max_viewers: serving.max_viewers,
             max_viewers_per_address: serving.max_viewers_per_address,
@@ -222,7 +217,7 @@ fn tls(serving: &Serving) -> Result<Option<Tls>> {
     Tls::load(cert.clone(), key.clone()).map(Some)
 }
 
-fn http_options(serving: &Serving, access: &cli::AccessArgs, is_demo: bool) -> Result<http::Options> {
+fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Options> {
     let keepalive = seconds("--keepalive", serving.keepalive)?;
     let stall = seconds("--stall-timeout", serving.stall_timeout)?;
     if stall < Duration::from_millis(100) {
@@ -246,21 +241,22 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs, is_demo: bool) -> R
         trust_proxy: access.trust_proxy,
         keepalive: (!keepalive.is_zero()).then_some(keepalive),
         stall,
-        may_quit: is_demo,
+        may_quit: false,
         threads: serving.threads,
     })
 }
 
-fn feeds(parts: Parts, serving: &Serving) -> Result<FeedSettings> {
+fn media(parts: &Parts) -> Result<Option<Media>> {
+    let Some(text) = &parts.media else { return Ok(None) };
+    let cannot =
+        |why| Error::usage(format!("use --type {text:?}"), why).hint("a type looks like image/png or text/plain; charset=utf-8");
+    Media::parse(text).map(Some).map_err(cannot)
+}
+
+fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
     let boundary = match serving.boundary.as_deref() {
         None => Boundary::random(),
         Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
-    };
-    let media = match &parts.media {
-        None => None,
-        Some(text) => Some(Media::parse(text).map_err(|why| {
-            Error::usage(format!("use --type {text:?}"), why).hint("a type looks like image/png or text/plain; charset=utf-8")
-        })?),
     };
     let part_bytes = usize::try_from(parts.max_part.as_u64()).unwrap_or(usize::MAX);
     if !(1024..=4 << 30).contains(&part_bytes) {
@@ -270,15 +266,8 @@ fn feeds(parts: Parts, serving: &Serving) -> Result<FeedSettings> {
     if parts.history == Some(0) {
         return Err(Error::usage("use --history 0", "the newest part is always kept, so the minimum is 1"));
     }
-    Ok(FeedSettings {
-        boundary,
-        media,
-        history: parts.history,
-        part_bytes,
-        keep_same: parts.keep_same,
-        interval,
-        shards: serving.threads,
-    })
+    let limits = Limits::new(parts.history, part_bytes, parts.keep_same);
+    Ok(feed::Settings { interval, shards: serving.threads, ..feed::Settings::new(boundary, limits) })
 }
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {

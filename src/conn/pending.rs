@@ -4,20 +4,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::evict::{self, Span};
-use crate::sync::lock;
+use crate::{
+    stats::{Lease, Retained},
+    sync::lock,
+};
 
 /// However many viewers there are, so many may be about to become some.
 const FEWEST: usize = 8;
-
-/// Replies up to this length are not counted: a socket takes them at once, or the connection's own buffer does.
-const SMALL: usize = 16 * 1024;
 
 /// The connections, longest silent first.
 #[derive(Debug)]
@@ -31,6 +29,8 @@ pub(crate) struct PendingConns {
 #[derive(Debug, Default)]
 struct PendingSet {
     waiting: BTreeMap<u64, Waiting>,
+    /// Those that were asked to go for what their replies keep in memory.
+    leaving: Vec<Waiting>,
     /// The number of the next sign of life.
     next: u64,
 }
@@ -38,8 +38,14 @@ struct PendingSet {
 #[derive(Debug, Clone, Default)]
 struct Waiting {
     called: Arc<Notify>,
-    /// What it is being sent; empty where nothing is.
-    reply: Arc<Mutex<Span>>,
+    /// What its reply keeps in memory, for as long as it is being sent.
+    reply: Arc<Mutex<Weak<Lease>>>,
+}
+
+impl Waiting {
+    fn retained(&self) -> usize {
+        lock(&self.reply).upgrade().map_or(0, |lease| lease.retained())
+    }
 }
 
 /// A place among them until it is dropped.
@@ -48,13 +54,6 @@ pub(crate) struct PendingConn {
     pending: Arc<PendingConns>,
     number: Mutex<u64>,
     waiting: Waiting,
-}
-
-/// Carries a reply's bytes to a connection, and counts them until they are sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Tray {
-    pending: Arc<PendingConns>,
-    reply: Arc<Mutex<Span>>,
 }
 
 impl PendingConns {
@@ -86,14 +85,24 @@ impl PendingConns {
         }
     }
 
-    /// Asks those to go that have been longest at their replies, where too much is kept for all.
-    fn cut_the_slowest(&self) {
-        let mut guests = self.lock();
-        let replies = guests.waiting.iter().rev().map(|(number, waiting)| (*number, lock(&waiting.reply).clone()));
-        let replies: Vec<(u64, Span)> = replies.filter(|(_, reply)| !reply.is_empty()).collect();
-        if evict::may_exceed(replies.iter().map(|(_, reply)| reply.len()).sum()) {
-            for waiting in evict::pick_victims(replies.into_iter()).iter().filter_map(|number| guests.waiting.remove(number)) {
+    /// Asks the connections to go that have been at their replies for longest, where too much is in memory for readers alone.
+    pub(crate) fn evict_slowest(&self, memory: &Retained) {
+        if !memory.is_exceeded(0) {
+            return;
+        }
+        let mut set = self.lock();
+        set.leaving.retain(|waiting| waiting.retained() > 0);
+        let leaving: usize = set.leaving.iter().map(Waiting::retained).sum();
+        let readers: Vec<(u64, usize)> = set.waiting.iter().map(|(number, waiting)| (*number, waiting.retained())).collect();
+        let mut excess = memory.excess(readers.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)).saturating_sub(leaving);
+        for (number, bytes) in readers.into_iter().filter(|(_, bytes)| *bytes > 0) {
+            if excess == 0 {
+                return;
+            }
+            excess = excess.saturating_sub(bytes);
+            if let Some(waiting) = set.waiting.remove(&number) {
                 waiting.called.notify_one();
+                set.leaving.push(waiting);
             }
         }
     }
@@ -122,43 +131,14 @@ impl PendingConn {
         }
     }
 
-    /// What its replies are brought with.
-    pub(crate) fn tray(&self) -> Tray {
-        Tray { pending: self.pending.clone(), reply: self.waiting.reply.clone() }
+    /// Counts what a reply keeps in memory, as long as it is being sent.
+    pub(crate) fn count_reply(&self, lease: Weak<Lease>) {
+        *lock(&self.waiting.reply) = lease;
     }
 
     /// Waits until it has to make room.
     pub(crate) async fn evicted(&self) {
         self.waiting.called.notified().await;
-    }
-}
-
-impl Tray {
-    /// The same bytes, counted until they are dropped.
-    pub(crate) fn carry(&self, bytes: Bytes) -> Bytes {
-        if bytes.len() <= SMALL {
-            return bytes;
-        }
-        *lock(&self.reply) = evict::span(&bytes, 0);
-        self.pending.cut_the_slowest();
-        Bytes::from_owner(CountedBytes { bytes, reply: self.reply.clone() })
-    }
-}
-
-struct CountedBytes {
-    bytes: Bytes,
-    reply: Arc<Mutex<Span>>,
-}
-
-impl AsRef<[u8]> for CountedBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for CountedBytes {
-    fn drop(&mut self) {
-        *lock(&self.reply) = 0..0;
     }
 }
 
@@ -176,6 +156,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::stats;
 
     async fn is_called(conn: &PendingConn) -> bool {
         timeout(Duration::from_secs(1), conn.evicted()).await.is_ok()
@@ -204,25 +185,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_been_longest_at_a_reply_goes_where_all_keep_too_much() {
+    async fn a_connection_that_has_been_longest_at_its_reply_goes_where_readers_keep_too_much() {
         const SIZE: usize = 20 << 20;
         let pending = PendingConns::new(100, 100);
-        let guests: Vec<_> = (0..5).map(|_| pending.enter(0)).collect();
-        let reply = |conn: &PendingConn| conn.tray().carry(vec![0; SIZE].into());
-        let first = reply(&guests[0]);
-        drop(reply(&guests[1]));
-        let shared = vec![1; SIZE];
-        let shared = Bytes::from(shared);
-        let _others = [guests[2].tray().carry(shared.clone()), guests[3].tray().carry(shared)];
-        let third = reply(&guests[4]);
-        assert!(!is_called(&guests[0]).await, "three of 20 MiB are none too many");
-        guests[1].mark_active();
-        let _fourth = reply(&guests[1]);
-        assert!(is_called(&guests[0]).await);
-        for conn in &guests[1..] {
-            assert!(!is_called(conn).await);
+        let conns: Vec<_> = (0..5).map(|_| pending.enter(0)).collect();
+        let memory = Arc::new(Retained::default());
+        let reply = |conn: &PendingConn, charge: Arc<stats::Charge>| {
+            let lease = Arc::new(Lease::new(charge));
+            conn.count_reply(Arc::downgrade(&lease));
+            lease
+        };
+        let part = || {
+            let charge = memory.charge(SIZE);
+            charge.release();
+            charge
+        };
+        let shared = part();
+        let replies =
+            [reply(&conns[0], part()), reply(&conns[1], shared.clone()), reply(&conns[2], shared), reply(&conns[3], part())];
+        pending.evict_slowest(&memory);
+        assert!(!is_called(&conns[0]).await, "three of 20 MiB are none too many");
+        let _fourth = reply(&conns[4], part());
+        pending.evict_slowest(&memory);
+        pending.evict_slowest(&memory);
+        assert!(is_called(&conns[0]).await);
+        for conn in &conns[1..] {
+            assert!(!is_called(conn).await, "it is on its way out already, and that is enough");
         }
-        drop((first, third));
+        drop(replies);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,13 +14,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Fanout, FanoutHandle,
-    viewer::{StreamOptions, Times, Viewer},
-};
-use crate::conn::transport::Connection;
+use super::{Accepts, AllFeeds, Cursor, Fanout, FanoutHandle, StreamOptions, Times, Viewer};
 use crate::{
-    feed::{Accepts, Feed, Kind, Limits, Publisher},
+    conn::transport::Connection,
+    feed::{Feed, Hold, Kind, Limits, Opener, Publisher, Registry, Settings},
     format::Media,
     part::Part,
     source::demo,
@@ -32,25 +29,34 @@ const TIMES: Times = Times { keepalive: Some(Duration::from_secs(5)), stall: Dur
 
 struct Setup {
     feed: Arc<Feed>,
+    opener: Opener,
     fanout: FanoutHandle<DuplexStream>,
     viewers: Arc<Viewers>,
     shutdown: CancellationToken,
 }
 
 fn house(kind: Kind) -> (Publisher, Setup) {
-    let limits = Limits { history: 1000, held: 1000, held_bytes: 1 << 24, part_bytes: 1 << 20, keep_same: false };
-    let (publisher, feed) = Feed::new("test", kind, Boundary::parse("b0undary").unwrap(), limits, 1);
-    let shared: &[Arc<Feed>] = if kind == Kind::Run { &[] } else { std::slice::from_ref(&feed) };
-    let (handle, fanout) = Fanout::new(shared, 0, TIMES);
+    let hold = Hold { history: 1000, parts: 1000, bytes: 1 << 24 };
+    let limits = Limits { newest: Hold { history: 1, parts: 1, ..hold }, lines: hold, part_bytes: 1 << 20, keep_same: false };
+    let (opener, registry) = Registry::new(Settings::new(Boundary::parse("b0undary").unwrap(), limits));
+    let (publisher, feed) = match kind {
+        Kind::Run => Feed::new("test", kind, registry.settings()),
+        _ => {
+            let publisher = opener.open("test", kind);
+            (publisher, registry.find("test").unwrap().open())
+        }
+    };
+    let (handle, fanout) = Fanout::new(registry, 0, TIMES);
     let shutdown = CancellationToken::new();
     tokio::spawn(fanout.run(shutdown.clone()));
-    (publisher, Setup { feed, fanout: handle, viewers: Viewers::new(100), shutdown })
+    (publisher, Setup { feed, opener, fanout: handle, viewers: Viewers::new(100), shutdown })
 }
 
 impl Setup {
     fn enter(&self, pipe: usize, options: StreamOptions) -> DuplexStream {
         let (ours, theirs) = duplex(pipe);
-        let cursors = vec![self.feed.subscribe(0, None, Accepts::All)];
+        let subscription = self.feed.subscribe(0, None);
+        let cursors = if options.all.is_some() { vec![] } else { vec![Cursor::new(subscription, Accepts::All)] };
         let permit = self.viewers.enter(None).unwrap();
         self.fanout.admit(Viewer::new(theirs, cursors, self.feed.boundary().clone(), options, permit));
         ours
@@ -272,7 +278,7 @@ impl Connection for Trap {
 impl Setup {
     /// A loop for traps.
     fn traps(&self) -> FanoutHandle<Trap> {
-        let (handle, fanout) = Fanout::new(std::slice::from_ref(&self.feed), 0, TIMES);
+        let (handle, fanout) = Fanout::new(self.opener.registry().clone(), 0, TIMES);
         tokio::spawn(fanout.run(self.shutdown.clone()));
         handle
     }
@@ -280,7 +286,7 @@ impl Setup {
     fn trap(&self, fanout: &FanoutHandle<Trap>, pipe: usize, writes_left: usize) -> (DuplexStream, Arc<Mutex<Room>>) {
         let (ours, io) = duplex(pipe);
         let room = Arc::new(Mutex::new(Room::default()));
-        let cursors = vec![self.feed.subscribe(0, None, Accepts::All)];
+        let cursors = vec![Cursor::new(self.feed.subscribe(0, None), Accepts::All)];
         let (permit, boundary) = (self.viewers.enter(None).unwrap(), self.feed.boundary().clone());
         fanout.admit(Viewer::new(
             Trap { io, writes_left, room: room.clone() },
@@ -372,4 +378,85 @@ async fn nothing_follows_the_close_delimiter_and_an_end_that_is_not_taken_is_a_s
     assert_eq!(read_all(viewer).await, "");
     assert_eq!(begin.elapsed().as_secs(), TIMES.stall.as_secs());
     assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((Disconnect::Stalled.name(), 1)));
+}
+
+impl Setup {
+    /// A viewer of all feeds.
+    fn enter_all(&self, pipe: usize) -> DuplexStream {
+        let all = Some(AllFeeds::new(self.opener.registry().clone(), 0, None, Accepts::All));
+        self.enter(pipe, StreamOptions { all, ..StreamOptions::default() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_of_all_feeds_sees_them_come_and_go() {
+    let (publisher, house) = house(Kind::Newest);
+    let mut viewer = house.enter_all(1 << 16);
+    publisher.publish(text("first")).unwrap();
+    let first = read_until(&mut viewer, "first\r\n--b0undary\r\n").await;
+    assert!(first.contains("X-Feed: test\r\n"), "{first}");
+    let later = house.opener.open("later", Kind::Newest);
+    later.publish(text("second")).unwrap();
+    assert!(read_until(&mut viewer, "second\r\n--b0undary\r\n").await.contains("X-Feed: later\r\n"));
+    let demand = later.demand();
+    assert!(house.opener.remove("later"));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!((demand.count(), house.viewers.count()), (0, 1), "it has left what is over, and waits for more");
+    drop(publisher);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(house.viewers.count(), 1, "no feed lives, and more may come");
+    let last = house.opener.open("last", Kind::Newest);
+    last.publish(text("third")).unwrap();
+    read_until(&mut viewer, "third\r\n--b0undary\r\n").await;
+    drop((last, house.opener));
+    let end = read_all(viewer).await;
+    assert!(without_times(&end).ends_with("X-Sequence: 1\r\n\r\nthird\r\n--b0undary--\r\n"), "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_feed_ends_for_its_own_viewers_alone() {
+    let (publisher, house) = house(Kind::Newest);
+    let mut stays = house.enter(1 << 16, StreamOptions::default());
+    let other = house.opener.open("other", Kind::Newest);
+    let (ours, theirs) = duplex(1 << 16);
+    let cursors = vec![Cursor::new(other.feed().subscribe(0, None), Accepts::All)];
+    let permit = house.viewers.enter(None).unwrap();
+    house.fanout.admit(Viewer::new(theirs, cursors, house.feed.boundary().clone(), StreamOptions::default(), permit));
+    other.publish(text("part")).unwrap();
+    assert!(house.opener.remove("other"));
+    assert!(read_all(ours).await.ends_with("part\r\n--b0undary--\r\n"));
+    publisher.publish(text("goes on")).unwrap();
+    read_until(&mut stays, "goes on\r\n--b0undary\r\n").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_feeds_come_and_go_while_viewers_watch() {
+    let (publisher, house) = house(Kind::Newest);
+    let mut viewers = [(); 3].map(|()| house.enter_all(1 << 20));
+    let mut open = Vec::new();
+    for number in 0..1000 {
+        let name = format!("feed{number}");
+        let feed = house.opener.open(&name, Kind::Lines);
+        feed.publish(text(format!("part {number}"))).unwrap();
+        open.push((name, feed));
+        for viewer in &mut viewers {
+            let part = read_until(viewer, &format!("part {number}\r\n--b0undary\r\n")).await;
+            assert!(part.contains(&format!("X-Feed: feed{number}\r\n")), "{part}");
+        }
+        if open.len() > 10 {
+            let (name, _feed) = open.remove(0);
+            assert!(house.opener.remove(&name));
+        }
+    }
+    assert_eq!(house.opener.registry().list().len(), 11);
+    assert!(open.iter().all(|(_, feed)| feed.demand().count() == 3));
+    for (name, _) in &open {
+        assert!(house.opener.remove(name));
+    }
+    publisher.publish(text("last")).unwrap();
+    for viewer in &mut viewers {
+        read_until(viewer, "last\r\n--b0undary\r\n").await;
+    }
+    assert!(open.iter().all(|(_, feed)| feed.demand().count() == 0));
+    assert_eq!(house.viewers.count(), 3);
 }

@@ -12,12 +12,7 @@ use std::{
 
 use io_uring::{IoUring, Probe, opcode, types::Fd};
 use rustix::net::SendFlags;
-use tokio::time::Instant;
 use tracing::debug;
-
-use super::{Fanout, Turn, catch, viewer::end_by};
-use crate::conn::transport::Connection;
-use crate::{panic::PanicScope, stats::Disconnect};
 
 /// Viewers that one call serves: the first of them waits until the last is asked.
 const AT_ONCE: u32 = 128;
@@ -26,7 +21,7 @@ const TRANSIENT: [io::ErrorKind; 3] = [io::ErrorKind::Interrupted, io::ErrorKind
 
 /// A queue to the kernel, opened by the thread that uses it first.
 #[derive(Default)]
-pub(crate) struct Ring {
+pub(super) struct Ring {
     /// Not yet opened; then `None` where the kernel has none to give: it is old, or forbids it (containers often do).
     ring: Option<Option<IoUring>>,
     outcomes: Vec<(usize, io::Result<usize>)>,
@@ -50,9 +45,19 @@ impl Ring {
         ring.inspect_err(|error| debug!(%error, "the kernel gives no io_uring: each viewer has a call of its own")).ok()
     }
 
+    /// What became of each send since the last call, under its number.
+    pub(super) fn take_outcomes(&mut self) -> Vec<(usize, io::Result<usize>)> {
+        mem::take(&mut self.outcomes)
+    }
+
+    /// Takes the list back, for its room.
+    pub(super) fn reuse_outcomes(&mut self, outcomes: Vec<(usize, io::Result<usize>)>) {
+        self.outcomes = outcomes;
+    }
+
     /// Sends bytes to each of these sockets as far as they have room at once, and notes under the number of each what `send`
     /// gave: where nothing can be sent this way, that there is no room. Without a queue nothing is sent and nothing noted.
-    fn send<'a>(&mut self, mut sends: impl Iterator<Item = (usize, Option<(BorrowedFd<'a>, &'a [u8])>)>) {
+    pub(super) fn send<'a>(&mut self, mut sends: impl Iterator<Item = (usize, Option<(BorrowedFd<'a>, &'a [u8])>)>) {
         let Some(ring) = self.ring.get_or_insert_with(Self::open) else { return };
         let flags = (SendFlags::DONTWAIT | SendFlags::NOSIGNAL).bits().cast_signed();
         loop {
@@ -105,37 +110,6 @@ impl Drop for Flight<'_> {
                 self.outcomes.push((entry.user_data() as usize, sent));
             }
         }
-    }
-}
-
-impl<T: Connection> Fanout<T> {
-    /// Sends what viewers who are not behind can be sent plainly. Whoever has more to get, or has no room, is pushed to.
-    pub(crate) fn send_at_once(&mut self, now: Instant) {
-        let mut panicked = Vec::new();
-        let ready = self.viewers.iter_mut().filter(|(_, seated)| !seated.viewer.is_blocked());
-        self.ring.send(ready.filter_map(|(key, seated)| {
-            let Ok(next) = catch(PanicScope::Viewer, || seated.viewer.next(now)) else {
-                panicked.push(key);
-                return None;
-            };
-            let (io, bytes) = next?;
-            Some((key, io.plain_socket().zip(bytes)))
-        }));
-        for key in panicked {
-            self.unseat(key, Disconnect::Panicked);
-        }
-        let mut outcomes = mem::take(&mut self.ring.outcomes);
-        for (key, outcome) in outcomes.drain(..) {
-            self.turn(key, now, |viewer, now, cx| {
-                match outcome {
-                    Ok(sent) => viewer.advance(sent, now),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Turn::Over(end_by(&error)),
-                }
-                if viewer.is_blocked() { viewer.push(now, cx) } else { Turn::Resting }
-            });
-        }
-        self.ring.outcomes = outcomes;
     }
 }
 

@@ -1,26 +1,24 @@
-//! One viewer of a feed: its socket, its cursors, the bytes on their way. It never waits; it tells the
-//! fan-out loop when it has to be asked again.
+//! One viewer: its socket, its cursors, the bytes on their way. It never waits; it tells the fan-out loop when it has to be asked
+//! again.
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::{io::ReadBuf, time::Instant};
 
-use crate::conn::{
-    evict::{self, Span},
-    transport::Connection,
-};
+use super::cursor::{Accepts, Cursor};
 use crate::{
-    feed::{Kind, Subscription, TakeLimit},
-    stats::{Disconnect, ViewerPermit},
-    wire::{Boundary, Prefix},
+    conn::transport::Connection,
+    feed::Registry,
+    stats::{Charge, Disconnect, ViewerPermit},
+    wire::{Boundary, Piece},
 };
 
 /// Pieces that one write takes at most (the kernel's own limit is 1024).
@@ -31,16 +29,50 @@ const TURN_BYTES: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What a viewer asked for beside the feeds themselves.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct StreamOptions {
     /// The least time between two parts.
     pub(crate) interval: Option<Duration>,
     /// Parts after which the stream ends.
     pub(crate) parts: Option<u64>,
-    /// Whether each part names its feed.
-    pub(crate) named: bool,
     /// The least time between two pictures; lines come as they come.
     pub(crate) picture_interval: Option<Duration>,
+    /// Where it watches all feeds, those that come later too; then each part names its feed.
+    pub(crate) all: Option<AllFeeds>,
+}
+
+/// The feeds of a registry as they come and go, for a viewer that watches all of them.
+#[derive(Debug)]
+pub(crate) struct AllFeeds {
+    registry: Arc<Registry>,
+    shard: usize,
+    history: Option<usize>,
+    accepts: Accepts,
+    /// The number of the newest mount that it has joined, and the version of the registry that it has seen.
+    joined: u64,
+    version: u64,
+}
+
+impl AllFeeds {
+    /// None of them is joined yet.
+    pub(crate) fn new(registry: Arc<Registry>, shard: usize, history: Option<usize>, accepts: Accepts) -> Self {
+        Self { registry, shard, history, accepts, joined: 0, version: 0 }
+    }
+
+    fn has_changed(&self) -> bool {
+        self.version != self.registry.version()
+    }
+
+    /// Cursors for the feeds that have come since the last call.
+    fn join(&mut self) -> Vec<Cursor> {
+        self.version = self.registry.version();
+        let list = self.registry.list();
+        let new = list.iter().filter(|mounted| mounted.number > self.joined);
+        let cursors = new.map(|mounted| mounted.mount.open().subscribe(self.shard, self.history));
+        let cursors = cursors.map(|subscription| Cursor::new(subscription, self.accepts)).collect();
+        self.joined = list.last().map_or(self.joined, |newest| self.joined.max(newest.number));
+        cursors
+    }
 }
 
 /// Times that apply to every viewer.
@@ -48,52 +80,71 @@ pub(crate) struct StreamOptions {
 pub(crate) struct Times {
     /// After this silence the newest part is repeated.
     pub(crate) keepalive: Option<Duration>,
-    /// After this time without taking a byte a viewer is cut.
+    /// After this time without taking a byte a viewer is disconnected.
     pub(crate) stall: Duration,
 }
 
 /// What a viewer's turn came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It has what there is, or its socket is full: it will ring, or the feed will.
+    /// It has what there is, or its socket is full: its own waker or the feed's will tell.
     Resting,
     /// It has had its share for now and wants more at once.
     WantsMore,
-    /// It is over; why stands with it.
+    /// It is over, and why.
     Over(Disconnect),
+}
+
+/// How far a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The first delimiter has not been chosen.
+    Fresh,
+    /// Parts follow one another.
+    Live,
+    /// The close-delimiter is chosen: nothing more is.
+    Draining,
+    /// Our side of the connection is closed.
+    Closed,
+}
+
+/// Whether the socket has room for a part, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// It took the last part at once.
+    Likely,
+    /// It was full when the last part left: it has to be asked before the next is chosen.
+    Unknown,
+    /// It was asked, and has none.
+    None,
 }
 
 #[derive(Debug)]
 pub(crate) struct Viewer<T> {
     io: T,
-    /// One, nearly always: it and its piece lie in here, since what is elsewhere in memory is fetched for each part.
-    cursors: SmallVec<[Subscription; 1]>,
+    /// One, nearly always: it and its piece lie in here, since memory elsewhere is fetched for each part.
+    cursors: SmallVec<[Cursor; 1]>,
     next_cursor: usize,
     boundary: Boundary,
     options: StreamOptions,
-    pub(crate) permit: ViewerPermit,
-    out: SmallVec<[Bytes; 1]>,
+    pub(super) permit: ViewerPermit,
+    out: SmallVec<[Piece; 1]>,
     out_bytes: usize,
-    /// Bytes of the first piece that have left.
-    gone: usize,
-    /// When what is on its way was chosen.
+    phase: Phase,
+    room: Room,
+    /// When the parts on their way were chosen.
     chosen: Instant,
-    started: bool,
-    ending: bool,
-    closed: bool,
-    /// The socket was full when the last part left.
-    is_slow: bool,
-    /// The socket has to have room before the next part is chosen.
-    waits: bool,
     /// When bytes last moved.
     moved: Instant,
     /// When the next part is due where an interval is kept.
     due: Instant,
+    /// Until when a part that is there has to wait for that.
+    early_until: Option<Instant>,
 }
 
 impl<T: Connection> Viewer<T> {
-    /// A viewer whose response head has left and whose first delimiter has not. There is at least one cursor.
-    pub(crate) fn new(io: T, cursors: Vec<Subscription>, boundary: Boundary, options: StreamOptions, permit: ViewerPermit) -> Self {
+    /// A viewer whose response head has left and whose first delimiter has not.
+    pub(crate) fn new(io: T, cursors: Vec<Cursor>, boundary: Boundary, options: StreamOptions, permit: ViewerPermit) -> Self {
         let now = Instant::now();
         Self {
             io,
@@ -104,32 +155,38 @@ impl<T: Connection> Viewer<T> {
             permit,
             out: SmallVec::new(),
             out_bytes: 0,
-            gone: 0,
+            phase: Phase::Fresh,
+            room: Room::Likely,
             chosen: now,
-            started: false,
-            ending: false,
-            closed: false,
-            is_slow: false,
-            waits: false,
             moved: now,
             due: now,
+            early_until: None,
         }
     }
 
     /// Its cursors.
-    pub(crate) fn cursors(&self) -> &[Subscription] {
+    pub(super) fn cursors(&self) -> &[Cursor] {
         &self.cursors
     }
 
-    /// Whether its socket is full, or was when the end had to be told: its bell rings when there is room.
-    pub(crate) fn is_blocked(&self) -> bool {
-        !self.out.is_empty() || self.ending || self.waits
+    /// Whether its socket is full, or was when the end had to be told: its waker tells when there is room.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.out.is_empty() || self.is_ending() || self.room == Room::None
     }
 
-    /// Sends what is there, and hears whether the viewer leaves: one that asked and closed its sending side at once is told
-    /// what can be told at once.
-    pub(crate) fn attend(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
-        match (self.push(now, cx), self.hear(cx)) {
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Draining | Phase::Closed)
+    }
+
+    /// Whether it can be given a part now.
+    fn is_free(&self) -> bool {
+        self.out.is_empty() && !self.is_ending()
+    }
+
+    /// Sends what is there, and notices when the viewer leaves: one that asked and closed its sending side at once is told what
+    /// can be told at once.
+    pub(super) fn attend(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
+        match (self.push(now, cx), self.read(cx)) {
             (_, Turn::Over(why)) | (Turn::Over(why), _) => Turn::Over(why),
             (Turn::WantsMore, _) | (_, Turn::WantsMore) => Turn::WantsMore,
             _ => Turn::Resting,
@@ -137,180 +194,198 @@ impl<T: Connection> Viewer<T> {
     }
 
     /// Reads away whatever a viewer sends, to notice when it leaves.
-    fn hear(&mut self, cx: &mut Context<'_>) -> Turn {
+    fn read(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut scratch = [0; 4096];
         for _ in 0..16 {
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
                 Poll::Pending => return Turn::Resting,
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(_) if self.closed => return Turn::Over(Disconnect::Finished),
+                Poll::Ready(_) if self.phase == Phase::Closed => return Turn::Over(Disconnect::Finished),
                 Poll::Ready(Ok(())) => return Turn::Over(Disconnect::Left),
-                Poll::Ready(Err(error)) => return Turn::Over(end_by(&error)),
+                Poll::Ready(Err(error)) => return Turn::Over(disconnect(&error)),
             }
         }
         Turn::WantsMore
     }
 
     /// Sends what is there for this viewer, until it has all of it or its socket is full.
-    pub(crate) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
+    pub(super) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
         let mut sent = 0;
-        loop {
-            if self.closed {
-                return Turn::Resting;
-            }
-            if self.out.is_empty() && !self.ending {
-                // What is chosen before it can leave is not the newest any more when it does.
-                self.waits = self.is_slow && self.io.poll_room(cx).is_pending();
-                if self.waits {
+        while self.phase != Phase::Closed {
+            if self.is_free() {
+                if !self.has_room(cx) {
                     return Turn::Resting;
                 }
-                self.fill(now);
-            }
-            if self.out.is_empty() && !self.ending {
-                return Turn::Resting;
+                self.fill(now, cx);
+                if self.is_free() {
+                    return Turn::Resting;
+                }
             }
             match self.write(now, cx) {
                 Poll::Pending => {
-                    self.is_slow = true;
+                    self.room = Room::Unknown;
                     return Turn::Resting;
                 }
-                Poll::Ready(Err(error)) => return Turn::Over(end_by(&error)),
+                Poll::Ready(Err(error)) => return Turn::Over(disconnect(&error)),
                 Poll::Ready(Ok(bytes)) => sent += bytes,
             }
             if sent >= TURN_BYTES {
                 return Turn::WantsMore;
             }
         }
+        Turn::Resting
+    }
+
+    /// A part that is chosen before it can leave is not the newest any more when it does.
+    fn has_room(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.room != Room::Likely {
+            self.room = if self.io.poll_room(cx).is_pending() { Room::None } else { Room::Likely };
+        }
+        self.room == Room::Likely
     }
 
     /// The connection, where there is something to be sent on it now, and what, where one write can take all of it.
     /// `advance` has to be told how much was sent, and `push` sends the rest.
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
-    pub(crate) fn next(&mut self, now: Instant) -> Option<(&T, Option<&[u8]>)> {
-        if self.out.is_empty() && !self.ending && !self.is_slow {
-            self.fill(now);
+    pub(super) fn next(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<(&T, Option<&[u8]>)> {
+        if self.is_free() && self.room == Room::Likely {
+            self.fill(now, cx);
         }
         let first = self.out.first()?;
-        Some((&self.io, (self.out.len() == 1).then_some(first)))
+        Some((&self.io, (self.out.len() == 1).then_some(first.bytes())))
     }
 
-    /// What is on its way, and since when.
-    pub(crate) fn keeps(&self) -> (Instant, impl Iterator<Item = Span>) {
-        let gone = std::iter::once(self.gone).chain(std::iter::repeat(0));
-        (self.chosen, self.out.iter().zip(gone).map(|(piece, gone)| evict::span(piece, gone)))
-    }
-
-    /// Bytes that stay in memory for this viewer and perhaps for others.
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.out_bytes + self.gone
+    /// When the parts on their way were chosen, and the bytes of the largest that is in memory for readers alone; 0 for none.
+    pub(super) fn retained(&self) -> (Instant, usize) {
+        let sent = self.out.iter().filter_map(Piece::charge);
+        let kept = sent.chain(self.cursors.iter().filter_map(Cursor::kept));
+        (self.chosen, kept.filter(|charge| charge.is_released()).map(Charge::bytes).max().unwrap_or(0))
     }
 
     /// Takes note of news while the socket is full.
-    pub(crate) fn skip_to_newest(&mut self) {
-        if self.ending {
-            return;
+    pub(super) fn skip_to_newest(&mut self) {
+        if !self.is_ending() {
+            let dropped = self.cursors.iter_mut().map(|cursor| cursor.subscription_mut().skip_to_newest()).sum();
+            self.permit.stats.dropped.fetch_add(dropped, Relaxed);
         }
-        let dropped = self.cursors.iter_mut().map(Subscription::skip_to_newest).sum();
-        self.permit.stats.dropped.fetch_add(dropped, Relaxed);
     }
 
     /// When this viewer needs the loop though nothing happens.
-    pub(crate) fn deadline(&self, times: Times) -> Option<Instant> {
-        match () {
-            () if self.closed => Some(self.moved + LINGER),
-            () if self.is_blocked() => Some(self.moved + times.stall),
-            () => self.early_until().or(times.keepalive.map(|keepalive| self.moved + keepalive)),
+    pub(super) fn deadline(&self, times: Times) -> Option<Instant> {
+        match self.phase {
+            Phase::Closed => Some(self.moved + LINGER),
+            _ if self.is_blocked() => Some(self.moved + times.stall),
+            _ => self.early_until.or(times.keepalive.map(|keepalive| self.moved + keepalive)),
         }
     }
 
     /// Does what the deadline is for.
-    pub(crate) fn at_deadline(&mut self, now: Instant, times: Times, cx: &mut Context<'_>) -> Turn {
-        match () {
-            () if self.closed => return Turn::Over(Disconnect::Finished),
-            () if self.is_blocked() => return Turn::Over(Disconnect::Stalled),
-            () if self.early_until().is_some() => {}
-            () if times.keepalive.is_some_and(|keepalive| self.moved + keepalive <= now) => self.keep_alive(now),
-            () => {}
+    pub(super) fn at_deadline(&mut self, now: Instant, times: Times, cx: &mut Context<'_>) -> Turn {
+        match self.phase {
+            Phase::Closed => return Turn::Over(Disconnect::Finished),
+            _ if self.is_blocked() => return Turn::Over(Disconnect::Stalled),
+            _ if self.early_until.is_some() => {}
+            _ if times.keepalive.is_some_and(|keepalive| self.moved + keepalive <= now) => self.keep_alive(now),
+            _ => {}
         }
         self.push(now, cx)
     }
 
     /// Repeats the newest part, of several feeds the smallest: one is enough to show that the connection lives.
     fn keep_alive(&mut self, now: Instant) {
-        let named = self.options.named;
-        let again = self.cursors.iter_mut().filter_map(|cursor| Some((cursor.repeat(false)?, prefix_of(cursor, named, 0))));
+        let is_named = self.options.all.is_some();
+        let again = self.cursors.iter().filter_map(|cursor| Some((cursor.repeat(false)?, cursor.prefix(is_named, 0))));
         if let Some((again, prefix)) = again.min_by_key(|(again, _)| again.len()) {
-            self.put([prefix, again]);
+            self.put([prefix.into(), again]);
         }
         // A feed without a part has nothing to repeat; the next look is one interval away.
         self.moved = now;
     }
 
-    /// The kind of a feed is asked each time: its first bytes may have told it since this viewer came.
+    /// The least time between two parts. The kind of a feed is asked each time: its first bytes may have told it since this
+    /// viewer came.
     fn interval(&self) -> Option<Duration> {
-        let shows_pictures = || self.cursors.iter().all(|cursor| cursor.feed().kind() == Kind::Newest);
+        let shows_pictures = || self.cursors.iter().all(Cursor::is_of_pictures);
         self.options.interval.max(self.options.picture_interval.filter(|_| shows_pictures()))
     }
 
-    /// Until when the next part has to wait, where one is there. Half an interval of slack: a source that keeps just the
-    /// wished-for rate, a little unevenly, loses nothing.
-    fn early_until(&self) -> Option<Instant> {
-        let interval = self.interval()?;
-        self.cursors.iter().any(Subscription::has_news).then(|| self.due - interval / 2)
-    }
-
-    fn fill(&mut self, now: Instant) {
-        if self.early_until().is_some_and(|until| now < until) {
+    /// Chooses the next parts, where there are some and they may leave already.
+    fn fill(&mut self, now: Instant, cx: &mut Context<'_>) {
+        self.join_feeds(cx);
+        self.early_until = None;
+        let interval = self.interval();
+        if self.is_early(interval, now) {
             return;
         }
-        self.is_slow = false;
         self.chosen = now;
         // Round and round over the feeds, so that a busy one does not starve the others.
         let mut tried = 0;
-        while tried < self.cursors.len() && !self.ending && self.out.len() < PIECES {
-            tried = if self.take(now) { 0 } else { tried + 1 };
+        while tried < self.cursors.len() && !self.is_ending() && self.out.len() < PIECES {
+            tried = if self.take(interval, now) { 0 } else { tried + 1 };
             self.next_cursor = (self.next_cursor + 1) % self.cursors.len();
-            if self.out_bytes >= TURN_BYTES / 4 || self.early_until().is_some_and(|until| now < until) {
+            if self.out_bytes >= TURN_BYTES / 4 || (tried == 0 && self.is_early(interval, now)) {
                 break;
             }
         }
-        if self.out.is_empty() && !self.ending && self.all_over() {
+        if self.is_free() && self.is_over() {
             self.end();
         }
         self.permit.stats.backlog.store(self.out_bytes, Relaxed);
     }
 
-    fn all_over(&self) -> bool {
-        self.cursors.iter().all(Subscription::is_over)
+    /// Whether a part is there that has to wait for its time. Half an interval of slack: a source that keeps just the wished-for
+    /// rate, a little unevenly, loses nothing.
+    fn is_early(&mut self, interval: Option<Duration>, now: Instant) -> bool {
+        let until = interval.map(|interval| self.due - interval / 2).filter(|until| now < *until);
+        self.early_until = until.filter(|_| self.cursors.iter().any(|cursor| cursor.subscription().has_news()));
+        self.early_until.is_some()
     }
 
-    /// Takes the next of one feed. Gives whether there was one.
-    fn take(&mut self, now: Instant) -> bool {
-        let named = self.options.named;
-        let others = (0..self.cursors.len()).filter(|other| *other != self.next_cursor);
-        let may_end = others.map(|other| &self.cursors[other]).all(Subscription::is_over);
-        let interval = self.interval();
-        let parts = if named || interval.is_some() { 1 } else { u64::MAX };
+    /// Whether all feeds are over and none will come.
+    fn is_over(&self) -> bool {
+        let may_end = self.options.all.as_ref().is_none_or(|all| all.registry.is_sealed());
+        may_end && self.cursors.iter().all(|cursor| cursor.subscription().is_over())
+    }
+
+    /// Joins the feeds that have come, and leaves those that are over; one stays, whose last part can be repeated at the end.
+    fn join_feeds(&mut self, cx: &mut Context<'_>) {
+        if let Some(all) = self.options.all.as_mut().filter(|all| all.has_changed()) {
+            let mut left = self.cursors.len();
+            self.cursors.retain(|cursor| {
+                let stays = left == 1 || !cursor.subscription().is_over();
+                left -= usize::from(!stays);
+                stays
+            });
+            self.cursors.extend(all.join());
+            self.next_cursor = 0;
+        } else if self.phase != Phase::Fresh {
+            return;
+        }
+        self.cursors.iter_mut().for_each(|cursor| cursor.register(cx.waker()));
+    }
+
+    /// Takes the next parts of one feed. Gives whether there were any.
+    fn take(&mut self, interval: Option<Duration>, now: Instant) -> bool {
+        let is_named = self.options.all.is_some();
+        let parts = if is_named || interval.is_some() { 1 } else { u64::MAX };
         let parts = parts.min(self.options.parts.unwrap_or(u64::MAX));
-        let most = TakeLimit { parts, is_all: self.options.parts == Some(parts), may_end };
-        let cursor = &mut self.cursors[self.next_cursor];
-        let Some(taken) = cursor.take(most) else { return false };
+        let Some(taken) = self.cursors[self.next_cursor].take(parts) else { return false };
         let stats = &self.permit.stats;
         stats.dropped.fetch_add(taken.dropped, Relaxed);
         stats.left_out.fetch_add(taken.left_out, Relaxed);
-        if taken.parts == 0 {
-            return true;
-        }
-        stats.sent.fetch_add(taken.parts, Relaxed);
-        let first = if self.started { Bytes::new() } else { self.boundary.first_delimiter() };
-        self.started = true;
-        let prefix = prefix_of(cursor, named, taken.dropped);
-        let close = if taken.last { self.boundary.close_delimiter() } else { Bytes::new() };
-        self.put([first, prefix, taken.bytes, close]);
-        self.ending = taken.last;
+        let Some(run) = taken.run else { return true };
+        let count = run.count() as u64;
+        stats.sent.fetch_add(count, Relaxed);
+        let is_last = self.options.parts == Some(count) || taken.ended && self.is_over();
+        let cursor = &mut self.cursors[self.next_cursor];
+        let first = if self.phase == Phase::Fresh { self.boundary.first_delimiter() } else { Bytes::new() };
+        let close = if is_last { self.boundary.close_delimiter() } else { Bytes::new() };
+        let (prefix, piece) = (cursor.prefix(is_named, taken.dropped), cursor.choose(&run, is_last));
+        self.phase = if is_last { Phase::Draining } else { Phase::Live };
+        self.put([first.into(), prefix.into(), piece, close.into()]);
         if let Some(parts) = &mut self.options.parts {
-            *parts -= taken.parts;
+            *parts -= count;
         }
         if let Some(interval) = interval {
             self.due = self.due.max(now) + interval;
@@ -321,16 +396,16 @@ impl<T: Connection> Viewer<T> {
     /// The delimiter behind the newest part has left already, and an empty part breaks readers: the newest part once more,
     /// then the close-delimiter.
     fn end(&mut self) {
-        let last =
-            self.cursors.iter_mut().rev().find_map(|cursor| Some((cursor.repeat(true)?, prefix_of(cursor, self.options.named, 0))));
+        let is_named = self.options.all.is_some();
+        let last = self.cursors.iter().rev().find_map(|cursor| Some((cursor.repeat(true)?, cursor.prefix(is_named, 0))));
         match last {
-            Some((again, prefix)) => self.put([prefix, again, self.boundary.close_delimiter()]),
-            None => self.put([self.boundary.close_delimiter_alone()]),
+            Some((again, prefix)) => self.put([prefix.into(), again, self.boundary.close_delimiter().into()]),
+            None => self.put([self.boundary.close_delimiter_alone().into()]),
         }
-        self.ending = true;
+        self.phase = Phase::Draining;
     }
 
-    fn put<const N: usize>(&mut self, pieces: [Bytes; N]) {
+    fn put<const N: usize>(&mut self, pieces: [Piece; N]) {
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
             self.out_bytes += piece.len();
             self.out.push(piece);
@@ -340,7 +415,7 @@ impl<T: Connection> Viewer<T> {
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.out.is_empty() {
             ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
-            (self.closed, self.moved) = (true, now);
+            (self.phase, self.moved) = (Phase::Closed, now);
             return Poll::Ready(Ok(0));
         }
         let written = ready!(self.write_out(cx))?;
@@ -352,7 +427,7 @@ impl<T: Connection> Viewer<T> {
     }
 
     /// Takes note of bytes that the socket has taken.
-    pub(crate) fn advance(&mut self, written: usize, now: Instant) {
+    pub(super) fn advance(&mut self, written: usize, now: Instant) {
         self.moved = now;
         self.out_bytes -= written;
         let (mut whole, mut rest) = (0, written);
@@ -362,11 +437,9 @@ impl<T: Connection> Viewer<T> {
         }
         if whole > 0 {
             self.out.drain(..whole);
-            self.gone = 0;
         }
         if let Some(piece) = self.out.first_mut() {
             piece.advance(rest);
-            self.gone += rest;
         }
         self.permit.stats.bytes.fetch_add(written as u64, Relaxed);
         self.permit.stats.backlog.store(self.out_bytes, Relaxed);
@@ -375,12 +448,12 @@ impl<T: Connection> Viewer<T> {
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(&mut self.io);
         if self.out.len() == 1 {
-            return io.poll_write(cx, &self.out[0]);
+            return io.poll_write(cx, self.out[0].bytes());
         }
         let mut slices = [IoSlice::new(&[]); PIECES];
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(&self.out) {
-            *slice = IoSlice::new(piece);
+            *slice = IoSlice::new(piece.bytes());
             count += 1;
         }
         io.poll_write_vectored(cx, &slices[..count])
@@ -388,13 +461,6 @@ impl<T: Connection> Viewer<T> {
 }
 
 /// The kernel gives up after the stall time (`TCP_USER_TIMEOUT`) where the peer is silent: it vanished without a word.
-pub(crate) fn end_by(error: &io::Error) -> Disconnect {
+pub(super) fn disconnect(error: &io::Error) -> Disconnect {
     if error.kind() == io::ErrorKind::TimedOut { Disconnect::Stalled } else { Disconnect::Broken }
-}
-
-/// Header lines for this viewer alone. Dropped parts are told where lines were promised, and where there are such lines anyway.
-fn prefix_of(cursor: &Subscription, named: bool, dropped: u64) -> Bytes {
-    let feed = cursor.feed();
-    let dropped = if named || feed.kind() == Kind::Lines { dropped } else { 0 };
-    Prefix { feed: named.then_some(feed.url_name.as_str()), dropped }.bytes()
 }

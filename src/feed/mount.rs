@@ -1,9 +1,8 @@
-//! What viewers may open under a name: the one live feed, or a run of their own.
+//! What a name stands for: the one feed that all viewers share, or a run of each viewer's own. (Icecast's word.)
 
 use std::sync::Arc;
 
-use super::{Feed, FeedState};
-use crate::wire::Boundary;
+use super::{state::FeedState, store::Feed};
 
 /// What a name in a URL stands for.
 pub enum Mount {
@@ -13,8 +12,6 @@ pub enum Mount {
     PerViewer {
         /// Its name, as a feed's.
         name: String,
-        /// The boundary of every run.
-        boundary: Boundary,
         /// Begins a run.
         start: Box<dyn Fn() -> Arc<Feed> + Send + Sync>,
     },
@@ -22,7 +19,7 @@ pub enum Mount {
 
 impl Mount {
     /// The shared feed, where it is one.
-    pub fn live(&self) -> Option<&Arc<Feed>> {
+    pub fn shared(&self) -> Option<&Arc<Feed>> {
         match self {
             Self::Shared(feed) => Some(feed),
             Self::PerViewer { .. } => None,
@@ -34,14 +31,6 @@ impl Mount {
         match self {
             Self::Shared(feed) => &feed.name,
             Self::PerViewer { name, .. } => name,
-        }
-    }
-
-    /// Its boundary.
-    pub fn boundary(&self) -> &Boundary {
-        match self {
-            Self::Shared(feed) => feed.boundary(),
-            Self::PerViewer { boundary, .. } => boundary,
         }
     }
 

@@ -1,14 +1,13 @@
-//! Thins a feed at its source (`--max-fps`): of each interval the newest part, and the last one always. A part that comes
-//! early waits, and is replaced by a newer one; the feed's own clock or its end lets it go.
+//! Thins a feed at its source (`--max-fps`): of each interval the newest part, and the last one always. A part that comes early
+//! waits, and is replaced by a newer one; the feed's own clock or its end lets it go. This file knows when, the feed publishes.
 
-use std::{sync::Mutex, time::Duration};
-
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until},
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 
-use super::{Feed, Publisher, Refused};
+use tokio::{sync::Notify, time::Instant};
+
 use crate::{part::Part, sync::lock};
 
 /// The slowest pace: clocks count on from it without an overflow.
@@ -24,12 +23,13 @@ pub fn interval_at(fps: f64) -> Option<Duration> {
 pub(super) struct Pace {
     interval: Duration,
     slot: Mutex<PaceSlot>,
-    /// Rings when a part begins to wait, and at the end.
-    bell: Notify,
+    /// Tells the clock that a part has begun to wait, or that the feed has ended.
+    pub(super) changed: Notify,
 }
 
+/// The part that waits. Whoever checks a part holds this meanwhile: the clock must not publish in between.
 #[derive(Debug)]
-struct PaceSlot {
+pub(super) struct PaceSlot {
     waiting: Option<Part>,
     /// When the next part may leave.
     due: Instant,
@@ -37,72 +37,48 @@ struct PaceSlot {
 
 impl Pace {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, slot: Mutex::new(PaceSlot { waiting: None, due: Instant::now() }), bell: Notify::new() }
+        let slot = PaceSlot { waiting: None, due: Instant::now() };
+        Self { interval, slot: Mutex::new(slot), changed: Notify::new() }
     }
 
-    /// Publishes a part, or has it wait. Whatever waits already is older and is never published.
-    pub(super) fn mount(&self, publisher: &Publisher, part: Part) -> Result<(), Refused> {
-        // Held over the checks too: the clock must not publish in between.
-        let mut slot = self.lock();
-        publisher.check(&part).inspect_err(|why| {
-            if *why == Refused::Same {
-                slot.waiting = None;
-            }
-        })?;
+    pub(super) fn slot(&self) -> MutexGuard<'_, PaceSlot> {
+        lock(&self.slot)
+    }
+
+    /// Gives the part back where it may leave now; otherwise it waits. A part that waits already is older and never leaves.
+    pub(super) fn offer(&self, slot: &mut PaceSlot, part: Part) -> Option<Part> {
         let now = Instant::now();
         if now >= slot.due {
             (slot.waiting, slot.due) = (None, now + self.interval);
-            publisher.feed.publish(&[part], false);
-        } else if slot.waiting.replace(part).is_none() {
-            self.bell.notify_one();
+            return Some(part);
         }
-        Ok(())
-    }
-
-    /// Publishes what waits as the last part. `false` where nothing does.
-    pub(super) fn publish_last(&self, feed: &Feed) -> bool {
-        let last = self.lock().waiting.take();
-        last.is_some_and(|part| {
-            feed.publish(&[part], true);
-            true
-        })
-    }
-
-    /// Has `keep` look again.
-    pub(super) fn ring(&self) {
-        self.bell.notify_one();
-    }
-
-    /// Lets waiting parts go when they are due, until the feed has ended.
-    pub(super) async fn keep(&self, feed: &Feed) {
-        while !feed.has_ended() {
-            self.bell.notified().await;
-            while let Some(due) = self.due() {
-                sleep_until(due).await;
-                self.let_go(feed);
-            }
+        if slot.waiting.replace(part).is_none() {
+            self.changed.notify_one();
         }
+        None
     }
 
     /// When the part that waits is due.
-    fn due(&self) -> Option<Instant> {
-        let slot = self.lock();
+    pub(super) fn due(&self) -> Option<Instant> {
+        let slot = self.slot();
         slot.waiting.as_ref().map(|_| slot.due)
     }
 
-    fn let_go(&self, feed: &Feed) {
-        let mut slot = self.lock();
-        if slot.due <= Instant::now()
-            && let Some(part) = slot.waiting.take()
-        {
+    /// The part that waits, where it is due.
+    pub(super) fn take_due(&self, slot: &mut PaceSlot) -> Option<Part> {
+        let part = if slot.due <= Instant::now() { slot.waiting.take() } else { None };
+        if part.is_some() {
             // Not counted from now, or a late timer would slow the feed down.
             slot.due += self.interval;
-            feed.publish(&[part], false);
         }
+        part
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, PaceSlot> {
-        lock(&self.slot)
+impl PaceSlot {
+    /// The part that waits, due or not.
+    pub(super) fn take(&mut self) -> Option<Part> {
+        self.waiting.take()
     }
 }
 
@@ -113,15 +89,16 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::interval_at;
-    use crate::feed::{Accepts, Feed, Kind, Limits, Publisher, Refused, TakeLimit};
+    use crate::feed::{Feed, Hold, Kind, Limits, Publisher, Refused, Settings, TakeLimit};
     use crate::{format::Media, part::Part, wire::Boundary};
 
     const INTERVAL: Duration = Duration::from_millis(100);
 
     fn feed(kind: Kind) -> (Publisher, Arc<Feed>) {
-        let limits = Limits { history: 1000, held: 1000, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };
-        let (publisher, feed) = Feed::new("test", kind, Boundary::parse("B").unwrap(), limits, 1);
-        publisher.keep_pace(INTERVAL);
+        let hold = Hold { history: 1000, parts: 1000, bytes: 1 << 20 };
+        let limits = Limits { newest: hold, lines: hold, part_bytes: 1000, keep_same: false };
+        let settings = Settings { interval: Some(INTERVAL), ..Settings::new(Boundary::parse("B").unwrap(), limits) };
+        let (publisher, feed) = Feed::new("test", kind, &settings);
         let clock = feed.clone();
         tokio::spawn(async move { clock.keep_pace().await });
         (publisher, feed)
@@ -152,7 +129,7 @@ mod tests {
         for n in 0..60 {
             publisher.publish(part(n)).unwrap();
             sleep(INTERVAL / 6).await;
-            let sequence = feed.newest().map_or(0, |part| part.sequence);
+            let sequence = feed.newest().map_or(0, |part| part.sequence());
             if seen.last().is_none_or(|(last, _)| *last < sequence) {
                 seen.push((sequence, newest(&feed).parse::<u32>().unwrap()));
             }
@@ -171,10 +148,10 @@ mod tests {
         assert_eq!(newest(&feed), "2");
         (3..6).for_each(|n| publisher.publish(part(n)).unwrap());
         assert_eq!(newest(&feed), "3");
-        let mut cursor = feed.subscribe(0, None, Accepts::All);
+        let mut cursor = feed.subscribe(0, None);
         drop(publisher);
         assert_eq!(newest(&feed), "5");
-        assert!(cursor.take(TakeLimit::ALL).is_some_and(|taken| taken.last), "the close-delimiter follows it directly");
+        assert!(cursor.take(TakeLimit::ALL).is_some_and(|batch| batch.ended), "the close-delimiter follows it directly");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,11 +1,76 @@
-//! A feed in numbers, for `/state` and the status line.
+//! A feed in numbers and its source in a word, for `/state`, the page and the status line.
 
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::Kind;
-use crate::wire::Encoded;
+use super::limits::Kind;
+use crate::{part::unix_time, wire::Encoded};
+
+/// How the source of a feed is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum SourceState {
+    /// Nobody watches, so it rests.
+    Idle,
+    /// It works and has had no part yet.
+    Starting,
+    /// Its parts come as it makes them.
+    Live,
+    /// It is gone for now and is being looked for; the last part stays.
+    Lost {
+        /// Why, in a few words.
+        reason: String,
+    },
+    /// No part will follow.
+    Ended {
+        /// With what, where there is something to tell: the exit status of a command.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+/// The state, and since when.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SourceStatus {
+    #[serde(flatten)]
+    state: SourceState,
+    /// Seconds since 1970.
+    since: f64,
+}
+
+impl Default for SourceStatus {
+    fn default() -> Self {
+        Self { state: SourceState::Starting, since: now() }
+    }
+}
+
+impl SourceStatus {
+    /// Another state, from now on; the same one goes on.
+    pub(super) fn set(&mut self, state: SourceState) {
+        if self.state != state {
+            *self = Self { state, since: now() };
+        }
+    }
+
+    /// The first part is there.
+    pub(super) fn publish(&mut self) {
+        if self.state == SourceState::Starting {
+            self.set(SourceState::Live);
+        }
+    }
+
+    /// The feed has ended; a reason that was given stays.
+    pub(super) fn end(&mut self) {
+        if !matches!(self.state, SourceState::Ended { .. }) {
+            self.set(SourceState::Ended { reason: None });
+        }
+    }
+}
+
+fn now() -> f64 {
+    unix_time(SystemTime::now()).as_secs_f64()
+}
 
 /// A feed's numbers, for `/state`.
 #[derive(Debug, Clone, Serialize)]
@@ -27,15 +92,15 @@ pub struct FeedState {
     /// Viewers that it has.
     pub viewers: usize,
     pub(super) newest: Option<NewestState>,
+    pub(super) source: SourceStatus,
 }
 
 impl FeedState {
     /// Of a mount whose runs are each viewer's own: there is nothing to tell of all of them.
     pub(super) fn of_runs(name: &str) -> Self {
-        let (kind, name) = (Kind::Run, name.to_owned());
         Self {
-            name,
-            kind,
+            name: name.to_owned(),
+            kind: Kind::Run,
             ended: false,
             history: 0,
             published: 0,
@@ -44,14 +109,18 @@ impl FeedState {
             dropped: 0,
             viewers: 0,
             newest: None,
+            source: SourceStatus { state: SourceState::Live, since: now() },
         }
+    }
+
+    /// How its source is.
+    pub fn source(&self) -> &SourceState {
+        &self.source.state
     }
 
     /// How old the newest part is; 0 where the clock was set back since.
     pub fn age(&self) -> Option<Duration> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let age = now - self.newest.as_ref()?.timestamp;
-        Some(Duration::try_from_secs_f64(age).unwrap_or_default())
+        Some(Duration::try_from_secs_f64(now() - self.newest.as_ref()?.timestamp).unwrap_or_default())
     }
 }
 
@@ -67,10 +136,10 @@ pub(super) struct NewestState {
 impl NewestState {
     pub(super) fn of(part: &Encoded) -> Self {
         Self {
-            sequence: part.sequence,
-            media: part.media.to_string(),
-            bytes: part.body_len(),
-            timestamp: part.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            sequence: part.sequence(),
+            media: part.media().to_string(),
+            bytes: part.body().len(),
+            timestamp: unix_time(part.time()).as_secs_f64(),
         }
     }
 }

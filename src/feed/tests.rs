@@ -2,23 +2,30 @@
 
 use bytes::Bytes;
 
+use std::{sync::Arc, task::Waker};
+
 use super::*;
-use crate::{format::Media, wire::Layout};
+use crate::{
+    format::Media,
+    part::Part,
+    wire::{Boundary, Layout},
+};
+
+fn settings(held: usize) -> Settings {
+    let hold = Hold { history: held, parts: held, bytes: 1 << 20 };
+    Settings::new(Boundary::parse("B").unwrap(), Limits { newest: hold, lines: hold, part_bytes: 1000, keep_same: false })
+}
 
 fn feed(kind: Kind, held: usize) -> (Publisher, Arc<Feed>) {
-    let limits = Limits { history: held, held, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };
-    Feed::new("test", kind, Boundary::parse("B").unwrap(), limits, 1)
+    Feed::new("test", kind, &settings(held))
 }
 
 fn text(body: impl Into<Bytes>) -> Part {
     Part::now(Media::from_known("text/plain"), body)
 }
 
-/// Bodies of the plain bytes of a stream.
-fn bodies(taken: &Batch) -> Vec<String> {
-    let text = String::from_utf8(taken.bytes.to_vec()).unwrap();
-    let parts = text.split("\r\n--B\r\n").filter(|part| !part.is_empty());
-    parts.map(|part| part.split_once("\r\n\r\n").unwrap().1.to_owned()).collect()
+fn bodies(batch: &Batch) -> Vec<String> {
+    batch.parts.parts().map(|part| String::from_utf8(part.body().to_vec()).unwrap()).collect()
 }
 
 fn take(cursor: &mut Subscription) -> Option<Batch> {
@@ -28,19 +35,19 @@ fn take(cursor: &mut Subscription) -> Option<Batch> {
 #[test]
 fn a_viewer_takes_the_newest_and_is_told_what_it_dropped() {
     let (publisher, feed) = feed(Kind::Newest, 1);
-    let mut cursor = feed.subscribe(0, None, Accepts::All);
+    let mut cursor = feed.subscribe(0, None);
     for n in 1..=5 {
         publisher.publish(text(format!("{n}"))).unwrap();
     }
-    let taken = take(&mut cursor).unwrap();
-    assert_eq!((bodies(&taken), taken.dropped), (vec!["5".to_owned()], 4));
+    let batch = take(&mut cursor).unwrap();
+    assert_eq!((bodies(&batch), batch.dropped), (vec!["5".to_owned()], 4));
     assert!(take(&mut cursor).is_none());
 }
 
 #[test]
 fn every_line_is_taken_in_order_and_lines_of_a_batch_together() {
     let (publisher, feed) = feed(Kind::Lines, 100);
-    let mut cursor = feed.subscribe(0, None, Accepts::All);
+    let mut cursor = feed.subscribe(0, None);
     publisher.publish_all((1..=3).map(|n| text(format!("{n}"))).collect());
     publisher.publish_all((4..=6).map(|n| text(format!("{n}"))).collect());
     let (first, second) = (take(&mut cursor).unwrap(), take(&mut cursor).unwrap());
@@ -48,43 +55,44 @@ fn every_line_is_taken_in_order_and_lines_of_a_batch_together() {
         (bodies(&first), bodies(&second)),
         (vec!["1".into(), "2".into(), "3".into()], vec!["4".into(), "5".into(), "6".into()])
     );
-    assert_eq!((first.parts, first.dropped), (3, 0));
+    assert_eq!((first.parts.count(), first.dropped), (3, 0));
 }
 
 #[test]
-fn who_falls_behind_what_is_held_skips_ahead_and_is_told() {
+fn a_reader_that_falls_behind_what_is_held_skips_ahead_and_is_told() {
     let (publisher, feed) = feed(Kind::Lines, 2);
-    let mut cursor = feed.subscribe(0, None, Accepts::All);
+    let mut cursor = feed.subscribe(0, None);
     publisher.publish_all((1..=5).map(|n| text(format!("{n}"))).collect());
-    let taken = take(&mut cursor).unwrap();
-    assert_eq!((bodies(&taken), taken.dropped), (vec!["4".to_owned(), "5".to_owned()], 3));
+    let batch = take(&mut cursor).unwrap();
+    assert_eq!((bodies(&batch), batch.dropped), (vec!["4".to_owned(), "5".to_owned()], 3));
 }
 
 #[test]
 fn a_late_viewer_begins_with_the_newest_or_with_the_history_that_it_asks_for() {
     let (publisher, feed) = feed(Kind::Lines, 10);
     publisher.publish_all((1..=5).map(|n| text(format!("{n}"))).collect());
-    assert_eq!(bodies(&take(&mut feed.subscribe(0, None, Accepts::All)).unwrap()), ["5"]);
-    assert_eq!(bodies(&take(&mut feed.subscribe(0, Some(2), Accepts::All)).unwrap()), ["4", "5"]);
-    assert_eq!(take(&mut feed.subscribe(0, Some(99), Accepts::All)).unwrap().parts, 5);
+    assert_eq!(bodies(&take(&mut feed.subscribe(0, None)).unwrap()), ["5"]);
+    assert_eq!(bodies(&take(&mut feed.subscribe(0, Some(2))).unwrap()), ["4", "5"]);
+    assert_eq!(take(&mut feed.subscribe(0, Some(99))).unwrap().parts.count(), 5);
     drop(publisher);
-    assert_eq!(take(&mut feed.subscribe(0, None, Accepts::All)).unwrap().parts, 5, "after the end nothing newer comes: all of it");
+    assert_eq!(take(&mut feed.subscribe(0, None)).unwrap().parts.count(), 5, "after the end nothing newer comes: all of it");
 }
 
 #[test]
 fn the_last_part_is_known_as_the_last_only_if_nothing_follows() {
     let (publisher, feed) = feed(Kind::Lines, 10);
-    let mut early = feed.subscribe(0, None, Accepts::All);
+    let mut early = feed.subscribe(0, None);
     publisher.publish(text("1")).unwrap();
-    assert!(!take(&mut early).unwrap().last);
-    let mut late = feed.subscribe(0, None, Accepts::All);
+    assert!(!take(&mut early).unwrap().ended);
+    let mut late = feed.subscribe(0, None);
     publisher.publish_last(text("2")).unwrap();
-    assert!(take(&mut early).unwrap().last);
-    assert!(!take(&mut late).unwrap().last, "two blocks: the first is not the last");
-    let taken = take(&mut late).unwrap();
-    assert!(taken.last && taken.bytes.ends_with(b"\r\n\r\n2"), "the close-delimiter is to follow directly");
+    assert!(take(&mut early).unwrap().ended);
+    assert!(!take(&mut late).unwrap().ended, "two blocks: the first is not the last");
+    let batch = take(&mut late).unwrap();
+    assert_eq!((batch.ended, bodies(&batch)), (true, vec!["2".to_owned()]));
     assert!(early.is_over() && late.is_over());
-    assert!(early.repeat(true).unwrap().ends_with(b"X-Sequence: 2\r\n\r\n2"));
+    let again = early.newest_taken().unwrap().piece(Layout::Plain, false, true);
+    assert!(again.bytes().ends_with(b"X-Sequence: 2\r\n\r\n2"));
 }
 
 #[test]
@@ -92,7 +100,7 @@ fn identical_bytes_are_pushed_again_only_where_wanted() {
     let (publisher, feed) = feed(Kind::Newest, 1);
     publisher.publish(text("same")).unwrap();
     assert_eq!(publisher.publish(text("same")), Err(Refused::Same));
-    assert_eq!(feed.newest().unwrap().sequence, 1);
+    assert_eq!(feed.newest().unwrap().sequence(), 1);
 }
 
 #[test]
@@ -102,22 +110,7 @@ fn what_would_break_readers_is_refused_and_the_feed_stays_as_it_was() {
     assert_eq!(publisher.publish(text("")), Err(Refused::Empty));
     assert_eq!(publisher.publish(text(vec![b'x'; 1001])), Err(Refused::TooLarge));
     assert_eq!(publisher.publish(text("a B b")), Err(Refused::HasBoundary));
-    assert_eq!(feed.newest().unwrap().body(), "good");
-}
-
-#[test]
-fn an_img_gets_pictures_of_one_family_with_the_next_headers_early() {
-    let svg = || Part::now(Media::from_known("image/svg+xml"), "<svg/>");
-    let (publisher, feed) = feed(Kind::Lines, 10);
-    let mut cursor = feed.subscribe(0, None, Accepts::Pictures(Layout::EarlyHeaders));
-    publisher.publish_all(vec![text("no"), svg(), text("no"), svg()]);
-    let first = take(&mut cursor).unwrap();
-    assert_eq!((first.left_out, first.parts), (1, 1));
-    assert!(first.bytes.starts_with(b"Content-Type: image/svg+xml\r\nContent-Length: 6"));
-    assert!(first.bytes.ends_with(b"<svg/>\r\n--B\r\nContent-Type: image/svg+xml\r\n\r\n"));
-    let second = take(&mut cursor).unwrap();
-    assert_eq!(second.bytes, "<svg/>\r\n--B\r\nContent-Type: image/svg+xml\r\n\r\n");
-    assert_eq!(cursor.repeat(true).unwrap(), "<svg/>");
+    assert_eq!(feed.newest().unwrap().body(), b"good");
 }
 
 #[test]
@@ -126,14 +119,14 @@ fn held_bytes_are_bounded_whatever_the_counts_say() {
     for _ in 0..3000 {
         publisher.publish(text(vec![b'x'; 900])).unwrap();
     }
-    assert!(feed.first().held_bytes <= 1 << 20);
-    assert!(feed.first().held.len() > 900);
+    let state = feed.shard(0).lock();
+    assert!(state.bytes() <= 1 << 20 && state.len() > 900);
 }
 
 #[tokio::test]
 async fn a_run_waits_for_its_viewer_and_ends_when_it_leaves() {
     let (publisher, feed) = feed(Kind::Run, 1);
-    let mut cursor = feed.subscribe(0, None, Accepts::All);
+    let mut cursor = feed.subscribe(0, None);
     assert!(publisher.room().await);
     publisher.publish(text("1")).unwrap();
     let waiting = tokio::spawn(async move { (publisher.room().await, publisher.room().await, publisher) });
@@ -145,15 +138,107 @@ async fn a_run_waits_for_its_viewer_and_ends_when_it_leaves() {
 }
 
 #[test]
-fn each_loop_has_every_part_in_a_lane_of_its_own() {
-    let limits = Limits { history: 10, held: 10, held_bytes: 1 << 20, part_bytes: 1000, keep_same: false };
-    let (publisher, feed) = Feed::new("test", Kind::Newest, Boundary::parse("B").unwrap(), limits, 2);
-    let mut cursors = [0, 1, 7].map(|shard| feed.subscribe(shard, None, Accepts::All));
+fn each_loop_has_every_part_in_a_shard_of_its_own() {
+    let (publisher, feed) = Feed::new("test", Kind::Newest, &Settings { shards: 2, ..settings(10) });
+    let mut cursors = [0, 1, 7].map(|shard| feed.subscribe(shard, None));
     (1..=3).for_each(|n| publisher.publish(text(format!("{n}"))).unwrap());
     for cursor in &mut cursors {
-        let taken = take(cursor).unwrap();
-        assert_eq!((bodies(&taken), taken.dropped), (vec!["3".to_owned()], 2));
+        let batch = take(cursor).unwrap();
+        assert_eq!((bodies(&batch), batch.dropped), (vec!["3".to_owned()], 2));
     }
     let state = serde_json::to_value(feed.state()).unwrap();
     assert_eq!((&state["viewers"], &state["dropped"]), (&3.into(), &6.into()));
+}
+
+#[test]
+fn memory_counts_for_readers_from_the_moment_the_feed_lets_go() {
+    let settings = settings(1);
+    let (publisher, feed) = Feed::new("test", Kind::Newest, &settings);
+    let mut cursor = feed.subscribe(0, None);
+    publisher.publish(text("one")).unwrap();
+    let batch = take(&mut cursor).unwrap();
+    assert_eq!(settings.memory.bytes(), 0, "the feed holds it as well");
+    publisher.publish(text("two")).unwrap();
+    assert!(settings.memory.bytes() > 3);
+    drop(batch);
+    assert_eq!(settings.memory.bytes(), 0);
+    let newest = feed.newest();
+    drop((publisher, cursor, feed));
+    assert!(settings.memory.bytes() > 3, "the feed is gone, its newest part is not");
+    drop(newest);
+    assert_eq!(settings.memory.bytes(), 0);
+}
+
+#[tokio::test]
+async fn demand_is_everybody_who_reads_or_waits_for_the_first_part() {
+    let (publisher, feed) = Feed::new("test", Kind::Newest, &Settings { shards: 2, ..settings(1) });
+    let mut demand = publisher.demand();
+    demand.unwanted().await;
+    let viewers = [0, 1].map(|shard| feed.subscribe(shard, None));
+    assert!(demand.wanted().await && demand.count() == 2);
+    drop(viewers);
+    demand.unwanted().await;
+    let waiting = tokio::spawn({
+        let feed = feed.clone();
+        async move { feed.newer_than(0).await }
+    });
+    assert!(demand.wanted().await, "a snapshot that waits is demand");
+    publisher.publish(text("one")).unwrap();
+    assert!(waiting.await.unwrap().is_some());
+    demand.unwanted().await;
+}
+
+#[test]
+fn the_source_of_a_feed_starts_lives_is_lost_and_ends() {
+    let (publisher, feed) = feed(Kind::Newest, 1);
+    let state = || serde_json::to_value(feed.state()).unwrap()["source"].clone();
+    assert_eq!(state()["state"], "starting");
+    publisher.publish(text("one")).unwrap();
+    assert_eq!(state()["state"], "live");
+    publisher.set_source(SourceState::Lost { reason: "refused".to_owned() });
+    assert_eq!((state()["state"].as_str(), state()["reason"].as_str()), (Some("lost"), Some("refused")));
+    assert!(state()["since"].as_f64().unwrap() > 1e9);
+    drop(publisher);
+    assert_eq!((state()["state"].as_str(), state().get("reason")), (Some("ended"), None));
+}
+
+#[test]
+fn feeds_come_and_go_and_names_are_not_taken_twice() {
+    let (opener, registry) = Registry::new(settings(1));
+    let woken = Arc::new(Woken::default());
+    let key = registry.register_waker(0, Waker::from(woken.clone()));
+    let publishers = ["plot.png", "plot.png", "log", "plot.png"].map(|name| opener.open(name, Kind::Newest));
+    assert_eq!(publishers.each_ref().map(|publisher| publisher.name()), ["plot.png", "plot.png-2", "log", "plot.png-3"]);
+    assert_eq!(woken.take(), 4);
+    publishers[2].publish(text("line")).unwrap();
+    assert_eq!(woken.take(), 1, "a loop hears of every feed without asking each");
+    let log = registry.find("log").unwrap().open();
+    assert!(opener.remove("log") && !opener.remove("log"));
+    assert!(log.has_ended() && registry.find("log").is_none() && woken.take() > 0);
+    let numbers: Vec<u64> = registry.list().iter().map(|mounted| mounted.number).collect();
+    assert_eq!(numbers, [1, 2, 4]);
+    let version = registry.version();
+    drop(opener.clone());
+    assert!(!registry.is_sealed() && registry.version() == version);
+    woken.take();
+    drop(opener);
+    assert!(registry.is_sealed() && woken.take() == 1);
+    registry.remove_waker(0, key);
+    publishers[0].publish(text("line")).unwrap();
+    assert_eq!(woken.take(), 0);
+}
+
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicUsize);
+
+impl Woken {
+    fn take(&self) -> usize {
+        self.0.swap(0, std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
 }

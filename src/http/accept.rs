@@ -19,13 +19,13 @@ use super::{
 };
 use crate::{
     conn::listen::{Listener, Socket},
-    feed::{Feed, Mount},
+    feed::Registry,
     panic::{PanicScope, Panicked, catch_async},
     stats::{ConnError, Viewers},
 };
 use crate::{
     conn::{pending::PendingConns, transport::Transport},
-    fanout::{Fanout, viewer::Times},
+    fanout::{Fanout, Times},
 };
 
 /// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (FIELD: 0.3 s
@@ -45,7 +45,7 @@ const COMPLAIN_AGAIN: Duration = Duration::from_secs(60);
 type Incoming = (Socket, Option<SocketAddr>);
 type ConnSender = mpsc::UnboundedSender<Incoming>;
 
-/// Serves `mounts` on the listeners until `shutdown`, then says farewell to the viewers.
+/// Serves the feeds of the registry on the listeners until `shutdown`, then says farewell to the viewers.
 ///
 /// Connections go round over `options.threads` fan-out loops; the first is the caller's runtime, each other has a thread of
 /// its own.
@@ -54,13 +54,13 @@ type ConnSender = mpsc::UnboundedSender<Incoming>;
 /// Where a loop or the acceptor itself broke down: then it shuts down as well.
 pub async fn serve(
     listeners: Vec<Listener>,
-    mounts: Arc<Vec<Mount>>,
+    registry: Arc<Registry>,
     viewers: Arc<Viewers>,
     options: Options,
     shutdown: CancellationToken,
 ) -> Result<(), Panicked> {
     let shared = Shared {
-        mounts,
+        registry,
         viewers,
         options: Arc::new(options),
         pending: PendingConns::new(PENDING_CONNS, most_connections()),
@@ -201,7 +201,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// What all loops share.
 struct Shared {
-    mounts: Arc<Vec<Mount>>,
+    registry: Arc<Registry>,
     viewers: Arc<Viewers>,
     options: Arc<Options>,
     pending: Arc<PendingConns>,
@@ -211,11 +211,10 @@ struct Shared {
 impl Shared {
     fn shard(&self, shard: usize) -> Worker {
         let times = Times { keepalive: self.options.keepalive, stall: self.options.stall };
-        let live: Vec<Arc<Feed>> = self.mounts.iter().filter_map(Mount::live).cloned().collect();
-        let (handle, fanout) = Fanout::new(&live, shard, times);
-        let (mounts, viewers, options) = (self.mounts.clone(), self.viewers.clone(), self.options.clone());
+        let (handle, fanout) = Fanout::new(self.registry.clone(), shard, times);
+        let (registry, viewers, options) = (self.registry.clone(), self.viewers.clone(), self.options.clone());
         let (pending, shutdown) = (self.pending.clone(), self.shutdown.clone());
-        Worker { server: Arc::new(RequestHandler { mounts, viewers, options, pending, shard, fanout: handle, shutdown }), fanout }
+        Worker { server: Arc::new(RequestHandler { registry, viewers, options, pending, shard, fanout: handle, shutdown }), fanout }
     }
 }
 

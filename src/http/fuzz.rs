@@ -10,7 +10,7 @@ use super::{
     request::{self, Hosts},
     route::{self, FeedSelector, Route, SEC_FETCH_DEST},
 };
-use crate::{feed::Accepts, wire::Layout};
+use crate::{fanout::Accepts, wire::Layout};
 
 const KNOWN: &str = "cam.example";
 

@@ -1,7 +1,7 @@
 //! The numbers: `/metrics` for Prometheus and `/state` for people and the page. Both are drawn up when they are asked for,
 //! of what feeds and viewers count; nothing is counted here.
 
-use std::{fmt, sync::Arc, time::UNIX_EPOCH};
+use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
@@ -16,15 +16,16 @@ use super::{
     response::{self, Reply},
 };
 use crate::{
-    feed::{FeedState, Mount},
+    feed::{self, FeedState},
     panic,
+    part::unix_time,
     stats::Viewers,
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The JSON of `/state`.
-pub(super) fn state(mounts: &[Mount], viewers: &Viewers, options: &Options) -> serde_json::Value {
+pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options) -> serde_json::Value {
     let (uptime, started) = viewers.uptime();
     let (came, sent) = viewers.sent();
     json!({
@@ -33,7 +34,7 @@ pub(super) fn state(mounts: &[Mount], viewers: &Viewers, options: &Options) -> s
         "started": started,
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
-        "feeds": mounts.iter().map(Mount::state).collect::<Vec<_>>(),
+        "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.refused.sum(),
         "refused_by_cause": viewers.refused,
         "came": came,
@@ -47,10 +48,10 @@ pub(super) fn state(mounts: &[Mount], viewers: &Viewers, options: &Options) -> s
 }
 
 /// The reply to `/metrics`.
-pub(super) fn reply(mounts: &[Mount], viewers: &Arc<Viewers>, options: &Options) -> Reply {
+pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Options) -> Reply {
     let mut registry = Registry::default();
     // Of runs, which are each viewer's own, there is nothing to sum up.
-    let feeds = mounts.iter().filter(|mount| mount.live().is_some()).map(Mount::state).collect();
+    let feeds = feeds.list().iter().filter_map(|mounted| mounted.mount.shared()).map(|feed| feed.state()).collect();
     registry.register_collector(Box::new(Scrape { feeds, viewers: viewers.clone(), denied: options.access.denied() }));
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {
@@ -117,7 +118,7 @@ impl Scrape {
         table.counters("mxr_errors", "Connections that came to nothing", by_cause(self.viewers.conn_errors.iter()))?;
         let panics = panic::panics().map(|(place, count)| (("place", place), count));
         table.counters("mxr_panics", "Bugs of mxr that were contained, by what they cost", panics)?;
-        let started = self.viewers.started_at().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started = unix_time(self.viewers.started_at());
         table.gauge("mxr_start_time_seconds", "When this process began to serve, since 1970", started.as_secs_f64())?;
         table.gauges("mxr_build_info", "1, with the version as a label", [(("version", VERSION), 1.0)])
     }

@@ -3,8 +3,8 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::Weak,
     task::{Context, Poll},
-    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -21,8 +21,12 @@ use super::{
     page::{PAGE, Page},
     request::Rejection,
 };
-use crate::{auth::Denial, conn::pending::Tray};
-use crate::{stats::Limit, wire::Encoded};
+use crate::{
+    auth::Denial,
+    part::{Timestamp, unix_time},
+    stats::{Lease, Limit},
+    wire::Encoded,
+};
 
 /// Parts are shown, never run: scripts of an HTML or SVG part would otherwise run with the server's origin in Firefox and WebKit.
 const SANDBOX: &str = "sandbox";
@@ -35,20 +39,8 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 #[derive(Debug)]
 pub(super) enum ReplyBody {
     Finite(Full<Bytes>),
-    /// The same, whose bytes count for a connection until they are sent.
-    Counted(Full<Bytes>, Tray),
     /// Nothing from hyper, and its end unknown, so that hyper writes no length: the fan-out loop goes on.
     Open,
-}
-
-impl ReplyBody {
-    /// Counts what is finite for a connection.
-    pub(super) fn counted(self, tray: Tray) -> Self {
-        match self {
-            Self::Finite(body) => Self::Counted(body, tray),
-            open => open,
-        }
-    }
 }
 
 impl Body for ReplyBody {
@@ -58,21 +50,20 @@ impl Body for ReplyBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
             Self::Finite(body) => Pin::new(body).poll_frame(cx),
-            Self::Counted(body, tray) => Pin::new(body).poll_frame(cx).map_ok(|frame| frame.map_data(|bytes| tray.carry(bytes))),
             Self::Open => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Finite(body) | Self::Counted(body, _) => body.is_end_stream(),
+            Self::Finite(body) => body.is_end_stream(),
             Self::Open => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Finite(body) | Self::Counted(body, _) => body.size_hint(),
+            Self::Finite(body) => body.size_hint(),
             Self::Open => SizeHint::default(),
         }
     }
@@ -117,25 +108,25 @@ pub(super) fn stream(boundary: &str, mixed: bool) -> Reply {
     finish(builder, "").map(|_| ReplyBody::Open)
 }
 
-/// The newest part as it is, or 304 where the asker has it.
-pub(super) fn snapshot(part: &Encoded, boundary: &str, asked: &HeaderMap) -> Reply {
+/// A part as it is, or 304 where the asker has it. What it keeps in memory goes to `lend`.
+pub(super) fn snapshot(part: &Encoded, boundary: &str, asked: &HeaderMap, lend: impl FnOnce(Weak<Lease>)) -> Reply {
     // The boundary is the process's own: sequences of another start do not match.
-    let etag = format!("\"{boundary}-{}\"", part.sequence);
+    let etag = format!("\"{boundary}-{}\"", part.sequence());
     let status = if has_it(asked, &etag, part) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let since = part.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let age = part.time.elapsed().unwrap_or_default();
     let builder = reply(status)
         .header(header::ETAG, &etag)
-        .header(header::LAST_MODIFIED, httpdate::fmt_http_date(part.time))
+        .header(header::LAST_MODIFIED, httpdate::fmt_http_date(part.time()))
         .header(header::CACHE_CONTROL, "no-cache")
-        .header(header::AGE, age.as_secs())
-        .header(X_TIMESTAMP, format!("{}.{:06}", since.as_secs(), since.subsec_micros()))
-        .header(X_SEQUENCE, part.sequence)
+        .header(header::AGE, part.time().elapsed().unwrap_or_default().as_secs())
+        .header(X_TIMESTAMP, Timestamp(part.time()).to_string())
+        .header(X_SEQUENCE, part.sequence())
         .header(header::CONTENT_SECURITY_POLICY, SANDBOX);
-    match status {
-        StatusCode::OK => finish(builder.header(header::CONTENT_TYPE, part.media.as_str()), part.body()),
-        _ => finish(builder, ""),
+    if status == StatusCode::NOT_MODIFIED {
+        return finish(builder, "");
     }
+    let (body, lease) = part.lend_body();
+    lend(lease);
+    finish(builder.header(header::CONTENT_TYPE, part.media().as_str()), body)
 }
 
 /// RFC 9110, section 13.2.2: the tag decides where one is sent, the date otherwise.
@@ -144,10 +135,10 @@ fn has_it(asked: &HeaderMap, etag: &str, part: &Encoded) -> bool {
     if let Some(tags) = text(header::IF_NONE_MATCH) {
         return tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*");
     }
-    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = |time| unix_time(time).as_secs();
     let date = text(header::IF_MODIFIED_SINCE).and_then(|date| httpdate::parse_http_date(date).ok());
     // A date that names two parts may be that of the older one.
-    part.has_own_second && date.is_some_and(|date| seconds(part.time) <= seconds(date))
+    part.has_own_second() && date.is_some_and(|date| seconds(part.time()) <= seconds(date))
 }
 
 /// 503 before there is a part.

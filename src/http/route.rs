@@ -9,10 +9,7 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 
 use super::request;
-use crate::{
-    feed::{Accepts, interval_at},
-    wire::Layout,
-};
+use crate::{fanout::Accepts, feed::interval_at, wire::Layout};
 
 /// What a request asks for.
 #[derive(Debug, PartialEq)]

@@ -31,11 +31,8 @@ use crate::{
         write_timeout::{PeerProbe, WriteTimeout},
     },
     escape::Escaped,
-    fanout::{
-        FanoutHandle,
-        viewer::{StreamOptions, Viewer},
-    },
-    feed::{Accepts, Feed, Kind, Mount, Subscription},
+    fanout::{AllFeeds, Cursor, FanoutHandle, StreamOptions, Viewer},
+    feed::{Kind, Mount, Registry},
     stats::{ConnError, ViewerPermit, Viewers},
     sync::lock,
 };
@@ -51,7 +48,7 @@ const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
 #[derive(Debug)]
 pub(super) struct RequestHandler {
-    pub(super) mounts: Arc<Vec<Mount>>,
+    pub(super) registry: Arc<Registry>,
     pub(super) viewers: Arc<Viewers>,
     pub(super) options: Arc<Options>,
     pub(super) pending: Arc<PendingConns>,
@@ -64,7 +61,7 @@ pub(super) struct RequestHandler {
 /// A stream that was promised: hyper has written the head, the rest is ours.
 #[derive(Debug)]
 struct Handover {
-    cursors: Vec<Subscription>,
+    cursors: Vec<Cursor>,
     options: StreamOptions,
     permit: ViewerPermit,
 }
@@ -75,6 +72,7 @@ struct Caller<'a> {
     peer: Option<SocketAddr>,
     is_tls: bool,
     probe: &'a PeerProbe,
+    conn: &'a PendingConn,
 }
 
 /// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
@@ -85,13 +83,12 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
     let probe = PeerProbe::default();
-    let caller = Caller { peer, is_tls: transport.is_tls(), probe: &probe };
+    let caller = Caller { peer, is_tls: transport.is_tls(), probe: &probe, conn: &conn };
     let handover = Mutex::new(None);
     let service = service_fn(|request| {
         let (server, handover) = (&server, &handover);
         conn.mark_active();
-        let tray = conn.tray();
-        async move { Ok::<_, Infallible>(server.answer(request, caller, handover).await.map(|body| body.counted(tray))) }
+        async move { Ok::<_, Infallible>(server.answer(request, caller, handover).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -124,8 +121,8 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
     };
     let handover = lock(&handover).take();
     match handover {
-        Some(Handover { cursors, options, permit }) if !cursors.is_empty() => {
-            let boundary = cursors[0].feed().boundary().clone();
+        Some(Handover { cursors, options, permit }) => {
+            let boundary = server.registry.boundary().clone();
             server.fanout.admit(Viewer::new(transport, cursors, boundary, options, permit));
         }
         _ => linger_close(transport).await,
@@ -145,7 +142,7 @@ impl RequestHandler {
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
         let mut reply = match self.admit(&request, &mut visitor, caller.probe).await {
-            Ok(route) => self.answer_route(&request, route, &visitor, handover).await,
+            Ok(route) => self.answer_route(&request, route, &visitor, caller.conn, handover).await,
             Err(refusal) => response::refuse(&refusal),
         };
         if request::has_body(headers) {
@@ -187,15 +184,16 @@ impl RequestHandler {
         request: &Request<B>,
         route: Route,
         visitor: &Visitor,
+        conn: &PendingConn,
         handover: &Mutex<Option<Handover>>,
     ) -> Reply {
         match route {
             Route::Page => self.page(request, visitor),
             Route::Slash => response::redirect(&with_slash(request.uri())),
             Route::Stream { feeds, query } => self.stream(request.method(), &feeds, query, visitor.source, handover),
-            Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers()).await,
-            Route::State => response::json(&metrics::state(&self.mounts, &self.viewers, &self.options)),
-            Route::Metrics => metrics::reply(&self.mounts, &self.viewers, &self.options),
+            Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers(), conn).await,
+            Route::State => response::json(&metrics::state(&self.registry, &self.viewers, &self.options)),
+            Route::Metrics => metrics::reply(&self.registry, &self.viewers, &self.options),
             Route::Health => response::say(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => nowhere(&self.options.prefix),
             Route::Quit if request.method() != Method::GET => response::refuse(&Rejection::Method),
@@ -225,14 +223,17 @@ impl RequestHandler {
         }
     }
 
-    fn find(&self, which: &FeedSelector) -> Vec<&Mount> {
+    fn find(&self, which: &FeedSelector) -> Option<Arc<Mount>> {
+        let list = self.registry.list();
         match which {
-            FeedSelector::Number(number) => self.mounts.get(*number).into_iter().collect(),
-            FeedSelector::Named(name) => self.mounts.iter().filter(|mount| mount.name() == name).take(1).collect(),
-            // Whose camera has another name in go2rtc changes nothing where there is but one feed.
-            FeedSelector::Camera(_) if self.mounts.len() == 1 => self.mounts.iter().collect(),
-            FeedSelector::Camera(name) => self.find(&FeedSelector::Named(name.clone())),
-            FeedSelector::All => self.mounts.iter().collect(),
+            FeedSelector::Number(number) => list.get(*number).map(|mounted| mounted.mount.clone()),
+            FeedSelector::Named(name) => self.registry.find(name),
+            // A camera that has another name in go2rtc changes nothing where there is but one feed.
+            FeedSelector::Camera(name) => match &list[..] {
+                [only] => Some(only.mount.clone()),
+                _ => self.registry.find(name),
+            },
+            FeedSelector::All => None,
         }
     }
 
@@ -244,9 +245,11 @@ impl RequestHandler {
         peer: Option<SocketAddr>,
         handover: &Mutex<Option<Handover>>,
     ) -> Reply {
-        let mounts = self.find(which);
-        let Some(first) = mounts.first() else { return self.unknown(which) };
-        let reply = response::stream(first.boundary().as_str(), query.mixed);
+        let mount = self.find(which);
+        if mount.is_none() && *which != FeedSelector::All {
+            return self.unknown(which);
+        }
+        let reply = response::stream(self.registry.boundary().as_str(), query.mixed);
         if method == Method::HEAD {
             return reply;
         }
@@ -254,41 +257,44 @@ impl RequestHandler {
             Ok(permit) => permit,
             Err(why) => return response::full(why),
         };
-        let feeds: Vec<Arc<Feed>> = mounts.iter().map(|mount| mount.open()).collect();
-        let cursors = feeds.iter().map(|feed| feed.subscribe(self.shard, query.history, query.accepts)).collect();
+        let StreamQuery { history, accepts, .. } = query;
+        let subscriptions = mount.iter().map(|mount| mount.open().subscribe(self.shard, history));
+        let cursors = subscriptions.map(|subscription| Cursor::new(subscription, accepts)).collect();
+        let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts));
         let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
-        let options =
-            StreamOptions { interval: query.interval, parts: query.parts, named: *which == FeedSelector::All, picture_interval };
+        let options = StreamOptions { interval: query.interval, parts: query.parts, picture_interval, all };
         *lock(handover) = Some(Handover { cursors, options, permit });
         reply
     }
 
-    async fn snapshot(&self, which: &FeedSelector, after: Option<u64>, asked: &header::HeaderMap) -> Reply {
-        let Some(mount) = self.find(which).into_iter().next() else { return self.unknown(which) };
+    async fn snapshot(&self, which: &FeedSelector, after: Option<u64>, asked: &header::HeaderMap, conn: &PendingConn) -> Reply {
+        let Some(mount) = self.find(which) else { return self.unknown(which) };
         let feed = mount.open();
         // A run plays while it has a viewer: this is one, for its first part.
-        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None, Accepts::All));
+        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None));
         let part = match after {
             None if feed.kind() != Kind::Run => feed.newest(),
             after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {
-                Ok(part) if part.as_ref().is_none_or(|part| Some(part.sequence) > after) => part,
+                Ok(part) if part.as_ref().is_none_or(|part| Some(part.sequence()) > after) => part,
                 _ => return response::say(StatusCode::NO_CONTENT, ""),
             },
         };
-        part.map_or_else(response::not_yet, |part| response::snapshot(&part, feed.boundary().as_str(), asked))
+        let Some(part) = part else { return response::not_yet() };
+        let reply = response::snapshot(&part, feed.boundary().as_str(), asked, |lease| conn.count_reply(lease));
+        self.pending.evict_slowest(&self.registry.settings().memory);
+        reply
     }
 
     fn unknown(&self, which: &FeedSelector) -> Reply {
-        let names: Vec<&str> = self.mounts.iter().map(Mount::name).collect();
+        let list = self.registry.list();
+        let names: Vec<&str> = list.iter().map(|mounted| mounted.mount.name()).collect();
+        let names = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
         let asked = match which {
             FeedSelector::Named(name) | FeedSelector::Camera(name) => name.clone(),
             FeedSelector::Number(number) => format!("number {number}"),
             FeedSelector::All => "any".to_owned(),
         };
-        response::say(
-            StatusCode::NOT_FOUND,
-            &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names.join(", "))),
-        )
+        response::say(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names)))
     }
 }
 

@@ -1,17 +1,12 @@
 //! The built-in demo (DESIGN §6): fifteen parts of three types, which show that a part may be anything.
 //! It comes from a 2021 example in Tcl by D. Bohdan (MIT licence).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tokio::{runtime::Handle, time::sleep};
+use tokio::time::sleep;
 
-use super::{FeedSettings, Source};
-use crate::{
-    feed::{Kind, Mount, Publisher},
-    format::Media,
-    panic::{PanicScope, catch_async},
-    part::Part,
-};
+use super::context::{Context, Work};
+use crate::{error::Result, feed::Publisher, format::Media, part::Part};
 
 const PICTURE: &[u8] = include_bytes!("demo.png");
 const PICTURE_BASE64: &str = concat!(
@@ -23,16 +18,13 @@ const PICTURE_BASE64: &str = concat!(
 const TEXT: [&str; 2] = ["Hello,       text       ", "       plain      world!"];
 const WORDS: [&str; 6] = ["Hello,", "the", "<i>wonderful</i>", "world", "of", "HTML!"];
 
-/// The demo as a source: each viewer gets its own run, from `runtime`.
-pub fn source(settings: FeedSettings, runtime: Handle) -> Source {
-    let boundary = settings.boundary.clone();
-    let start = Box::new(move || {
-        let (publisher, feed) = settings.feed("demo", Kind::Run);
-        runtime.spawn(catch_async(PanicScope::Source, play(publisher)));
-        Arc::clone(&feed)
-    });
-    let mounts = vec![Mount::PerViewer { name: "demo".to_owned(), boundary, start }];
-    Source { mounts, work: Box::pin(std::future::pending()) }
+/// The demo as a source: each viewer gets its own run.
+///
+/// # Errors
+/// None: it lacks nothing.
+pub fn source(context: &Context) -> Result<Work> {
+    context.open_runs("demo", play);
+    Ok(Box::pin(std::future::pending()))
 }
 
 /// Plays the demo once, at the pace of its viewer at the most.

@@ -10,13 +10,10 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{
-    FeedSettings, Source,
+    context::{Context, Work},
     framing::{Framing, FramingSettings},
 };
-use crate::{
-    error::{Error, Result},
-    feed::Mount,
-};
+use crate::error::{Error, Result};
 
 /// Read at a time; also the most that is published in one block.
 const READ_BYTES: usize = 64 * 1024;
@@ -34,11 +31,11 @@ pub struct StdinSettings {
 ///
 /// # Errors
 /// Where it cannot be read at all: a directory.
-pub fn source(stdin: &StdinSettings, settings: &FeedSettings) -> Result<Source> {
-    let (pipe, feed) = Framing::new("stdin", &stdin.pipe, settings);
+pub fn source(stdin: &StdinSettings, context: &Context) -> Result<Work> {
+    let pipe = Framing::new("stdin", &stdin.pipe, context);
     look_at_stdin()?;
     let reader = Reader { pipe, tee: stdin.tee.then(io::stdout) };
-    Ok(Source { mounts: vec![Mount::Shared(feed)], work: Box::pin(work(reader)) })
+    Ok(Box::pin(work(reader)))
 }
 
 fn look_at_stdin() -> Result<()> {
@@ -65,7 +62,7 @@ async fn work(reader: Reader) -> Result<()> {
         .map_err(|error| Error::new("start a thread for standard input", error))?;
     match done.await {
         Ok(result) => result.map_err(|error| Error::new("read standard input", error)),
-        Err(_) => Err(Error::new("read standard input", "its thread broke down")),
+        Err(_) => Err(Error::new("read standard input", "its thread panicked")),
     }
 }
 

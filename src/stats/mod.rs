@@ -1,6 +1,7 @@
 //! Who is watching, in numbers: one record a viewer, shared by the loop that counts and `/state` that tells.
 
 mod counters;
+mod retained;
 
 use std::{
     collections::HashMap,
@@ -18,6 +19,7 @@ use slab::Slab;
 use crate::{net::neighbourhood, sync::lock};
 
 pub use self::counters::{Codes, ConnError, Counters, Disconnect, Limit, Reason};
+pub use self::retained::{Charge, Lease, Retained};
 
 /// All viewers of a process, at most as many as there are seats.
 #[derive(Debug)]

@@ -1,8 +1,14 @@
-//! The bytes of `multipart/x-mixed-replace` and nothing else: RFC 2046, section 5.1, as DESIGN §3 narrows it.
-//! No module but this one writes a delimiter.
+//! The bytes of `multipart/x-mixed-replace` and nothing else: RFC 2046, section 5.1, narrowed to what every reader takes
+//! (docs/field.md). It writes parts strictly and reads them leniently; it knows neither sockets nor feeds.
 
+mod block;
+mod boundary;
 mod decode;
 mod encode;
 
-pub use decode::{Bounds, Decoded, Decoder, Headers, boundary_of};
-pub use encode::{Boundary, Encoded, Layout, Prefix, encode};
+pub use self::{
+    block::{Block, Encoded, Layout, Piece, Run},
+    boundary::Boundary,
+    decode::{Bounds, Decoded, Decoder, Headers, boundary_of},
+    encode::{Prefix, encode},
+};

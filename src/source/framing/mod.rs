@@ -5,7 +5,6 @@ pub mod split;
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -13,9 +12,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tracing::{info, warn};
 
 use self::split::{Makes, RawPart, Split, Splitter};
-use super::FeedSettings;
+use super::context::Context;
 use crate::{
-    feed::{Feed, Kind, Publisher, Refused},
+    feed::{Kind, Publisher, Refused},
     format::Media,
     part::Part,
 };
@@ -46,10 +45,11 @@ struct BinarySniff {
 /// A pipe that is being published.
 #[derive(Debug)]
 pub(super) struct Framing {
-    splitter: Splitter,
+    splitter: Box<dyn Splitter>,
     bodies: Vec<RawPart>,
     window: Option<Window>,
-    settings: FeedSettings,
+    /// The type of every part, where the user gave one.
+    media: Option<Media>,
     publisher: Publisher,
     /// What the feed is, as soon as the first bytes have told.
     kind: Option<Kind>,
@@ -66,25 +66,26 @@ pub(super) struct Framing {
 
 impl Framing {
     /// A pipe and its feed.
-    pub(super) fn new(name: &str, pipe: &FramingSettings, settings: &FeedSettings) -> (Self, Arc<Feed>) {
-        let is_text = settings.media.as_ref().is_none_or(Media::is_utf8_text);
+    pub(super) fn new(name: &str, pipe: &FramingSettings, context: &Context) -> Self {
+        let (media, part_bytes) = (context.media.clone(), context.part_bytes());
+        let is_text = media.as_ref().is_none_or(Media::is_utf8_text);
         // A window is of lines, whatever they look like.
         let split = if pipe.window.is_some() && pipe.split == Split::Auto { &Split::Lines } else { &pipe.split };
         // Each line of a window takes its newline along.
-        let limit = settings.part_bytes - usize::from(pipe.window.is_some());
+        let limit = part_bytes - usize::from(pipe.window.is_some());
         let splitter = split.splitter(limit, is_text);
         let is_lines = matches!(split, Split::Auto | Split::Lines);
         let kind = match pipe.window {
             Some(_) => Some(Kind::Newest),
-            None => kind_of(&splitter, settings),
+            None => kind_of(&*splitter, media.as_ref()),
         };
-        let (publisher, feed) = settings.feed(name, kind.unwrap_or(Kind::Lines));
-        let window = pipe.window.map(|most| Window { most, limit: settings.part_bytes, lines: VecDeque::new(), bytes: 0 });
-        let pipe = Self {
+        let publisher = context.open(name, kind.unwrap_or(Kind::Lines));
+        let window = pipe.window.map(|most| Window { most, limit: part_bytes, lines: VecDeque::new(), bytes: 0 });
+        Self {
             splitter,
             bodies: Vec::new(),
             window,
-            settings: settings.clone(),
+            media,
             publisher,
             kind,
             stall_hint: StallHint::default(),
@@ -93,8 +94,7 @@ impl Framing {
             refused: 0,
             told: 0,
             warned: None,
-        };
-        (pipe, feed)
+        }
     }
 
     /// Takes what was read.
@@ -131,9 +131,9 @@ impl Framing {
 
     fn publish(&mut self) {
         if self.kind.is_none()
-            && let Some(kind) = kind_of(&self.splitter, &self.settings)
+            && let Some(kind) = kind_of(&*self.splitter, self.media.as_ref())
         {
-            self.publisher.settle(kind, self.settings.limits(kind));
+            self.publisher.decide(kind);
             self.kind = Some(kind);
         }
         let mut bodies = std::mem::take(&mut self.bodies);
@@ -158,7 +158,7 @@ impl Framing {
 
     /// The user's word on the type is the last one.
     fn part(&self, body: RawPart) -> Part {
-        let media = self.settings.media.clone().or(body.media).unwrap_or_else(|| Media::from_known(Media::TEXT));
+        let media = self.media.clone().or(body.media).unwrap_or_else(|| Media::from_known(Media::TEXT));
         match body.class.filter(|_| media.is_image()) {
             Some(class) => Part { media, body: body.bytes, time: SystemTime::now(), class },
             None => Part::now(media, body.bytes),
@@ -212,10 +212,10 @@ const BUFFERING: &str = "The program may be holding them back: try `stdbuf -oL P
 const RETURNS: &str = "--split '\\r' --window 1 shows the last of them";
 
 /// Frames count by the newest, and so does text that is said to be pictures; all other text counts piece by piece.
-fn kind_of(splitter: &Splitter, settings: &FeedSettings) -> Option<Kind> {
+fn kind_of(splitter: &dyn Splitter, media: Option<&Media>) -> Option<Kind> {
     Some(match splitter.makes()? {
         Makes::Frames => Kind::Newest,
-        Makes::Text if settings.media.as_ref().is_some_and(Media::is_image) => Kind::Newest,
+        Makes::Text if media.is_some_and(Media::is_image) => Kind::Newest,
         Makes::Text => Kind::Lines,
     })
 }
@@ -274,20 +274,19 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::{
-        feed::{Accepts, TakeLimit},
-        wire::Boundary,
-    };
+    use crate::feed::{Feed, TakeLimit};
 
     const JPEG: &[u8] = b"\xff\xd8\xff\xda\x00\x02 \xff\xd9";
 
     fn pipe(split: &str, media: Option<&str>) -> (Framing, Arc<Feed>) {
-        let boundary = Boundary::parse("B").unwrap();
-        let media = media.map(Media::from_known);
-        let settings =
-            FeedSettings { boundary, media, history: None, part_bytes: 1 << 20, keep_same: true, interval: None, shards: 1 };
-        Framing::new("stdin", &FramingSettings { split: Split::parse(split).unwrap(), window: None }, &settings)
+        let context = Context::for_tests(media.map(Media::from_known));
+        let settings = FramingSettings { split: Split::parse(split).unwrap(), window: None };
+        let pipe = Framing::new("stdin", &settings, &context);
+        let feed = pipe.publisher.feed().clone();
+        (pipe, feed)
     }
 
     #[test]
@@ -296,10 +295,10 @@ mod tests {
             [(JPEG, Kind::Newest, 1), (b"--B\r\nContent-Length: 1\r\n\r\nx\r\n", Kind::Newest, 1), (b"x\n", Kind::Lines, 3)]
         {
             let (mut pipe, feed) = pipe("auto", None);
-            let mut early = feed.subscribe(0, None, Accepts::All);
+            let mut early = feed.subscribe(0, None);
             pipe.push(&bytes.repeat(3));
             pipe.finish();
-            let parts = std::iter::from_fn(|| early.take(TakeLimit::ALL)).map(|taken| taken.parts).sum::<u64>();
+            let parts = std::iter::from_fn(|| early.take(TakeLimit::ALL)).map(|batch| batch.parts.count()).sum::<usize>();
             assert_eq!((feed.kind(), parts), (kind, taken), "{}", bytes.escape_ascii());
         }
     }
@@ -322,7 +321,7 @@ mod tests {
         let newest = |split: &str, media: Option<&str>, bytes: &[u8]| {
             let (mut pipe, feed) = pipe(split, media);
             pipe.push(bytes);
-            feed.newest().map(|part| part.media.to_string())
+            feed.newest().map(|part| part.media().to_string())
         };
         assert_eq!(newest("auto", None, JPEG).as_deref(), Some("image/jpeg"));
         assert_eq!(newest("auto", Some("image/x-raw"), JPEG).as_deref(), Some("image/x-raw"));

@@ -12,20 +12,15 @@ use std::{
 
 use self::frame_cache::{Frame, FrameCache, SETTLE, compare};
 use super::{
-    FeedSettings, Source,
+    context::{Context, Work, name_of},
     fs_events::{EventBatch, Watcher},
-    name_of,
 };
 use crate::{
     error::{Error, Result},
-    feed::{Kind, Mount, Publisher},
-    panic::{PanicScope, catch_async},
+    feed::{Kind, Publisher},
     part::Part,
 };
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// How often to look for frames where no event tells, and at those that were left out.
 const PATROL: Duration = Duration::from_secs(1);
@@ -36,32 +31,26 @@ pub use self::frame_cache::{DirSettings, Mode};
 ///
 /// # Errors
 /// Where the directory cannot be read.
-pub fn source(dir: DirSettings, settings: FeedSettings, runtime: Handle) -> Result<Source> {
+pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
     let cannot = |error| Error::new(format!("read the directory {}", dir.path.display()), error);
     std::fs::read_dir(&dir.path).map_err(|error| match error.kind() {
         io::ErrorKind::NotADirectory => cannot(error).hint("to push one file, use `mxr watch FILE`"),
         _ => cannot(error),
     })?;
-    let (name, boundary) = (name_of(&dir.path), settings.boundary.clone());
-    let frames = Arc::new(FrameCache::new(&dir, settings.media.clone(), settings.part_bytes));
-    if dir.mode != Mode::Once {
-        let (publisher, feed) = settings.feed(name, Kind::Newest);
-        let work = async move {
-            match dir.mode {
-                Mode::Follow => follow(&frames, dir.interval, &publisher).await,
-                _ => play_round_and_round(&frames, dir.interval, &publisher).await,
-            }
-            Ok(())
-        };
-        return Ok(Source { mounts: vec![Mount::Shared(feed)], work: Box::pin(work) });
+    let (name, interval) = (name_of(&dir.path), dir.interval);
+    let frames = Arc::new(FrameCache::new(&dir, context.media.clone(), context.part_bytes()));
+    if dir.mode == Mode::Once {
+        context.open_runs(name, move |publisher| play_once(frames.clone(), interval, publisher));
+        return Ok(Box::pin(std::future::pending()));
     }
-    let run_name = name.clone();
-    let start = Box::new(move || {
-        let (publisher, feed) = settings.feed(run_name.clone(), Kind::Run);
-        runtime.spawn(catch_async(PanicScope::Source, play_once(frames.clone(), dir.interval, publisher)));
-        feed
-    });
-    Ok(Source { mounts: vec![Mount::PerViewer { name, boundary, start }], work: Box::pin(std::future::pending()) })
+    let publisher = context.open(name, Kind::Newest);
+    Ok(Box::pin(async move {
+        match dir.mode {
+            Mode::Follow => follow(&frames, interval, &publisher).await,
+            _ => play_round_and_round(&frames, interval, &publisher).await,
+        }
+        Ok(())
+    }))
 }
 
 async fn play_round_and_round(frames: &FrameCache, interval: Duration, publisher: &Publisher) {

@@ -7,7 +7,6 @@ mod resolve;
 mod scan;
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,9 +15,14 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use self::{index::PathIndex, path::WatchedPath};
-use super::{FeedSettings, Source, fs_events::Watcher, name_filter::NameFilter, name_of};
+use super::{
+    context::{Context, Work, name_of},
+    fs_events::Watcher,
+    name_filter::NameFilter,
+};
 use crate::{
-    feed::{Kind, Mount},
+    error::Result,
+    feed::Kind,
     panic::{PanicScope, catch},
 };
 
@@ -41,32 +45,25 @@ pub struct WatchSettings {
 }
 
 /// Watched paths as a source: a feed each.
-pub fn source(watch: WatchSettings, settings: &FeedSettings) -> Source {
-    let mut names = HashMap::new();
-    let mut mounts = Vec::new();
+///
+/// # Errors
+/// None: a path that is not there yet is waited for.
+pub fn source(watch: WatchSettings, context: &Context) -> Result<Work> {
     let mut targets = Vec::new();
     for path in watch.paths {
-        let (publisher, feed) = settings.feed(unique(name_of(&path), &mut names), Kind::Newest);
-        mounts.push(Mount::Shared(feed));
-        let (names, media) = (watch.names.clone(), settings.media.clone());
-        targets.push(WatchedPath::new(path, names, media, watch.settle, settings.interval, publisher));
+        let publisher = context.open(name_of(&path), Kind::Newest);
+        let (names, media) = (watch.names.clone(), context.media.clone());
+        targets.push(WatchedPath::new(path, names, media, watch.settle, context.interval(), publisher));
     }
     // What is there already is the newest part before anybody can ask.
     for target in &mut targets {
         target.patrol(true);
         look(target);
     }
-    Source { mounts, work: Box::pin(work(targets, watch.poll)) }
+    Ok(Box::pin(work(targets, watch.poll)))
 }
 
-/// `plot.png`, then `plot.png-2`.
-fn unique(name: String, names: &mut HashMap<String, usize>) -> String {
-    let count = names.entry(name.clone()).or_default();
-    *count += 1;
-    if *count == 1 { name } else { unique(format!("{name}-{count}"), names) }
-}
-
-async fn work(mut targets: Vec<WatchedPath>, poll: Option<Duration>) -> crate::error::Result<()> {
+async fn work(mut targets: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()> {
     let interval = interval(&targets, poll);
     let mut notices = if poll.is_none() { Watcher::new() } else { Watcher::none() };
     let mut routes = PathIndex::of(targets.iter().map(WatchedPath::resolved));
@@ -144,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        feed::{Feed, Limits},
+        feed::{Feed, Limits, Settings},
         wire::Boundary,
     };
 
@@ -161,8 +158,8 @@ mod tests {
     async fn a_file_that_panics_is_passed_over_and_the_next_is_pushed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
-        let limits = Limits { history: 1, held: 1, held_bytes: 1000, part_bytes: 1000, keep_same: false };
-        let (publisher, feed) = Feed::new("a.txt", Kind::Newest, Boundary::random(), limits, 1);
+        let settings = Settings::new(Boundary::random(), Limits::new(None, 1000, false));
+        let (publisher, feed) = Feed::new("a.txt", Kind::Newest, &settings);
         let mut target = WatchedPath::new(path.clone(), NameFilter::default(), None, Duration::ZERO, None, publisher);
         let mut push = |text: &str| {
             std::fs::write(&path, text).unwrap();
@@ -173,6 +170,6 @@ mod tests {
         push("one");
         feed.remove_waker(0, key);
         push("and two");
-        assert_eq!(feed.newest().unwrap().body(), "and two");
+        assert_eq!(feed.newest().unwrap().body(), b"and two");
     }
 }

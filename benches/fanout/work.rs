@@ -1,0 +1,45 @@
+//! What is measured: how large the parts are, how many a second, for how many viewers.
+
+use std::time::Duration;
+
+/// One workload.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    /// Bytes of a body.
+    pub(crate) size: usize,
+    /// Parts a second.
+    pub(crate) rate: u32,
+    /// Viewers.
+    pub(crate) viewers: usize,
+    /// How long it is measured.
+    pub(crate) time: Duration,
+    /// mxr's fan-out threads.
+    pub(crate) threads: usize,
+}
+
+impl Work {
+    pub(crate) fn args(&self) -> Vec<String> {
+        [self.size, self.rate as usize, self.viewers, self.time.as_millis() as usize, self.threads].map(|n| n.to_string()).to_vec()
+    }
+
+    pub(crate) fn parse(args: &[String]) -> Option<Self> {
+        let number = |at: usize| args.get(at)?.parse::<u64>().ok();
+        Some(Self {
+            size: number(0)? as usize,
+            rate: number(1)? as u32,
+            viewers: number(2)? as usize,
+            time: Duration::from_millis(number(3)?),
+            threads: number(4)? as usize,
+        })
+    }
+
+    /// The time between two parts.
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_secs(1) / self.rate
+    }
+
+    /// Small parts are lines of a log, of which each counts; large ones are pictures.
+    pub(crate) fn is_text(&self) -> bool {
+        self.size <= 1000
+    }
+}

@@ -1,0 +1,218 @@
+//! One feed as one viewer sees it: which of its parts the viewer can show, in which layout they leave, and the headers that are this
+//! viewer's alone. It knows parts and their bytes, no sockets.
+
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use crate::{
+    feed::{Kind, Subscription, TakeLimit},
+    format::ImageClass,
+    stats::Charge,
+    wire::{Encoded, Layout, Piece, Prefix, Run},
+};
+
+/// What a viewer can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Accepts {
+    /// Every part.
+    #[default]
+    All,
+    /// An `<img>`: pictures of one class, in the layout that its browser needs to paint them.
+    Pictures(Layout),
+}
+
+impl Accepts {
+    fn layout(self) -> Layout {
+        match self {
+            Self::All => Layout::Plain,
+            Self::Pictures(layout) => layout,
+        }
+    }
+}
+
+/// A viewer's place in one feed.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    subscription: Subscription,
+    accepts: Accepts,
+    /// Whether a part has been chosen: from then on the next headers may have left early.
+    has_begun: bool,
+    /// The class of pictures that its `<img>` shows. Chromium's tab crashes when they mix.
+    class: Option<ImageClass>,
+    /// The last picture chosen: the feed may hold nothing but text by the time it is to be repeated.
+    picture: Option<Encoded>,
+    /// Of a run, which wakes this viewer alone.
+    waker: Option<usize>,
+}
+
+/// What was taken of a feed for a viewer.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The parts, where there is one that the viewer can show.
+    pub(super) run: Option<Run>,
+    /// Parts that were replaced before this viewer took them.
+    pub(super) dropped: u64,
+    /// Parts that this viewer cannot show.
+    pub(super) left_out: u64,
+    /// Nothing follows in this feed.
+    pub(super) ended: bool,
+}
+
+impl Cursor {
+    /// Begins where the subscription does; an `<img>` that comes while the newest part is nothing for it, with the newest that is.
+    pub(crate) fn new(mut subscription: Subscription, accepts: Accepts) -> Self {
+        if accepts != Accepts::All {
+            subscription.step_back_to(|part| part.class() != ImageClass::Other);
+        }
+        Self { subscription, accepts, has_begun: false, class: None, picture: None, waker: None }
+    }
+
+    pub(super) fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    pub(super) fn subscription_mut(&mut self) -> &mut Subscription {
+        &mut self.subscription
+    }
+
+    /// What the feed is called.
+    pub(super) fn feed_name(&self) -> &str {
+        &self.subscription.feed().name
+    }
+
+    /// Whether the newest part counts, and not each.
+    pub(super) fn is_of_pictures(&self) -> bool {
+        self.subscription.feed().kind() == Kind::Newest
+    }
+
+    /// Has a run wake this viewer alone; shared feeds wake the loop.
+    pub(super) fn register(&mut self, waker: &Waker) {
+        let feed = self.subscription.feed();
+        if feed.kind() == Kind::Run && self.waker.is_none() {
+            self.waker = Some(feed.register_waker(0, waker.clone()));
+        }
+    }
+
+    /// Takes at most so many parts that the viewer can show; nothing where it has seen everything.
+    pub(super) fn take(&mut self, parts: u64) -> Option<Taken> {
+        if self.accepts == Accepts::All {
+            let batch = self.subscription.take(TakeLimit { parts })?;
+            return Some(Taken { run: Some(batch.parts), dropped: batch.dropped, left_out: 0, ended: batch.ended });
+        }
+        let mut taken: Option<Taken> = None;
+        while let Some(batch) = self.subscription.take(TakeLimit::ONE) {
+            let taken = taken.get_or_insert(Taken { run: None, dropped: 0, left_out: 0, ended: false });
+            (taken.dropped, taken.ended) = (taken.dropped + batch.dropped, batch.ended);
+            if self.shows(&batch.parts.last()) {
+                taken.run = Some(batch.parts);
+                break;
+            }
+            taken.left_out += 1;
+        }
+        taken
+    }
+
+    fn shows(&self, part: &Encoded) -> bool {
+        match self.class {
+            None => part.class() != ImageClass::Other,
+            Some(class) => part.class() == class,
+        }
+    }
+
+    /// The bytes of parts that are sent now. `last`: a close-delimiter follows them.
+    pub(super) fn choose(&mut self, run: &Run, last: bool) -> Piece {
+        let piece = run.piece(self.accepts.layout(), self.has_early_headers(), last);
+        if self.accepts != Accepts::All {
+            let picture = run.last();
+            self.class = Some(picture.class());
+            self.picture = Some(picture);
+        }
+        self.has_begun = true;
+        piece
+    }
+
+    /// The newest part once more, for a viewer that has it. `last`: a close-delimiter follows it.
+    pub(super) fn repeat(&self, last: bool) -> Option<Piece> {
+        let part = match self.accepts {
+            Accepts::All => self.subscription.newest_taken().filter(|_| self.has_begun)?,
+            Accepts::Pictures(_) => self.picture.clone()?,
+        };
+        Some(part.piece(self.accepts.layout(), self.has_early_headers(), last))
+    }
+
+    fn has_early_headers(&self) -> bool {
+        self.has_begun && self.accepts.layout() == Layout::EarlyHeaders
+    }
+
+    /// Header lines for this viewer alone. Dropped parts are told where lines were promised, and where there are such lines anyway.
+    pub(super) fn prefix(&self, is_named: bool, dropped: u64) -> Bytes {
+        let feed = self.subscription.feed();
+        let dropped = if is_named || feed.kind() == Kind::Lines { dropped } else { 0 };
+        Prefix { feed: is_named.then_some(feed.url_name.as_str()), dropped }.bytes()
+    }
+
+    /// The picture that is kept to be repeated.
+    pub(super) fn kept(&self) -> Option<&Charge> {
+        self.picture.as_ref().map(Encoded::charge)
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        if let Some(key) = self.waker {
+            self.subscription.feed().remove_waker(0, key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        feed::{Feed, Hold, Limits, Publisher, Settings},
+        format::Media,
+        part::Part,
+        wire::Boundary,
+    };
+
+    fn feed(kind: Kind) -> (Publisher, std::sync::Arc<Feed>) {
+        let hold = Hold { history: 10, parts: 10, bytes: 1 << 20 };
+        let limits = Limits { newest: hold, lines: hold, part_bytes: 1000, keep_same: false };
+        Feed::new("test", kind, &Settings::new(Boundary::parse("B").unwrap(), limits))
+    }
+
+    fn text(body: &'static str) -> Part {
+        Part::now(Media::from_known("text/plain"), body)
+    }
+
+    /// The next parts as bytes, and how many could not be shown.
+    fn next(cursor: &mut Cursor) -> (u64, String) {
+        let taken = cursor.take(u64::MAX).unwrap();
+        let piece = taken.run.map(|run| cursor.choose(&run, false));
+        (taken.left_out, piece.map_or_else(String::new, |piece| String::from_utf8(piece.bytes().to_vec()).unwrap()))
+    }
+
+    #[test]
+    fn an_img_gets_pictures_of_one_class_with_the_next_headers_early() {
+        let svg = || Part::now(Media::from_known("image/svg+xml"), "<svg/>");
+        let (publisher, feed) = feed(Kind::Lines);
+        let mut cursor = Cursor::new(feed.subscribe(0, None), Accepts::Pictures(Layout::EarlyHeaders));
+        publisher.publish_all(vec![text("no"), svg(), text("no"), svg()]);
+        let (left_out, first) = next(&mut cursor);
+        assert_eq!(left_out, 1);
+        assert!(first.starts_with("Content-Type: image/svg+xml\r\nContent-Length: 6"));
+        assert!(first.ends_with("<svg/>\r\n--B\r\nContent-Type: image/svg+xml\r\n\r\n"));
+        assert_eq!(next(&mut cursor), (1, "<svg/>\r\n--B\r\nContent-Type: image/svg+xml\r\n\r\n".to_owned()));
+        assert_eq!(cursor.repeat(true).unwrap().bytes(), b"<svg/>");
+    }
+
+    #[test]
+    fn an_img_that_comes_behind_a_text_begins_with_the_picture_before_it() {
+        let (publisher, feed) = feed(Kind::Newest);
+        publisher.publish(Part::now(Media::from_known("image/svg+xml"), "<svg/>")).unwrap();
+        publisher.publish(text("caption")).unwrap();
+        let mut cursor = Cursor::new(feed.subscribe(0, None), Accepts::Pictures(Layout::Plain));
+        assert!(next(&mut cursor).1.contains("<svg/>"));
+    }
+}

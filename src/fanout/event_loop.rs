@@ -1,0 +1,291 @@
+//! The loop itself: which viewer has its turn when, and when a viewer has to go.
+
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use slab::Slab;
+use tokio::{
+    sync::mpsc,
+    task::{coop, yield_now},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{Span, debug, debug_span, error, field, field::display};
+
+use super::{
+    cursor::Cursor,
+    ready::ReadyList,
+    viewer::{Times, Turn, Viewer},
+};
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+use super::{uring::Ring, viewer::disconnect};
+use crate::{
+    conn::transport::Connection,
+    feed::Registry,
+    panic::{PanicScope, catch},
+    stats::{Disconnect, Reason, ViewerStats},
+};
+
+/// The number under which the feeds are ready; viewers are under their keys.
+const FEEDS: usize = usize::MAX;
+/// How long viewers have at the end to take the close-delimiter.
+const FAREWELL: Duration = Duration::from_millis(1500);
+/// The least time between two looks at what slow viewers keep in memory.
+const MEMORY_LOOK: Duration = Duration::from_millis(200);
+/// When nothing is due.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// Where connections become viewers.
+#[derive(Debug, Clone)]
+pub(crate) struct FanoutHandle<T>(mpsc::UnboundedSender<Viewer<T>>);
+
+impl<T> FanoutHandle<T> {
+    /// Hands a viewer to the loop, for good.
+    pub(crate) fn admit(&self, viewer: Viewer<T>) {
+        // The loop is gone only when the server ends; dropping the viewer then closes its connection.
+        let _ = self.0.send(viewer);
+    }
+}
+
+/// The loop and all it owns.
+#[derive(Debug)]
+pub(crate) struct Fanout<T> {
+    viewers: Slab<Slot<T>>,
+    /// Which shard of the feeds is this loop's.
+    shard: usize,
+    ready_list: Arc<ReadyList>,
+    registry: Arc<Registry>,
+    /// Of this loop in the registry.
+    waker: usize,
+    arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
+    times: Times,
+    deadline: Instant,
+    look_again: Instant,
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    ring: Ring,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    viewer: Viewer<T>,
+    waker: Waker,
+    /// The span in which the log speaks of this viewer.
+    span: Span,
+}
+
+impl<T: Connection> Fanout<T> {
+    /// The loop of this shard, for viewers of the registry's feeds and of runs of their own.
+    pub(crate) fn new(registry: Arc<Registry>, shard: usize, times: Times) -> (FanoutHandle<T>, Self) {
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        let ready_list = Arc::new(ReadyList::default());
+        let waker = registry.register_waker(shard, ready_list.waker(FEEDS));
+        let now = Instant::now();
+        let fanout = Self {
+            viewers: Slab::new(),
+            shard,
+            ready_list,
+            registry,
+            waker,
+            arrivals,
+            times,
+            deadline: now + NEVER,
+            look_again: now,
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            ring: Ring::default(),
+        };
+        (FanoutHandle(sender), fanout)
+    }
+
+    /// Serves until `shutdown`, then until every viewer has its close-delimiter, for a bounded time.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        // tokio's budget would stop a pass over many viewers half-way; the loop yields itself, between passes.
+        coop::unconstrained(self.serve(shutdown)).await;
+    }
+
+    async fn serve(mut self, shutdown: CancellationToken) {
+        let mut ready = Vec::new();
+        let mut end = None;
+        // One for all rounds: a timer that is made anew costs a system call where it is the only one.
+        let mut due = pin!(sleep_until(self.deadline));
+        loop {
+            if self.viewers.is_empty() && end.is_some() && self.arrivals.is_empty() {
+                return;
+            }
+            if due.deadline() != self.deadline {
+                due.as_mut().reset(self.deadline);
+            }
+            let farewell = end.unwrap_or(self.deadline + NEVER);
+            tokio::select! {
+                biased;
+                () = self.ready_list.drain(&mut ready) => {
+                    self.answer(&ready);
+                    ready.clear();
+                }
+                Some(viewer) = self.arrivals.recv() => self.admit(viewer),
+                () = due.as_mut() => {
+                    self.sweep();
+                    yield_now().await;
+                }
+                () = shutdown.cancelled(), if end.is_none() => end = Some(Instant::now() + FAREWELL),
+                () = sleep_until(farewell), if end.is_some() => return,
+            }
+            if self.ready_list.has_ready() {
+                // Whatever else runs on this thread has its turn before the next pass.
+                yield_now().await;
+            }
+        }
+    }
+
+    fn admit(&mut self, viewer: Viewer<T>) {
+        let entry = self.viewers.vacant_entry();
+        let key = entry.key();
+        let waker = self.ready_list.waker(key);
+        let span = span_of(&viewer);
+        debug!(parent: &span, "viewer came");
+        entry.insert(Slot { viewer, waker, span });
+        self.turn(key, Instant::now(), Viewer::attend);
+    }
+
+    fn answer(&mut self, ready: &[usize]) {
+        let now = Instant::now();
+        for &number in ready {
+            if number == FEEDS {
+                self.push_all(now);
+            } else {
+                self.turn(number, now, Viewer::attend);
+            }
+        }
+    }
+
+    /// A feed has news, or feeds have come or gone: every viewer that is not behind gets them now.
+    fn push_all(&mut self, now: Instant) {
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        self.send_at_once(now);
+        for key in 0..self.viewers.capacity() {
+            match self.viewers.get_mut(key) {
+                Some(Slot { viewer, .. }) if viewer.is_blocked() => viewer.skip_to_newest(),
+                Some(_) => self.turn(key, now, Viewer::push),
+                None => {}
+            }
+        }
+        if self.registry.settings().memory.is_exceeded(0) && now >= self.look_again {
+            self.look_again = now + MEMORY_LOOK;
+            self.evict_slowest();
+        }
+    }
+
+    /// Memory is bounded whatever viewers do: where too much is in memory for readers alone, the viewers that have been at their
+    /// parts for longest are disconnected.
+    fn evict_slowest(&mut self) {
+        let retained = self.viewers.iter().map(|(key, slot)| (slot.viewer.retained(), key));
+        let mut readers: Vec<_> = retained.filter(|((_, bytes), _)| *bytes > 0).collect();
+        readers.sort_unstable();
+        let largest = readers.iter().map(|((_, bytes), _)| *bytes).max().unwrap_or(0);
+        for (_, key) in readers {
+            if !self.registry.settings().memory.is_exceeded(largest) {
+                return;
+            }
+            self.remove(key, Disconnect::Crowded);
+        }
+    }
+
+    /// Submits at once what can be sent plainly to viewers that are not behind. A viewer that has more to get, or no room, is
+    /// pushed to.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    fn send_at_once(&mut self, now: Instant) {
+        let mut panicked = Vec::new();
+        let ready = self.viewers.iter_mut().filter(|(_, slot)| !slot.viewer.is_blocked());
+        self.ring.send(ready.filter_map(|(key, Slot { viewer, waker, .. })| {
+            let Ok(next) = catch(PanicScope::Viewer, || viewer.next(now, &mut Context::from_waker(waker))) else {
+                panicked.push(key);
+                return None;
+            };
+            let (io, bytes) = next?;
+            Some((key, io.plain_socket().zip(bytes)))
+        }));
+        for key in panicked {
+            self.remove(key, Disconnect::Panicked);
+        }
+        let mut outcomes = self.ring.take_outcomes();
+        for (key, outcome) in outcomes.drain(..) {
+            self.turn(key, now, |viewer, now, cx| {
+                match outcome {
+                    Ok(sent) => viewer.advance(sent, now),
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Turn::Over(disconnect(&error)),
+                }
+                if viewer.is_blocked() { viewer.push(now, cx) } else { Turn::Resting }
+            });
+        }
+        self.ring.reuse_outcomes(outcomes);
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        self.deadline = now + NEVER;
+        for key in 0..self.viewers.capacity() {
+            let Some(slot) = self.viewers.get(key) else { continue };
+            match slot.viewer.deadline(self.times) {
+                Some(at) if at <= now => {
+                    let times = self.times;
+                    self.turn(key, now, |viewer, now, cx| viewer.at_deadline(now, times, cx));
+                }
+                Some(at) => self.deadline = self.deadline.min(at),
+                None => {}
+            }
+        }
+    }
+
+    fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Viewer<T>, Instant, &mut Context<'_>) -> Turn) {
+        // A waker may be woken for a viewer that has left meanwhile.
+        let Some(Slot { viewer, waker, .. }) = self.viewers.get_mut(key) else { return };
+        // Whatever goes wrong in here is this viewer's alone.
+        let turn = catch(PanicScope::Viewer, || act(viewer, now, &mut Context::from_waker(waker)));
+        match turn.unwrap_or(Turn::Over(Disconnect::Panicked)) {
+            Turn::Resting => {}
+            Turn::WantsMore => waker.wake_by_ref(),
+            Turn::Over(end) => return self.remove(key, end),
+        }
+        if let Some(at) = viewer.deadline(self.times) {
+            self.deadline = self.deadline.min(at);
+        }
+    }
+
+    fn remove(&mut self, key: usize, end: Disconnect) {
+        let Slot { mut viewer, span, .. } = self.viewers.remove(key);
+        let ViewerStats { id, sent, bytes, dropped, left_out, .. } = &*viewer.permit.stats;
+        let [sent, bytes, dropped, left_out] = [sent, bytes, dropped, left_out].map(|count| count.load(Relaxed));
+        debug!(parent: &span, why = end.name(), sent, bytes, dropped, left_out, "viewer left");
+        if end == Disconnect::Panicked {
+            error!(viewer = id, "a viewer is cut: serving it went wrong");
+        }
+        viewer.permit.leave(end);
+        // What panicked once may do so again.
+        let _ = catch(PanicScope::Viewer, || drop(viewer));
+        if self.viewers.is_empty() {
+            self.viewers.shrink_to_fit();
+        }
+    }
+}
+
+/// One span a viewer: where the log is JSON, each of its lines names the viewer, its address and its feeds.
+fn span_of<T: Connection>(viewer: &Viewer<T>) -> Span {
+    let stats = &viewer.permit.stats;
+    let span = debug_span!("viewer", id = stats.id, peer = field::Empty, feed = field::Empty);
+    if !span.is_disabled() {
+        let feeds: Vec<&str> = viewer.cursors().iter().map(Cursor::feed_name).collect();
+        span.record("feed", feeds.join(", "));
+        stats.peer.map(|peer| span.record("peer", display(peer)));
+    }
+    span
+}
+
+impl<T> Drop for Fanout<T> {
+    fn drop(&mut self) {
+        self.registry.remove_waker(self.shard, self.waker);
+    }
+}

@@ -1,0 +1,192 @@
+//! The feeds that are served. They come and go while the program runs: an [`Opener`] adds and removes them, readers of all feeds
+//! are woken and see what has changed.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    task::Waker,
+};
+
+use super::{
+    limits::{Kind, Settings},
+    mount::Mount,
+    publisher::Publisher,
+    shard::Wakers,
+    store::Feed,
+};
+use crate::{sync::lock, wire::Boundary};
+
+/// The mounts of a process, in the order in which they came.
+#[derive(Debug)]
+pub struct Registry {
+    settings: Settings,
+    wakers: Vec<Arc<Wakers>>,
+    mounts: Mutex<Mounts>,
+    version: AtomicU64,
+    openers: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Mounts {
+    list: Arc<Vec<Mounted>>,
+    /// The number of the mount that came last.
+    last: u64,
+}
+
+/// A mount, and a number that no other mount of this process has: later ones have higher ones.
+#[derive(Debug, Clone)]
+pub struct Mounted {
+    /// The number, from 1.
+    pub number: u64,
+    /// The mount.
+    pub mount: Arc<Mount>,
+}
+
+impl Registry {
+    /// One without mounts, and its first opener.
+    pub fn new(settings: Settings) -> (Opener, Arc<Self>) {
+        let wakers = (0..settings.shards.max(1)).map(|_| Arc::default()).collect();
+        let registry = Arc::new(Self { settings, wakers, mounts: Mutex::default(), version: 0.into(), openers: 1.into() });
+        (Opener { registry: registry.clone() }, registry)
+    }
+
+    /// The boundary of every feed in it.
+    pub fn boundary(&self) -> &Boundary {
+        &self.settings.boundary
+    }
+
+    /// What the feeds in it have in common.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The mounts, as they are now.
+    pub fn list(&self) -> Arc<Vec<Mounted>> {
+        lock(&self.mounts).list.clone()
+    }
+
+    /// The mount of this name.
+    pub fn find(&self, name: &str) -> Option<Arc<Mount>> {
+        self.list().iter().find(|mounted| mounted.mount.name() == name).map(|mounted| mounted.mount.clone())
+    }
+
+    /// Counts the changes of the list.
+    pub fn version(&self) -> u64 {
+        self.version.load(Acquire)
+    }
+
+    /// Whether no mount will come any more: nobody is left who opens any.
+    pub fn is_sealed(&self) -> bool {
+        self.openers.load(Relaxed) == 0
+    }
+
+    /// Has `waker` woken at every change of a shared feed in a loop's shard, and when mounts come or go, until the key is given to
+    /// `remove_waker`.
+    pub fn register_waker(&self, shard: usize, waker: Waker) -> usize {
+        self.wakers[shard].insert(waker)
+    }
+
+    /// Ends a `register_waker`.
+    pub fn remove_waker(&self, shard: usize, key: usize) {
+        self.wakers[shard].remove(key);
+    }
+
+    /// Ends every shared feed: its viewers get what is left and the close-delimiter.
+    pub fn end(&self) {
+        self.list().iter().filter_map(|mounted| mounted.mount.shared()).for_each(|feed| feed.end());
+    }
+
+    /// Changes the list and wakes the loops.
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Mounted>, &mut u64) -> T) -> T {
+        let result = {
+            let mut mounts = lock(&self.mounts);
+            let Mounts { list, last } = &mut *mounts;
+            let result = change(Arc::make_mut(list), last);
+            self.version.fetch_add(1, Release);
+            result
+        };
+        self.wakers.iter().for_each(|wakers| wakers.wake());
+        result
+    }
+}
+
+/// The right to add and remove mounts. Once all are dropped, no mount will come any more.
+#[derive(Debug)]
+pub struct Opener {
+    registry: Arc<Registry>,
+}
+
+impl Opener {
+    /// Opens a shared feed. A name that is taken gets a number behind it: `plot.png`, then `plot.png-2`.
+    /// Somebody has to run the `keep_pace` of its feed, where the settings name an interval.
+    pub fn open(&self, name: impl Into<String>, kind: Kind) -> Publisher {
+        let name = name.into();
+        self.registry.change(|list, last| {
+            let feed = Feed::with_wakers(free_name(list, name), kind, &self.registry.settings, &self.registry.wakers);
+            let publisher = Publisher::of(feed.clone());
+            push(list, last, Mount::Shared(feed));
+            publisher
+        })
+    }
+
+    /// Mounts runs: each viewer has one of its own, which `start` begins with a new feed's publisher.
+    pub fn mount_runs(&self, name: impl Into<String>, start: impl Fn(Publisher) + Send + Sync + 'static) {
+        let (name, settings) = (name.into(), self.registry.settings.clone());
+        self.registry.change(|list, last| {
+            let name = free_name(list, name);
+            let run_name = name.clone();
+            let start = Box::new(move || {
+                let (publisher, feed) = Feed::new(run_name.clone(), Kind::Run, &settings);
+                start(publisher);
+                feed
+            });
+            push(list, last, Mount::PerViewer { name, start });
+        });
+    }
+
+    /// Removes the mount of this name, and ends its feed. Gives whether there was one.
+    pub fn remove(&self, name: &str) -> bool {
+        let Some(mount) = self.registry.find(name) else { return false };
+        // First its end, so that a reader of all feeds finds it over when it sees the list change.
+        mount.shared().inspect(|feed| feed.end());
+        self.registry.change(|list, _| list.retain(|mounted| !Arc::ptr_eq(&mounted.mount, &mount)));
+        true
+    }
+
+    /// The registry itself.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+}
+
+impl Clone for Opener {
+    fn clone(&self) -> Self {
+        self.registry.openers.fetch_add(1, Relaxed);
+        Self { registry: self.registry.clone() }
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        if self.registry.openers.fetch_sub(1, Relaxed) == 1 {
+            // Viewers of all feeds may have waited for more to come.
+            self.registry.wakers.iter().for_each(|wakers| wakers.wake());
+        }
+    }
+}
+
+fn push(list: &mut Vec<Mounted>, last: &mut u64, mount: Mount) {
+    *last += 1;
+    list.push(Mounted { number: *last, mount: Arc::new(mount) });
+}
+
+fn free_name(list: &[Mounted], name: String) -> String {
+    let is_free = |name: &String| list.iter().all(|mounted| mounted.mount.name() != name);
+    let mut names = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}-{number}")));
+    names.find(is_free).unwrap_or(name)
+}

@@ -1,0 +1,316 @@
+//! The feed itself: checks the parts that it is given, has them encoded once, on the thread of its source, and holds them.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{
+        AtomicU8, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::sleep_until;
+
+use super::{
+    demand::Readers,
+    limits::{Kind, Limits, Settings},
+    pace::Pace,
+    shard::{Shard, ShardState, Wakers},
+    state::{FeedState, NewestState, SourceState, SourceStatus},
+};
+use crate::{
+    part::Part,
+    stats::Retained,
+    sync::lock,
+    wire::{self, Boundary, Encoded},
+};
+
+/// What a name keeps in a URL and in `X-Feed`: the unreserved characters of RFC 3986, section 2.3.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// A body from which on the feed asks whether there is memory for its copy.
+const LARGE: usize = 1 << 20;
+
+/// Why a part was not taken. The feed stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// An empty body breaks readers (docs/field.md, Players and readers).
+    Empty,
+    /// Larger than the limit.
+    TooLarge,
+    /// The boundary stands in it.
+    HasBoundary,
+    /// The same bytes as the part before.
+    Same,
+    /// There is no memory for its copy.
+    NoMemory,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "it is empty",
+            Self::TooLarge => "it is larger than --max-part",
+            Self::HasBoundary => "it contains the boundary",
+            Self::Same => "it is the same as the one before",
+            Self::NoMemory => "there is not enough memory for it",
+        })
+    }
+}
+
+/// The live sequence of parts.
+#[derive(Debug)]
+pub struct Feed {
+    /// What it is called in URLs, `/state` and the log.
+    pub name: String,
+    /// The name percent-encoded, for URLs and headers.
+    pub url_name: String,
+    kind: AtomicU8,
+    boundary: Boundary,
+    limits: Limits,
+    memory: Arc<Retained>,
+    pace: Option<Pace>,
+    shards: Box<[Shard]>,
+    pub(super) readers: Readers,
+    refused: AtomicU64,
+    source: Mutex<SourceStatus>,
+}
+
+impl Feed {
+    /// A feed that wakes its loops by these wakers, one for each shard.
+    pub(super) fn with_wakers(name: String, kind: Kind, settings: &Settings, wakers: &[Arc<Wakers>]) -> Arc<Self> {
+        // A run has one viewer, and so one shard; its viewer sets the pace.
+        let shards = if kind == Kind::Run { &wakers[..1] } else { wakers };
+        Arc::new(Self {
+            url_name: utf8_percent_encode(&name, NAME).to_string(),
+            name,
+            kind: AtomicU8::new(kind as u8),
+            boundary: settings.boundary.clone(),
+            limits: settings.limits.clone(),
+            memory: settings.memory.clone(),
+            pace: settings.interval.filter(|_| kind != Kind::Run).map(Pace::new),
+            shards: shards.iter().map(|wakers| Shard::new(wakers.clone())).collect(),
+            readers: Readers::default(),
+            refused: AtomicU64::new(0),
+            source: Mutex::default(),
+        })
+    }
+
+    /// How it treats slow readers.
+    pub fn kind(&self) -> Kind {
+        match self.kind.load(Acquire) {
+            kind if kind == Kind::Newest as u8 => Kind::Newest,
+            kind if kind == Kind::Lines as u8 => Kind::Lines,
+            _ => Kind::Run,
+        }
+    }
+
+    pub(super) fn set_kind(&self, kind: Kind) {
+        self.kind.store(kind as u8, Release);
+    }
+
+    /// The boundary between its parts.
+    pub fn boundary(&self) -> &Boundary {
+        &self.boundary
+    }
+
+    /// What it holds and takes.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The shard of this number; a run has only one.
+    pub(super) fn shard(&self, shard: usize) -> &Shard {
+        &self.shards[shard.min(self.shards.len() - 1)]
+    }
+
+    /// The newest part.
+    pub fn newest(&self) -> Option<Encoded> {
+        self.shards[0].lock().newest()
+    }
+
+    /// Waits until there is a part newer than `sequence`, or the feed has ended; then gives the newest, if any. Who waits counts
+    /// as demand.
+    pub async fn newer_than(&self, sequence: u64) -> Option<Encoded> {
+        let _reader = self.readers.enter();
+        loop {
+            let changed = self.shards[0].changed.notified();
+            {
+                let state = self.shards[0].lock();
+                if state.ended || state.published > sequence {
+                    return state.newest();
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether no part will follow.
+    pub fn has_ended(&self) -> bool {
+        self.shards[0].lock().ended
+    }
+
+    /// Ends the feed: readers get what is left, viewers then the close-delimiter.
+    pub fn end(&self) {
+        let last = self.pace.as_ref().and_then(|pace| pace.slot().take());
+        match last {
+            Some(part) => self.put(vec![part], true),
+            None => self.change(|state| state.ended = true),
+        }
+        self.pace.iter().for_each(|pace| pace.changed.notify_one());
+        lock(&self.source).end();
+    }
+
+    /// Has `waker` woken at every change in a loop's shard, until the key is given to `remove_waker`.
+    pub fn register_waker(&self, shard: usize, waker: std::task::Waker) -> usize {
+        self.shard(shard).wakers.insert(waker)
+    }
+
+    /// Ends a `register_waker`.
+    pub fn remove_waker(&self, shard: usize, key: usize) {
+        self.shard(shard).wakers.remove(key);
+    }
+
+    /// Its numbers.
+    pub fn state(&self) -> FeedState {
+        let shards = self.shards.iter().map(Shard::lock);
+        let (viewers, dropped) =
+            shards.fold((0, 0), |(viewers, dropped), shard| (viewers + shard.subscribers, dropped + shard.dropped));
+        let state = self.shards[0].lock();
+        FeedState {
+            name: self.name.clone(),
+            kind: self.kind(),
+            ended: state.ended,
+            history: self.limits.hold(self.kind()).history,
+            published: state.published,
+            published_bytes: state.published_bytes,
+            refused: self.refused.load(Relaxed),
+            dropped,
+            viewers,
+            newest: state.newest().as_ref().map(NewestState::of),
+            source: lock(&self.source).clone(),
+        }
+    }
+
+    /// How its source is; what follows its parts by itself, as `live` does, need not be told.
+    pub(super) fn set_source(&self, state: SourceState) {
+        lock(&self.source).set(state);
+    }
+
+    /// Publishes a part, now or, where the feed keeps a pace, when it is due.
+    pub(super) fn publish(&self, part: Part) -> Result<(), Refused> {
+        let Some(pace) = &self.pace else {
+            self.check(&part)?;
+            self.put(vec![part], false);
+            return Ok(());
+        };
+        let mut slot = pace.slot();
+        self.check(&part).inspect_err(|why| {
+            if *why == Refused::Same {
+                drop(slot.take());
+            }
+        })?;
+        if let Some(part) = pace.offer(&mut slot, part) {
+            self.put(vec![part], false);
+        }
+        Ok(())
+    }
+
+    /// Publishes the last part.
+    pub(super) fn publish_last(&self, part: Part) -> Result<(), Refused> {
+        self.check(&part)?;
+        self.put(vec![part], true);
+        Ok(())
+    }
+
+    /// Publishes parts that came together.
+    pub(super) fn publish_all(&self, mut parts: Vec<Part>) {
+        if self.pace.is_some() {
+            // The newest alone, unless it cannot be taken.
+            let is_done = |part| matches!(self.publish(part), Ok(()) | Err(Refused::Same));
+            parts.into_iter().rev().any(is_done);
+            return;
+        }
+        parts.retain(|part| self.check(part).is_ok());
+        if !parts.is_empty() {
+            self.put(parts, false);
+        }
+    }
+
+    /// Lets parts that wait go when they are due, until the end; without a pace there is nothing to do.
+    pub async fn keep_pace(&self) {
+        let Some(pace) = &self.pace else { return };
+        while !self.has_ended() {
+            pace.changed.notified().await;
+            while let Some(due) = pace.due() {
+                sleep_until(due).await;
+                let mut slot = pace.slot();
+                if let Some(part) = pace.take_due(&mut slot) {
+                    self.put(vec![part], false);
+                }
+            }
+        }
+    }
+
+    /// Counts parts that were not taken.
+    pub(super) fn count_refused(&self, parts: u64) {
+        self.refused.fetch_add(parts, Relaxed);
+    }
+
+    fn check(&self, part: &Part) -> Result<(), Refused> {
+        let is_same = |newest: Encoded| *newest.media() == part.media && newest.body() == part.body;
+        if self.kind() == Kind::Newest && !self.limits.keep_same && self.newest().is_some_and(is_same) {
+            return Err(Refused::Same);
+        }
+        let refused = match () {
+            () if part.body.is_empty() => Refused::Empty,
+            () if part.body.len() > self.limits.part_bytes => Refused::TooLarge,
+            () if !has_memory(part.body.len()) => Refused::NoMemory,
+            () if self.boundary.is_in(&part.body) => Refused::HasBoundary,
+            () => return Ok(()),
+        };
+        self.count_refused(1);
+        Err(refused)
+    }
+
+    /// Encodes parts, at least one, and holds them.
+    fn put(&self, parts: Vec<Part>, last: bool) {
+        let (first, before) = {
+            let state = self.shards[0].lock();
+            (state.published + 1, state.newest().map(|newest| newest.time()))
+        };
+        // Encoded outside the lock: there is one publisher, so the numbers stay ours.
+        let block = wire::encode(parts, first, before, &self.boundary, &self.memory);
+        let hold = self.limits.hold(self.kind());
+        let mut let_go = Vec::new();
+        self.change(|state| {
+            // Every shard lets go of the same blocks.
+            let_go.clear();
+            state.hold(&block, hold, |old| let_go.push(old));
+            state.ended |= last;
+        });
+        let_go.iter().for_each(|old| old.charge().release());
+        if first == 1 {
+            lock(&self.source).publish();
+        }
+    }
+
+    /// Changes what every shard holds, and wakes its loop.
+    fn change(&self, mut change: impl FnMut(&mut ShardState)) {
+        for shard in &self.shards {
+            change(&mut shard.lock());
+            shard.wake();
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // Readers may keep its last parts for longer.
+        self.shards[0].lock().clear().for_each(|block| block.charge().release());
+    }
+}
+
+/// Encoding cannot fail half-way, it would end the program: so the memory is asked for beforehand, and given back.
+fn has_memory(bytes: usize) -> bool {
+    bytes < LARGE || Vec::<u8>::new().try_reserve_exact(bytes + LARGE).is_ok()
+}

@@ -1,0 +1,259 @@
+//! Parts as the bytes that readers receive: parts that were published together lie in one block, encoded once, contiguous, shared by
+//! every reader. It knows neither viewers nor feeds.
+//!
+//! ```text
+//!   headers CRLF  body  CRLF--B CRLF  [headers of the next picture CRLF]
+//!   ^start        ^body ^body_end     ^next                             ^end
+//! ```
+//!
+//! The delimiter in front of a part has left with the part before it (or with the head), so that a reader knows at once that the
+//! part is complete. The last piece exists for pictures alone and is sent only to an `<img>` of Chromium or WebKit, which paint a
+//! part when they have read the headers of the next (crbug 527446); such a viewer then gets `body..end` of each later part.
+
+use std::{ops::Range, sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+
+use crate::{
+    format::{ImageClass, Media},
+    stats::{Charge, Lease},
+};
+
+/// Which of the bytes a viewer gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Headers with `Content-Length`, body, delimiter.
+    Plain,
+    /// The `<img>` of Chromium and WebKit: the next headers are sent with the delimiter.
+    EarlyHeaders,
+}
+
+/// Parts that were published together, encoded into one piece of memory.
+#[derive(Debug)]
+pub struct Block {
+    pub(super) bytes: Vec<u8>,
+    pub(super) parts: Vec<Placed>,
+    /// The sequence of the first part.
+    pub(super) first: u64,
+    /// What it weighs while anybody holds it.
+    pub(super) charge: Arc<Charge>,
+}
+
+/// One part's place in its block.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) media: Media,
+    pub(super) class: ImageClass,
+    pub(super) time: SystemTime,
+    pub(super) has_own_second: bool,
+    pub(super) start: usize,
+    pub(super) body: usize,
+    pub(super) body_end: usize,
+    pub(super) next: usize,
+    pub(super) end: usize,
+}
+
+impl Block {
+    /// The sequences of its parts; there is at least one.
+    pub fn sequences(&self) -> Range<u64> {
+        self.first..self.first + self.parts.len() as u64
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes of the bodies in it.
+    pub fn body_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| (part.body_end - part.body) as u64).sum()
+    }
+
+    /// What it weighs, and whether a feed still holds it.
+    pub fn charge(&self) -> &Charge {
+        &self.charge
+    }
+
+    /// The part of this sequence, which is one of its own.
+    pub fn part(self: &Arc<Self>, sequence: u64) -> Encoded {
+        Encoded { block: self.clone(), at: (sequence - self.first) as usize }
+    }
+
+    /// The parts from this sequence on, which is one of its own: at most `parts` of them, and more than one only as far as they
+    /// have at most `bytes` together.
+    pub fn run(self: &Arc<Self>, from: u64, parts: u64, bytes: usize) -> Run {
+        let at = (from - self.first) as usize;
+        let start = self.parts[at].start;
+        let fits = self.parts[at + 1..].iter().take_while(|part| part.next - start <= bytes).count();
+        let count = fits.min(usize::try_from(parts).unwrap_or(usize::MAX).saturating_sub(1)) + 1;
+        Run { block: self.clone(), at, count }
+    }
+}
+
+/// One part in its block. Cloning copies no bytes.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    block: Arc<Block>,
+    at: usize,
+}
+
+impl Encoded {
+    fn placed(&self) -> &Placed {
+        &self.block.parts[self.at]
+    }
+
+    /// Counts the parts of a feed, from 1.
+    pub fn sequence(&self) -> u64 {
+        self.block.first + self.at as u64
+    }
+
+    /// The part's time.
+    pub fn time(&self) -> SystemTime {
+        self.placed().time
+    }
+
+    /// Whether no part before it is of the same second, so that a date of whole seconds names it.
+    pub fn has_own_second(&self) -> bool {
+        self.placed().has_own_second
+    }
+
+    /// The part's type.
+    pub fn media(&self) -> &Media {
+        &self.placed().media
+    }
+
+    /// Which image decoder takes it.
+    pub fn class(&self) -> ImageClass {
+        self.placed().class
+    }
+
+    /// What its block weighs, and whether the feed still holds it.
+    pub fn charge(&self) -> &Charge {
+        &self.block.charge
+    }
+
+    /// The body alone.
+    pub fn body(&self) -> &[u8] {
+        &self.block.bytes[self.placed().body..self.placed().body_end]
+    }
+
+    /// The body, for a reader that holds it for as long as it likes: the memory counts as its own once the feed has let it go.
+    pub fn lend_body(&self) -> (Bytes, std::sync::Weak<Lease>) {
+        let lease = Arc::new(Lease::new(self.block.charge.clone()));
+        let weak = Arc::downgrade(&lease);
+        (Bytes::from_owner(LentBody { part: self.clone(), _lease: lease }), weak)
+    }
+
+    /// What a viewer gets for this part. `opened`: the headers have left with the part before.
+    /// `last`: without the delimiter, for a close-delimiter to follow.
+    pub fn piece(&self, layout: Layout, opened: bool, last: bool) -> Piece {
+        Run { block: self.block.clone(), at: self.at, count: 1 }.piece(layout, opened, last)
+    }
+}
+
+struct LentBody {
+    part: Encoded,
+    _lease: Arc<Lease>,
+}
+
+impl AsRef<[u8]> for LentBody {
+    fn as_ref(&self) -> &[u8] {
+        self.part.body()
+    }
+}
+
+/// Parts of one block that follow one another, at least one. Cloning copies no bytes.
+#[derive(Debug, Clone)]
+pub struct Run {
+    block: Arc<Block>,
+    at: usize,
+    count: usize,
+}
+
+impl Run {
+    /// How many parts these are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The parts.
+    pub fn parts(&self) -> impl DoubleEndedIterator<Item = Encoded> {
+        (self.at..self.at + self.count).map(|at| Encoded { block: self.block.clone(), at })
+    }
+
+    /// The last of them.
+    pub fn last(&self) -> Encoded {
+        Encoded { block: self.block.clone(), at: self.at + self.count - 1 }
+    }
+
+    /// What a viewer gets for these parts, as `Encoded::piece` says.
+    pub fn piece(&self, layout: Layout, opened: bool, last: bool) -> Piece {
+        let (first, final_part) = (&self.block.parts[self.at], &self.block.parts[self.at + self.count - 1]);
+        let start = if opened { first.body } else { first.start };
+        let end = match layout {
+            _ if last => final_part.body_end,
+            Layout::Plain => final_part.next,
+            Layout::EarlyHeaders => final_part.end,
+        };
+        Piece::Shared { block: self.block.clone(), range: start..end }
+    }
+}
+
+/// Bytes on their way to one viewer: those of a block, or a few of the viewer's own.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// Bytes of a block.
+    Shared {
+        /// The block, which stays in memory as long as this does.
+        block: Arc<Block>,
+        /// Which of its bytes.
+        range: Range<usize>,
+    },
+    /// Bytes for this viewer alone.
+    Own(Bytes),
+}
+
+impl Piece {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared { block, range } => &block.bytes[range.clone()],
+            Self::Own(bytes) => bytes,
+        }
+    }
+
+    /// How many bytes these are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Shared { range, .. } => range.len(),
+            Self::Own(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Lets go of so many bytes at the start.
+    pub fn advance(&mut self, bytes: usize) {
+        match self {
+            Self::Shared { range, .. } => range.start += bytes,
+            Self::Own(own) => bytes::Buf::advance(own, bytes),
+        }
+    }
+
+    /// What the block weighs that it keeps in memory.
+    pub fn charge(&self) -> Option<&Charge> {
+        match self {
+            Self::Shared { block, .. } => Some(&block.charge),
+            Self::Own(_) => None,
+        }
+    }
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
+        Self::Own(bytes)
+    }
+}

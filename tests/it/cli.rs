@@ -1,0 +1,336 @@
+//! What a shell sees of `mxr`: its output, its messages and its exit codes.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::support::{Folder, RED, SOON, Server, mxr, noise, png, tool, wait_until};
+
+fn watched(bytes: Vec<u8>) -> (Folder, Server) {
+    let folder = Folder::new();
+    folder.put("a.png", bytes);
+    let server = mxr(["watch"]).arg(folder.file("a.png")).start();
+    (folder, server)
+}
+
+#[test]
+fn a_wrong_flag_is_a_usage_error_that_names_it() {
+    for (args, named) in [
+        (&["serve", "--nonsense"][..], "--nonsense"),
+        (&["serve", "--port", "many"], "many"),
+        (&["serve", "--port", "70000"], "70000"),
+        (&["nonsense"], "nonsense"),
+        (&["watch"], "PATH"),
+        (&["serve", "--fps", "x"], "x"),
+        (&["serve", "--demo", "DIR"], "the demo has its own frames"),
+        (&["serve", "--fps", "5"], "no DIR"),
+        (&["serve", "--demo", "-r", "5"], "no DIR"),
+        (&["serve", "--unix", "socket", "--port", "1"], "--port with --unix"),
+        (&["serve", "--unix", "socket", "--host", "::1"], "--host with --unix"),
+        (&["serve", "--unix", "socket", "--open"], "--open with --unix"),
+        (&["serve", "--unix", "socket", "--qr"], "--qr with --unix"),
+        (&["serve", "--unix-mode", "666"], "no Unix socket"),
+        (&["serve", "--auth", "a:b", "--public"], "lets in everybody"),
+        (&["serve", "--token", "T0ken", "--public"], "lets in everybody"),
+        (&["watch", "Cargo.toml", "--glob", "*.toml"], "--glob"),
+        (&["stdin", "--split", "jpg"], "hint: that is --split jpeg"),
+        (&["stdin", "--split", "foo"], "auto, lines, nul, blank, jpeg, png and multipart"),
+        (&["serve", "--route-prefix", "cam/"], "begins with '/'"),
+        (&["serve", "--boundary", "a b"], "boundary"),
+        (&["serve", ".", "--fps", "0"], "fps"),
+        (&["watch", ".", "--max-fps", "1e-19"], "max-fps"),
+        (&["serve", ".", "--glob", "[a"], "[a"),
+        (&["stdin", "--type", "text"], "text"),
+        (&["completions", "tcsh"], "tcsh"),
+    ] {
+        mxr(args).run().usage_error().stderr(named);
+    }
+}
+
+#[test]
+fn who_puts_a_file_in_the_wrong_place_is_told_the_right_one() {
+    let folder = Folder::new();
+    for name in ["a.png", "b.png", "a.log"] {
+        folder.put(name, "");
+    }
+    std::fs::create_dir(folder.file("frames")).unwrap();
+    for (args, tip) in [
+        (&["a.png"][..], "'mxr watch a.png' pushes what changes"),
+        (&["frames"], "'mxr serve frames' replays"),
+        (&["stdin", "a.log"], "'mxr watch a.log' pushes that file"),
+        (&["serve", "a.png", "b.png"], "'mxr watch' takes several files"),
+        (&["watch", "--token", "a.png"], "'--token' took a.png"),
+    ] {
+        let said = mxr(args).current_dir(&folder.path()).run().usage_error().stderr;
+        let tips: Vec<&str> = said.lines().filter(|line| line.contains("tip: ")).collect();
+        assert!(tips.len() == 1 && tips[0].contains(tip), "{args:?}: {said}");
+    }
+    for args in [&["nothing.png"][..], &["stdin", "nothing.log"], &["watch", "--token", "nothing.png"]] {
+        mxr(args).current_dir(&folder.path()).run().usage_error().no_stderr("tip: ");
+    }
+}
+
+#[test]
+fn a_number_below_zero_is_judged_as_a_number() {
+    for (args, said) in [
+        (&["serve", "--keepalive", "-1"][..], "it must be a number of seconds"),
+        (&["watch", ".", "--max-fps", "-0.5"], "it must be more than 0"),
+        (&["serve", "-p", "-1"], "-1 is not in 0..=65535"),
+    ] {
+        mxr(args).run().usage_error().stderr(said).no_stderr("tip: ");
+    }
+}
+
+#[test]
+fn no_command_at_all_shows_the_usage() {
+    mxr::<&str>([]).run().usage_error().stderr("Usage:");
+}
+
+#[test]
+fn help_and_version_are_a_clean_end() {
+    for (args, said) in [
+        (&["--version"][..], concat!("mxr ", env!("CARGO_PKG_VERSION"))),
+        (&["--help"], "/snapshot"),
+        (&["serve", "--help"], "MXR_PORT"),
+        (&["completions", "bash"], "complete"),
+    ] {
+        mxr(args).run().success().stdout(said);
+    }
+}
+
+#[test]
+fn a_failure_says_what_could_not_be_done_and_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for failure in [
+        mxr(["serve", "--demo", "--port", &port]).run().failure().stderr(&port).stderr("\nhint: "),
+        mxr(["serve", "/nowhere/at/all", "--port", "0"]).run().failure().stderr("/nowhere/at/all"),
+    ] {
+        let line = failure.stderr.lines().find(|line| line.starts_with("mxr: cannot ")).expect(&failure.stderr);
+        assert!(line.matches(": ").count() >= 2, "no cause: {line}");
+    }
+}
+
+#[test]
+fn standard_output_holds_the_urls_and_nothing_else() {
+    let (folder, server) = watched(png(RED));
+    let url = server.url("/");
+    server.view("/stream").part();
+    folder.put("a.png", "not a picture at all");
+    server.get("/snapshot");
+    // No colours in a log that is no terminal.
+    assert_eq!(server.stop().no_stderr("\u{1b}").printed(), format!("{url}\n"));
+}
+
+#[test]
+fn the_url_is_printed_once_connections_are_taken() {
+    for _ in 0..10 {
+        assert_eq!(mxr(["serve", "--demo"]).start().get("/healthz").head.status, 200);
+    }
+}
+
+#[test]
+fn flags_have_environment_variables() {
+    let folder = Folder::new();
+    folder.put("a.txt", "hello");
+    let server = mxr(["watch"]).arg(folder.file("a.txt")).env("MXR_BOUNDARY", "from-env").env("MXR_TYPE", "text/x-env").start();
+    let mut viewer = server.view("/stream");
+    assert_eq!(viewer.boundary, "from-env");
+    assert_eq!(viewer.part().header("Content-Type"), "text/x-env");
+    mxr(["serve", "--demo"]).env("MXR_PORT", "many").run().usage_error();
+}
+
+#[test]
+fn what_the_environment_says_and_this_command_cannot_use_is_no_mistake() {
+    let folder = Folder::new();
+    let path = folder.file("mxr.sock");
+    let by_path = mxr(["serve", "--demo", "--unix"]).arg(&path).env("MXR_PORT", "1").env("MXR_HOST", "::1");
+    let server = by_path
+        .env("MXR_UNIX_MODE", "600")
+        .env("MXR_GLOB", "*")
+        .env("MXR_ONCE", "1")
+        .env("MXR_QR", "1")
+        .env("MXR_FPS", "5")
+        .spawn()
+        .listening();
+    assert_eq!(String::from_utf8(server.stdout()).unwrap(), format!("unix:{}\n", path.display()));
+    mxr(["serve", "--demo", "--port", "1"]).env("MXR_UNIX", "socket").run().usage_error();
+}
+
+#[test]
+fn a_variable_that_switches_says_yes_or_no_and_nothing_else() {
+    let reply = |value: &str| {
+        let server = mxr(["serve", "--demo", "--host", "0.0.0.0"]).env("MXR_PUBLIC", value).start();
+        server.get("/state").head.status
+    };
+    for (value, status) in [("1", 200), ("Yes", 200), ("TRUE", 200), ("on", 200), ("0", 401), ("No", 401), ("off", 401), ("", 401)]
+    {
+        assert_eq!(reply(value), status, "{value:?}");
+    }
+    for value in ["nope", "flase", "2", "public"] {
+        let server = mxr(["serve", "--demo", "--port", "0", "--host", "0.0.0.0"]).env("MXR_PUBLIC", value);
+        server.run().usage_error().stderr("MXR_PUBLIC").stderr(value);
+    }
+}
+
+#[test]
+fn a_mistake_in_a_variable_is_told_by_its_name() {
+    for (variable, value) in [("MXR_PORT", "abc"), ("MXR_MAX_PART", "much"), ("MXR_LOG_FORMAT", "xml"), ("MXR_VERBOSE", "x")] {
+        let named = format!("'{value}' for '{variable}'");
+        mxr(["serve", "--demo"]).env(variable, value).run().usage_error().stderr(&named).no_stderr("--port");
+    }
+    mxr(["serve", "--demo", "--port", "many"]).env("MXR_PORT", "abc").run().usage_error().stderr("'many' for '--port");
+    let unknown = mxr(["serve", "--demo"]).env("MXR_PROT", "1").env("MXR_QQQ", "1").env("MXR_SETTLE", "5").start();
+    let warnings: Vec<String> = unknown.stop().stderr.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    let is_told = |words: &[&str]| warnings.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(is_told(&["MXR_PROT", "did you mean MXR_PORT?"]) && is_told(&["unknown variable ", "MXR_QQQ"]), "{warnings:?}");
+}
+
+#[test]
+fn another_loopback_address_can_be_asked_for() {
+    let server = mxr(["serve", "--demo", "--host", "127.0.0.2"]).start();
+    assert!(server.host.starts_with("127.0.0.2:"));
+    assert_eq!(server.get("/healthz").head.status, 200);
+}
+
+#[test]
+fn the_loopback_of_ipv6_is_printed_in_brackets() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let server = mxr(["serve", "--demo", "--host", "::1"]).start();
+    assert!(server.host.starts_with("[::1]:"), "{}", server.host);
+    assert_eq!(server.get("/healthz").head.status, 200);
+}
+
+#[test]
+fn a_signal_is_a_clean_end_with_viewers_attached() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (_folder, server) = watched(png(RED));
+        let mut viewers: Vec<_> = (0..20).map(|_| server.view("/stream")).collect();
+        for viewer in &mut viewers {
+            viewer.part();
+        }
+        let start = Instant::now();
+        server.signal(signal);
+        for viewer in &mut viewers {
+            viewer.part();
+            viewer.expect_end();
+        }
+        server.finish().success();
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?} for {signal:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_stalled_viewer_holds_up_no_end() {
+    let (_folder, server) = watched(noise(10_000_000, 1));
+    let _stalled: Vec<_> = (0..5).map(|_| server.view_narrowly("/stream")).collect();
+    let _silent = TcpStream::connect(&server.host).unwrap();
+    server.wait_for_viewers(5);
+    server.terminate();
+    server.finish_within(Duration::from_secs(2)).success();
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    let (_folder, server) = watched(noise(10_000_000, 1));
+    let _stalled = server.view_narrowly("/stream");
+    let mut reader = server.view("/stream");
+    reader.part();
+    server.wait_for_viewers(2);
+    server.signal(Signal::INT);
+    // The first is heard when the feed ends; the stalled viewer still holds up the end of the program.
+    reader.part();
+    reader.expect_end();
+    server.signal(Signal::INT);
+    server.finish_within(Duration::from_secs(1)).code(130);
+}
+
+#[test]
+fn the_code_on_the_terminal_is_that_of_the_url_for_other_machines() {
+    let server = mxr(["serve", "--demo", "--host", "0.0.0.0", "--public", "--qr"]).start();
+    wait_until("the code is drawn", SOON, || server.stderr().lines().last().is_some_and(|line| line.starts_with("http")));
+    let finished = server.stop();
+    let stdout = String::from_utf8(finished.stdout).unwrap();
+    let url = stdout.lines().last().unwrap();
+    assert!(finished.stderr.contains(url));
+    // On a dark terminal a block is light, and each line of text holds two of modules.
+    let lines = finished.stderr.lines().filter(|line| line.contains('█'));
+    let rows: Vec<Vec<bool>> =
+        lines.flat_map(|line| ["█▀", "█▄"].map(|light| line.chars().map(|block| !light.contains(block)).collect())).collect();
+    let code = qrcode::QrCode::new(url).unwrap();
+    let (width, quiet) = (code.width(), 4);
+    let drawn: Vec<bool> = rows[quiet..quiet + width].iter().flat_map(|row| row[quiet..quiet + width].to_vec()).collect();
+    let expected: Vec<bool> = code.to_colors().into_iter().map(|colour| colour == qrcode::Color::Dark).collect();
+    assert_eq!(drawn, expected);
+    assert!(rows[..quiet].iter().flatten().all(|dark| !dark), "a light border, without which cameras find nothing");
+}
+
+#[test]
+fn the_log_can_be_json() {
+    let server = mxr(["serve", "--demo", "--log-format", "json", "-v"]).start();
+    server.view("/stream").part();
+    let stderr = server.stop().stderr;
+    assert!(!stderr.is_empty());
+    for line in stderr.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_holds_up_nobody() {
+    let folder = Folder::new();
+    folder.put("a.txt", "text");
+    let unread = std::io::pipe().unwrap();
+    let server = mxr(["watch", "-vv"]).arg(folder.file("a.txt")).stderr(unread.1).start();
+    // Each request is a line or more of log: several times what a pipe holds.
+    for _ in 0..3000 {
+        assert_eq!(server.get("/healthz").head.status, 200);
+    }
+    server.terminate();
+    server.finish_within(Duration::from_secs(5)).success();
+    drop(unread.0);
+}
+
+#[test]
+fn names_of_files_are_text_in_the_log_in_errors_and_in_hints() {
+    const NAME: &str = "e\x1b]0;pwn\x07\x1b[31mred\nFORGED \u{9b}1m";
+    const SHOWN: &str = r"e\u{1b}]0;pwn\u{7}\u{1b}[31mred\nFORGED \u{9b}1m";
+    let folder = Folder::new();
+    folder.write(NAME, "");
+    folder.write("plain name.png", "");
+    let is_text = |said: &str| said.contains(SHOWN) && !said.contains(|letter: char| letter.is_control() && letter != '\n');
+    let server = mxr(["serve"]).arg(folder.path()).start();
+    wait_until("both are left out", SOON, || server.stderr().matches("left out").count() == 2);
+    let said = server.stderr();
+    assert!(is_text(&said) && !said.contains("\nFORGED"), "{said:?}");
+    assert!(said.contains(&format!("frame={}\n", folder.file("plain name.png").display())), "{said:?}");
+    let said = mxr(["serve", "--port", "0"]).arg(folder.file(NAME)).run().stderr;
+    assert!(is_text(&said) && said.starts_with("mxr: cannot read the directory"), "{said:?}");
+    let server = mxr(["watch"]).arg(folder.file(NAME)).start();
+    let said = server.get("/stream/x").text();
+    assert!(is_text(&said) && said.contains("hint: there is e"), "{said:?}");
+}
+
+#[test]
+fn the_log_has_its_colours_on_a_terminal() {
+    let Some(script) = tool(&["script"]) else { return };
+    let folder = Folder::new();
+    folder.write("\x1b[31m.png", "");
+    let log = |args: &[(&str, &str)]| {
+        let server = mxr(["serve", "--port", "0"]).arg(folder.path());
+        let server = args.iter().fold(server, |server, (name, value)| server.env(name, value)).in_terminal(&script).spawn();
+        let said = || String::from_utf8_lossy(&server.stdout()).into_owned();
+        wait_until("it is left out", SOON, || said().contains(r"\u{1b}[31m.png"));
+        said()
+    };
+    let colourful = log(&[]);
+    assert!(colourful.contains("\x1b[3mframe\x1b[0m\x1b[2m=\x1b[0m/"), "{colourful:?}");
+    let plain = log(&[("NO_COLOR", "1")]);
+    assert!(plain.contains(" frame=/") && !plain.contains("\x1b[3m"), "{plain:?}");
+}

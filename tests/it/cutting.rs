@@ -1,0 +1,215 @@
+//! However a pipe is read, in single bytes or megabytes, the same parts come out of it; and what mxr writes it reads.
+
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use mxr::{
+    format::Media,
+    part::Part,
+    source::framing::split::{RawPart, Split},
+    wire::{Boundary, Bounds, Decoded, Decoder, Layout, encode},
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use crate::support::root;
+
+/// Every way of cutting.
+const WAYS: [&str; 9] = ["auto", "lines", "nul", "blank", "\\n--\\n", "\\x61ab", "jpeg", "png", "multipart"];
+
+/// Pieces of `data` whose sizes repeat after these.
+fn pieces<'a>(data: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let (mut rest, mut pieces) = (data, Vec::new());
+    for size in sizes.iter().cycle() {
+        let (piece, behind) = rest.split_at(rest.len().min(*size));
+        pieces.push(piece);
+        rest = behind;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    pieces
+}
+
+fn split(way: &str, limit: usize, data: &[u8], sizes: &[usize]) -> (Vec<RawPart>, u64) {
+    let (mut splitter, mut bodies) = (Split::parse(way).unwrap().splitter(limit, true), Vec::new());
+    for piece in pieces(data, sizes) {
+        splitter.push(piece, &mut bodies);
+    }
+    splitter.finish(&mut bodies);
+    assert!(bodies.iter().all(|body| (1..=limit).contains(&body.bytes.len())), "{bodies:?}");
+    (bodies, splitter.refused())
+}
+
+fn decode(boundary: Option<&str>, limit: usize, data: &[u8], sizes: &[usize]) -> (Vec<Decoded>, u64) {
+    let (mut decoder, mut parts) = (Decoder::new(boundary, Bounds::bodies(limit)), Vec::new());
+    pieces(data, sizes).into_iter().for_each(|piece| decoder.push(piece, &mut parts));
+    decoder.finish(&mut parts);
+    assert!(parts.iter().all(|part| (1..=limit).contains(&part.body.len())), "{parts:?}");
+    (parts, decoder.refused())
+}
+
+/// A chunk of a PNG, with its checksum.
+fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
+    let named = [kind, data].concat();
+    [&u32::try_from(data.len()).unwrap().to_be_bytes()[..], &named, &crc32fast::hash(&named).to_be_bytes()].concat()
+}
+
+fn png(data: &[u8]) -> Vec<u8> {
+    [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &[0; 13])[..], &chunk(b"IDAT", data), &chunk(b"IEND", b"")].concat()
+}
+
+/// A JPEG with a segment and a scan; what is data there must not hold a marker.
+fn jpeg(segment: &[u8], scan: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(segment.len() + 2).unwrap().to_be_bytes();
+    let scan: Vec<u8> = scan.iter().flat_map(|byte| if *byte == 0xff { vec![0xff, 0] } else { vec![*byte] }).collect();
+    [b"\xff\xd8\xff\xe1", &length[..], segment, b"\xff\xda\x00\x02", &scan, b"\xff\xd9"].concat()
+}
+
+/// Streams made of what the formats are made of, so that they are nearly right, and now and then quite.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let words: Vec<Vec<u8>> = [
+        &b"\r\n"[..],
+        b"\n",
+        b"\r",
+        b"\n\n",
+        b"\r\n\r\n",
+        b"\0",
+        b"--",
+        b"-",
+        b"B",
+        b"--B\r\n",
+        b"\r\n--B\r\n",
+        b"\n--B\n",
+        b"--B--",
+        b"----B\r\n",
+        b"\n--\n",
+        b"aab",
+        b"aaab",
+        b"Content-Type: text/plain\r\n",
+        b"Content-Type: image/jpeg\r\n\r\n",
+        b"content-length: 9\r\n\r\n",
+        b"Content-Length: 9\n\n",
+        b"Content-Length: 0\r\n",
+        b"X-Y: z\r\n",
+        b"HTTP/1.0 200 OK\r\n",
+        b"some text",
+        b"\xff",
+        b"\xff\xd8",
+        b"\xff\xd8\xff",
+        b"\xff\xd9",
+        b"\xff\xda\x00\x02",
+        b"\xff\xe0\x00\x04",
+        b"\xff\x00",
+        b"\xff\xd0",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xc3",
+        b"\xbc",
+    ]
+    .iter()
+    .map(|word| word.to_vec())
+    .chain([
+        jpeg(b"", b"x"),
+        jpeg(b"\xff\xd8\xff\xd9", b"123456\xff"),
+        png(b"x"),
+        chunk(b"IHDR", &[0; 13]),
+        chunk(b"IDAT", b"y"),
+        chunk(b"IEND", b""),
+    ])
+    .collect();
+    let word = prop_oneof![9 => select(words), 1 => vec(any::<u8>(), 0..40)];
+    vec(word, 0..40).prop_map(|words| words.concat())
+}
+
+fn sizes() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![Just(vec![1]), Just(vec![2]), Just(vec![7]), vec(1..50_usize, 1..10)]
+}
+
+fn parts() -> impl Strategy<Value = Vec<(&'static str, Vec<u8>)>> {
+    let media = select(vec!["text/plain; charset=utf-8", "text/html", "image/png", "image/jpeg", "application/octet-stream"]);
+    let body = prop_oneof![
+        vec(any::<u8>(), 1..300),
+        vec(select(b"\r\n-B \xff\xd8\xd9".to_vec()), 1..60),
+        vec(any::<u8>(), 0..30).prop_map(|data| jpeg(b"", &data)),
+        vec(any::<u8>(), 0..30).prop_map(|data| [png(&data), data].concat()),
+    ];
+    vec((media, body), 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn read_sizes_make_no_difference_to_a_splitter(way in select(WAYS.to_vec()), limit in select(vec![64, 200, 100_000]), data in stream(), sizes in sizes()) {
+        prop_assert_eq!(split(way, limit, &data, &sizes), split(way, limit, &data, &[data.len().max(1)]));
+    }
+
+    #[test]
+    fn read_sizes_make_no_difference_to_the_decoder(known in any::<bool>(), limit in select(vec![64, 200, 100_000]), data in stream(), sizes in sizes()) {
+        let boundary = known.then_some("B");
+        prop_assert_eq!(decode(boundary, limit, &data, &sizes), decode(boundary, limit, &data, &[data.len().max(1)]));
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded(parts in parts(), announced in any::<bool>(), sizes in sizes()) {
+        let boundary = Boundary::random();
+        let parts: Vec<Part> = parts.into_iter().enumerate().map(|(at, (media, body))| Part {
+            time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_000_000_123_456 + at as u64),
+            ..Part::now(Media::from_known(media), body)
+        }).collect();
+        let block = (!parts.is_empty()).then(|| encode(parts.clone(), 1, None, &boundary, &Arc::default()));
+        let encoded: Vec<_> = block.iter().flat_map(|block| block.sequences().map(|sequence| block.part(sequence))).collect();
+        let mut stream = boundary.first_delimiter().to_vec();
+        for (at, part) in encoded.iter().enumerate() {
+            stream.extend(part.piece(Layout::Plain, false, at + 1 == encoded.len()).bytes());
+        }
+        stream.extend(if encoded.is_empty() { boundary.close_delimiter_alone() } else { boundary.close_delimiter() });
+        let (decoded, refused) = decode(announced.then_some(boundary.as_str()), 1000, &stream, &sizes);
+        prop_assert_eq!(refused, 0);
+        prop_assert_eq!(decoded.len(), parts.len());
+        for (at, (got, sent)) in decoded.iter().zip(&parts).enumerate() {
+            prop_assert_eq!((&got.body, got.headers.media.as_ref(), got.headers.length), (&sent.body, Some(&sent.media), Some(sent.body.len())));
+            prop_assert_eq!((got.headers.time, got.headers.sequence, got.has_end), (Some(sent.time), Some(at as u64 + 1), true));
+        }
+    }
+
+    #[test]
+    fn pictures_come_out_of_a_pipe_as_they_went_in(data in vec(vec(any::<u8>(), 0..200), 1..8), junk in vec(select(b"\0 \n-".to_vec()), 0..9), is_png in any::<bool>(), sizes in sizes()) {
+        let pictures: Vec<_> = data.iter().map(|data| if is_png { png(data) } else { jpeg(data, data) }).collect();
+        let stream: Vec<u8> = pictures.iter().flat_map(|picture| [&picture[..], &junk].concat()).collect();
+        let (bodies, refused) = split("auto", 1000, &stream, &sizes);
+        prop_assert_eq!(refused, 0);
+        prop_assert_eq!(bodies.iter().map(|body| body.bytes.to_vec()).collect::<Vec<_>>(), pictures);
+    }
+
+    #[test]
+    fn lines_come_out_of_a_pipe_as_they_went_in(lines in vec("[a-zü ]{1,50}", 0..20), sizes in sizes()) {
+        let stream = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let (bodies, _) = split("lines", 1000, stream.as_bytes(), &sizes);
+        prop_assert_eq!(bodies.iter().map(|body| String::from_utf8(body.bytes.to_vec()).unwrap()).collect::<Vec<_>>(), lines);
+    }
+}
+
+/// What fuzzing found worth keeping is read once more, in pieces of every size.
+#[test]
+fn the_corpus_of_the_fuzzers_holds_no_surprise() {
+    let corpus = root().join("fuzz/corpus");
+    let mut count = 0;
+    for folder in fs::read_dir(corpus).expect("fuzz/corpus") {
+        for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+            let data = fs::read(file.unwrap().path()).unwrap();
+            for sizes in [[1], [2], [7]] {
+                for way in WAYS {
+                    assert_eq!(split(way, 64, &data, &sizes), split(way, 64, &data, &[data.len().max(1)]), "{way}");
+                }
+                for boundary in [None, Some("B")] {
+                    assert_eq!(decode(boundary, 64, &data, &sizes), decode(boundary, 64, &data, &[data.len().max(1)]));
+                }
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "{count} files");
+}

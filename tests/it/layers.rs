@@ -1,0 +1,259 @@
+//! The import rule: which file may see which, read from every path in the sources. `docs/architecture.md` has the drawing that
+//! is made here.
+
+mod graph;
+mod source;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::LazyLock,
+};
+
+use graph::{Graph, assets, knots, lines};
+
+use crate::support::root;
+
+/// Which room may see which: no more than here, and no less. A test that fails prints the table as it ought to be.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("main", &["command", "config", "cli"]),
+    ("command", &["lib", "terminal", "config", "http", "listen", "error", "cli", "contain", "systemd"]),
+    ("lib", &["terminal", "config", "http", "source", "feed", "listen", "error", "stats", "contain"]),
+    ("terminal", &["config", "feed", "stats", "visible"]),
+    ("config", &["http", "source", "feed", "source/split", "wire", "listen", "tls", "error", "cli", "part"]),
+    ("http", &["http/stream", "feed", "wire", "listen", "tls", "stats", "contain", "http/page", "visible"]),
+    ("http/stream", &["http", "feed", "stats", "contain"]),
+    ("source", &["feed", "source/split", "wire", "error", "whole", "contain", "file", "part"]),
+    ("feed", &["wire", "whole", "contain", "part"]),
+    ("source/split", &["wire/decode", "whole", "part"]),
+    ("wire", &["wire/decode", "part"]),
+    ("listen", &["error"]),
+    ("tls", &["error", "contain", "file"]),
+    ("wire/decode", &["whole", "part"]),
+    ("error", &["visible"]),
+    ("stats", &["contain"]),
+    ("whole", &["part"]),
+    ("cli", &[]),
+    ("contain", &[]),
+    ("file", &[]),
+    ("http/page", &[]),
+    ("part", &[]),
+    ("systemd", &[]),
+    ("visible", &[]),
+];
+
+/// What must not be seen, whatever the table says: by a room and those in it, of rooms or of other crates.
+const FORBIDDEN: [(&str, &[&str]); 4] = [
+    ("http", &["source"]),
+    ("source", &["http"]),
+    ("feed", &["http", "hyper", "hyper_util", "http_body_util"]),
+    ("fanout", &["hyper", "hyper_util", "http_body_util"]),
+];
+
+type Rooms = BTreeMap<String, BTreeSet<String>>;
+
+/// The crate as it is.
+static CRATE: LazyLock<Graph> = LazyLock::new(|| Graph::read(&root().join("src")));
+
+fn is_in(room: &str, name: &str) -> bool {
+    name.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
+}
+
+/// Every file that imports what its room must not see.
+fn forbidden(graph: &Graph) -> Vec<String> {
+    let mut told = Vec::new();
+    for (room, forbidden) in FORBIDDEN {
+        for (file, imports) in graph.imports.iter().filter(|(file, _)| is_in(room, file)) {
+            let names = imports.keys().chain(&graph.crates[file]);
+            let seen = names.filter(|name| forbidden.iter().any(|forbidden| is_in(forbidden, name)));
+            told.extend(seen.map(|name| format!("{file} imports {name}, of which {room} must not know")));
+        }
+    }
+    told
+}
+
+/// Rooms in the order of the drawing, each with its floor: one above all that it sees.
+fn floors(rooms: &Rooms) -> Vec<(usize, String)> {
+    let mut floors: BTreeMap<String, usize> = BTreeMap::new();
+    for knot in knots(rooms) {
+        let below = knot.iter().flat_map(|room| &rooms[room]).filter_map(|seen| floors.get(seen)).max();
+        let floor = below.map_or(0, |below| below + 1);
+        floors.extend(knot.into_iter().map(|room| (room, floor)));
+    }
+    let mut floors: Vec<_> = floors.into_iter().map(|(room, floor)| (floor, room)).collect();
+    floors.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    floors
+}
+
+/// The table as Rust, to paste.
+fn table(rooms: &Rooms) -> String {
+    let order = floors(rooms);
+    let row = |(_, room): &(usize, String)| {
+        let seen: Vec<_> =
+            order.iter().filter(|(_, other)| rooms[room].contains(other)).map(|(_, other)| format!("{other:?}")).collect();
+        format!("    ({room:?}, &[{}]),\n", seen.join(", "))
+    };
+    format!("const ALLOWED: &[(&str, &[&str])] = &[\n{}];\n", order.iter().map(row).collect::<String>())
+}
+
+/// What differs from a table: what is seen and not in it, and what is in it and not seen.
+fn differences(rooms: &Rooms, allowed: &[(&str, &[&str])]) -> Vec<String> {
+    let pairs = |room: &str, seen: Vec<&str>| {
+        [vec![room.to_owned()], seen.iter().map(|seen| format!("{room} -> {seen}")).collect()].concat()
+    };
+    let is: BTreeSet<String> =
+        rooms.iter().flat_map(|(room, seen)| pairs(room, seen.iter().map(String::as_str).collect())).collect();
+    let ought: BTreeSet<String> = allowed.iter().flat_map(|(room, seen)| pairs(room, seen.to_vec())).collect();
+    let more = is.difference(&ought).map(|pair| format!("{pair}: is there, and not in the table"));
+    more.chain(ought.difference(&is).map(|pair| format!("{pair}: is in the table, and not there"))).collect()
+}
+
+/// The rooms as a table for people: what is in each, how long it is, and what it imports.
+pub fn drawing() -> String {
+    let graph = &*CRATE;
+    let (rooms, views) = (graph.rooms(), graph.views());
+    let mut text = "| floor | room | files | lines | imports |\n|---|---|---|---|---|\n".to_owned();
+    let (mut all_files, mut all_lines) = (0, 0);
+    for (floor, room) in floors(&views) {
+        let folder = root().join("src").join(&room);
+        let code = rooms[&room].iter().map(|file| root().join("src").join(file));
+        let paths: Vec<_> = code.chain(assets(&folder)).collect();
+        let lines: usize = paths.iter().map(|path| lines(path)).sum();
+        let mut names: Vec<_> =
+            paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().trim_end_matches(".rs")).collect();
+        names.sort_by_key(|name| (*name != "mod", name.to_owned()));
+        let seen: Vec<_> = views[&room].iter().map(String::as_str).collect();
+        text += &format!("| {floor} | `{room}` | {} | {lines} | {} |\n", names.join(" "), seen.join(", "));
+        (all_files, all_lines) = (all_files + paths.len(), all_lines + lines);
+    }
+    text + &format!("\n{all_files} files in {} rooms, {all_lines} lines without tests.\n", rooms.len())
+}
+
+#[test]
+fn no_file_imports_in_a_circle() {
+    let circles = CRATE.circles();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
+fn no_file_of_a_bench_imports_in_a_circle() {
+    let circles = Graph::read(&root().join("benches/fanout")).circles();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+/// Folders of the first level, with all that is in them.
+#[test]
+fn no_two_folders_see_each_other() {
+    let top = |room: &String| room.split('/').next().unwrap().to_owned();
+    let mut folders = Rooms::new();
+    for (room, seen) in CRATE.views() {
+        folders.entry(top(&room)).or_default().extend(seen.iter().map(top).filter(|other| *other != top(&room)));
+    }
+    let knots: Vec<_> = knots(&folders).into_iter().filter(|knot| knot.len() > 1).collect();
+    assert!(knots.is_empty(), "{knots:?}");
+}
+
+#[test]
+fn each_room_sees_what_the_table_says() {
+    let rooms = CRATE.views();
+    let differences = differences(&rooms, ALLOWED);
+    assert!(differences.is_empty(), "{}\n\nThe table as it ought to be:\n\n{}", differences.join("\n"), table(&rooms));
+}
+
+#[test]
+fn http_and_sources_do_not_know_each_other_nor_a_feed_either() {
+    let rooms = CRATE.rooms();
+    assert!(["feed", "http", "source"].iter().all(|room| rooms.contains_key(*room)), "they have other names now");
+    let forbidden = forbidden(&CRATE);
+    assert!(forbidden.is_empty(), "{}", forbidden.join("\n"));
+}
+
+/// Everything that is wrong with a crate.
+fn complaints(graph: &Graph) -> BTreeSet<String> {
+    [forbidden(graph), graph.circles(), differences(&graph.views(), ALLOWED)].concat().into_iter().collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let copied = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &copied),
+            false => _ = fs::copy(&path, copied).unwrap(),
+        }
+    }
+}
+
+/// What is wrong with a copy of the crate that has this at the end of these files, and not with the crate itself.
+fn complaints_about(planted: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("src"), folder.path());
+    for (file, code) in planted {
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, format!("{text}\n{code}\n")).unwrap();
+    }
+    let complaints_now = complaints(&Graph::read(folder.path()));
+    complaints_now.difference(&complaints(&CRATE)).map(|complaint| format!("{complaint}\n")).collect()
+}
+
+#[test]
+fn a_forbidden_import_is_seen_wherever_it_stands() {
+    let told = complaints_about(&[
+        ("http/mod.rs", "#[cfg(test)]\nmod tests;\nuse crate::source::Planted;"),
+        ("http/braces.rs", "use crate::{part::{Media, Part}, source::{self as planted, Planted}};"),
+        ("http/code.rs", "fn planted() -> crate::source::Planted {}"),
+        ("http/macro.rs", "fn planted() { debug!(\"{}\", super::super::source::planted()) }"),
+        ("http/block.rs", "mod block { fn planted(from: &[super::super::super::source::Planted]) {} }"),
+        ("http/name.rs", "use crate as planted;\nuse planted::source::Planted;"),
+        ("http/star.rs", "pub(crate) use crate::source::*;"),
+        ("http/deep/planted/mod.rs", "use super::super::super::source::{Planted};"),
+    ]);
+    for file in ["mod", "braces", "code", "macro", "block", "name", "star", "deep/planted/mod"] {
+        let complaint = format!("http/{file}.rs imports source/mod.rs, of which http must not know");
+        assert!(told.contains(&complaint), "{complaint}: {told}");
+    }
+    let told = complaints_about(&[
+        ("source/planted/mod.rs", "use super::super::http::Planted;"),
+        ("feed/mod.rs", "fn planted(request: hyper::Request<()>) {}"),
+    ]);
+    assert!(told.contains("source/planted/mod.rs imports http/mod.rs, of which source must not know"), "{told}");
+    assert!(told.contains("feed/mod.rs imports hyper, of which feed must not know"), "{told}");
+}
+
+#[test]
+fn what_a_module_hands_on_is_an_import_from_where_it_is() {
+    let told = complaints_about(&[
+        ("planted/mod.rs", "mod inner;\npub use inner::Inner;\npub struct Outer;"),
+        ("planted/inner.rs", "pub struct Inner;"),
+        ("part.rs", "use crate::planted::Inner;"),
+        ("wound/mod.rs", "mod inner;\npub use inner::Inner;\npub struct Outer;"),
+        ("wound/inner.rs", "use super::Outer;\npub struct Inner;"),
+    ]);
+    assert!(told.contains("part -> planted: is there, and not in the table"), "{told}");
+    assert!(told.contains("wound/inner.rs <-> wound/mod.rs (Outer)"), "{told}");
+    assert!(!told.contains("planted/mod.rs"), "{told}");
+}
+
+#[test]
+fn the_table_is_neither_too_short_nor_too_long() {
+    let told = complaints_about(&[("part.rs", "use crate::cli::Planted;")]);
+    assert!(told.contains("part -> cli: is there, and not in the table"), "{told}");
+    let told = differences(&Rooms::from([("a".to_owned(), BTreeSet::new())]), &[("a", &["b"]), ("c", &[])]);
+    assert_eq!(told, ["a -> b: is in the table, and not there", "c: is in the table, and not there"]);
+}
+
+#[test]
+fn what_tests_import_is_free() {
+    let told = complaints_about(&[
+        (
+            "http/mod.rs",
+            "#[cfg(test)]\nmod planted {\n    use crate::source::Planted;\n}\n#[cfg(test)]\nuse crate::source::Planted;",
+        ),
+        ("part.rs", "#[cfg(test)]\nmod planted;"),
+        ("part/planted.rs", "use crate::source::Planted;"),
+    ]);
+    assert_eq!(told, "");
+}

@@ -1,0 +1,43 @@
+//! The black-box tests, all in one program, so that the library is linked once: one module per subject, one sentence per test.
+//! `cargo test --test it wire::` runs one module, `cargo test --test it a_viewer` the tests with these words in their names.
+//! tests/allocations.rs is a program of its own, since it counts every allocation in its process.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test may say what it measured, and why it is skipped")]
+#![allow(unreachable_pub, reason = "nothing of a program is reachable from outside, and `pub` reads better")]
+
+mod access;
+mod browsers;
+mod cli;
+mod conformance;
+mod cost;
+mod crowds;
+mod cutting;
+mod deaf;
+mod demo;
+mod dir;
+mod docs;
+mod hostile;
+mod layers;
+mod link;
+mod metrics;
+mod nginx;
+mod page;
+mod programs;
+mod readers;
+mod refuse;
+mod requests;
+mod routes;
+mod sites;
+mod soak;
+mod split;
+mod stdin;
+mod support;
+mod survive;
+mod systemd;
+mod tls;
+mod torn;
+mod unix;
+mod viewers;
+mod watch;
+mod wire;

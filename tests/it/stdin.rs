@@ -1,0 +1,369 @@
+//! `… | mxr stdin` pushes each line to each viewer, in order.
+
+use std::{
+    io::{Write, pipe},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+use crate::support::{A_WHILE, Connection, Folder, Part, SOON, Server, Viewer, alone, mxr, tool, wait_for, wait_until};
+
+/// A server whose standard input is ours.
+fn stdin(args: &[&str]) -> Server {
+    mxr(["stdin"]).args(args).stdin(Stdio::piped()).start()
+}
+
+/// Waits until so many parts are published.
+fn wait_for_published(server: &Server, count: u64) {
+    wait_until(&format!("{count} parts are published"), SOON, || server.state()["feeds"][0]["published"] == count);
+}
+
+/// Lines until the end, a repeated last one counted once.
+fn lines_to_end(viewer: &mut Viewer) -> Vec<String> {
+    let mut parts = viewer.parts_to_end();
+    parts.dedup_by_key(|part| part.sequence());
+    parts.iter().map(Part::text).collect()
+}
+
+#[test]
+fn each_line_is_a_part() {
+    let mut server = stdin(&[]);
+    let mut viewer = server.view("/stream");
+    for line in ["one", "two", "  three, with spaces  "] {
+        server.write(format!("{line}\n"));
+        let part = viewer.part();
+        assert_eq!((part.header("Content-Type"), part.text().as_str()), ("text/plain; charset=utf-8", line));
+    }
+    server.write("begun");
+    viewer.expect_silence(A_WHILE);
+    server.write(" and ended\n");
+    assert_eq!(viewer.part().text(), "begun and ended");
+}
+
+#[test]
+fn who_pipes_a_film_in_is_told_what_is_recognized() {
+    const MP4: &[u8] = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2";
+    for (args, first, is_told) in [
+        (&[][..], MP4, true),
+        (&["--split", "lines"], MP4, true),
+        (&["--window", "5"], MP4, true),
+        (&["--split", "nul"], MP4, false),
+        (&[], b"\xff\xd8\xff\xe0\0\x10JFIF\0", false),
+        (&[], b"--frame\r\nContent-Type: x/y\r\nContent-Length: 1\r\n\r\n\0\r\n", false),
+        (&[], b"text alone\n", false),
+    ] {
+        let mut server = stdin(&[args, &["--exit-on-eof"]].concat());
+        for byte in first {
+            server.write([*byte]);
+        }
+        server.write([first, b"\n", first].concat());
+        drop(server.take_stdin());
+        let said = server.finish().stderr;
+        assert_eq!(said.matches("--split").count(), usize::from(is_told), "{args:?} {}: {said}", first.escape_ascii());
+        assert_eq!(said.contains("multipart are recognized"), is_told, "{args:?} {}: {said}", first.escape_ascii());
+    }
+}
+
+#[test]
+fn twenty_thousand_lines_reach_three_viewers_in_order() {
+    let mut server = stdin(&[]);
+    let watchers: Vec<_> = (0..3)
+        .map(|_| {
+            let mut viewer = server.view("/stream");
+            thread::spawn(move || (0..20_000).map(|_| viewer.part().text()).collect::<Vec<_>>())
+        })
+        .collect();
+    server.wait_for_viewers(3);
+    let lines: Vec<_> = (0..20_000).map(|at| format!("line {at}")).collect();
+    for batch in lines.chunks(50) {
+        server.write(batch.join("\n") + "\n");
+    }
+    for watcher in watchers {
+        assert!(watcher.join().unwrap() == lines, "every line, in order");
+    }
+}
+
+#[test]
+fn a_late_viewer_has_the_newest_line_at_once() {
+    // Milliseconds are measured.
+    alone();
+    let mut server = stdin(&[]);
+    server.write((0..1000).map(|at| format!("line {at}\n")).collect::<String>());
+    wait_for_published(&server, 1000);
+    let start = Instant::now();
+    let mut viewer = server.view("/stream");
+    assert_eq!(viewer.part().text(), "line 999");
+    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+    server.write("line 1000\n");
+    assert_eq!(viewer.part().text(), "line 1000");
+}
+
+#[test]
+fn a_last_line_without_a_newline_counts() {
+    let mut server = stdin(&["--exit-on-eof"]);
+    let mut viewer = server.view("/stream");
+    server.wait_for_viewers(1);
+    server.write("one\ntwo");
+    drop(server.take_stdin());
+    assert_eq!(lines_to_end(&mut viewer), ["one", "two"]);
+}
+
+#[test]
+fn an_empty_line_breaks_no_reader() {
+    let mut server = stdin(&[]);
+    let mut viewer = server.view("/stream");
+    server.wait_for_viewers(1);
+    server.write("above\n\n\nbelow\n");
+    let parts: Vec<_> = std::iter::from_fn(|| Some(viewer.part()).filter(|part| part.text() != "below")).collect();
+    assert_eq!(parts[0].text(), "above");
+    assert!(parts.iter().all(|part| !part.body.is_empty()), "{parts:?}");
+}
+
+#[test]
+fn a_line_over_the_limit_is_cut_with_a_visible_mark() {
+    let mut server = stdin(&["--max-part", "1KiB"]);
+    let mut viewer = server.view("/stream");
+    server.write("x".repeat(100_000) + "\nafter\n");
+    let cut = viewer.part().text();
+    assert!(cut.len() <= 1024 && cut.starts_with(&"x".repeat(900)), "{} bytes", cut.len());
+    assert!(!cut.ends_with('x'), "no mark: {:?}", &cut[cut.len() - 20..]);
+    assert_eq!(viewer.part().text(), "after");
+}
+
+#[test]
+fn a_line_without_an_end_takes_no_memory() {
+    let mut server = stdin(&["--max-part", "1MiB"]);
+    let before = server.memory();
+    let block = "x".repeat(1 << 20);
+    for _ in 0..100 {
+        server.write(&block);
+    }
+    let grown = server.memory().saturating_sub(before) >> 20;
+    assert!(grown < 16, "{grown} MiB for a line of 100 MiB");
+    server.write("\nafter\n");
+    server.view("/stream?history=10").part_where(|part| part.text() == "after");
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_shown_as_such() {
+    let mut server = stdin(&[]);
+    let mut viewer = server.view("/stream");
+    server.write(b"caf\xe9 \xff\xfe gr\xc3\xbcn\n");
+    assert_eq!(viewer.part().text(), "caf\u{fffd} \u{fffd}\u{fffd} grün");
+}
+
+#[test]
+fn a_window_makes_each_part_the_last_lines() {
+    let mut server = stdin(&["--window", "3"]);
+    let mut viewer = server.view("/stream");
+    let mut lines: Vec<String> = Vec::new();
+    for line in ["a", "b", "c", "d", "e"] {
+        server.write(format!("{line}\n"));
+        lines.push(line.to_owned());
+        let wanted = lines[lines.len().saturating_sub(3)..].to_vec();
+        assert_eq!(viewer.part().text().lines().collect::<Vec<_>>(), wanted);
+    }
+}
+
+#[test]
+fn a_line_over_the_limit_is_cut_in_a_window_too() {
+    let mut server = stdin(&["--window", "3", "--max-part", "1KiB"]);
+    let mut viewer = server.view("/stream");
+    for line in ["x".repeat(2000), "y".repeat(1024), "z".repeat(1023)] {
+        server.write(format!("{line}\n"));
+        let text = viewer.part().text();
+        let is_whole = text == format!("{line}\n");
+        assert!(text.len() <= 1024 && (text.ends_with("[cut by mxr: longer than --max-part]\n") || is_whole), "{text}");
+        assert_eq!(is_whole, line.len() < 1024);
+    }
+    assert!(!server.stderr().contains("left out"), "{}", server.stderr());
+}
+
+#[test]
+fn the_type_given_is_the_type_of_each_line() {
+    let mut server = stdin(&["--type", "application/json"]);
+    let mut viewer = server.view("/stream");
+    server.write("{\"a\":1}\n");
+    assert_eq!(viewer.part().header("Content-Type"), "application/json");
+}
+
+#[test]
+fn tee_copies_the_input_behind_the_urls() {
+    let mut server = stdin(&["--tee", "--exit-on-eof"]);
+    let input = b"one\n\n\xff\x00two\nlast without a newline";
+    server.write(input);
+    drop(server.take_stdin());
+    let url = server.url("/");
+    let expected = [url.as_bytes(), b"\n", input].concat();
+    assert_eq!(server.finish().success().stdout.escape_ascii().to_string(), expected.escape_ascii().to_string());
+}
+
+#[test]
+fn exit_on_eof_gives_viewers_what_is_left_and_ends() {
+    let mut server = stdin(&["--exit-on-eof"]);
+    let mut viewer = server.view("/stream");
+    server.wait_for_viewers(1);
+    let lines: Vec<_> = (0..500).map(|at| format!("line {at}")).collect();
+    server.write(lines.join("\n") + "\n");
+    drop(server.take_stdin());
+    assert_eq!(lines_to_end(&mut viewer), lines);
+    server.finish_within(Duration::from_secs(2)).success();
+}
+
+#[test]
+fn without_it_the_last_lines_stay_served() {
+    let mut server = stdin(&[]);
+    let mut early = server.view("/stream");
+    server.wait_for_viewers(1);
+    server.write("one\ntwo\n");
+    drop(server.take_stdin());
+    assert_eq!(lines_to_end(&mut early), ["one", "two"]);
+    wait_until("the log says that it goes on", SOON, || server.stderr().contains("Ctrl-C"));
+    assert_eq!(lines_to_end(&mut server.view("/stream")).last().unwrap(), "two");
+    assert_eq!(lines_to_end(&mut server.view("/stream?history=2")), ["one", "two"]);
+    assert_eq!(server.get("/snapshot").text(), "two");
+    server.terminate();
+    server.finish_within(Duration::from_secs(2)).success();
+}
+
+#[test]
+fn a_viewer_may_ask_for_the_history() {
+    let mut server = stdin(&["--history", "3"]);
+    server.write("1\n2\n3\n4\n5\n");
+    wait_for_published(&server, 5);
+    for (path, expected) in [
+        ("/stream?history=2", &["4", "5"][..]),
+        ("/stream?history=3", &["3", "4", "5"]),
+        ("/stream?history=100", &["3", "4", "5"]),
+        ("/stream?history=2&parts=1", &["4"]),
+    ] {
+        let mut viewer = server.view(path);
+        for line in expected {
+            assert_eq!(viewer.part().text(), *line, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_stalled_viewer_never_blocks_the_input_and_is_told_what_it_missed() {
+    let mut server = stdin(&[]);
+    let mut stalled = server.view_narrowly("/stream");
+    server.wait_for_viewers(1);
+    let start = Instant::now();
+    let filling = "x".repeat(1000);
+    for at in 0..60_000 {
+        server.write(format!("{at} {filling}\n"));
+    }
+    assert!(start.elapsed() < SOON, "60 MB in {:?}", start.elapsed());
+    wait_for_published(&server, 60_000);
+    let memory = server.memory() >> 20;
+    assert!(memory < 64, "{memory} MiB");
+    let (mut received, mut missed, mut next) = (0, 0, 1);
+    while next <= 60_000 {
+        let part = stalled.part();
+        let gap: u64 = part.headers.iter().find(|(name, _)| name == "X-Dropped").map_or(0, |(_, count)| count.parse().unwrap());
+        assert_eq!(part.sequence(), next + gap, "told of {gap}");
+        assert!(part.text().starts_with(&format!("{} ", part.sequence() - 1)));
+        next = part.sequence() + 1;
+        received += 1;
+        missed += gap;
+    }
+    assert_eq!(received + missed, 60_000);
+    assert!(missed > 0 && received >= 10_000, "{received} received, {missed} missed");
+}
+
+#[test]
+fn an_inherited_non_blocking_input_is_read() {
+    let (reader, mut writer) = pipe().unwrap();
+    fcntl_setfl(&reader, fcntl_getfl(&reader).unwrap() | OFlags::NONBLOCK).unwrap();
+    let server = mxr(["stdin"]).stdin(reader).start();
+    let mut viewer = server.view("/stream");
+    for line in ["one", "two"] {
+        viewer.expect_silence(A_WHILE);
+        writeln!(writer, "{line}").unwrap();
+        assert_eq!(viewer.part().text(), line);
+    }
+}
+
+#[test]
+fn a_file_as_input_is_read_to_its_end() {
+    let folder = Folder::new();
+    folder.put("log", "one\ntwo\nthree\n");
+    let file = std::fs::File::open(folder.file("log")).unwrap();
+    let server = mxr(["stdin"]).stdin(file).start();
+    wait_for_published(&server, 3);
+    assert_eq!(lines_to_end(&mut server.view("/stream?history=3")), ["one", "two", "three"]);
+}
+
+#[test]
+fn a_closed_input_is_an_empty_one_or_an_error() {
+    let server = mxr(["stdin", "--port", "0"]).wrapped("sh", &["-c", "exec \"$@\" <&-", "sh"]).spawn();
+    wait_until("it serves or says why not", SOON, || {
+        server.stdout().starts_with(b"http://") || server.stderr().starts_with("mxr: cannot ")
+    });
+    if server.stdout().is_empty() {
+        server.finish().failure();
+    } else {
+        let host = String::from_utf8(server.stdout()).unwrap();
+        let mut connection = Connection::open(host.trim().trim_start_matches("http://").trim_end_matches('/'));
+        connection.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(connection.reply("GET").head.status, 200);
+        server.stop().success();
+    }
+}
+
+#[test]
+fn a_directory_as_input_is_an_error() {
+    let folder = Folder::new();
+    let dir = std::fs::File::open(folder.path()).unwrap();
+    mxr(["stdin", "--port", "0"]).stdin(dir).run().failure().stderr("mxr: cannot ");
+}
+
+#[test]
+fn a_terminal_as_input_is_told_what_to_type() {
+    let Some(script) = tool(&["script"]) else { return };
+    let mut terminal = mxr(["stdin", "--port", "0"]).in_terminal(&script).stdin(Stdio::piped()).spawn();
+    let said = |server: &Server| String::from_utf8_lossy(&server.stdout()).into_owned();
+    wait_until("it says what to type", SOON, || said(&terminal).contains("Ctrl-D"));
+    terminal.host = wait_for("it prints its URL", SOON, || {
+        let said = said(&terminal);
+        let (_, url) = said.split_once("http://")?;
+        url.split_once('/').map(|(host, _)| host.to_owned())
+    });
+    let mut viewer = terminal.view("/stream");
+    terminal.write("typed\n");
+    assert_eq!(viewer.part().text(), "typed");
+}
+
+#[test]
+fn a_silent_input_holds_up_no_end() {
+    let server = stdin(&[]);
+    let mut viewer = server.view("/stream");
+    let start = Instant::now();
+    server.terminate();
+    viewer.expect_end();
+    drop(viewer);
+    server.finish().success();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn who_pipes_a_progress_bar_in_is_told_how_to_cut_it() {
+    // At once, or behind lines and without a pause.
+    for first in ["", "a line\n"] {
+        let mut server = stdin(&[]);
+        server.write(first);
+        wait_until("the log explains it", SOON, || {
+            server.write("\r 10% [=>        ]");
+            thread::sleep(Duration::from_millis(50));
+            server.stderr().contains(r"--split '\r' --window 1")
+        });
+        assert!(!server.stderr().contains("stdbuf"), "{}", server.stderr());
+    }
+    let mut server = stdin(&["--split", r"\r", "--window", "1"]);
+    server.write("\r 10% [=>        ]\r 20% [==>       ]\r");
+    assert_eq!(server.view("/stream").part_where(|part| part.text().contains("20%")).text(), " 20% [==>       ]\n");
+}

@@ -1,0 +1,98 @@
+//! What the black-box tests stand on: the real binary on a free port, a viewer that reads its
+//! bytes strictly, folders and pictures to feed it, real browsers to look at it.
+//! It knows the program from outside alone: its command line, its routes and its bytes.
+
+mod browser;
+mod ca;
+mod connection;
+mod finished;
+mod folder;
+mod machine;
+mod nginx;
+mod page;
+mod picture;
+mod server;
+mod tool;
+mod viewer;
+mod watched;
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+pub use browser::{Browser, Kind};
+pub use ca::Ca;
+pub use connection::{Connection, Reply};
+pub use finished::Finished;
+pub use folder::Folder;
+pub use machine::alone;
+pub use nginx::Nginx;
+pub use page::Page;
+pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, drawn_by_ffmpeg, jpeg, jpeg_of, near, noise, padded_png, png};
+pub use server::{Mxr, Server, mxr};
+pub use tool::{axe, python, skip, tool};
+pub use viewer::{Part, Viewer};
+pub use watched::Watched;
+
+/// How long a test waits for something that ought to happen soon. Generous, since it is only spent
+/// where a test fails.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// How long nothing has to happen before a test believes that nothing will.
+pub const A_WHILE: Duration = Duration::from_millis(300);
+
+/// What an `<img>` of Chromium asks for.
+pub const CHROMIUM_IMAGE: &[&str] = &[
+    "Accept: image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+];
+
+/// What an `<img>` of Firefox asks for.
+pub const FIREFOX_IMAGE: &[&str] = &[
+    "Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
+];
+
+/// What a navigating browser asks for.
+pub const NAVIGATION: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// The folder of the crate.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A port that nobody has at the moment, for programs that cannot say which one they took.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a real client prints; it has to end well.
+#[track_caller]
+pub fn printed_by(command: &mut std::process::Command) -> Vec<u8> {
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}, {}", output.status, String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Looks every few milliseconds until the condition holds; fails the test after the deadline.
+pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
+    wait_for(what, deadline, || condition().then_some(()));
+}
+
+/// Looks every few milliseconds until there is something to return; fails the test after the deadline.
+pub fn wait_for<T>(what: &str, deadline: Duration, look: impl FnMut() -> Option<T>) -> T {
+    look_for(deadline, look).unwrap_or_else(|| panic!("waited {deadline:?} in vain until {what}"))
+}
+
+/// Looks every few milliseconds until there is something to return, or the deadline is over.
+pub fn look_for<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        let found = look();
+        if found.is_some() || start.elapsed() >= deadline {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}

@@ -1,0 +1,307 @@
+//! The bytes of a feed are those of the contract, to the last CRLF.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::support::{
+    A_WHILE, BLUE, CHROMIUM_IMAGE, Connection, FIREFOX_IMAGE, Folder, GREEN, RED, SOON, Server, Viewer, alone, mxr, png, wait_until,
+};
+
+/// A watched picture that is red at first.
+fn watched_picture(args: &[&str]) -> (Folder, Server) {
+    let folder = Folder::new();
+    folder.put("frame.png", png(RED));
+    let server = mxr(["watch"]).arg(folder.file("frame.png")).args(args).start();
+    (folder, server)
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[test]
+fn the_head_of_a_feed_lets_no_one_cache_buffer_or_sniff_it() {
+    let (_folder, server) = watched_picture(&[]);
+    let viewer = server.view("/stream");
+    let head = &viewer.head;
+    assert!(["HTTP/1.0", "HTTP/1.1"].contains(&head.version.as_str()), "{head:?}");
+    assert_eq!(head.want("Content-Type"), format!("multipart/x-mixed-replace; boundary={}", viewer.boundary));
+    assert_eq!(head.want("Cache-Control"), "no-store");
+    assert!(head.want("Connection").eq_ignore_ascii_case("close"));
+    assert_eq!(head.want("X-Accel-Buffering"), "no");
+    assert_eq!(head.want("X-Content-Type-Options"), "nosniff");
+    assert_eq!(head.get("Transfer-Encoding"), None);
+    assert_eq!(head.get("Content-Length"), None);
+}
+
+#[test]
+fn the_boundary_is_a_bare_token_with_room_for_96_random_bits() {
+    let (_folder, server) = watched_picture(&[]);
+    let boundary = server.view("/stream").boundary;
+    assert!(boundary.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{boundary}");
+    assert!((17..=70).contains(&boundary.len()), "{boundary}");
+    assert_eq!(server.view("/stream").boundary, boundary, "one process, one boundary");
+}
+
+#[test]
+fn two_processes_have_different_boundaries() {
+    let (_first_folder, first) = watched_picture(&[]);
+    let (_second_folder, second) = watched_picture(&[]);
+    assert_ne!(first.view("/stream").boundary, second.view("/stream").boundary);
+}
+
+#[test]
+fn a_boundary_of_ones_own_is_used_as_it_is() {
+    let (_folder, server) = watched_picture(&["--boundary", "boundarydonotcross"]);
+    assert_eq!(server.view("/stream").boundary, "boundarydonotcross");
+}
+
+#[test]
+fn a_part_is_delimiter_four_headers_body_delimiter() {
+    let before = now();
+    let (_folder, server) = watched_picture(&[]);
+    let viewer = server.view("/stream");
+    let (mut connection, boundary) = (viewer.connection, viewer.boundary);
+    let body = png(RED);
+    connection.expect(format!("--{boundary}\r\nContent-Type: image/png\r\nContent-Length: {}\r\nX-Timestamp: ", body.len()));
+    let timestamp = String::from_utf8(connection.until(b"\r\n")).unwrap();
+    connection.expect("X-Sequence: 1\r\n\r\n");
+    connection.expect(&body);
+    connection.expect(format!("\r\n--{boundary}\r\n"));
+    connection.expect_silence(A_WHILE);
+    let (seconds, micros) = timestamp.split_once('.').expect("a fraction");
+    assert!(seconds.parse::<u64>().is_ok() && micros.len() == 6 && micros.parse::<u32>().is_ok(), "{timestamp}");
+    let time: f64 = timestamp.parse().unwrap();
+    assert!((before - 1.0..=now()).contains(&time), "{timestamp} is not the time of the part");
+}
+
+#[test]
+fn the_next_delimiter_leaves_in_the_same_write_as_the_part() {
+    let (folder, server) = watched_picture(&[]);
+    let mut viewer = server.view("/stream");
+    viewer.part();
+    folder.put("frame.png", png(GREEN));
+    let written = viewer.connection.read_once(SOON).expect("the part");
+    assert!(written.starts_with(b"Content-Type: image/png\r\n"), "{}", written.escape_ascii());
+    let behind = format!("\r\n--{}\r\n", viewer.boundary).into_bytes();
+    assert!(written.ends_with(&[png(GREEN), behind].concat()), "{}", written.escape_ascii());
+}
+
+#[test]
+fn the_head_and_the_newest_part_come_at_once() {
+    // Milliseconds are measured.
+    alone();
+    let (_folder, server) = watched_picture(&[]);
+    let start = Instant::now();
+    server.view("/stream").part();
+    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_feed_without_a_part_has_a_head_at_once_and_the_close_delimiter_alone() {
+    let folder = Folder::new();
+    let server = mxr(["watch"]).arg(folder.file("later.png")).start();
+    let mut viewer = server.view("/stream");
+    viewer.expect_silence(A_WHILE);
+    server.terminate();
+    viewer.connection.expect(format!("--{}--\r\n", viewer.boundary));
+    viewer.connection.expect_end();
+}
+
+#[test]
+fn at_the_end_the_newest_part_goes_out_once_more_before_the_close_delimiter() {
+    let (folder, server) = watched_picture(&[]);
+    let mut viewer = server.view("/stream");
+    viewer.part();
+    folder.put("frame.png", png(GREEN));
+    let newest = viewer.part();
+    server.terminate();
+    let last = viewer.part();
+    assert_eq!((&last.headers, &last.body), (&newest.headers, &newest.body));
+    viewer.expect_end();
+}
+
+#[test]
+fn a_quiet_feed_repeats_its_newest_part() {
+    let (_folder, server) = watched_picture(&["--keepalive", "1"]);
+    let mut viewer = server.view("/stream");
+    let first = viewer.part();
+    for _ in 0..2 {
+        let before = Instant::now();
+        let repeated = viewer.part();
+        assert_eq!((&repeated.headers, &repeated.body), (&first.headers, &first.body));
+        let quiet = before.elapsed();
+        assert!((Duration::from_millis(700)..Duration::from_millis(2500)).contains(&quiet), "{quiet:?}");
+    }
+}
+
+#[test]
+fn the_keepalive_of_zero_repeats_nothing() {
+    let (_folder, server) = watched_picture(&["--keepalive", "0"]);
+    let mut viewer = server.view("/stream");
+    viewer.part();
+    viewer.expect_silence(Duration::from_millis(1500));
+}
+
+#[test]
+fn who_accepts_multipart_mixed_gets_the_same_bytes_under_that_type() {
+    let (folder, server) = watched_picture(&[]);
+    let mut plain = server.view("/stream");
+    let mut mixed = server.view_with("/stream", &["Accept: multipart/mixed"]);
+    assert_eq!(mixed.head.want("Content-Type"), format!("multipart/mixed; boundary={}", plain.boundary));
+    for colour in [GREEN, BLUE] {
+        let (ours, theirs) = (plain.part(), mixed.part());
+        assert_eq!((ours.headers, ours.body), (theirs.headers, theirs.body));
+        folder.put("frame.png", png(colour));
+    }
+}
+
+#[test]
+fn parts_ends_the_feed_right_behind_the_last() {
+    let (folder, server) = watched_picture(&[]);
+    let mut one = server.view("/stream?parts=1");
+    let mut two = server.view("/stream?parts=2");
+    assert_eq!(one.part().body, png(RED));
+    one.expect_end();
+    assert_eq!(two.part().body, png(RED));
+    two.expect_silence(A_WHILE);
+    folder.put("frame.png", png(GREEN));
+    assert_eq!(two.part().body, png(GREEN));
+    two.expect_end();
+}
+
+#[test]
+fn an_http_1_0_reader_gets_the_feed_too() {
+    let (_folder, server) = watched_picture(&[]);
+    let mut connection = Connection::open(&server.host);
+    connection.send(format!("GET /stream HTTP/1.0\r\nHost: {}\r\n\r\n", server.host));
+    assert_eq!(Viewer::answered(connection).part().body, png(RED));
+}
+
+#[test]
+fn a_part_that_contains_the_boundary_is_not_sent() {
+    let folder = Folder::new();
+    folder.put("note.txt", "first");
+    let server = mxr(["watch"]).arg(folder.file("note.txt")).start();
+    let mut viewer = server.view("/stream");
+    assert_eq!(viewer.part().text(), "first");
+    folder.put("note.txt", format!("in the middle of {} a line", viewer.boundary));
+    viewer.expect_silence(A_WHILE);
+    folder.put("note.txt", "second");
+    assert_eq!(viewer.part().text(), "second");
+}
+
+#[test]
+fn html_and_svg_leave_under_a_sandbox_policy() {
+    for (name, body) in [("page.html", "<h1>hello</h1>"), ("drawing.svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>")] {
+        let folder = Folder::new();
+        folder.put(name, body);
+        let server = mxr(["watch"]).arg(folder.file(name)).start();
+        let mut viewer = server.view("/stream");
+        assert!(viewer.head.want("Content-Security-Policy").contains("sandbox"), "{name}");
+        assert_eq!(viewer.part().text(), body);
+        assert!(server.get("/snapshot").head.want("Content-Security-Policy").contains("sandbox"), "{name}");
+    }
+}
+
+mod an_img {
+    use super::*;
+
+    /// What stands behind the delimiter, when nothing newer is there.
+    fn early() -> Vec<(String, String)> {
+        vec![("Content-Type".to_owned(), "image/png".to_owned())]
+    }
+
+    #[test]
+    fn of_chromium_gets_the_next_headers_right_behind_the_delimiter() {
+        let (folder, server) = watched_picture(&[]);
+        let mut viewer = server.view_with("/stream", CHROMIUM_IMAGE);
+        assert_eq!(viewer.part().body, png(RED));
+        for colour in [GREEN, BLUE] {
+            assert_eq!(viewer.early_headers(), early());
+            viewer.expect_silence(A_WHILE);
+            folder.put("frame.png", png(colour));
+            assert_eq!(viewer.part().body, png(colour));
+        }
+    }
+
+    #[test]
+    fn of_chromium_gets_them_in_the_same_write_as_the_part() {
+        let (folder, server) = watched_picture(&[]);
+        let mut viewer = server.view_with("/stream", CHROMIUM_IMAGE);
+        viewer.part();
+        viewer.early_headers();
+        folder.put("frame.png", png(GREEN));
+        let written = viewer.connection.read_once(SOON).expect("the part");
+        let behind = format!("\r\n--{}\r\nContent-Type: image/png\r\n\r\n", viewer.boundary);
+        assert_eq!(written.escape_ascii().to_string(), [png(GREEN), behind.into()].concat().escape_ascii().to_string());
+    }
+
+    #[test]
+    fn of_chromium_keeps_its_picture_at_the_end() {
+        let (_folder, server) = watched_picture(&[]);
+        let mut viewer = server.view_with("/stream", CHROMIUM_IMAGE);
+        viewer.part();
+        viewer.early_headers();
+        server.terminate();
+        assert_eq!(viewer.part().body, png(RED));
+        viewer.expect_end();
+    }
+
+    #[test]
+    fn keeps_its_picture_at_the_end_though_text_came_behind_it() {
+        for lines in [CHROMIUM_IMAGE, FIREFOX_IMAGE] {
+            let folder = Folder::new();
+            let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "1"]).start();
+            let mut all = server.view("/stream");
+            folder.put("a.png", png(RED));
+            all.part();
+            let mut image = server.view_with("/stream", lines);
+            assert_eq!(image.part().body, png(RED));
+            folder.put("b.txt", "text");
+            assert_eq!(all.part().text(), "text");
+            assert_eq!(image.part().body, png(RED), "the newest picture is repeated while nothing changes for the viewer");
+            server.terminate();
+            assert_eq!(image.part().body, png(RED));
+            image.expect_end();
+        }
+    }
+
+    #[test]
+    fn is_known_by_sec_fetch_dest_too() {
+        let (_folder, server) = watched_picture(&[]);
+        let agent = CHROMIUM_IMAGE[1];
+        let mut viewer = server.view_with("/stream", &["Accept: */*", "Sec-Fetch-Dest: image", agent]);
+        viewer.part();
+        assert_eq!(viewer.early_headers(), early());
+    }
+
+    #[test]
+    fn of_firefox_gets_the_delimiter_alone() {
+        let (_folder, server) = watched_picture(&[]);
+        let mut viewer = server.view_with("/stream", FIREFOX_IMAGE);
+        viewer.part();
+        viewer.expect_silence(A_WHILE);
+    }
+
+    #[test]
+    fn is_sent_no_part_that_is_not_a_picture_of_its_family() {
+        let folder = Folder::new();
+        let server = mxr(["watch"]).arg(folder.path()).start();
+        let mut all = server.view("/stream");
+        folder.put("a.png", png(RED));
+        assert_eq!(all.part().media(), "image/png");
+        let mut image = server.view_with("/stream", FIREFOX_IMAGE);
+        assert_eq!(image.part().body, png(RED));
+        let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\"/>";
+        let others = [("b.txt", "text", "text/plain"), ("c.svg", svg, "image/svg+xml"), ("d.html", "<p>", "text/html")];
+        for (count, (name, body, media)) in others.into_iter().enumerate() {
+            folder.put(name, body);
+            assert_eq!(all.part().media(), media);
+            let left_out = |viewer: &serde_json::Value| viewer["left_out"] == count + 1;
+            wait_until("it is left out, and counted", SOON, || server.viewers().iter().any(left_out));
+        }
+        folder.put("e.png", png(BLUE));
+        assert_eq!(all.part().body, png(BLUE));
+        assert_eq!(image.part().body, png(BLUE));
+    }
+}
