@@ -46,7 +46,7 @@ impl Signature {
         moment(self.modified)
     }
 
-    /// Whether nothing has changed for so long. Times are exact to a `tick`: what has just changed may change again unseen.
+    /// Whether nothing has changed for so long. Times are exact to a `tick`: a file that has just changed may change again unseen.
     pub(crate) fn has_rested(&self, time: Duration) -> bool {
         moment(self.changed).elapsed().is_ok_and(|age| age >= time)
     }

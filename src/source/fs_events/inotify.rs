@@ -1,4 +1,4 @@
-//! The inotify(7) backend, read on the thread that looks at the files: a caller that takes what is queued right before a look
+//! The inotify(7) backend, read on the thread that looks at the files: a caller that takes the queued events right before a look
 //! knows of every write that ended by then. A library with a thread of its own cannot promise that.
 
 use std::{
@@ -37,7 +37,7 @@ pub(super) struct InotifyBackend {
 
 impl InotifyBackend {
     /// One without directories. It fails where the user has no instances left.
-    #[allow(deprecated, reason = "what takes its place is unsafe (tokio #8587); an OwnedFd keeps what is asked for there")]
+    #[allow(deprecated, reason = "its replacement is unsafe (tokio #8587); an OwnedFd meets its conditions")]
     pub(super) fn new() -> io::Result<Self> {
         let descriptor = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         Ok(Self { descriptor: AsyncFd::new(descriptor)?, directories: HashMap::new(), has_more: false })
@@ -76,8 +76,8 @@ impl InotifyBackend {
         }
     }
 
-    /// Takes what is queued, by one read(2) where that is all. Returns the directories that are no longer watched, since they
-    /// are gone.
+    /// Takes the queued events, by one read(2) where it returns all of them. Returns the directories that are no longer watched,
+    /// since they are gone.
     pub(super) fn take(&mut self, batch: &mut EventBatch) -> Vec<PathBuf> {
         let mut space = [MaybeUninit::uninit(); BUFFER];
         let mut events = Reader::new(&self.descriptor, &mut space);

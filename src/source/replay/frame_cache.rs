@@ -85,7 +85,7 @@ impl Frame {
     }
 }
 
-/// What is known of the frames that were listed last.
+/// The known ones of the frames that were listed last.
 #[derive(Debug, Default)]
 struct Cache {
     frames: HashMap<PathBuf, Frame>,
@@ -275,11 +275,11 @@ mod tests {
         write("2.txt", 10);
         assert_eq!(kept(&frames), (2, CACHE_BYTES));
         write("1.txt", CACHE_BYTES - 11);
-        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "what a frame was before takes no room");
+        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "the bytes that a frame had before take no room");
         std::fs::rename(folder.path().join("1.txt"), folder.path().join("3.txt")).unwrap();
-        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "nor does what is gone");
+        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "nor does a frame that is gone");
         write("3.txt", 0);
-        assert_eq!(kept(&frames), (1, 10), "nor what is left out");
+        assert_eq!(kept(&frames), (1, 10), "nor one that is left out");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What the log says about one watched path: each thing once, however often it is found, and that all is well again after a
-//! warning. It decides nothing.
+//! What the log says about one watched path: each problem once, however often it is found, and after a warning that the file is
+//! shown again. It decides nothing.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use tracing::{Level, info, warn};
 /// After this time the log may say the same again.
 const REPEAT: Duration = Duration::from_secs(60);
 
-/// What was said.
+/// What the log was told.
 #[derive(Debug, Default)]
 pub(super) struct PathLog {
     last: Option<(String, Instant)>,
@@ -43,7 +43,7 @@ impl PathLog {
             info!(feed, path = %file.display(), "it is whole now, and shown");
         }
         if is_new {
-            // What comes again and again, with parts in between, is said once a minute.
+            // A problem that comes back after each part is logged once a minute.
             self.last.take_if(|(_, at)| at.elapsed() >= REPEAT);
         }
     }

@@ -58,7 +58,7 @@ pub fn source(watch: WatchSettings, context: &Context) -> Result<Work> {
         let (filter, media) = (watch.names.clone(), context.media.clone());
         paths.push(WatchedPath::new(path, filter, media, watch.settle, context.interval(), publisher));
     }
-    // What is there already is the newest part before anybody can ask.
+    // Files that exist already are the newest parts before a viewer can ask.
     for path in &mut paths {
         path.check(true);
         look(path);
@@ -85,7 +85,7 @@ async fn work(mut paths: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()>
         for at in 0..paths.len() {
             if paths[at].is_due() {
                 look(&mut paths[at]);
-                // What happened meanwhile counts for the next look. Our own reading is among it, which would wake us again.
+                // The next look has to know of these events. Those of our own reading are among them, and would wake us again.
                 apply_events(&mut watcher, &mut index, &mut paths);
             }
         }

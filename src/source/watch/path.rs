@@ -1,5 +1,5 @@
-//! One watched path: which file it shows, the reading and publishing of it, and what the log hears. When a file is read and
-//! whether it may be shown is for `settling` to decide; until then viewers keep the last complete part.
+//! One watched path: which file it shows, and the reading and publishing of that file. `settling` decides when it is read and
+//! whether it may be shown; until then viewers keep the last complete part.
 
 use std::{
     io,
@@ -271,7 +271,7 @@ impl WatchedPath {
             return self.incomplete(Input::Body(evidence), level, &self.with_what_is_shown(&what));
         }
         if self.settling.on(Input::Body(evidence), Instant::now()) == Action::Publish {
-            // The first was there before anybody looked.
+            // The first file may have been there for long.
             let time = if self.settling.has_published() { SystemTime::now() } else { signature.time().min(SystemTime::now()) };
             self.publish(Part { media, body, time, class: seen.class }, file);
         }

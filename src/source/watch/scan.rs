@@ -143,7 +143,7 @@ mod tests {
         folder.write("old", 200);
         assert_eq!(folder.list(Order::Content, true), None);
         std::fs::remove_file(folder.0.path().join("a")).unwrap();
-        assert_eq!(folder.list(Order::Content, true), None, "what is shown stays");
+        assert_eq!(folder.list(Order::Content, true), None, "the shown file stays");
         folder.write("c", 0);
         assert_eq!(folder.list(Order::Content, true).as_deref(), Some("c"));
         assert_eq!(folder.list(Order::Change, true), None);

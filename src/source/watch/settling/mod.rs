@@ -1,5 +1,5 @@
-//! Decides when a file is worth reading and whether what was read may be shown: is its writer done? A pure state machine, told of
-//! events, metadata and bodies together with the time. It knows no file system, no clock and no feed.
+//! Decides when a file is worth reading and whether its bytes may be shown: is its writer done? A pure state machine that is told
+//! of events, metadata and bodies, and of the time. It knows no file system, no clock and no feed.
 //!
 //! The caller obeys what `on` returns: `Look` is answered with what the file's metadata are, `Read` with what came of reading.
 
@@ -44,7 +44,7 @@ pub(super) enum Input<'a> {
     Unusable(Signature),
     /// The answer to both: it failed.
     Failed,
-    /// What was to be published, was.
+    /// The part was published.
     Published,
 }
 
@@ -175,7 +175,7 @@ impl Settling {
         self.published.is_some()
     }
 
-    /// Takes note of what happened or was found out; returns what to do about it.
+    /// Takes an input; returns the action that it calls for.
     pub(super) fn on(&mut self, input: Input<'_>, now: Instant) -> Action {
         match input {
             Input::Event(events) => self.event(events, now),
