@@ -205,14 +205,14 @@ impl WatchedPath {
             return;
         }
         let Some(file) = self.file.clone() else {
-            return self.failed(Level::INFO, "there is no file yet; waiting for one");
+            return self.not_shown(Input::Failed, Level::INFO, "there is no file yet; waiting for one", None);
         };
         match self.look(&file) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.incomplete(Input::Incomplete, Level::INFO, &missing(&self.path));
+                self.not_shown(Input::Incomplete, Level::INFO, &missing(&self.path), None);
             }
-            Err(error) => self.failed(Level::WARN, &format!("cannot read it: {error}")),
+            Err(error) => self.not_shown(Input::Failed, Level::WARN, &format!("cannot read it: {error}"), None),
         }
     }
 
@@ -238,10 +238,12 @@ impl WatchedPath {
         }
         match self.read(file)? {
             Reading::Whole(body, signature) => self.judge(file, body, signature),
-            Reading::Changed => self.incomplete(Input::Incomplete, Level::WARN, &self.with_what_is_shown(INCOMPLETE)),
-            Reading::NotAFile => self.unusable(signature, Level::INFO, "it is not a regular file; waiting for one", None),
+            Reading::Changed => self.not_shown(Input::Incomplete, Level::WARN, &self.with_what_is_shown(INCOMPLETE), None),
+            Reading::NotAFile => {
+                self.not_shown(Input::Unusable(signature), Level::INFO, "it is not a regular file; waiting for one", None);
+            }
             Reading::TooLarge(bytes) => {
-                self.unusable(signature, Level::WARN, "it is larger than --max-part; skipped", Some(bytes));
+                self.not_shown(Input::Unusable(signature), Level::WARN, "it is larger than --max-part; skipped", Some(bytes));
             }
         }
         Ok(())
@@ -268,7 +270,7 @@ impl WatchedPath {
                 Some(name) => (Level::WARN, format!("it does not look like {name}")),
                 None => (Level::WARN, INCOMPLETE.to_owned()),
             };
-            return self.incomplete(Input::Body(evidence), level, &self.with_what_is_shown(&what));
+            return self.not_shown(Input::Body(evidence), level, &self.with_what_is_shown(&what), None);
         }
         if self.settling.on(Input::Body(evidence), Instant::now()) == Action::Publish {
             // The first file may have been there for long.
@@ -290,26 +292,16 @@ impl WatchedPath {
         }
     }
 
-    /// The file cannot be shown as it is just now, and may become complete.
-    fn incomplete(&mut self, input: Input<'_>, level: Level, why: &str) {
+    /// Tells the machine why there is nothing to show, and the log too once that is to be reported.
+    fn not_shown(&mut self, input: Input<'_>, level: Level, why: &str, bytes: Option<u64>) {
         if self.settling.on(input, Instant::now()) == Action::Report {
-            self.say(level, why, None);
+            self.say(level, why, bytes);
         }
-    }
-
-    fn unusable(&mut self, signature: Signature, level: Level, why: &str, bytes: Option<u64>) {
-        self.settling.on(Input::Unusable(signature), Instant::now());
-        self.say(level, why, bytes);
-    }
-
-    fn failed(&mut self, level: Level, why: &str) {
-        self.settling.on(Input::Failed, Instant::now());
-        self.say(level, why, None);
     }
 
     /// Leaves a file that makes mxr panic until it changes again.
     pub(super) fn skip(&mut self) {
-        self.failed(Level::WARN, &self.with_what_is_shown("it cannot be shown, because of a bug in mxr"));
+        self.not_shown(Input::Failed, Level::WARN, &self.with_what_is_shown("it cannot be shown, because of a bug in mxr"), None);
     }
 
     /// What is wrong, and what viewers see meanwhile.
