@@ -1,12 +1,8 @@
 //! What a part costs, counted: one system call a viewer (with io_uring one for all), and a few wake-ups.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::{fs, path::Path};
 
-use support::{Folder, PALETTE, mxr, png, tool};
+use crate::support::{Folder, PALETTE, alone, mxr, png, tool};
 
 /// Bytes of a body.
 const SIZE: usize = 1000;

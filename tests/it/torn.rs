@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use support::{Folder, PALETTE, SOON, jpeg_of, mxr, padded_png, wait_until, with_notify_too};
+use crate::support::{Folder, PALETTE, SOON, jpeg_of, mxr, padded_png, wait_until, with_notify_too};
 
 /// How a writer goes about it.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, RED, SOON, Server, is_notify, mxr, png, tool, wait_until, with_notify_too};
+use crate::support::{
+    A_WHILE, BLUE, Folder, GREEN, PALETTE, RED, SOON, Server, alone, is_notify, mxr, png, tool, wait_until, with_notify_too,
+};
 
 fn watch(folder: &Folder, names: &[&str]) -> Server {
     let paths = names.iter().map(|name| folder.file(name));

@@ -16,7 +16,7 @@ use rustix::{
 };
 use tokio::io::unix::AsyncFd;
 
-use super::{Change, EventBatch};
+use super::batch::{Change, EventBatch};
 
 /// Events taken at a time, as many as the kernel queues by default: a flood must not keep the looks waiting.
 const MAX_EVENTS: usize = 16_384;

@@ -11,7 +11,7 @@ use std::{
 
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::ModifyKind};
 
-use super::{Change, EventBatch};
+use super::batch::{Change, EventBatch};
 use crate::sync::lock;
 
 /// Events that wait to be taken; beyond it everything is looked at, so that memory stays flat.

@@ -14,7 +14,10 @@ use tracing::warn;
 
 #[cfg(target_os = "linux")]
 use super::inotify::InotifyBackend;
-use super::{Change, EventBatch, notify::NotifyBackend};
+use super::{
+    batch::{Change, EventBatch},
+    notify::NotifyBackend,
+};
 
 /// What the events come from.
 #[derive(Debug)]

@@ -28,7 +28,6 @@ pub fn with_notify(test: fn()) {
 }
 
 /// The tests of a file once more, with the backend that macOS has in place of inotify, but for those that count what Linux does.
-#[allow(unused_macros, reason = "each test program takes what it needs of the support")]
 macro_rules! with_notify_too {
     ($($test:ident),+ $(,)?; except $($left_out:ident),* $(,)?) => {
         mod with_notify {

@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{Connection, Reply, SOON, Viewer, fs_events, wait_for, wait_until};
+use super::{Connection, Finished, Reply, SOON, Viewer, fs_events, machine::share, wait_for, wait_until};
 
 /// A command line in the making.
 pub struct Mxr {
