@@ -1,16 +1,18 @@
-//! Reads a file as it was at one moment: only a regular file, up to a limit, and only if it did not change during the read. It
-//! knows nothing of formats or watches.
+//! Reads a file so that its bytes are those of one moment: regular files only, within a limit, and only if nothing changed
+//! while they were read. It does not know what the bytes mean, nor when to read.
 
 use std::{
     fs::{File, Metadata, OpenOptions},
     io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 
-/// The state of a path, to detect changes: the file itself, its size and its times.
+/// Tells two states of a path apart: by the file itself, its size and its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature {
     identity: (u64, u64),
@@ -23,10 +25,8 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
-    /// The signature in a file's metadata.
-    #[cfg(unix)]
+    /// Of a file's metadata.
     pub(crate) fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
         Self {
             identity: (metadata.dev(), metadata.ino()),
             size: metadata.size(),
@@ -35,12 +35,10 @@ impl Signature {
         }
     }
 
-    /// The signature in a file's metadata.
-    #[cfg(not(unix))]
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        let since = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
-        let modified = (since.as_secs() as i64, i64::from(since.subsec_nanos()));
-        Self { identity: (0, 0), size: metadata.len(), modified, changed: modified }
+    /// One that differs from those of other numbers, and whose bytes changed in that second.
+    #[cfg(test)]
+    pub(crate) fn numbered(number: i64) -> Self {
+        Self { identity: (0, 0), size: 0, modified: (number, 0), changed: (number, 0) }
     }
 
     /// The time of the last change of the bytes, by the file system.
@@ -48,8 +46,7 @@ impl Signature {
         time_of(self.modified)
     }
 
-    /// Whether nothing has changed for this long. Times are exact to a `tick`, so a file that has just changed may change again with
-    /// the same time.
+    /// Whether nothing has changed for so long. Times are exact to a `tick`: a file that has just changed may change again unseen.
     pub(crate) fn has_rested(&self, time: Duration) -> bool {
         time_of(self.changed).elapsed().is_ok_and(|age| age >= time)
     }
@@ -76,7 +73,7 @@ pub(crate) fn tick() -> Duration {
     SLOWEST
 }
 
-/// The result of a read.
+/// The outcome of reading.
 #[derive(Debug)]
 pub(crate) enum Reading {
     /// The bytes at one moment.
@@ -95,8 +92,8 @@ pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
     read_open(open(path, true)?, limit)
 }
 
-/// Reads as `read` does, but only files in the directory `root`, which must be canonical. It resolves links before the check, and
-/// opens the result without following any: swapping a file or a directory for a link in between gains an attacker nothing.
+/// Reads as `read` does, but only a file that lies in the directory `root`, which is canonical. Links are followed before the
+/// check, and the file is then opened without following any: swapping a file or a directory for a link in between gains nothing.
 pub(crate) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<Reading> {
     let real = path.canonicalize()?;
     match real.strip_prefix(root) {
@@ -105,18 +102,18 @@ pub(crate) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<
     }
 }
 
-/// Opens this path below `root`, and fails if it leads through a link.
+/// Opens the file of this path below `root`, through no link.
 fn open_inside(root: &Path, inside: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
         use rustix::{
-            fs::{Mode, OFlags, ResolveFlags, open, openat2},
+            fs::{Mode, ResolveFlags, open, openat2},
             io::Errno,
         };
         let root = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match openat2(root, inside, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // Linux before 5.6, and containers that block the call.
+            // Linux before 5.6, and containers that allow no newer calls.
             Err(Errno::NOSYS | Errno::PERM) => {}
             opened => return Ok(opened?.into()),
         }
@@ -134,29 +131,19 @@ fn read_open(file: File, limit: usize) -> io::Result<Reading> {
         return Ok(Reading::TooLarge(before.size));
     }
     let mut body = Vec::new();
-    body.try_reserve_exact(before.size as usize + 1)?;
-    (&file).take(limit as u64 + 1).read_to_end(&mut body)?;
+    body.try_reserve_exact(before.size as usize)?;
+    // If it has grown meanwhile, its size tells.
+    (&file).take(before.size).read_to_end(&mut body)?;
     let is_same = body.len() as u64 == before.size && Signature::of(&file.metadata()?) == before;
     Ok(if is_same { Reading::Whole(body.into(), before) } else { Reading::Changed })
 }
 
 fn open(path: &Path, follows_links: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-
-        use rustix::fs::OFlags;
-        let links = if follows_links { OFlags::empty() } else { OFlags::NOFOLLOW };
-        options.custom_flags((OFlags::NONBLOCK | links).bits() as i32);
-    }
-    #[cfg(not(unix))]
-    let _ = follows_links;
-    options.open(path)
+    let links = if follows_links { OFlags::empty() } else { OFlags::NOFOLLOW };
+    OpenOptions::new().read(true).custom_flags((OFlags::NONBLOCK | links).bits() as i32).open(path)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -22,7 +22,7 @@ use rand::{Rng, distr::Alphanumeric};
 
 pub use self::password::Passwords;
 use self::{
-    password::same,
+    password::{HasLeft, PeerLeft, same},
     throttle::{LoginThrottle, TooMany},
 };
 
@@ -67,11 +67,8 @@ pub(crate) enum Denial {
 #[derive(Clone, Copy)]
 pub(crate) struct Guesser<'a> {
     pub(crate) address: Option<IpAddr>,
-    /// Whether its peer waits for no answer any more, so that the work can be saved.
     pub(crate) has_left: HasLeft<'a>,
 }
-
-pub(crate) type HasLeft<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
 impl Token {
     /// A random one.
@@ -168,16 +165,17 @@ impl Access {
         let permit = self.throttle.admit(guesser.address).await.map_err(|TooMany(wait)| Denial::TooMany(wait))?;
         let has_token = self.token.as_ref().is_some_and(|token| tokens.iter().any(|shown| token.is(shown)));
         let has_password = match pair {
-            Some((name, password)) if !has_token => self.passwords.confirm(&name, &password, &permit, guesser.has_left).await?,
+            Some((name, password)) if !has_token => {
+                let confirmed = self.passwords.confirm(&name, &password, &permit, guesser.has_left).await;
+                confirmed.map_err(|PeerLeft| Denial::PeerLeft)?
+            }
             _ => false,
         };
-        match has_token || has_password {
-            true => {
-                permit.forgive();
-                Ok(())
-            }
-            false => Err(Denial::Wrong),
+        if !has_token && !has_password {
+            return Err(Denial::Wrong);
         }
+        permit.forgive();
+        Ok(())
     }
 
     /// At most three, so that one request is never many guesses.

@@ -17,7 +17,7 @@ use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{Denial, HasLeft, throttle::Permit};
+use super::throttle::Permit;
 use crate::sync::lock;
 
 /// The most expensive hashes accepted: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
@@ -31,6 +31,13 @@ const ARGON2_KIB_IN_ALL_PASSES: u64 = 4 << 20;
 pub struct Passwords {
     users: Vec<Arc<User>>,
 }
+
+/// Whether the peer that guesses waits for no answer any more, so that the work can be saved.
+pub(crate) type HasLeft<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
+/// The peer left before its guess was hashed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PeerLeft;
 
 struct User {
     name: String,
@@ -96,8 +103,14 @@ impl Passwords {
     /// Whether this is the password of this user.
     ///
     /// # Errors
-    /// Where `has_left` tells of a peer that does not wait for the answer when its turn has come to be hashed.
-    pub(super) async fn confirm(&self, name: &str, password: &str, permit: &Permit, has_left: HasLeft<'_>) -> Result<bool, Denial> {
+    /// If the peer has left when the turn of its guess has come to be hashed.
+    pub(super) async fn confirm(
+        &self,
+        name: &str,
+        password: &str,
+        permit: &Permit,
+        has_left: HasLeft<'_>,
+    ) -> Result<bool, PeerLeft> {
         let named = self.users.iter().find(|user| bool::from(same(&user.name, name)));
         // An unknown name costs as much time as a known one.
         let stranger = || self.users.iter().find(|user| !matches!(user.secret, Secret::Plain(_)));
@@ -146,7 +159,7 @@ impl User {
         Ok(Self::new(name, secret))
     }
 
-    async fn confirm(self: &Arc<Self>, password: &str, permit: &Permit, has_left: HasLeft<'_>) -> Result<bool, Denial> {
+    async fn confirm(self: &Arc<Self>, password: &str, permit: &Permit, has_left: HasLeft<'_>) -> Result<bool, PeerLeft> {
         if let Secret::Plain(plain) = &self.secret {
             return Ok(same(plain, password).into());
         }
@@ -159,7 +172,7 @@ impl User {
             return Ok(true);
         }
         if has_left() {
-            return Err(Denial::PeerLeft);
+            return Err(PeerLeft);
         }
         let (user, password, (sender, confirmed)) = (self.clone(), password.to_owned(), oneshot::channel());
         // The turn ends when the hash is there, whether or not the request still waits for it.
@@ -238,7 +251,7 @@ mod tests {
         let passwords = Passwords::read(&format!("bc:{}", bcrypt::hash("secret", 4).unwrap())).unwrap();
         let permit = LoginThrottle::default().admit(None).await.unwrap();
         let confirm = async |has_left: bool| passwords.confirm("bc", "secret", &permit, &|| has_left).await;
-        assert_eq!(confirm(true).await, Err(Denial::PeerLeft));
+        assert_eq!(confirm(true).await, Err(PeerLeft));
         assert_eq!(confirm(false).await, Ok(true));
         assert_eq!(confirm(true).await, Ok(true), "known by now, it takes no hash");
     }

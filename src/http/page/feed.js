@@ -21,9 +21,10 @@ class Feed {
 
   // Takes over what /state says of the feed. A new process starts its sequences at one, and so does each viewer's own run.
   learn({kind, ended, published, history, source}, restarted) {
-    // An idle source waits for viewers, and this is one: only `starting` and `lost` are worth showing.
-    const trouble = /^(starting|lost)$/.test(source?.state) && source
-    set(this, {kind, ended, published, trouble, kept: kind === 'newest' && history})
+    const {state, reason} = source ?? {},
+      // An idle source waits for viewers, and this is one: only `starting` and `lost` are worth showing.
+      trouble = /^(starting|lost)$/.test(state) && source
+    set(this, {kind, ended, published, trouble, outcome: state === 'ended' && reason, kept: kind === 'newest' && history})
     if (restarted || kind === 'run') this.last = 0
   }
 

@@ -92,7 +92,7 @@ const SAYS = {
   lost: since,
   stale: feed => `${ago(feed)}, connection good`,
   starting: since,
-  ended: ago,
+  ended: feed => [feed.outcome, ago(feed)].filter(Boolean).join(', '),
   history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
   paused: ({held}) => held && `${number(held)} newer`,
   live() {},
