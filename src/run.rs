@@ -12,15 +12,15 @@ use tracing::{info, warn};
 
 use crate::{
     cli,
-    config::{Config, LogConfig, Show},
+    config::{Config, Show},
     conn::listen::{self, Listener},
     error::{Error, ExitCode, Result},
     http, panic, systemd,
-    terminal::Terminal,
+    terminal::{LogOptions, Terminal},
 };
 
 /// Serves as configured until the end, and reports what went wrong.
-pub fn serve(log: LogConfig, config: impl FnOnce() -> Result<Config>) -> ExitCode {
+pub fn serve(log: LogOptions, config: impl FnOnce() -> Result<Config>) -> ExitCode {
     let terminal = Terminal::start(log);
     panic::report_in_log();
     for (variable, nearest) in cli::unknown_variables() {

@@ -24,7 +24,6 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    config::LogConfig,
     escape::Escaped,
     feed::{FeedState, Registry, SourceState},
     stats::Viewers,
@@ -41,6 +40,15 @@ const REDRAW: Duration = Duration::from_millis(500);
 const QUEUED: usize = 1024;
 /// How long the end waits for the queue to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How much is logged, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct LogOptions {
+    /// From -2 (nothing) over 0 (the default) to 2 (everything).
+    pub level: i8,
+    /// JSON instead of text.
+    pub is_json: bool,
+}
 
 /// Standard error, with a status line if it is a terminal.
 #[derive(Debug, Clone)]
@@ -62,7 +70,7 @@ enum Output {
 
 impl Terminal {
     /// Starts the log.
-    pub fn start(log: LogConfig) -> Self {
+    pub fn start(log: LogOptions) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let knows_escapes = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
         let has_status = is_terminal && knows_escapes && log.level >= 0 && !log.is_json;

@@ -9,7 +9,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::Cli;
+use super::args::Cli;
 
 /// How our environment variables begin.
 const PREFIX: &str = "MXR_";

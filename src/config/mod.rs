@@ -5,8 +5,10 @@ mod access;
 
 use std::{net::SocketAddr, time::Duration};
 
+use clap_complete::Shell;
+
 use crate::{
-    cli::{self, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
+    cli::{self, Cli, Command, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
     conn::{listen::ListenAddr, tls::Tls},
     error::{Error, Result},
     feed::{self, Limits, interval_at},
@@ -20,6 +22,7 @@ use crate::{
         stdin::{self, StdinSettings},
         watch::{self, WatchSettings},
     },
+    terminal::LogOptions,
     wire::Boundary,
 };
 
@@ -62,20 +65,24 @@ pub struct Show {
     pub as_qr: bool,
 }
 
-/// How much is logged, and in which form.
-#[derive(Debug, Clone, Copy)]
-pub struct LogConfig {
-    /// From -2 (nothing) over 0 (the default) to 2 (everything).
-    pub level: i8,
-    /// JSON instead of text.
-    pub is_json: bool,
+/// What the command line asks for.
+pub enum Invocation {
+    /// To serve: how to log, and the configuration, which is read once the log is there.
+    Serve(LogOptions, Box<dyn FnOnce() -> Result<Config>>),
+    /// To print the completions of a shell.
+    Completions(Shell),
 }
 
-impl LogConfig {
-    /// From the flags.
-    pub fn new(log: &crate::cli::Log) -> Self {
-        let count = |count: u8| i8::try_from(count.min(2)).unwrap_or(2);
-        Self { level: count(log.verbose) - count(log.quiet), is_json: log.log_format == LogFormat::Json }
+impl Invocation {
+    /// From the command line.
+    pub fn of(cli: Cli) -> Self {
+        let Cli { command, typed } = cli;
+        match command {
+            Command::Serve(serve) => Self::Serve(log_options(&serve.common.log), Box::new(|| Config::serve(serve, typed))),
+            Command::Watch(watch) => Self::Serve(log_options(&watch.common.log), Box::new(|| Config::watch(watch, typed))),
+            Command::Stdin(stdin) => Self::Serve(log_options(&stdin.common.log), Box::new(|| Config::stdin(stdin, typed))),
+            Command::Completions { shell } => Self::Completions(shell),
+        }
     }
 }
 
@@ -84,7 +91,7 @@ impl Config {
     ///
     /// # Errors
     /// If a value is invalid.
-    pub fn serve(serve: Serve, typed: Typed) -> Result<Self> {
+    fn serve(serve: Serve, typed: Typed) -> Result<Self> {
         let interval = interval("--fps", serve.fps)?;
         let dir = match serve.dir {
             Some(dir) if serve.demo => {
@@ -125,7 +132,7 @@ impl Config {
     ///
     /// # Errors
     /// If a value is invalid.
-    pub fn watch(watch: Watch, typed: Typed) -> Result<Self> {
+    fn watch(watch: Watch, typed: Typed) -> Result<Self> {
         if typed.has("glob") && watch.paths.iter().all(|path| path.is_file()) {
             return Err(Error::usage("use --glob", "it picks files in a directory, and none of the paths is one"));
         }
@@ -142,7 +149,7 @@ impl Config {
     ///
     /// # Errors
     /// If a value is invalid.
-    pub fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
+    fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
         if stdin.window == Some(0) {
             return Err(Error::usage("use --window 0", "a part has at least one line"));
         }
@@ -287,4 +294,9 @@ fn names(glob: Option<String>) -> Result<NameFilter> {
     let Some(glob) = glob else { return Ok(NameFilter::default()) };
     let doing = format!("use --glob {glob:?}");
     NameFilter::matching(glob).map_err(|error| Error::usage(doing, error))
+}
+
+fn log_options(log: &cli::Log) -> LogOptions {
+    let count = |count: u8| i8::try_from(count.min(2)).unwrap_or(2);
+    LogOptions { level: count(log.verbose) - count(log.quiet), is_json: log.log_format == LogFormat::Json }
 }
