@@ -126,7 +126,7 @@ fn an_output_that_nobody_reads_is_done_without() {
         let mut viewer = server.view("/stream");
         viewer.part();
         expect_alive(&folder, &server, &mut viewer);
-        assert!(server.stderr().contains(told), "{stdout}: {}", server.stderr());
+        wait_until("it says so", SOON, || server.stderr().contains(told));
     }
 }
 
