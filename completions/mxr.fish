@@ -28,126 +28,126 @@ complete -c mxr -n "__fish_mxr_needs_command" -s h -l help -d 'Print help (see m
 complete -c mxr -n "__fish_mxr_needs_command" -s V -l version -d 'Print version'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input: lines, or pictures one behind the other'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames a second of DIR' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: from the name, or from the content where the name says nothing; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames per second of DIR' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-viewers-per-address -d 'Most viewers of one address, of IPv6 a /64; further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, where it stands last or before another option, one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token-file -d 'Read the token from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-embed -d 'Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l route-prefix -d 'Serve below this path, as in /cam, for a proxy that passes it on' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
-json\t'One JSON object a line'"
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the built-in demo (what happens without DIR, too)'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Each viewer gets its own run from the first frame, then the end; otherwise all share one loop'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the last frame wait for new ones instead of starting over'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-origin -d 'Let scripts from this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-embed -d 'Let pages of other sites, or only of these origins, put the viewer page into a frame; they may show pictures anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l route-prefix -d 'Serve below this path, such as /cam, for a proxy that passes it on' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
+json\t'One JSON object per line'"
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the built-in demo (the default without DIR)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Play the frames once for each viewer, from first to last, instead of one loop that all share'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the last frame, wait for new ones instead of starting over'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part even if it is identical to the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Beyond loopback, let anyone watch who can reach the address'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l trust-proxy -d 'Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l trust-proxy -d 'Trust X-Forwarded-For, -Proto and -Host; only safe if nothing but the proxy can connect'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must be unchanged before it is pushed, where its writer was not seen to close it' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Look every MS milliseconds (300) and do not wait for events; on network mounts mxr looks as well' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: from the name, or from the content where the name says nothing; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory, only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must stay unchanged before it is pushed, if its writer was not seen to close it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Check every MS milliseconds (300) instead of waiting for events; on network mounts mxr always checks' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-viewers-per-address -d 'Most viewers of one address, of IPv6 a /64; further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, where it stands last or before another option, one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token-file -d 'Read the token from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-embed -d 'Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l route-prefix -d 'Serve below this path, as in /cam, for a proxy that passes it on' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
-json\t'One JSON object a line'"
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-origin -d 'Let scripts from this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-embed -d 'Let pages of other sites, or only of these origins, put the viewer page into a frame; they may show pictures anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l route-prefix -d 'Serve below this path, such as /cam, for a proxy that passes it on' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
+json\t'One JSON object per line'"
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part even if it is identical to the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Beyond loopback, let anyone watch who can reach the address'
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l trust-proxy -d 'Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect'
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l trust-proxy -d 'Trust X-Forwarded-For, -Proto and -Host; only safe if nothing but the proxy can connect'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l split -d 'Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR such as \'\\n---\\n\' or \'\\x1e\'; auto looks at the first bytes for pictures and multipart and takes the rest for lines' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part the last N lines, as one document' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: from the name, or from the content where the name says nothing; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts a second: the newest of each interval, and the last one always' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l split -d 'Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR such as \'\\n---\\n\' or \'\\x1e\'; auto recognizes pictures and multipart by their first bytes and takes anything else for lines' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part a document of the last N lines' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 takes a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l unix-mode -d 'Permissions of the Unix socket, in octal; who may write to it may connect' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-cert -d 'Speak https, with the certificates in this file (PEM, the server\'s own first); it is read again when it changes' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-key -d 'The key of that certificate (PEM); refused where every user of this machine can read it' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Most viewers at once; further ones get 503' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-viewers-per-address -d 'Most viewers of one address, of IPv6 a /64; further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Cut a viewer that takes nothing for so many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after so many seconds without a change; 0 never' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that want a certain one [default: drawn at random]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s a -l auth -d 'Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l auth-file -d 'Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token -d 'Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, where it stands last or before another option, one is drawn' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token-file -d 'Read the token from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine\'s name' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-origin -d 'Let scripts of this origin read the feed (CORS; repeatable; * allows any)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-embed -d 'Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l route-prefix -d 'Serve below this path, as in /cam, for a proxy that passes it on' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l log-format -d 'How log lines are written' -r -f -a "text\t'One readable line each'
-json\t'One JSON object a line'"
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Copy the input to standard output as well, behind the URLs'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'End when the input ends; otherwise its last parts are served until Ctrl-C'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part even if its bytes are the same as the last one\'s'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-origin -d 'Let scripts from this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-embed -d 'Let pages of other sites, or only of these origins, put the viewer page into a frame; they may show pictures anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l route-prefix -d 'Serve below this path, such as /cam, for a proxy that passes it on' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
+json\t'One JSON object per line'"
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Also copy the input to standard output, after the URLs'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'Exit when the input ends, instead of serving its last parts until Ctrl-C'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part even if it is identical to the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Beyond loopback, let anyone watch who can reach the address'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l trust-proxy -d 'Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s v -l verbose -d 'Say more (-v connections, -vv everything)'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s q -l quiet -d 'Say less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l trust-proxy -d 'Trust X-Forwarded-For, -Proto and -Host; only safe if nothing but the proxy can connect'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or pictures one behind the other'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

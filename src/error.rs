@@ -1,21 +1,21 @@
-//! How a failure reaches a person: `mxr: cannot …: cause`, a `hint:` where one helps, and an exit code.
+//! How a failure is reported: `mxr: cannot …: cause`, a `hint:` where one helps, and an exit code.
 //! It knows nothing of sources, feeds or HTTP.
 
 use std::fmt;
 
 use crate::escape::Escaped;
 
-/// What the program hands to the shell, as the man page lists it.
+/// The exit codes of the program, as the man page lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// The work ended, or SIGTERM or the first Ctrl-C ended it.
+    /// The work is done, or SIGTERM or the first Ctrl-C stopped it.
     Clean = 0,
     /// Something could not be done; the message says what.
     Failure = 1,
-    /// The command line made no sense (clap's own code too).
+    /// The command line is invalid (clap exits with the same code).
     Usage = 2,
-    /// A second Ctrl-C: 128 + SIGINT, as shells have it.
+    /// A second Ctrl-C: 128 + SIGINT, as in shells.
     Interrupted = 130,
 }
 
@@ -34,7 +34,7 @@ pub struct Error {
     code: ExitCode,
 }
 
-/// Shorthand for results whose error stops the program.
+/// A result whose error stops the program.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -48,20 +48,20 @@ impl Error {
         Self { code: ExitCode::Usage, ..Self::new(what, cause) }
     }
 
-    /// Adds what the person can do about it.
+    /// Adds what the user can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The exit code that goes with it.
+    /// The exit code of this failure.
     pub fn code(&self) -> ExitCode {
         self.code
     }
 }
 
-/// On two lines where there is a hint; on one, for the log, as `{:#}`.
+/// On two lines if there is a hint; with `{:#}` on one, for the log.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mxr: cannot {}: {}", Escaped(&self.what), Escaped(&self.cause))?;

@@ -1,9 +1,9 @@
-//! Names as people may see them: a file's name may hold what moves a terminal's cursor, colours it or looks like another
-//! line of the log.
+//! Escapes control characters in what people see: a file name may contain characters that move a terminal's cursor, change its
+//! colours or look like another line of the log.
 
 use std::fmt::{self, Write};
 
-/// What it holds, with control characters as escapes: `\n`, `\u{1b}`.
+/// Displays its value with control characters as escapes: `\n`, `\u{1b}`.
 #[derive(Clone, Copy)]
 pub(crate) struct Escaped<T>(pub(crate) T);
 
@@ -27,16 +27,16 @@ impl fmt::Write for EscapingWriter<'_, '_> {
     }
 
     fn write_char(&mut self, letter: char) -> fmt::Result {
-        match letter.is_control() || turns_or_breaks(letter) {
+        match letter.is_control() || redirects_or_breaks(letter) {
             true => write!(self.0, "{}", letter.escape_default()),
             false => self.0.write_char(letter),
         }
     }
 }
 
-/// Whether it is none of the control characters and all the same turns the direction of what follows (Unicode Standard Annex 9,
-/// section 2) or ends a line.
-fn turns_or_breaks(letter: char) -> bool {
+/// Whether this character, though not a control character, changes the direction of the text after it (Unicode Standard
+/// Annex 9, section 2) or ends a line.
+fn redirects_or_breaks(letter: char) -> bool {
     matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_escapes_and_all_else_is_as_it_was() {
+    fn control_characters_become_escapes_and_all_else_stays() {
         let name = "e\u{1b}]0;pwn\u{7}\u{9b}31mred\r\n\u{7f}";
         assert_eq!(Escaped(name).to_string(), r"e\u{1b}]0;pwn\u{7}\u{9b}31mred\r\n\u{7f}");
         for name in ["", "frame 1.png", "grün 'x' \"y\" C:\\z", "日本"] {

@@ -1,16 +1,18 @@
-//! Reads a file so that what comes out was there at one moment: regular files alone, within a limit, and only if
-//! nothing changed while they were read.
+//! Reads a file so that its bytes are those of one moment: regular files only, within a limit, and only if nothing changed
+//! while they were read. It does not know what the bytes mean, nor when to read.
 
 use std::{
     fs::{File, Metadata, OpenOptions},
     io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 
-/// What tells two states of a path apart: the file itself, its size and its times.
+/// Tells two states of a path apart: by the file itself, its size and its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature {
     identity: (u64, u64),
@@ -24,9 +26,7 @@ pub(crate) struct Signature {
 
 impl Signature {
     /// Of a file's metadata.
-    #[cfg(unix)]
     pub(crate) fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
         Self {
             identity: (metadata.dev(), metadata.ino()),
             size: metadata.size(),
@@ -35,12 +35,10 @@ impl Signature {
         }
     }
 
-    /// Of a file's metadata.
-    #[cfg(not(unix))]
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        let since = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
-        let modified = (since.as_secs() as i64, i64::from(since.subsec_nanos()));
-        Self { identity: (0, 0), size: metadata.len(), modified, changed: modified }
+    /// One that differs from those of other numbers, and whose bytes changed in that second.
+    #[cfg(test)]
+    pub(crate) fn numbered(number: i64) -> Self {
+        Self { identity: (0, 0), size: 0, modified: (number, 0), changed: (number, 0) }
     }
 
     /// When the bytes last changed, as the file system says.
@@ -48,7 +46,7 @@ impl Signature {
         moment(self.modified)
     }
 
-    /// Whether nothing has changed for so long. Times are exact to a `tick`: what has just changed may change again unseen.
+    /// Whether nothing has changed for so long. Times are exact to a `tick`: a file that has just changed may change again unseen.
     pub(crate) fn has_rested(&self, time: Duration) -> bool {
         moment(self.changed).elapsed().is_ok_and(|age| age >= time)
     }
@@ -75,7 +73,7 @@ pub(crate) fn tick() -> Duration {
     SLOWEST
 }
 
-/// What came of reading.
+/// The outcome of reading.
 #[derive(Debug)]
 pub(crate) enum Reading {
     /// The bytes of one moment.
@@ -93,8 +91,8 @@ pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
     read_open(open(path, true)?, limit)
 }
 
-/// Reads as `read` does, but only what lies in the directory `root`, which is canonical. Links are followed before the check,
-/// and what they led to is opened without any: whoever swaps a file or a directory for a link in between gains nothing.
+/// Reads as `read` does, but only a file that lies in the directory `root`, which is canonical. Links are followed before the
+/// check, and the file is then opened without following any: swapping a file or a directory for a link in between gains nothing.
 pub(crate) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<Reading> {
     let real = path.canonicalize()?;
     match real.strip_prefix(root) {
@@ -103,18 +101,18 @@ pub(crate) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<
     }
 }
 
-/// Opens what has this path below `root`, which leads through no link.
+/// Opens the file of this path below `root`, through no link.
 fn open_inside(root: &Path, inside: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
         use rustix::{
-            fs::{Mode, OFlags, ResolveFlags, open, openat2},
+            fs::{Mode, ResolveFlags, open, openat2},
             io::Errno,
         };
         let root = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match openat2(root, inside, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // Linux before 5.6, and containers that know no newer one.
+            // Linux before 5.6, and containers that allow no newer calls.
             Err(Errno::NOSYS | Errno::PERM) => {}
             opened => return Ok(opened?.into()),
         }
@@ -132,29 +130,19 @@ fn read_open(file: File, limit: usize) -> io::Result<Reading> {
         return Ok(Reading::TooLarge(before.size));
     }
     let mut body = Vec::new();
-    body.try_reserve_exact(before.size as usize + 1)?;
-    (&file).take(limit as u64 + 1).read_to_end(&mut body)?;
+    body.try_reserve_exact(before.size as usize)?;
+    // If it has grown meanwhile, its size tells.
+    (&file).take(before.size).read_to_end(&mut body)?;
     let is_same = body.len() as u64 == before.size && Signature::of(&file.metadata()?) == before;
     Ok(if is_same { Reading::Whole(body.into(), before) } else { Reading::Changed })
 }
 
 fn open(path: &Path, follows_links: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-
-        use rustix::fs::OFlags;
-        let links = if follows_links { OFlags::empty() } else { OFlags::NOFOLLOW };
-        options.custom_flags((OFlags::NONBLOCK | links).bits() as i32);
-    }
-    #[cfg(not(unix))]
-    let _ = follows_links;
-    options.open(path)
+    let links = if follows_links { OFlags::empty() } else { OFlags::NOFOLLOW };
+    OpenOptions::new().read(true).custom_flags((OFlags::NONBLOCK | links).bits() as i32).open(path)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -1,4 +1,4 @@
-//! The `mxr` program: reads the command line and hands it to the library.
+//! The `mxr` program: parses the command line and hands it to the library.
 
 use std::process::ExitCode;
 
@@ -10,10 +10,11 @@ use mxr::{
 };
 
 fn main() -> ExitCode {
-    let done = match Cli::read().command {
-        Command::Serve(serve) => run::serve(LogConfig::new(&serve.common.log), || Config::serve(serve)),
-        Command::Watch(watch) => run::serve(LogConfig::new(&watch.common.log), || Config::watch(watch)),
-        Command::Stdin(stdin) => run::serve(LogConfig::new(&stdin.common.log), || Config::stdin(stdin)),
+    let Cli { command, typed } = Cli::read();
+    let done = match command {
+        Command::Serve(serve) => run::serve(LogConfig::new(&serve.common.log), || Config::serve(serve, typed)),
+        Command::Watch(watch) => run::serve(LogConfig::new(&watch.common.log), || Config::watch(watch, typed)),
+        Command::Stdin(stdin) => run::serve(LogConfig::new(&stdin.common.log), || Config::stdin(stdin, typed)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "mxr", &mut std::io::stdout());
             return ExitCode::SUCCESS;

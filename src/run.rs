@@ -1,4 +1,4 @@
-//! One invocation from start to end: log, socket, URLs on standard output, signals, exit code.
+//! One invocation from start to end: log, socket, URLs on standard output, signals, exit code. It knows no request and no part.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -19,12 +19,12 @@ use crate::{
     terminal::Terminal,
 };
 
-/// Serves as configured until the end, and tells people what went wrong.
+/// Serves as configured until the end, and reports what went wrong.
 pub fn serve(log: LogConfig, config: impl FnOnce() -> Result<Config>) -> ExitCode {
     let terminal = Terminal::start(log);
     panic::report_in_log();
     for (variable, nearest) in cli::unknown_variables() {
-        let meant = nearest.map(|nearest| format!("; is {nearest} meant?")).unwrap_or_default();
+        let meant = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
         warn!(variable, "unknown variable{meant}");
     }
     let result = config().and_then(|config| {
@@ -33,7 +33,7 @@ pub fn serve(log: LogConfig, config: impl FnOnce() -> Result<Config>) -> ExitCod
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::new("start", error))?;
         let result = runtime.block_on(serve_until_told(config, terminal.clone()));
-        // Whoever reads a file on a slow disk is not waited for.
+        // A thread that still reads a file from a slow disk is not waited for.
         runtime.shutdown_background();
         result
     });
@@ -55,11 +55,11 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let mut server = crate::Server::new(config, shutdown.clone())?;
     match typed_place {
         _ if listeners.is_empty() => listeners.push(place.listen()?),
-        Some(option) => warn!("--{option} does not count: systemd has opened the socket"),
+        Some(option) => warn!("--{option} is ignored: systemd has opened the socket"),
         None => {}
     }
     if listeners.iter().any(Listener::is_exposed) && !is_public && server.access().is_open() {
-        info!("others can reach this address, so it takes a token, which the URL has; --public lets everybody watch");
+        info!("other machines can reach this address, so viewers need the token in the URL; --public lets anyone watch");
         server.access().generate_token();
     }
     listen_to_signals(&shutdown)?;
@@ -68,7 +68,7 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     server.run(listeners, terminal).await
 }
 
-/// The URLs on standard output, one a line, and nothing else. The last is the one for other machines, where there is one.
+/// Prints the URLs on standard output, one per line, and nothing else. If there is one for other machines, it is the last.
 fn announce(listeners: &[Listener], http: &http::Options, show: Show, terminal: &Terminal) {
     let urls: Vec<String> = listeners.iter().flat_map(|listener| urls(listener, http)).collect();
     let token = http.access.token();
@@ -77,33 +77,33 @@ fn announce(listeners: &[Listener], http: &http::Options, show: Show, terminal: 
         _ => url.clone(),
     };
     let mut stdout = io::stdout();
-    // Who chose the token knows it, and a pipe may end in a log.
-    let tells = stdout.is_terminal() || token.is_some_and(|token| token.is_generated);
+    // A token that the user chose is known to the user, and a pipe may lead to a log.
+    let shows_token = stdout.is_terminal() || token.is_some_and(|token| token.is_generated);
     for url in &urls {
-        // Whoever sees standard output on the same terminal need not be told twice.
+        // If both streams are the same terminal, once is enough.
         if !(stdout.is_terminal() && io::stderr().is_terminal()) {
             info!(%url, "serving");
         }
-        let url = if tells { with_token(url) } else { url.clone() };
+        let url = if shows_token { with_token(url) } else { url.clone() };
         if let Err(error) = writeln!(stdout, "{url}").and_then(|()| stdout.flush()) {
             warn!(%error, "cannot print the URL");
         }
     }
     let mut to_open = urls.iter().filter(|url| !is_path(url));
     let Some(here) = to_open.next() else { return };
-    let elsewhere = to_open.next_back().unwrap_or(here);
+    let from_network = to_open.next_back().unwrap_or(here);
     if show.as_qr {
         if !listeners.iter().any(Listener::is_exposed) {
-            info!("a phone cannot reach this address; --host 0.0.0.0 lets it");
+            info!("a phone cannot reach this address; --host 0.0.0.0 makes it reachable");
         }
-        draw_qr(&with_token(elsewhere), terminal);
+        draw_qr(&with_token(from_network), terminal);
     }
     if show.in_browser {
         open_browser(&with_token(here));
     }
 }
 
-/// The URLs of one socket; for a Unix socket its path, as nginx writes it.
+/// The URLs of one socket; for a Unix socket its path, in the notation of nginx.
 fn urls(listener: &Listener, http: &http::Options) -> Vec<String> {
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let of_address = |address| format!("{scheme}://{address}{}/", http.prefix);
@@ -116,7 +116,7 @@ fn is_path(url: &str) -> bool {
     url.starts_with("unix:")
 }
 
-/// Addresses that a browser can open: on this machine, and from the network where all addresses are listened on.
+/// Addresses that a browser can open: on this machine and, if the socket listens on all addresses, from the network.
 fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     let (loopback, any): (IpAddr, SocketAddr) = match address {
         SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST.into(), (Ipv4Addr::UNSPECIFIED, 0).into()),
@@ -125,7 +125,7 @@ fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     if !address.ip().is_unspecified() {
         return vec![address];
     }
-    // Connecting a UDP socket sends nothing; it tells which of our addresses leads outside (192.0.2.1 is TEST-NET-1).
+    // Connecting a UDP socket sends nothing, but selects the address with the route outside (192.0.2.1 is TEST-NET-1).
     let outside: IpAddr = if address.is_ipv4() { [192, 0, 2, 1].into() } else { [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into() };
     let network = || {
         let socket = UdpSocket::bind(any).ok()?;
@@ -135,11 +135,11 @@ fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     [Some(loopback), network()].into_iter().flatten().map(|ip| SocketAddr::new(ip, address.port())).collect()
 }
 
-/// Draws the URL with half blocks.
+/// Draws the URL as a QR code of half blocks.
 fn draw_qr(url: &str, terminal: &Terminal) {
     match QrCode::new(url) {
         Ok(code) => {
-            // On a dark terminal a full block is light: cameras want dark modules on a light ground.
+            // On a dark terminal a full block is light, and cameras expect dark modules on a light background.
             let image = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
             terminal.say(format!("{image}\n{url}\n"));
         }
@@ -156,8 +156,9 @@ fn open_browser(url: &str) {
     }
 }
 
-/// The first Ctrl-C or SIGTERM ends the feeds, so that viewers get their close-delimiter; a second Ctrl-C ends at once. Whoever
-/// closes the terminal means the end too, unless SIGHUP is ignored (nohup); to a service without one it says that files changed.
+/// The first Ctrl-C or SIGTERM ends the feeds, so that viewers get their close-delimiter; a second Ctrl-C exits at once. Closing
+/// the terminal also ends the feeds, unless SIGHUP is ignored (nohup); for a service without a terminal, SIGHUP means that files
+/// have changed.
 fn listen_to_signals(shutdown: &CancellationToken) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
@@ -166,7 +167,7 @@ fn listen_to_signals(shutdown: &CancellationToken) -> Result<()> {
     let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
     match has_terminal && !is_hangup_ignored() {
         true => ends.push(catch(SignalKind::hangup())?),
-        false => note_hangups(catch(SignalKind::hangup())?),
+        false => log_hangups(catch(SignalKind::hangup())?),
     }
     let again = shutdown.clone();
     tokio::spawn(async move {
@@ -188,15 +189,15 @@ fn listen_to_signals(shutdown: &CancellationToken) -> Result<()> {
     Ok(())
 }
 
-fn note_hangups(mut hangup: tokio::signal::unix::Signal) {
+fn log_hangups(mut hangup: tokio::signal::unix::Signal) {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            info!("a hang-up (SIGHUP) does not end it");
+            info!("SIGHUP received; without a terminal it does not stop mxr");
         }
     });
 }
 
-/// Whether whoever started this program has it ignore SIGHUP, signal 1 (`SigIgn` of proc(5)).
+/// Whether this process was started with SIGHUP (signal 1) ignored (`SigIgn` in proc(5)).
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,12 +1,12 @@
-//! What systemd wants to hear of a service of `Type=notify`: that it is ready, that it stops, and, where it has a
-//! watchdog, that it lives. Elsewhere all of it does nothing (sd_notify(3)).
+//! Notifies systemd, for a service of `Type=notify`: ready, stopping, and alive if the unit has a watchdog. Without systemd
+//! nothing happens (sd_notify(3)).
 
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Says that connections are taken, and from then on what is to be said.
+/// Reports that connections are accepted; from then on it feeds the watchdog and reports the shutdown.
 pub fn tell_ready(shutdown: &CancellationToken) {
     tell(NotifyState::Ready);
     let shutdown = shutdown.clone();
@@ -18,10 +18,10 @@ pub fn tell_ready(shutdown: &CancellationToken) {
     });
 }
 
-/// On the thread that serves: where that hangs, the watchdog notices.
+/// Runs on the thread that serves, so that the watchdog notices when that hangs.
 async fn feed_watchdog() {
-    let Some(patience) = watchdog_enabled().filter(|patience| !patience.is_zero()) else { return std::future::pending().await };
-    let mut clock = interval(patience / 2);
+    let Some(timeout) = watchdog_enabled().filter(|timeout| !timeout.is_zero()) else { return std::future::pending().await };
+    let mut clock = interval(timeout / 2);
     loop {
         clock.tick().await;
         tell(NotifyState::Watchdog);
@@ -30,6 +30,6 @@ async fn feed_watchdog() {
 
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = notify(&[state]) {
-        warn!(%error, "cannot tell systemd");
+        warn!(%error, "cannot notify systemd");
     }
 }

@@ -1,6 +1,6 @@
-//! What people see on standard error: log lines, and on a terminal one live line below them that says how the
-//! feed is doing. A thread of its own writes it, since a terminal that is held (Ctrl-S) or a pipe that nobody reads must not hold
-//! up a viewer: what it cannot take is lost, and counted. Standard output is for URLs and not written here.
+//! Standard error: log lines and, on a terminal, one status line below them. A thread of its own writes them, since a paused
+//! terminal (Ctrl-S) or a pipe that nobody reads must not delay a viewer: lines that do not fit are dropped and counted. Standard
+//! output is for URLs and not written here.
 
 use std::{
     fmt,
@@ -30,33 +30,33 @@ use crate::{
     stats::Viewers,
 };
 
-/// To the beginning of the line, and all of it away.
+/// Moves to the beginning of the line and erases it.
 const ERASE: &str = "\r\x1b[K";
-/// Around the live line: where it is too long it ends at the edge, or it would be two lines, of which one is erased.
+/// Around the status line: a line that is too long is cut at the edge; wrapped, it would be two lines, of which one is erased.
 const NO_WRAP: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
-/// How often the live line is drawn anew.
+/// How often the status line is redrawn.
 const REDRAW: Duration = Duration::from_millis(500);
-/// What may wait to be written.
-const WAITING: usize = 1024;
-/// How long the end waits for what is not written yet.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How much output may wait to be written.
+const QUEUED: usize = 1024;
+/// How long the end waits for the queue to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Standard error, with a live line where it is a terminal.
+/// Standard error, with a status line if it is a terminal.
 #[derive(Debug, Clone)]
 pub struct Terminal {
-    said: SyncSender<Said>,
+    output: SyncSender<Output>,
     lost: Arc<AtomicUsize>,
-    has_line: bool,
+    has_status: bool,
 }
 
 #[derive(Debug)]
-enum Said {
-    /// Whole lines.
+enum Output {
+    /// Complete lines.
     Lines(Vec<u8>),
-    /// What the live line says from now on.
-    Live(String),
-    /// Nothing more will be said; an answer is waited for.
+    /// The status line from now on.
+    Status(String),
+    /// The last message; the sender waits for an answer.
     End(SyncSender<()>),
 }
 
@@ -65,12 +65,12 @@ impl Terminal {
     pub fn start(log: LogConfig) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let knows_escapes = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
-        let has_line = is_terminal && knows_escapes && log.level >= 0 && !log.is_json;
-        let (said, receiver) = sync_channel(WAITING);
-        let terminal = Self { said, lost: Arc::default(), has_line };
+        let has_status = is_terminal && knows_escapes && log.level >= 0 && !log.is_json;
+        let (output, receiver) = sync_channel(QUEUED);
+        let terminal = Self { output, lost: Arc::default(), has_status };
         let lost = terminal.lost.clone();
-        // Without it nothing is said, which is no reason not to serve.
-        let _ = thread::Builder::new().name("terminal".to_owned()).spawn(move || write(&receiver, &lost, has_line));
+        // Without the thread nothing is logged, which is no reason not to serve.
+        let _ = thread::Builder::new().name("terminal".to_owned()).spawn(move || write(&receiver, &lost, has_status));
         let level = match log.level {
             ..=-2 => LevelFilter::OFF,
             -1 => LevelFilter::WARN,
@@ -89,9 +89,9 @@ impl Terminal {
         terminal
     }
 
-    /// Draws the live line until the program ends.
+    /// Draws the status line until the program ends.
     pub async fn show(self, registry: Arc<Registry>, viewers: Arc<Viewers>) {
-        if !self.has_line {
+        if !self.has_status {
             return;
         }
         let mut before = None;
@@ -107,44 +107,44 @@ impl Terminal {
             };
             let age = age.map_or_else(String::new, |age| format!(" · newest part {} old", in_words(age)));
             let lost: String = states.iter().filter_map(lost_in_words).collect();
-            // The next one comes soon.
-            let _ = self.said.try_send(Said::Live(format!("{viewers} · {rate:.0} parts/s{age}{lost}")));
+            // If the queue is full, the next one comes soon.
+            let _ = self.output.try_send(Output::Status(format!("{viewers} · {rate:.0} parts/s{age}{lost}")));
             tokio::time::sleep(REDRAW).await;
         }
     }
 
-    /// Writes lines as they are, among those of the log.
+    /// Writes these lines among those of the log.
     pub fn say(&self, lines: impl Into<Vec<u8>>) {
-        if self.said.try_send(Said::Lines(lines.into())).is_err() {
+        if self.output.try_send(Output::Lines(lines.into())).is_err() {
             self.lost.fetch_add(1, Relaxed);
         }
     }
 
-    /// Takes the live line away for good, and waits a moment for what is not written yet.
+    /// Removes the status line for good, and waits a moment for the queue to be written.
     pub fn end(&self) {
         let (sender, written) = sync_channel(1);
-        if self.said.try_send(Said::End(sender)).is_ok() {
-            let _ = written.recv_timeout(PATIENCE);
+        if self.output.try_send(Output::End(sender)).is_ok() {
+            let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
-fn write(receiver: &Receiver<Said>, lost: &AtomicUsize, has_line: bool) {
-    let erase = if has_line { ERASE } else { "" };
-    let mut live = String::new();
-    while let Ok(said) = receiver.recv() {
+fn write(receiver: &Receiver<Output>, lost: &AtomicUsize, has_status: bool) {
+    let erase = if has_status { ERASE } else { "" };
+    let mut status = String::new();
+    while let Ok(output) = receiver.recv() {
         let (mut lines, mut ended) = (Vec::new(), None);
-        match said {
-            Said::Lines(said) => lines = said,
-            Said::Live(message) => live = format!("{NO_WRAP}{message}{WRAP}"),
-            Said::End(written) => (live, ended) = (String::new(), Some(written)),
+        match output {
+            Output::Lines(text) => lines = text,
+            Output::Status(text) => status = format!("{NO_WRAP}{text}{WRAP}"),
+            Output::End(written) => (status, ended) = (String::new(), Some(written)),
         }
         match lost.swap(0, Relaxed) {
             0 => {}
-            lost => lines.extend_from_slice(format!("({lost} log lines are lost: nobody was reading)\n").as_bytes()),
+            lost => lines.extend_from_slice(format!("({lost} log lines were dropped: nobody was reading)\n").as_bytes()),
         }
         // A log that cannot be written (closed, full disk) is no reason to stop.
-        let _ = io::stderr().write_all(&[erase.as_bytes(), &lines, live.as_bytes()].concat());
+        let _ = io::stderr().write_all(&[erase.as_bytes(), &lines, status.as_bytes()].concat());
         if let Some(written) = ended {
             let _ = written.send(());
         }

@@ -1,7 +1,8 @@
-//! The command line as clap sees it: names, help texts and environment variables.
-//! It imports nothing of this crate; `config` turns what was typed into a validated `Config`.
+//! The command line as clap sees it: names, help texts and environment variables. A command is one variant of `Command`, with
+//! a struct for its own options that ends in `common`. It imports nothing of this crate; `config` turns the arguments into a
+//! validated `Config`.
 
-#![allow(missing_docs, reason = "clap prints doc comments as help: what has none there is to have none")]
+#![allow(missing_docs, reason = "clap prints doc comments as help, so an item that shows no help has none")]
 
 mod suggest;
 
@@ -15,10 +16,13 @@ pub use suggest::unknown_variables;
 
 /// Turn what a program produces into a live push feed over HTTP, for any browser or <img>
 #[derive(Debug, Parser)]
-#[command(name = "mxr", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = ROUTES)]
+#[command(name = "mxr", version, max_term_width = 100)]
+#[command(after_help = format!("{EXAMPLES}\n\n{POINTER}"), after_long_help = format!("{EXAMPLES}\n\n{ROUTES}"))]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    #[arg(skip)]
+    pub typed: Typed,
 }
 
 const EXAMPLES: &str = "\
@@ -26,37 +30,31 @@ Examples:
   mxr serve --demo                    the built-in demo
   mxr watch ./plot.png                push a picture whenever it changes
   tail -f log | mxr stdin             push each line
-  mxr serve ./frames --fps 24         replay a directory of frames
+  mxr serve ./frames --fps 24         replay a directory of frames";
 
-Open the printed URL in a browser, or put it into an <img>. `mxr --help` lists the routes.";
+const POINTER: &str = "Open the printed URL in a browser, or use it in an <img>. `mxr --help` lists the routes.";
 
 const ROUTES: &str = "\
-Examples:
-  mxr serve --demo                    the built-in demo
-  mxr watch ./plot.png                push a picture whenever it changes
-  tail -f log | mxr stdin             push each line
-  mxr serve ./frames --fps 24         replay a directory of frames
-
 Routes:
   /                  the viewer page for a browser, the feed for everything else
   /stream[/NAME]     the feed: multipart/x-mixed-replace, or multipart/mixed
-                     where Accept asks for that
-  /streams           all feeds over one connection; X-Feed names each part's
+                     if Accept asks for it
+  /streams           all feeds on one connection; X-Feed names the part's feed
      ?fps=N          at most N parts a second
      ?parts=N        end after N parts
      ?history=N      begin with the last N parts
   /snapshot[/NAME]   the newest part as it is
-     ?after=SEQ      wait for one that is newer
+     ?after=SEQ      wait for a newer one
   /view              the viewer page, always
-  /state             JSON: feeds, their newest part, viewers
-  /metrics           the numbers for Prometheus
+  /state             JSON: the feeds with their newest part, the viewers
+  /metrics           metrics for Prometheus
   /healthz           200 while serving
-  /quit              ends the demo (the demo alone)
-     ?token=T        on every route, where the server takes a token
-  As other camera servers have them: /?action=stream, /?action=snapshot,
+  /quit              end the demo (only in the demo)
+     ?token=T        on every route, if the server requires a token
+  Aliases that other camera servers use: /?action=stream, /?action=snapshot,
   /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg
 
-Exit status: 0 a clean end, 1 a failure, 2 wrong usage, 130 a second Ctrl-C.";
+Exit status: 0 success, 1 failure, 2 wrong usage, 130 a second Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -64,11 +62,11 @@ pub enum Command {
     Serve(Serve),
     /// Push a file whenever it changes; for a directory, whichever file in it changed
     Watch(Watch),
-    /// Push what arrives on standard input: lines, or pictures one behind the other
+    /// Push what arrives on standard input: lines, or concatenated pictures
     Stdin(Stdin),
     /// Print a completion script for a shell
     Completions {
-        /// The shell to complete in
+        /// Shell to print the script for
         shell: Shell,
     },
 }
@@ -78,19 +76,19 @@ pub struct Serve {
     /// Directory of frames, played in natural order (frame2 before frame10)
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Play the built-in demo (what happens without DIR, too)
+    /// Play the built-in demo (the default without DIR)
     #[arg(long, env = "MXR_DEMO", value_parser = switch, action = ArgAction::SetTrue)]
     pub demo: bool,
-    /// Frames a second of DIR
+    /// Frames per second of DIR
     #[arg(short = 'r', long, value_name = "N", default_value_t = 10.0, env = "MXR_FPS")]
     pub fps: f64,
-    /// Each viewer gets its own run from the first frame, then the end; otherwise all share one loop
+    /// Play the frames once for each viewer, from first to last, instead of one loop that all share
     #[arg(long, env = "MXR_ONCE", value_parser = switch, action = ArgAction::SetTrue)]
     pub once: bool,
-    /// After the last frame wait for new ones instead of starting over
+    /// After the last frame, wait for new ones instead of starting over
     #[arg(long, env = "MXR_FOLLOW", value_parser = switch, action = ArgAction::SetTrue)]
     pub follow: bool,
-    /// Only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)
+    /// Only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
     #[command(flatten)]
@@ -102,13 +100,13 @@ pub struct Watch {
     /// Files or directories to watch; several become several feeds, named after the files
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
-    /// In a directory only files whose name matches (* ? [a-z] {a,b}, turned round by a leading !)
+    /// In a directory, only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
-    /// How long a file must be unchanged before it is pushed, where its writer was not seen to close it
+    /// How long a file must stay unchanged before it is pushed, if its writer was not seen to close it
     #[arg(long, value_name = "MS", default_value_t = 100, env = "MXR_SETTLE")]
     pub settle: u64,
-    /// Look every MS milliseconds (300) and do not wait for events; on network mounts mxr looks as well
+    /// Check every MS milliseconds (300) instead of waiting for events; on network mounts mxr always checks
     #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "300", require_equals = true, env = "MXR_POLL")]
     pub poll: Option<u64>,
     #[command(flatten)]
@@ -118,24 +116,24 @@ pub struct Watch {
 #[derive(Debug, Args)]
 pub struct Stdin {
     /// Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR
-    /// such as '\n---\n' or '\x1e'; auto looks at the first bytes for pictures and multipart and takes
-    /// the rest for lines
+    /// such as '\n---\n' or '\x1e'; auto recognizes pictures and multipart by their first bytes and
+    /// takes anything else for lines
     #[arg(long, value_name = "HOW", default_value = "auto", env = "MXR_SPLIT")]
     pub split: String,
-    /// Make each part the last N lines, as one document
+    /// Make each part a document of the last N lines
     #[arg(long, value_name = "N", env = "MXR_WINDOW")]
     pub window: Option<usize>,
-    /// Copy the input to standard output as well, behind the URLs
+    /// Also copy the input to standard output, after the URLs
     #[arg(long, env = "MXR_TEE", value_parser = switch, action = ArgAction::SetTrue)]
     pub tee: bool,
-    /// End when the input ends; otherwise its last parts are served until Ctrl-C
+    /// Exit when the input ends, instead of serving its last parts until Ctrl-C
     #[arg(long, env = "MXR_EXIT_ON_EOF", value_parser = switch, action = ArgAction::SetTrue)]
     pub exit_on_eof: bool,
     #[command(flatten)]
     pub common: Common,
 }
 
-/// What every source shares.
+/// The options that every source shares.
 #[derive(Debug, Args)]
 pub struct Common {
     #[command(flatten)]
@@ -146,12 +144,10 @@ pub struct Common {
     pub access: AccessArgs,
     #[command(flatten)]
     pub log: Log,
-    #[arg(skip)]
-    pub typed: Typed,
 }
 
-/// The options that were typed: one that is in the environment is for every command that can use it, one that was typed and
-/// cannot be used is a mistake.
+/// The options on the command line. A variable in the environment is for every command that can use it; an option that was
+/// typed and cannot be used is a mistake.
 #[derive(Debug, Clone, Default)]
 pub struct Typed(Vec<String>);
 
@@ -161,24 +157,18 @@ impl Typed {
         Self(matches.ids().filter(is_typed).map(ToString::to_string).collect())
     }
 
-    /// Whether this option was, by the name of its field.
+    /// Whether this option was typed, by the name of its field.
     pub fn has(&self, option: &str) -> bool {
         self.0.iter().any(|typed| typed == option)
     }
 }
 
 impl Cli {
-    /// Reads the command line; where it is none, says so and ends the program.
+    /// Parses the arguments; on an error it prints that and exits with 2.
     pub fn read() -> Self {
         let matches = suggest::command().try_get_matches().unwrap_or_else(|error| suggest::explain(error).exit());
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut suggest::command()).exit());
-        let typed = matches.subcommand().map(|(_, matches)| Typed::of(matches)).unwrap_or_default();
-        match &mut cli.command {
-            Command::Serve(serve) => serve.common.typed = typed,
-            Command::Watch(watch) => watch.common.typed = typed,
-            Command::Stdin(stdin) => stdin.common.typed = typed,
-            Command::Completions { .. } => {}
-        }
+        cli.typed = matches.subcommand().map(|(_, matches)| Typed::of(matches)).unwrap_or_default();
         cli
     }
 }
@@ -186,19 +176,19 @@ impl Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Parts")]
 pub struct Parts {
-    /// Media type of every part [default: from the name, or from the content where the name says nothing; lines are text/plain]
+    /// Media type of every part [default: guessed from the name, else from the content; lines are text/plain]
     #[arg(short = 't', long = "type", value_name = "MIME", env = "MXR_TYPE")]
     pub media: Option<String>,
-    /// At most N parts a second: the newest of each interval, and the last one always
+    /// At most N parts per second: the newest of each interval, and always the last one
     #[arg(long, value_name = "N", env = "MXR_MAX_FPS")]
     pub max_fps: Option<f64>,
-    /// Push a part even if its bytes are the same as the last one's
+    /// Push a part even if it is identical to the one before
     #[arg(long, env = "MXR_KEEP_SAME", value_parser = switch, action = ArgAction::SetTrue)]
     pub keep_same: bool,
     /// Largest part; longer lines are cut, larger pictures and files are skipped
     #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "MXR_MAX_PART", value_parser = size)]
     pub max_part: ByteSize,
-    /// Parts kept for viewers that ask for ?history=N, the newest included [default: 1; 10000 for lines]
+    /// Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]
     #[arg(long, value_name = "N", env = "MXR_HISTORY")]
     pub history: Option<usize>,
 }
@@ -206,40 +196,40 @@ pub struct Parts {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Serving")]
 pub struct Serving {
-    /// Port to listen on; 0 takes a free one
+    /// Port to listen on; 0 picks a free one
     #[arg(short = 'p', long, value_name = "PORT", default_value_t = 8080, env = "MXR_PORT")]
     pub port: u16,
-    /// Address to listen on; beyond loopback a token is drawn, unless --auth, --token or --public says otherwise
+    /// Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given
     #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST", value_parser = host)]
     pub host: IpAddr,
     /// Listen on a Unix socket at this path instead, for a proxy on this machine
     #[arg(short = 'U', long, value_name = "PATH", env = "MXR_UNIX")]
     pub unix: Option<PathBuf>,
-    /// Permissions of the Unix socket, in octal; who may write to it may connect
+    /// Permissions of the Unix socket, in octal; connecting takes write permission
     #[arg(long, value_name = "MODE", default_value = "600", env = "MXR_UNIX_MODE", value_parser = mode)]
     pub unix_mode: u32,
-    /// Speak https, with the certificates in this file (PEM, the server's own first); it is read again when it changes
+    /// Serve https with the certificates in this file (PEM, the server's own first); reloaded when it changes
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "MXR_TLS_CERT")]
     pub tls_cert: Option<PathBuf>,
-    /// The key of that certificate (PEM); refused where every user of this machine can read it
+    /// Private key of that certificate (PEM); refused if every user of this machine can read it
     #[arg(long, value_name = "FILE", requires = "tls_cert", env = "MXR_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
-    /// Most viewers at once; further ones get 503
+    /// Maximum number of viewers at once; further ones get 503
     #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS")]
     pub max_viewers: usize,
-    /// Most viewers of one address, of IPv6 a /64; further ones get 503 [default: as --max-viewers]
+    /// Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]
     #[arg(long, value_name = "N", env = "MXR_MAX_VIEWERS_PER_ADDRESS")]
     pub max_viewers_per_address: Option<usize>,
-    /// Cut a viewer that takes nothing for so many seconds
+    /// Disconnect a viewer that reads nothing for this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, env = "MXR_STALL_TIMEOUT")]
     pub stall_timeout: f64,
-    /// Repeat the newest part after so many seconds without a change; 0 never
+    /// Repeat the newest part after this many seconds without a new one; 0 disables it
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, env = "MXR_KEEPALIVE")]
     pub keepalive: f64,
-    /// Boundary between parts, for readers that want a certain one [default: drawn at random]
+    /// Boundary between parts, for readers that expect a certain one [default: random]
     #[arg(long, value_name = "TOKEN", env = "MXR_BOUNDARY")]
     pub boundary: Option<String>,
-    /// Spread the viewers over N threads; one serves thousands, more help where it is busy and cores are idle
+    /// Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle
     #[arg(long, value_name = "N", default_value_t = 1, env = "MXR_THREADS")]
     pub threads: usize,
     /// Open the viewer page in the browser (never over SSH)
@@ -253,36 +243,36 @@ pub struct Serving {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessArgs {
-    /// Let in who has this password (repeatable); better by MXR_AUTH, since others on this machine see what is typed
+    /// Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line
     #[arg(short = 'a', long, value_name = "USER:PASSWORD", env = "MXR_AUTH", hide_env_values = true)]
     pub auth: Vec<String>,
-    /// Let in who is in this file, which has a line USER:PASSWORD for each, or USER:HASH with bcrypt (htpasswd -B) or argon2
+    /// Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2
     #[arg(long, value_name = "FILE", env = "MXR_AUTH_FILE")]
     pub auth_file: Option<PathBuf>,
-    /// Let in who has this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, where it stands last or before
-    /// another option, one is drawn
+    /// Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one
+    /// is generated
     #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "random", env = "MXR_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Read the token from this file
     #[arg(long, value_name = "FILE", env = "MXR_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
-    /// Beyond loopback, let anyone watch who can reach the address
+    /// Let anyone who can reach the address watch, beyond loopback too
     #[arg(long, env = "MXR_PUBLIC", value_parser = switch, action = ArgAction::SetTrue)]
     pub public: bool,
-    /// Accept this name in the Host header (repeatable; * accepts any) beside localhost, addresses and this machine's name
+    /// Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine's name
     #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MXR_ALLOW_HOST")]
     pub allow_host: Vec<String>,
-    /// Let scripts of this origin read the feed (CORS; repeatable; * allows any)
+    /// Let scripts from this origin read the feed (CORS; repeatable; * allows any)
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MXR_ALLOW_ORIGIN")]
     pub allow_origin: Vec<String>,
-    /// Let pages of other sites, or of these origins alone, put the viewer page into a frame; pictures they may show anyway
+    /// Let pages of other sites, or only of these origins, put the viewer page into a frame; they may show pictures anyway
     #[arg(long, value_name = "ORIGIN", num_args = 0..=1, default_missing_value = "*", require_equals = true, value_delimiter = ',',
           env = "MXR_ALLOW_EMBED")]
     pub allow_embed: Vec<String>,
-    /// Serve below this path, as in /cam, for a proxy that passes it on
+    /// Serve below this path, such as /cam, for a proxy that passes it on
     #[arg(long, value_name = "PATH", env = "MXR_ROUTE_PREFIX")]
     pub route_prefix: Option<String>,
-    /// Believe X-Forwarded-For, -Proto and -Host; only where nothing but the proxy can connect
+    /// Trust X-Forwarded-For, -Proto and -Host; only safe if nothing but the proxy can connect
     #[arg(long, env = "MXR_TRUST_PROXY", value_parser = switch, action = ArgAction::SetTrue)]
     pub trust_proxy: bool,
 }
@@ -290,36 +280,36 @@ pub struct AccessArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Log")]
 pub struct Log {
-    /// Say more (-v connections, -vv everything)
+    /// Log more (-v connections, -vv everything)
     #[arg(short = 'v', long, action = ArgAction::Count, env = "MXR_VERBOSE")]
     pub verbose: u8,
-    /// Say less (-q errors and warnings, -qq nothing)
+    /// Log less (-q errors and warnings, -qq nothing)
     #[arg(short = 'q', long, action = ArgAction::Count, env = "MXR_QUIET")]
     pub quiet: u8,
-    /// How log lines are written
+    /// Format of the log
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "MXR_LOG_FORMAT")]
     pub log_format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One readable line each
+    /// One readable line per event
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// An empty variable is as good as none.
+/// An empty variable counts as unset.
 fn switch(text: &str) -> Result<bool, String> {
     match text.to_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" | "" => Ok(false),
-        _ => Err("it is 1, true, yes or on, or 0, false, no or off".to_owned()),
+        _ => Err("expected 1, true, yes or on, or 0, false, no or off".to_owned()),
     }
 }
 
 impl AccessArgs {
-    /// Whether something has to be shown.
+    /// Whether viewers have to authenticate.
     pub fn has_secret(&self) -> bool {
         let Self { auth, auth_file, token, token_file, .. } = self;
         !auth.is_empty() || auth_file.is_some() || token.is_some() || token_file.is_some()
@@ -330,7 +320,7 @@ fn host(text: &str) -> Result<IpAddr, String> {
     match text {
         "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
         "*" => Ok(IpAddr::from([0, 0, 0, 0])),
-        address => address.parse().map_err(|_| "an address looks like 192.168.1.5 or ::1; 0.0.0.0 is all of them".to_owned()),
+        address => address.parse().map_err(|_| "an address looks like 192.168.1.5 or ::1; 0.0.0.0 means all of them".to_owned()),
     }
 }
 
@@ -341,4 +331,19 @@ fn mode(text: &str) -> Result<u32, String> {
 
 fn size(text: &str) -> Result<ByteSize, String> {
     text.parse().map_err(|_| "a size looks like 64MiB or 500KB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_that_serves_has_an_example() {
+        for command in Cli::command().get_subcommands().filter(|command| command.get_name() != "completions") {
+            let example = format!("mxr {}", command.get_name());
+            assert!(EXAMPLES.contains(&example), "there is no example of `{example}` in EXAMPLES");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! What clap alone cannot tell of a mistake: that it is in a variable, and what is meant where the name of a file stands in the
-//! wrong place.
+//! What clap alone cannot say about a mistake: that it is in an environment variable, and what to type instead if a file name
+//! is in the wrong place. Options and commands come from clap's own `Command`; none is listed here.
 
 use std::{env, path::Path};
 
@@ -11,7 +11,10 @@ use clap::{
 
 use super::Cli;
 
-/// The command line as it is read: `-1` is a number, which an option then has its own words for.
+/// How our environment variables begin.
+const PREFIX: &str = "MXR_";
+
+/// The command line as it is parsed: `-1` is a number, so that an option can say what is wrong with it.
 pub(super) fn command() -> Command {
     Cli::command().mut_subcommands(|command| {
         command.mut_args(|arg| {
@@ -21,7 +24,7 @@ pub(super) fn command() -> Command {
     })
 }
 
-/// Adds what helps.
+/// Adds the variable at fault, or a tip.
 pub(super) fn explain(mut error: Error) -> Error {
     if let Some(variable) = variable_at_fault(&error) {
         error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
@@ -32,17 +35,17 @@ pub(super) fn explain(mut error: Error) -> Error {
     error
 }
 
-/// The variable with the value that cannot be used, where what was typed can.
+/// The variable whose value is invalid, if the command line without variables is valid.
 fn variable_at_fault(error: &Error) -> Option<String> {
     let without_variables = command().mut_subcommands(|command| command.mut_args(|arg| arg.env(Resettable::Reset)));
-    let is_typed_well = without_variables.try_get_matches_from(env::args_os()).is_ok();
-    variable(context(error, ContextKind::InvalidArg).filter(|_| is_typed_well)?)
+    let is_valid_as_typed = without_variables.try_get_matches_from(env::args_os()).is_ok();
+    variable(context(error, ContextKind::InvalidArg).filter(|_| is_valid_as_typed)?)
 }
 
-/// The variable of an option, as an error has it: `--port <PORT>`.
+/// The variable of an option, given as clap writes it in an error: `--port <PORT>`.
 fn variable(option: &str) -> Option<String> {
     let long = option.strip_prefix("--")?.split([' ', '=', '.']).next()?;
-    Some(format!("MXR_{}", long.replace('-', "_").to_uppercase()))
+    Some(format!("{PREFIX}{}", long.replace('-', "_").to_uppercase()))
 }
 
 fn context(error: &Error, kind: ContextKind) -> Option<&str> {
@@ -52,27 +55,29 @@ fn context(error: &Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
-/// What to type instead, where a file or a directory has the name that was not understood.
+/// What to type instead, if the word that clap rejected is the name of a file or a directory.
 fn tip(error: &Error) -> Option<String> {
     let typed: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let there = |name: &str| Path::new(name).exists().then(|| name.escape_debug().to_string());
+    let existing = |name: &str| Path::new(name).exists().then(|| name.escape_debug().to_string());
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let name = context(error, ContextKind::InvalidSubcommand)?;
-            let (is_folder, name) = (Path::new(name).is_dir(), there(name)?);
+            let (is_folder, name) = (Path::new(name).is_dir(), existing(name)?);
             let replay = if is_folder { format!(", 'mxr serve {name}' replays the frames in it") } else { String::new() };
             Some(format!("'mxr watch {name}' pushes what changes{replay}"))
         }
         ErrorKind::UnknownArgument => {
-            let name = there(context(error, ContextKind::InvalidArg)?)?;
+            let name = existing(context(error, ContextKind::InvalidArg)?)?;
             match typed.first()?.as_str() {
-                "stdin" => Some(format!("'mxr watch {name}' pushes that file whenever it changes, 'mxr stdin < {name}' its lines")),
+                "stdin" => {
+                    Some(format!("'mxr watch {name}' pushes that file whenever it changes, 'mxr stdin < {name}' pushes its lines"))
+                }
                 _ => Some("'mxr watch' takes several files, 'mxr serve' one directory of frames".to_owned()),
             }
         }
         ErrorKind::MissingRequiredArgument => {
             let taken = typed.windows(2).find(|pair| pair[0] == "--token")?;
-            there(&taken[1]).map(|name| format!("'--token' took {name} for the token: put '--token' behind the files"))
+            existing(&taken[1]).map(|name| format!("'--token' took {name} as the token: put '--token' after the files"))
         }
         _ => None,
     }
@@ -81,21 +86,38 @@ fn tip(error: &Error) -> Option<String> {
 /// The variables that begin as ours do and are none, each with the one that may be meant.
 pub fn unknown_variables() -> Vec<(String, Option<String>)> {
     let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let mut unknown: Vec<String> = names.filter(|name| name.starts_with("MXR_")).collect();
-    // Nearly nobody sets one, and then the command line is not made once more.
-    if !unknown.is_empty() {
-        let command = command();
-        let args = || command.get_subcommands().flat_map(Command::get_arguments);
-        unknown.retain(|name| !args().any(|arg| arg.get_env().is_some_and(|known| known == name.as_str())));
+    let mut unknown: Vec<String> = names.filter(|name| name.starts_with(PREFIX)).collect();
+    // Nearly nobody sets one, and then the command line is not built a second time.
+    if unknown.is_empty() {
+        return Vec::new();
     }
-    unknown.into_iter().map(|name| (name.clone(), nearest(&name))).collect()
+    let command = command();
+    let args = command.get_subcommands().flat_map(Command::get_arguments);
+    let known: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).collect();
+    unknown.retain(|name| !known.contains(&name.as_str()));
+    unknown.into_iter().map(|name| (name.clone(), nearest(&name, &known))).collect()
 }
 
-/// What clap would have proposed, had it been typed as an option.
-fn nearest(unknown: &str) -> Option<String> {
-    let option = format!("--{}", unknown.strip_prefix("MXR_")?.to_lowercase().replace('_', "-"));
-    ["serve", "watch", "stdin"].iter().find_map(|name| {
-        let error = command().try_get_matches_from(["mxr", name, &option]).err()?;
-        variable(context(&error, ContextKind::SuggestedArg)?)
-    })
+/// The known variable that looks most like this one, as clap finds the option that was meant.
+fn nearest(unknown: &str, known: &[&str]) -> Option<String> {
+    let after_prefix = |name: &str| name.trim_start_matches(PREFIX).to_uppercase();
+    let likeness = |name: &str| strsim::jaro(&after_prefix(unknown), &after_prefix(name));
+    let near = known.iter().map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > 0.7);
+    near.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, name)| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_misspelt_is_near_to_the_one_that_is_meant() {
+        let known = ["MXR_PORT", "MXR_HOST", "MXR_MAX_VIEWERS", "MXR_MAX_VIEWERS_PER_ADDRESS", "MXR_TOKEN"];
+        for (typed, meant) in [("MXR_PROT", "MXR_PORT"), ("MXR_max_viewer", "MXR_MAX_VIEWERS"), ("MXR_TOKENS", "MXR_TOKEN")] {
+            assert_eq!(nearest(typed, &known).as_deref(), Some(meant), "{typed}");
+        }
+        for typed in ["MXR_QQQ", "MXR_"] {
+            assert_eq!(nearest(typed, &known), None, "{typed}");
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Reads the flags about access: passwords and tokens, from files too, host names, origins, the route prefix.
+//! The meaning of the flags about access: passwords and tokens with the files they come from, host names, origins, and the
+//! route prefix.
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
@@ -12,10 +13,10 @@ use crate::{
     http::{Hosts, Sites},
 };
 
-/// The value of --token that stands for a generated one.
+/// The word that stands for a generated token.
 const RANDOM: &str = "random";
 
-/// The passwords and the token that open the feeds.
+/// Passwords and the token that viewers need.
 pub(super) fn access(flags: &cli::AccessArgs) -> Result<Access> {
     let mut passwords = Passwords::default();
     for pair in &flags.auth {
@@ -34,16 +35,16 @@ fn auth_file(path: &Path) -> Result<Passwords> {
     let text = read_secret(path).map_err(|error| Error::new(what(), error))?;
     let passwords = Passwords::read(&text).map_err(|(line, why)| {
         Error::new(format!("use line {line} of --auth-file {}", path.display()), why)
-            .hint("a line is USER:PASSWORD, or what `htpasswd -B` writes")
+            .hint("a line is USER:PASSWORD, or as `htpasswd -B` writes it")
     })?;
     match passwords.is_empty() {
-        true => Err(Error::new(what(), "there is no line USER:PASSWORD in it")),
+        true => Err(Error::new(what(), "it has no line USER:PASSWORD")),
         false => Ok(passwords),
     }
 }
 
-/// Reads a file, or a FIFO (the `<(…)` of a shell), that other users should not be able to read. A byte order mark, which Windows
-/// programs write, would be part of the secret.
+/// Reads a file, or a FIFO (a shell's `<(…)`), that other users should not be able to read. It strips a byte order mark, which
+/// would otherwise become part of the secret.
 fn read_secret(path: &Path) -> io::Result<String> {
     let found = fs::metadata(path)?;
     if found.is_file() && found.mode() & 0o004 != 0 {
@@ -56,7 +57,7 @@ fn read_secret(path: &Path) -> io::Result<String> {
 
 fn token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
     match (&flags.token, &flags.token_file) {
-        (Some(_), Some(_)) => Err(Error::usage("use --token with --token-file", "there is one token")),
+        (Some(_), Some(_)) => Err(Error::usage("use --token with --token-file", "there can be only one token")),
         (Some(text), None) if text == RANDOM => Ok(Some(Token::generate())),
         (Some(text), None) if Path::new(text).exists() => {
             let error = Error::usage(format!("use {text} as the token"), "it is also the name of a file here");
@@ -72,14 +73,14 @@ fn token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
     }
 }
 
-/// The names that `Host` may have.
+/// The names that the Host header may have.
 pub(super) fn hosts(flags: &cli::AccessArgs) -> Result<Hosts> {
     let is_name = |name: &str| {
         name == "*" || !name.is_empty() && name.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-._".contains(&letter))
     };
     match flags.allow_host.iter().find(|name| !is_name(name)) {
         Some(name) => Err(Error::usage(format!("use --allow-host {name:?}"), "it is not a name")
-            .hint("a name looks like cam.example, without http:// and without a port; * stands for any")),
+            .hint("a name looks like cam.example, without http:// and without a port; * means any")),
         None => Ok(Hosts::new(&flags.allow_host)),
     }
 }
@@ -90,23 +91,23 @@ pub(super) fn sites(flags: &cli::AccessArgs) -> Result<Sites> {
         if let Some(origin) = origins.iter().find(|origin| *origin != "*" && !is_origin(origin)) {
             let error = Error::usage(format!("use {flag} {origin:?}"), "it is not an origin");
             return Err(
-                error.hint("an origin looks like http://mainsail.local or http://10.0.0.7:81, in small letters and without a path")
+                error.hint("an origin looks like http://mainsail.local or http://10.0.0.7:81, in lower case and without a path")
             );
         }
     }
     Ok(Sites { origins: flags.allow_origin.clone(), embedders: flags.allow_embed.clone() })
 }
 
-/// It becomes part of a Content-Security-Policy, where a semicolon would begin another directive.
+/// An origin becomes part of a Content-Security-Policy, where a semicolon would start another directive.
 fn is_origin(text: &str) -> bool {
-    // Browsers write it in small letters, without the default port.
+    // Browsers write it in lower case.
     let is_plain =
         text.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b":/.-_[]".contains(&letter));
     let has_no_path = |uri: Uri| uri.scheme().is_some() && uri.path() == "/" && !text.ends_with('/');
     is_plain && text.parse::<Uri>().is_ok_and(has_no_path)
 }
 
-/// The path before every route, without a slash at its end.
+/// The path before every route, without a trailing slash.
 pub(super) fn prefix(flags: &cli::AccessArgs) -> Result<String> {
     let Some(text) = &flags.route_prefix else { return Ok(String::new()) };
     let prefix = text.trim_end_matches('/');
@@ -118,6 +119,6 @@ pub(super) fn prefix(flags: &cli::AccessArgs) -> Result<String> {
         Some(path) if path.split('/').all(is_segment) => Ok(prefix.to_owned()),
         None if prefix.is_empty() => Ok(String::new()),
         _ => Err(Error::usage(format!("use --route-prefix {text:?}"), "it is not a path")
-            .hint("a path begins with '/', as in /cam or /house/cam, and has letters, digits, '-', '.', '_' and '~'")),
+            .hint("a path begins with '/', such as /cam or /house/cam, and has letters, digits, '-', '.', '_' and '~'")),
     }
 }

@@ -1,4 +1,5 @@
-//! What was typed, validated: `cli` says what may be written, this says what it means. Only `Config` goes further.
+//! The validated configuration: `cli` says what can be typed, this module says what it means. Only `Config` goes further;
+//! it knows no socket, no feed and no request.
 
 mod access;
 
@@ -22,7 +23,7 @@ use crate::{
     wire::Boundary,
 };
 
-/// More than a machine has cores for; each costs memory.
+/// More threads than this only cost memory.
 const MOST_THREADS: usize = 256;
 
 /// Everything `run` needs to know.
@@ -36,11 +37,11 @@ pub struct Config {
     pub media: Option<Media>,
     /// Where to listen, unless systemd has opened a socket.
     pub place: ListenAddr,
-    /// The option about the place that was typed, if one was.
+    /// The option about the listen address that was typed, if any.
     pub typed_place: Option<&'static str>,
     /// How viewers are served.
     pub http: http::Options,
-    /// Beyond this machine nobody has to show anything.
+    /// Whether viewers from other machines need no token or password.
     pub is_public: bool,
     /// Viewers at once.
     pub max_viewers: usize,
@@ -64,14 +65,14 @@ pub struct Show {
 /// How much is logged, and in which form.
 #[derive(Debug, Clone, Copy)]
 pub struct LogConfig {
-    /// From -2 (nothing) over 0 (what one wants to know) to 2 (everything).
+    /// From -2 (nothing) over 0 (the default) to 2 (everything).
     pub level: i8,
     /// JSON instead of text.
     pub is_json: bool,
 }
 
 impl LogConfig {
-    /// Of the flags.
+    /// From the flags.
     pub fn new(log: &crate::cli::Log) -> Self {
         let count = |count: u8| i8::try_from(count.min(2)).unwrap_or(2);
         Self { level: count(log.verbose) - count(log.quiet), is_json: log.log_format == LogFormat::Json }
@@ -79,30 +80,30 @@ impl LogConfig {
 }
 
 impl Config {
-    /// Of `mxr serve`.
+    /// From `mxr serve`.
     ///
     /// # Errors
-    /// Where a value makes no sense.
-    pub fn serve(serve: Serve) -> Result<Self> {
+    /// If a value is invalid.
+    pub fn serve(serve: Serve, typed: Typed) -> Result<Self> {
         let interval = interval("--fps", serve.fps)?;
         let dir = match serve.dir {
             Some(dir) if serve.demo => {
-                let error = Error::usage("use --demo with a DIR", "the demo has frames of its own");
-                return Err(error.hint(format!("to replay {}, leave --demo out", dir.display())));
+                let error = Error::usage("use --demo with a DIR", "the demo has its own frames");
+                return Err(error.hint(format!("to replay {}, drop --demo", dir.display())));
             }
-            None if serve.common.typed.has("glob") => return Err(Error::usage("use --glob", "there is no DIR to replay")),
-            None if ["once", "follow"].iter().any(|option| serve.common.typed.has(option)) => {
+            None if typed.has("glob") => return Err(Error::usage("use --glob", "there is no DIR to replay")),
+            None if ["once", "follow"].iter().any(|option| typed.has(option)) => {
                 return Err(Error::usage("use --once or --follow", "there is no DIR to replay"));
             }
-            None if serve.common.typed.has("fps") => {
-                let error = Error::usage("use --fps", "there is no DIR to replay, and the demo has a pace of its own");
-                return Err(error.hint("name a directory of frames, or leave --fps out"));
+            None if typed.has("fps") => {
+                let error = Error::usage("use --fps", "there is no DIR to replay, and the demo has its own pace");
+                return Err(error.hint("name a directory of frames, or drop --fps"));
             }
             Some(_) if serve.once && serve.follow => {
                 return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
             }
             None => {
-                let mut config = Self::new(Start::new(|context| demo::source(&context)), serve.common)?;
+                let mut config = Self::new(Start::new(|context| demo::source(&context)), serve.common, typed)?;
                 config.http.may_quit = true;
                 return Ok(config);
             }
@@ -117,31 +118,31 @@ impl Config {
                 names: names(serve.glob)?,
             },
         };
-        Self::new(Start::new(|context| replay::source(dir, &context)), serve.common)
+        Self::new(Start::new(|context| replay::source(dir, &context)), serve.common, typed)
     }
 
-    /// Of `mxr watch`.
+    /// From `mxr watch`.
     ///
     /// # Errors
-    /// Where a value makes no sense.
-    pub fn watch(watch: Watch) -> Result<Self> {
-        if watch.common.typed.has("glob") && watch.paths.iter().all(|path| path.is_file()) {
-            return Err(Error::usage("use --glob", "it picks files in a directory, and there is none among the paths"));
+    /// If a value is invalid.
+    pub fn watch(watch: Watch, typed: Typed) -> Result<Self> {
+        if typed.has("glob") && watch.paths.iter().all(|path| path.is_file()) {
+            return Err(Error::usage("use --glob", "it picks files in a directory, and none of the paths is one"));
         }
         let names = names(watch.glob)?;
         if watch.poll == Some(0) {
-            return Err(Error::usage("use --poll=0", "looking without a pause would burn a core"));
+            return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
         let (settle, poll) = (Duration::from_millis(watch.settle), watch.poll.map(Duration::from_millis));
         let settings = WatchSettings { paths: watch.paths, names, settle, poll };
-        Self::new(Start::new(|context| watch::source(settings, &context)), watch.common)
+        Self::new(Start::new(|context| watch::source(settings, &context)), watch.common, typed)
     }
 
-    /// Of `mxr stdin`.
+    /// From `mxr stdin`.
     ///
     /// # Errors
-    /// Where a value makes no sense.
-    pub fn stdin(stdin: Stdin) -> Result<Self> {
+    /// If a value is invalid.
+    pub fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
         if stdin.window == Some(0) {
             return Err(Error::usage("use --window 0", "a part has at least one line"));
         }
@@ -154,19 +155,19 @@ impl Config {
             }
         })?;
         if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
-            return Err(Error::usage("use --window", format!("the parts of --split {} are no lines", stdin.split)));
+            return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
         }
         let settings = StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee };
         let start = Start::new(move |context| stdin::source(&settings, &context));
-        Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common)? })
+        Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }
 
-    fn new(source: Start, common: Common) -> Result<Self> {
-        let Common { parts, serving, access, log: _, typed } = common;
+    fn new(source: Start, common: Common, typed: Typed) -> Result<Self> {
+        let Common { parts, serving, access, log: _ } = common;
         check_unix(&serving, &typed)?;
         if typed.has("public") && access.has_secret() {
             let error = Error::usage("use --public with a password or a token", "one lets in everybody, the other does not");
-            return Err(error.hint("leave one of them out; it may be in a variable such as MXR_TOKEN"));
+            return Err(error.hint("drop one of them; it may come from a variable such as MXR_TOKEN"));
         }
         Ok(Self {
             source,
@@ -193,7 +194,7 @@ fn check_unix(serving: &Serving, typed: &Typed) -> Result<()> {
         ("qr", "a phone cannot reach a Unix socket"),
     ];
     if serving.unix.is_none() && typed.has("unix_mode") {
-        return Err(Error::usage("use --unix-mode", "there is no Unix socket").hint("--unix PATH makes one"));
+        return Err(Error::usage("use --unix-mode", "there is no Unix socket").hint("--unix PATH creates one"));
     }
     match reasons.iter().find(|(option, _)| serving.unix.is_some() && typed.has(option)) {
         Some((option, why)) => Err(Error::usage(format!("use --{option} with --unix"), why)),
@@ -211,7 +212,7 @@ fn place(serving: &Serving) -> ListenAddr {
 fn tls(serving: &Serving) -> Result<Option<Tls>> {
     let (Some(cert), Some(key)) = (&serving.tls_cert, &serving.tls_key) else { return Ok(None) };
     if serving.unix.is_some() {
-        return Err(Error::usage("use --tls-cert with --unix", "nobody can listen in on a Unix socket"));
+        return Err(Error::usage("use --tls-cert with --unix", "a Unix socket needs no encryption"));
     }
     Tls::load(cert.clone(), key.clone()).map(Some)
 }
@@ -220,7 +221,7 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Opt
     let keepalive = seconds("--keepalive", serving.keepalive)?;
     let stall = seconds("--stall-timeout", serving.stall_timeout)?;
     if stall < Duration::from_millis(100) {
-        return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would cut viewers that are well"));
+        return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would disconnect healthy viewers"));
     }
     if serving.max_viewers_per_address == Some(0) {
         return Err(Error::usage("use --max-viewers-per-address 0", "nobody could watch"));
@@ -265,7 +266,7 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
     let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
     let interval = parts.max_fps.map(|fps| interval("--max-fps", fps)).transpose()?;
     if parts.history == Some(0) {
-        return Err(Error::usage("use --history 0", "the newest part is always held: 1 is the least"));
+        return Err(Error::usage("use --history 0", "the newest part is always kept, so the minimum is 1"));
     }
     let limits = Limits::new(parts.history, part_bytes, parts.keep_same);
     Ok(feed::Settings { interval, shards: serving.threads, ..feed::Settings::new(boundary, limits) })
@@ -273,7 +274,8 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {
     let interval = interval_at(fps).filter(|_| fps <= 1000.0);
-    interval.ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0, from a part a day to 1000 a second"))
+    interval
+        .ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0: from one part a day to 1000 a second"))
 }
 
 fn seconds(flag: &str, seconds: f64) -> Result<Duration> {

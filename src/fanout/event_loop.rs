@@ -2,7 +2,7 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Context, Waker},
     time::Duration,
 };
@@ -27,7 +27,7 @@ use crate::{
     conn::transport::Connection,
     feed::Registry,
     panic::{PanicScope, catch},
-    stats::{Disconnect, Reason, ViewerStats},
+    stats::{Disconnect, Reason, Sent},
 };
 
 /// The number under which the feeds are ready; viewers are under their keys.
@@ -257,11 +257,11 @@ impl<T: Connection> Fanout<T> {
 
     fn remove(&mut self, key: usize, end: Disconnect) {
         let Slot { mut viewer, span, .. } = self.viewers.remove(key);
-        let ViewerStats { id, sent, bytes, dropped, left_out, .. } = &*viewer.permit.stats;
-        let [sent, bytes, dropped, left_out] = [sent, bytes, dropped, left_out].map(|count| count.load(Relaxed));
-        debug!(parent: &span, why = end.name(), sent, bytes, dropped, left_out, "viewer left");
+        let stats = &*viewer.permit.stats;
+        let Sent { parts, bytes, dropped, left_out } = stats.sent();
+        debug!(parent: &span, why = end.name(), sent = parts, bytes, dropped, left_out, "viewer left");
         if end == Disconnect::Panicked {
-            error!(viewer = id, "a viewer is cut: serving it went wrong");
+            error!(viewer = stats.id, "a viewer is disconnected: serving it went wrong");
         }
         viewer.permit.leave(end);
         // What panicked once may do so again.

@@ -144,11 +144,12 @@ pub(crate) struct Viewer<T> {
 
 impl<T: Connection> Viewer<T> {
     /// A viewer whose response head has left and whose first delimiter has not.
-    pub(crate) fn new(io: T, cursors: Vec<Cursor>, boundary: Boundary, options: StreamOptions, permit: ViewerPermit) -> Self {
+    pub(crate) fn new(io: T, cursors: Vec<Cursor>, boundary: Boundary, mut options: StreamOptions, permit: ViewerPermit) -> Self {
         let now = Instant::now();
+        let joined = options.all.as_mut().map(AllFeeds::join).unwrap_or_default();
         Self {
             io,
-            cursors: cursors.into_iter().collect(),
+            cursors: cursors.into_iter().chain(joined).collect(),
             next_cursor: 0,
             boundary,
             options,

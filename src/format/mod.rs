@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use self::document::{html_is_closed, json_is_whole, pdf_is_whole, tiff_is_sane, xml_root};
 pub use self::media::Media;
+use self::picture::be32;
 pub use self::picture::{JpegScanner, PictureScanner, PngScanner, Scan, Scanner, jpeg_end, png_end};
 
 /// Whether the end of a document is there.
@@ -145,11 +146,6 @@ fn raster_is_whole(body: &[u8]) -> bool {
         Some(b'B') => bmp_is_whole(body),
         _ => boxes_are_whole(body),
     }
-}
-
-fn be32(bytes: &[u8], at: usize) -> Option<usize> {
-    let four = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_be_bytes(four.try_into().ok()?) as usize)
 }
 
 fn le32(bytes: &[u8], at: usize) -> Option<usize> {

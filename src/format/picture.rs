@@ -1,8 +1,6 @@
 //! Walks through a picture while its bytes come, to the byte behind its own end mark. A walk can be taken up
 //! again when there are more bytes, and never looks at a byte twice.
 
-use super::be32;
-
 /// How far a walk has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scan {
@@ -202,6 +200,12 @@ impl PictureScanner {
             Self::Png(walk) => walk.advance(body),
         }
     }
+}
+
+/// A number of four bytes, the highest first.
+pub(super) fn be32(bytes: &[u8], at: usize) -> Option<usize> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(four.try_into().ok()?) as usize)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(super) fn is_img(headers: &HeaderMap) -> bool {
 /// Whether a browser navigates here, in a tab or in a frame.
 pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
     match text(headers, SEC_FETCH_DEST) {
-        "" => accepts(headers, "text/html"),
+        "" => accepts(headers, ACCEPT, "text/html"),
         dest => matches!(dest, "document" | "iframe" | "frame"),
     }
 }
@@ -39,11 +39,11 @@ pub(super) fn may_be_framed(headers: &HeaderMap, frames_are_allowed: bool) -> bo
     }
 }
 
-/// Whether `Accept` names a media type, and not with a weight of zero (RFC 9110, section 12.5.1).
-pub(super) fn accepts(headers: &HeaderMap, media: &str) -> bool {
-    text(headers, ACCEPT).split(',').any(|range| {
+/// Whether `Accept` or `Accept-Encoding` names a type or an encoding, and not with a weight of zero (RFC 9110, section 12.5).
+pub(super) fn accepts(headers: &HeaderMap, header: HeaderName, name: &str) -> bool {
+    text(headers, header).split(',').any(|range| {
         let mut parameters = range.split(';').map(str::trim);
-        let is_named = parameters.next().is_some_and(|named| named.eq_ignore_ascii_case(media));
+        let is_named = parameters.next().is_some_and(|named| named.eq_ignore_ascii_case(name));
         let weight = parameters.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
         is_named && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
     })

@@ -17,7 +17,10 @@ use hyper::{
 };
 use prometheus_client::encoding::prometheus_text;
 
-use super::{page, request::Rejection};
+use super::{
+    page::{PAGE, Page},
+    request::Rejection,
+};
 use crate::{
     auth::Denial,
     part::{Timestamp, unix_time},
@@ -156,15 +159,18 @@ pub(super) fn full(why: Limit) -> Reply {
     reply
 }
 
-/// The viewer page.
-pub(super) fn page() -> Reply {
-    let (page, policy) = page::page();
+/// The viewer page, compressed where the browser takes that.
+pub(super) fn page(takes_gzip: bool) -> Reply {
+    let Page { html, gzip, policy } = &*PAGE;
     let builder = reply(StatusCode::OK)
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
         .header(header::CACHE_CONTROL, "no-store")
         .header(header::CONTENT_SECURITY_POLICY, policy)
-        .header(header::VARY, "Accept, Sec-Fetch-Dest");
-    finish(builder, page)
+        .header(header::VARY, "Accept, Accept-Encoding, Sec-Fetch-Dest");
+    match takes_gzip && !gzip.is_empty() {
+        true => finish(builder.header(header::CONTENT_ENCODING, "gzip"), gzip.clone()),
+        false => finish(builder, html.clone()),
+    }
 }
 
 /// A JSON document.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use hyper::{
     Request,
-    header::{HeaderMap, USER_AGENT},
+    header::{ACCEPT, HeaderMap, USER_AGENT},
 };
 use percent_encoding::percent_decode_str;
 
@@ -126,7 +126,7 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
         interval,
         parts,
         history: query.number("history")?,
-        mixed: accepts(headers, "multipart/mixed"),
+        mixed: accepts(headers, ACCEPT, "multipart/mixed"),
         accepts: match is_img(headers) {
             false => Accepts::All,
             // Chromium and WebKit paint a part once they have the next part's headers (crbug 527446).

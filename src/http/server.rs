@@ -220,7 +220,7 @@ impl RequestHandler {
         let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
         match cookie.filter(|_| !headers::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
             Some((cookie, query)) => response::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
-            None => response::page(),
+            None => response::page(headers::accepts(request.headers(), header::ACCEPT_ENCODING, "gzip")),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Who is watching, in numbers: one record a viewer, shared by the loop that counts and `/state` that tells.
+//! Viewers in numbers, one record each, shared by the loop that counts and `/state` that tells; connections that failed; the memory
+//! that readers keep alive. It knows numbers alone.
 
 mod counters;
 mod retained;
@@ -16,15 +17,15 @@ use std::{
 use serde::Serialize;
 use slab::Slab;
 
-use crate::{net::neighbourhood, sync::lock};
+use crate::{net::neighbourhood, part::unix_time, sync::lock};
 
 pub use self::counters::{Codes, ConnError, Counters, Disconnect, Limit, Reason};
 pub use self::retained::{Charge, Lease, Retained};
 
-/// All viewers of a process, at most as many as there are seats.
+/// All viewers of a process, at most as many as there are permits.
 #[derive(Debug)]
 pub struct Viewers {
-    seats: Mutex<Seats>,
+    permits: Mutex<Permits>,
     most: usize,
     most_of_address: usize,
     taken: AtomicUsize,
@@ -41,37 +42,37 @@ pub struct Viewers {
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct Permits {
     taken: Slab<Arc<ViewerStats>>,
     of_address: HashMap<IpAddr, usize>,
     came: u64,
-    /// What those had who are gone.
-    had: Sent,
+    /// What the viewers were sent that are gone.
+    gone: Sent,
 }
 
-/// What viewers were sent, all together, since the start.
+/// What viewers were sent, one or all together, since they came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sent {
-    /// Parts.
+    /// Parts handed to sockets.
     pub parts: u64,
-    /// Bytes.
+    /// Bytes handed to sockets.
     pub bytes: u64,
     /// Parts that were replaced before they were taken.
     pub dropped: u64,
-    /// Parts that could not have been taken.
+    /// Parts that could not have been taken (text for an `<img>`).
     pub left_out: u64,
 }
 
-impl Sent {
-    fn add(&mut self, stats: &ViewerStats) {
-        self.parts += stats.sent.load(Relaxed);
-        self.bytes += stats.bytes.load(Relaxed);
-        self.dropped += stats.dropped.load(Relaxed);
-        self.left_out += stats.left_out.load(Relaxed);
+impl std::ops::AddAssign for Sent {
+    fn add_assign(&mut self, other: Self) {
+        self.parts += other.parts;
+        self.bytes += other.bytes;
+        self.dropped += other.dropped;
+        self.left_out += other.left_out;
     }
 }
 
-/// One viewer's counters since it came.
+/// One viewer's counters since it came: written by the loop that serves it, read by `/state`.
 #[derive(Debug)]
 pub struct ViewerStats {
     /// A number of its own, counting from 1.
@@ -79,16 +80,39 @@ pub struct ViewerStats {
     /// Where it connects from; nothing for a Unix socket.
     pub peer: Option<SocketAddr>,
     since: Instant,
-    /// Parts handed to its socket.
+    /// As `Sent::parts`.
     pub sent: AtomicU64,
-    /// Bytes handed to its socket.
+    /// As `Sent::bytes`.
     pub bytes: AtomicU64,
-    /// Parts that were replaced before it took them.
+    /// As `Sent::dropped`.
     pub dropped: AtomicU64,
-    /// Parts that it could not have taken (text for an `<img>`).
+    /// As `Sent::left_out`.
     pub left_out: AtomicU64,
     /// Bytes of its part that wait for its socket.
     pub backlog: AtomicUsize,
+}
+
+impl ViewerStats {
+    fn new(id: u64, peer: Option<SocketAddr>) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            id,
+            peer,
+            since: Instant::now(),
+            sent: zero(),
+            bytes: zero(),
+            dropped: zero(),
+            left_out: zero(),
+            backlog: AtomicUsize::new(0),
+        }
+    }
+
+    /// The counters as they are now.
+    pub fn sent(&self) -> Sent {
+        let [parts, bytes, dropped, left_out] =
+            [&self.sent, &self.bytes, &self.dropped, &self.left_out].map(|count| count.load(Relaxed));
+        Sent { parts, bytes, dropped, left_out }
+    }
 }
 
 /// A viewer's numbers, for `/state`.
@@ -114,7 +138,7 @@ impl Viewers {
     /// Room for `most` viewers, and for so many of one address: of IPv6 a network of 64 bits, which one household has.
     pub fn with_limits(most: usize, most_of_address: Option<usize>) -> Arc<Self> {
         Arc::new(Self {
-            seats: Mutex::default(),
+            permits: Mutex::default(),
             most,
             most_of_address: most_of_address.unwrap_or(usize::MAX),
             taken: AtomicUsize::new(0),
@@ -130,36 +154,27 @@ impl Viewers {
     /// A permit for a viewer until it is dropped.
     ///
     /// # Errors
-    /// Where all seats are taken, or all that one address may have.
+    /// Where all permits are taken, or all that one address may have.
     pub fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<ViewerPermit, Limit> {
-        let mut seats = self.lock();
+        let mut permits = self.lock();
         let address = peer.map(|peer| neighbourhood(peer.ip()));
-        let of_address = address.and_then(|address| seats.of_address.get(&address).copied()).unwrap_or(0);
-        let no_seat = match () {
-            () if seats.taken.len() >= self.most => Some(Limit::Full),
+        let of_address = address.and_then(|address| permits.of_address.get(&address).copied()).unwrap_or(0);
+        let limit = match () {
+            () if permits.taken.len() >= self.most => Some(Limit::Full),
             () if of_address >= self.most_of_address => Some(Limit::Address),
             () => None,
         };
-        if let Some(why) = no_seat {
+        if let Some(why) = limit {
             self.refused.count(why);
             return Err(why);
         }
         if let Some(address) = address {
-            seats.of_address.insert(address, of_address + 1);
+            permits.of_address.insert(address, of_address + 1);
         }
-        seats.came += 1;
-        let stats = Arc::new(ViewerStats {
-            id: seats.came,
-            peer,
-            since: Instant::now(),
-            sent: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            left_out: AtomicU64::new(0),
-            backlog: AtomicUsize::new(0),
-        });
-        let key = seats.taken.insert(stats.clone());
-        self.taken.store(seats.taken.len(), Relaxed);
+        permits.came += 1;
+        let stats = Arc::new(ViewerStats::new(permits.came, peer));
+        let key = permits.taken.insert(stats.clone());
+        self.taken.store(permits.taken.len(), Relaxed);
         Ok(ViewerPermit { viewers: self.clone(), key, end: Disconnect::Broken, stats })
     }
 
@@ -175,10 +190,10 @@ impl Viewers {
 
     /// How many have come since the start, and what they were sent.
     pub fn sent(&self) -> (u64, Sent) {
-        let seats = self.lock();
-        let mut sent = seats.had;
-        seats.taken.iter().for_each(|(_, stats)| sent.add(stats));
-        (seats.came, sent)
+        let permits = self.lock();
+        let mut sent = permits.gone;
+        permits.taken.iter().for_each(|(_, stats)| sent += stats.sent());
+        (permits.came, sent)
     }
 
     /// When this process began to serve.
@@ -188,27 +203,22 @@ impl Viewers {
 
     /// Seconds since the start, and an identifier of this start.
     pub fn uptime(&self) -> (f64, String) {
-        let at = self.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let at = unix_time(self.started_at);
         (self.started.elapsed().as_secs_f64(), format!("{:x}-{:x}", at.as_micros(), std::process::id()))
     }
 
     /// Everybody's numbers.
     pub fn states(&self) -> Vec<ViewerState> {
-        let state = |stats: &Arc<ViewerStats>| ViewerState {
-            id: stats.id,
-            peer: stats.peer,
-            seconds: stats.since.elapsed().as_secs_f64(),
-            sent: stats.sent.load(Relaxed),
-            bytes: stats.bytes.load(Relaxed),
-            dropped: stats.dropped.load(Relaxed),
-            left_out: stats.left_out.load(Relaxed),
-            backlog: stats.backlog.load(Relaxed),
+        let state = |stats: &Arc<ViewerStats>| {
+            let Sent { parts, bytes, dropped, left_out } = stats.sent();
+            let (seconds, backlog) = (stats.since.elapsed().as_secs_f64(), stats.backlog.load(Relaxed));
+            ViewerState { id: stats.id, peer: stats.peer, seconds, sent: parts, bytes, dropped, left_out, backlog }
         };
         self.lock().taken.iter().map(|(_, stats)| state(stats)).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Seats> {
-        lock(&self.seats)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Permits> {
+        lock(&self.permits)
     }
 }
 
@@ -231,19 +241,19 @@ impl ViewerPermit {
 
 impl Drop for ViewerPermit {
     fn drop(&mut self) {
-        let mut seats = self.viewers.lock();
-        if let Some(stats) = seats.taken.try_remove(self.key) {
-            seats.had.add(&stats);
+        let mut permits = self.viewers.lock();
+        if let Some(stats) = permits.taken.try_remove(self.key) {
+            permits.gone += stats.sent();
         }
         if let Some(address) = self.stats.peer.map(|peer| neighbourhood(peer.ip()))
-            && let Some(taken) = seats.of_address.get_mut(&address)
+            && let Some(taken) = permits.of_address.get_mut(&address)
         {
             *taken -= 1;
             if *taken == 0 {
-                seats.of_address.remove(&address);
+                permits.of_address.remove(&address);
             }
         }
-        self.viewers.taken.store(seats.taken.len(), Relaxed);
+        self.viewers.taken.store(permits.taken.len(), Relaxed);
         self.viewers.gone.count(self.end);
     }
 }
@@ -259,10 +269,10 @@ mod tests {
     #[test]
     fn an_address_has_so_many_seats_and_gets_them_back() {
         let viewers = Viewers::with_limits(4, Some(2));
-        let seats = [viewers.enter(from("192.0.2.1")).unwrap(), viewers.enter(from("::ffff:192.0.2.1")).unwrap()];
+        let permits = [viewers.enter(from("192.0.2.1")).unwrap(), viewers.enter(from("::ffff:192.0.2.1")).unwrap()];
         assert_eq!(viewers.enter(from("192.0.2.1")).unwrap_err(), Limit::Address);
         let other = viewers.enter(from("192.0.2.2")).unwrap();
-        drop(seats);
+        drop(permits);
         let again = viewers.enter(from("192.0.2.1")).unwrap();
         assert_eq!((viewers.count(), again.stats.id), (2, 4));
         assert_eq!(viewers.refused.iter().collect::<Vec<_>>(), [("full", 0), ("address", 1)]);

@@ -25,7 +25,7 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         (&["nonsense"], "nonsense"),
         (&["watch"], "PATH"),
         (&["serve", "--fps", "x"], "x"),
-        (&["serve", "--demo", "DIR"], "the demo has frames of its own"),
+        (&["serve", "--demo", "DIR"], "the demo has its own frames"),
         (&["serve", "--fps", "5"], "no DIR"),
         (&["serve", "--demo", "-r", "5"], "no DIR"),
         (&["serve", "--unix", "socket", "--port", "1"], "--port with --unix"),
@@ -187,7 +187,7 @@ fn a_mistake_in_a_variable_is_told_by_its_name() {
     let warnings: Vec<String> = unknown.stop().stderr.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     let is_told = |words: &[&str]| warnings.iter().any(|line| words.iter().all(|word| line.contains(word)));
-    assert!(is_told(&["MXR_PROT", "is MXR_PORT meant?"]) && is_told(&["unknown variable ", "MXR_QQQ"]), "{warnings:?}");
+    assert!(is_told(&["MXR_PROT", "did you mean MXR_PORT?"]) && is_told(&["unknown variable ", "MXR_QQQ"]), "{warnings:?}");
 }
 
 #[test]

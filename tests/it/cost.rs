@@ -1,8 +1,8 @@
 //! What a part costs, counted: one system call a viewer (with io_uring one for all), and a few wake-ups.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use crate::support::{Folder, alone, mxr, tool};
+use crate::support::{Folder, PALETTE, alone, mxr, png, tool};
 
 /// Bytes of a body.
 const SIZE: usize = 1000;
@@ -51,4 +51,44 @@ fn a_part_costs_one_system_call_a_viewer_or_with_io_uring_one_for_all() {
     eprintln!("a part for 40 viewers: {sends} sends, {enters} submissions, {wakes} waits, {all} system calls");
     assert!(wakes < 8.0, "{wakes} wake-ups a part");
     assert!(all < own + 45.0, "{all} system calls a part");
+}
+
+/// How often the thread that watches a picture waits, and how often it reads, where so many pictures are renamed into its place.
+fn waits_and_reads(strace: &str, renames: usize) -> [f64; 2] {
+    let folder = Folder::new();
+    folder.put("a.png", png(PALETTE[0]));
+    fs::create_dir(folder.beside("calls")).unwrap();
+    let calls = folder.beside("calls/of");
+    let flags = ["-ff", "-qq", "-I2", "-e", "trace=epoll_wait,epoll_pwait,read,inotify_init1", "-o", calls.to_str().unwrap()];
+    let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0"]).wrapped(strace, &flags).start();
+    let mut viewer = server.view("/stream");
+    viewer.part();
+    for colour in PALETTE.iter().cycle().skip(1).take(renames) {
+        folder.put("a.png", png(*colour));
+        assert_eq!(viewer.part().body, png(*colour));
+    }
+    drop(viewer);
+    server.terminate();
+    server.finish();
+    let log = calls_that_watch(&folder.beside("calls"));
+    ["epoll", "read("].map(|call| log.lines().filter(|line| line.starts_with(call)).count() as f64)
+}
+
+/// What strace wrote of the thread that has inotify.
+fn calls_that_watch(logs: &Path) -> String {
+    let logs = fs::read_dir(logs).unwrap().map(|log| fs::read_to_string(log.unwrap().path()).unwrap());
+    logs.into_iter().find(|log| log.contains("inotify_init1(")).unwrap()
+}
+
+#[test]
+fn a_renamed_picture_wakes_its_watcher_once_though_reading_it_raises_events_too() {
+    let Some(strace) = tool(&["strace"]) else { return };
+    alone();
+    let (few, many) = (waits_and_reads(strace.to_str().unwrap(), 10), waits_and_reads(strace.to_str().unwrap(), 110));
+    let [waits, reads] = [0, 1].map(|kind| (many[kind] - few[kind]) / 100.0);
+    eprintln!("a renamed picture: {waits} waits and {reads} reads");
+    // Beside that there is a look every 700 ms.
+    assert!(waits < 1.7, "{waits} waits a rename");
+    // The event, the picture, the events of our own reading.
+    assert!(reads < 3.7, "{reads} reads a rename");
 }

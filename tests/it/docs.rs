@@ -3,13 +3,13 @@
 //! `MXR_BLESS=1 cargo test --test it docs::` rewrites what is stale.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-use clap::{ArgAction, CommandFactory, Parser};
+use clap::{ArgAction, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::{
     Man,
@@ -24,16 +24,14 @@ use crate::{
 
 /// Rewrites every generated text.
 const BLESS: &str = "MXR_BLESS=1 cargo test --test it docs::";
-/// The date in the man pages: that of the last change to what they say beyond the options.
-const DATE: &str = "2026-11-22";
 /// The width of the usage in the README, whatever the terminal of whoever writes it.
 const COLUMNS: &str = "100";
 
 const EXIT_STATUS: [(ExitCode, &str); 4] = [
-    (ExitCode::Clean, "A clean end: the work is done, or SIGTERM or the first Ctrl-C ended it."),
-    (ExitCode::Failure, "Something could not be done. The message says what and why."),
-    (ExitCode::Usage, "The command line made no sense."),
-    (ExitCode::Interrupted, "A second Ctrl-C: the end did not wait for the viewers."),
+    (ExitCode::Clean, "Success: the work is done, or SIGTERM or the first Ctrl-C stopped it."),
+    (ExitCode::Failure, "Failure. The message says what could not be done, and why."),
+    (ExitCode::Usage, "The command line is invalid."),
+    (ExitCode::Interrupted, "A second Ctrl-C: mxr did not wait for its viewers."),
 ];
 
 #[test]
@@ -71,19 +69,22 @@ fn the_rooms_in_the_architecture_are_those_of_the_sources() {
 #[test]
 fn the_commands_in_the_readme_are_understood() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let mut commands = 0;
+    let mut commands = BTreeSet::new();
     for line in blocks(&readme, "sh") {
         let line = line.split(" # ").next().unwrap();
         let uses = line.match_indices("mxr ").filter(|(at, _)| line[..*at].is_empty() || line[..*at].ends_with("| "));
         for (at, _) in uses {
             let ends = |word: &str| ["|", "&", ">", ";"].contains(&word);
             let words = line[at..].split_whitespace().take_while(|word| !ends(word)).map(|word| word.trim_matches(['\'', '"']));
-            let parsed = Cli::try_parse_from(words);
-            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
-            commands += 1;
+            let parsed = Cli::command().try_get_matches_from(words);
+            let parsed = parsed.unwrap_or_else(|error| panic!("{line}: {error}"));
+            commands.extend(parsed.subcommand_name().map(str::to_owned));
         }
     }
-    assert!(commands > 10, "{commands} commands of mxr found in the README");
+    let root = root_command();
+    for name in root.get_subcommands().map(clap::Command::get_name) {
+        assert!(commands.contains(name), "the README does not show how to use `mxr {name}`");
+    }
 }
 
 #[test]
@@ -103,12 +104,23 @@ fn every_fault_in_the_reliability_table_has_its_test() {
     }
 }
 
+#[test]
+fn every_heading_of_the_field_notes_that_code_cites_exists() {
+    let notes = fs::read_to_string(root().join("docs/field.md")).unwrap();
+    let headings: Vec<&str> = notes.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let sources = sources(&root().join("src"));
+    for (at, cited) in sources.match_indices("docs/field.md, ") {
+        let rest = &sources[at + cited.len()..];
+        assert!(headings.iter().any(|heading| rest.starts_with(heading)), "no heading for {:?}", rest.lines().next());
+    }
+}
+
 /// All code below a folder.
 fn sources(folder: &Path) -> String {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let code = paths.map(|path| match path.is_dir() {
         true => sources(&path),
-        false if path.extension().is_some_and(|extension| extension == "rs") => fs::read_to_string(&path).unwrap(),
+        false if path.extension().is_some_and(|kind| kind == "rs" || kind == "js") => fs::read_to_string(&path).unwrap(),
         false => String::new(),
     });
     code.collect()
@@ -313,17 +325,30 @@ fn man_pages() -> BTreeMap<String, String> {
     let root = root_command();
     let commands: Vec<_> = root.get_subcommands().cloned().collect();
     let pages = [root.clone()].into_iter().chain(commands);
-    pages.map(|command| (format!("{}.1", page_name(&command)), man_page(command, &root))).collect()
+    let page = |command: clap::Command| {
+        let name = format!("{}.1", page_name(&command));
+        let text = dated(&name, |date| man_page(command.clone(), &root, date));
+        (name, text)
+    };
+    pages.map(page).collect()
+}
+
+/// A man page with the date that the committed one has; once it says something else and is rewritten, with today's.
+fn dated(name: &str, page: impl Fn(&str) -> String) -> String {
+    let found = fs::read_to_string(root().join("man").join(name)).unwrap_or_default();
+    let date = found.lines().find_map(|line| line.strip_prefix(".TH ")?.split(' ').nth(2));
+    let text = page(date.unwrap_or_default());
+    if text != found && is_blessed() { page(said(Command::new("date").args(["-u", "+%F"])).trim()) } else { text }
 }
 
 fn page_name(command: &clap::Command) -> String {
     command.get_display_name().unwrap_or(command.get_name()).to_owned()
 }
 
-fn man_page(mut command: clap::Command, root: &clap::Command) -> String {
+fn man_page(mut command: clap::Command, root: &clap::Command, date: &str) -> String {
     let is_root = command.get_name() == root.get_name();
     let (name, source) = (page_name(&command), format!("mxr {}", env!("CARGO_PKG_VERSION")));
-    let man = Man::new(command.clone()).date(DATE).source(source).manual("mxr manual");
+    let man = Man::new(command.clone()).date(date).source(source).manual("mxr manual");
     let mut page = Vec::new();
     man.render_title(&mut page).unwrap();
     man.render_name_section(&mut page).unwrap();
@@ -417,21 +442,21 @@ fn environment(command: &clap::Command, roff: &mut Roff) {
     let variables: Vec<_> = command.get_arguments().filter_map(|arg| Some((arg.get_env()?.to_str()?, arg))).collect();
     roff.control("SH", ["ENVIRONMENT"]);
     if variables.is_empty() {
-        roff.text([roman("Every option of the commands has an environment variable, which the command's page names.")]);
-        roff.text([roman("What is typed comes before what the environment says.")]);
+        roff.text([roman("Every option of a command has an environment variable, which the man page of the command names.")]);
+        roff.text([roman("Options on the command line override the environment.")]);
         roff.control("TP", []).text([bold("NO_COLOR")]).text([roman("Log lines on a terminal have no colours.")]);
         roff.control("TP", []).text([bold("SSH_CONNECTION"), roman(", "), bold("SSH_TTY")]);
-        roff.text([roman("Where either is set, no browser is opened.")]);
+        roff.text([roman("If either is set, no browser is opened.")]);
         return;
     }
-    roff.text([roman("What is typed comes before what the environment says.")]);
-    roff.text([roman("A switch is off where its variable is empty or says 0, no, off or false, and on otherwise.")]);
+    roff.text([roman("Options on the command line override the environment.")]);
+    roff.text([roman("A switch is off if its variable is empty, 0, no, off or false, and on if it is 1, yes, on or true.")]);
     for (name, arg) in variables {
         let long = format!("--{}", arg.get_long().expect("what has a variable has a long name"));
         roff.control("TP", []).text([bold(name)]);
         let more = match (arg.get_value_delimiter(), arg.get_action()) {
-            (Some(_), _) => ", several with a comma between them",
-            (_, ArgAction::Count) => ", as often as the number says",
+            (Some(_), _) => ", several separated by commas",
+            (_, ArgAction::Count) => ", repeated as often as the number says",
             _ => "",
         };
         roff.text([roman("as "), bold(long), roman(more)]);

@@ -79,7 +79,7 @@ fn a_quiet_source_is_told_from_a_lost_connection(kind: Kind) {
     draw_lots(&browser, 0.0);
     // The connection stands, but nothing comes any more, not even what keeps it alive.
     server.signal(Signal::STOP);
-    wait_for_header(&browser, "it fell silent");
+    wait_for_header(&browser, "no data");
     assert!(header(&browser).starts_with("reconnecting"), "{}", header(&browser));
     server.signal(Signal::CONT);
     wait_for_header(&browser, "quiet");
@@ -165,7 +165,7 @@ fn a_server_that_was_stopped_and_started_again_is_found(kind: Kind) {
     let port = server.port();
     // Unlike one that is killed it ends its streams.
     server.stop().success();
-    wait_for_header(&browser, "it ended, then no answer, ");
+    wait_for_header(&browser, "ended, then no answer, ");
     folder.put("a.png", png(GREEN));
     let _again = mxr(["watch"]).arg(folder.file("a.png")).start_at(port);
     wait_until("the new part is shown", SOON, || near(browser.screenshot().get_pixel(400, 240).0, GREEN));

@@ -66,7 +66,7 @@ fn every_kind_of_part_is_shown(kind: Kind) {
     folder.put("note.txt", "some plain <b>words</b>");
     wait_for_text(&browser, "some plain <b>words</b>");
     folder.put("long.txt", "a line\n".repeat(12_000));
-    wait_for_text(&browser, "3,000 lines before");
+    wait_for_text(&browser, "3,000 earlier lines");
     folder.put("note.md", "# A title\n\nand *stars*");
     wait_for_text(&browser, "# A title");
     folder.put("page.html", "<!doctype html><h1>a heading</h1><p>as <i>HTML</i></p>");

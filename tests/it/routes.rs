@@ -1,6 +1,7 @@
 //! Each route answers as the contract's table says.
 
 use std::{
+    io::Read,
     thread,
     time::{Duration, Instant},
 };
@@ -70,6 +71,26 @@ fn the_page_is_the_page_for_everything() {
     let (_folder, server) = one_picture();
     expect_page(&server.get("/view"));
     expect_page(&server.request("GET", "/view", &["Accept: image/*", "Sec-Fetch-Dest: image"]));
+}
+
+#[test]
+fn the_page_is_compressed_for_a_browser_that_takes_gzip() {
+    let server = mxr(["serve", "--demo"]).start();
+    let plain = server.get("/view");
+    assert_eq!(plain.head.get("Content-Encoding"), None);
+    for accepted in ["gzip", "deflate, GZIP;q=0.5, br", "gzip, deflate, br, zstd"] {
+        let reply = server.request("GET", "/view", &[&format!("Accept-Encoding: {accepted}")]);
+        assert_eq!(reply.head.want("Content-Encoding"), "gzip", "{accepted}");
+        assert!(reply.head.want("Vary").contains("Accept-Encoding"), "{:?}", reply.head);
+        let mut page = Vec::new();
+        flate2::read::GzDecoder::new(&reply.body[..]).read_to_end(&mut page).unwrap();
+        assert_eq!(page, plain.body, "{accepted}");
+    }
+    for refused in ["", "br", "gzip;q=0, br", "identity"] {
+        let reply = server.request("GET", "/view", &[&format!("Accept-Encoding: {refused}")]);
+        assert_eq!((reply.head.get("Content-Encoding"), reply.body), (None, plain.body.clone()), "{refused}");
+    }
+    assert!(plain.head.want("Vary").contains("Accept-Encoding"), "{:?}", plain.head);
 }
 
 #[test]

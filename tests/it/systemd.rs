@@ -17,7 +17,7 @@ use crate::support::{
 fn activated(folder: &Folder, place: &str, args: &[&str]) -> Option<Server> {
     let program = tool(&["systemd-socket-activate"])?;
     folder.put("a.png", png(RED));
-    // What it is told about its place does not count: the port is taken, and would be an error.
+    // Its own address is ignored: the port is taken, and would be an error.
     let taken = place.rsplit_once(':').map_or("1", |(_, port)| port);
     let command = mxr(["watch"]).arg(folder.file("a.png")).args(["--port", taken]).args(args);
     Some(command.wrapped(program, &["-l", place]).spawn())
@@ -37,7 +37,7 @@ fn a_socket_that_systemd_opened_is_used_without_a_flag() {
     first.send(format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(first.reply("GET").head.status, 200);
     wait_until("it prints its URL", SOON, || server.stdout() == format!("http://{host}/\n").into_bytes());
-    wait_until("it says what does not count", SOON, || server.stderr().contains("--port does not count"));
+    wait_until("it says what is ignored", SOON, || server.stderr().contains("--port is ignored"));
     let mut viewer = Viewer::open(&host, "/stream", &[]);
     assert_eq!(viewer.part().body, png(RED));
     server.terminate();

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Folder, PALETTE, SOON, jpeg_of, mxr, padded_png, wait_until};
+use crate::support::{Folder, PALETTE, SOON, jpeg_of, mxr, padded_png, wait_until, with_notify_too};
 
 /// How a writer goes about it.
 #[derive(Debug, Clone, Copy)]
@@ -115,4 +115,14 @@ fn jpegs_that_are_written_over() {
 #[test]
 fn jpegs_whose_file_stays_open() {
     never_torn("a.jpg", Way::Open, jpegs());
+}
+
+with_notify_too! {
+    pngs_that_are_written_anew,
+    pngs_that_are_written_over,
+    pngs_whose_file_stays_open,
+    jpegs_that_are_written_anew,
+    jpegs_that_are_written_over,
+    jpegs_whose_file_stays_open;
+    except
 }

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, RED, SOON, Server, alone, mxr, png, tool, wait_until};
+use crate::support::{
+    A_WHILE, BLUE, Folder, GREEN, PALETTE, RED, SOON, Server, alone, is_notify, mxr, png, tool, wait_until, with_notify_too,
+};
 
 fn watch(folder: &Folder, names: &[&str]) -> Server {
     let paths = names.iter().map(|name| folder.file(name));
@@ -285,6 +287,20 @@ fn a_file_over_the_limit_is_left_out_and_the_log_says_so() {
     assert_eq!(viewer.part().text(), "small again");
 }
 
+#[test]
+fn events_come_from_the_backend_that_the_test_wants() {
+    let folder = Folder::new();
+    let server = watch(&folder, &["a.txt"]);
+    let has_thread_of_notify = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.collect::<String>().contains("notify")
+    };
+    // The log says that the file is missing long after the work has begun.
+    wait_until("the source works", SOON, || server.stderr().contains("a.txt"));
+    assert_eq!(has_thread_of_notify(), is_notify());
+}
+
 /// System calls that a change and a few readers of one file cost, where so many files are watched.
 fn calls_a_change(strace: &str, files: usize) -> f64 {
     let folder = Folder::new();
@@ -316,4 +332,28 @@ fn a_change_costs_the_same_however_many_files_are_watched() {
     let [few, many] = [10, 200].map(|files| calls_a_change(strace.to_str().unwrap(), files));
     // Beside that there is a look at each of them every 700 ms.
     assert!(many < few + 500.0, "{few} system calls with 10 files, {many} with 200");
+}
+
+with_notify_too! {
+    a_file_is_pushed_now_and_at_each_change,
+    a_whole_file_leaves_within_milliseconds,
+    a_file_that_is_removed_and_made_again_is_pushed_again,
+    a_folder_that_is_removed_and_made_again_is_found_again,
+    a_file_that_is_not_there_yet_is_waited_for,
+    who_waits_for_a_pattern_or_for_standard_input_is_told_what_to_type,
+    a_directory_pushes_whichever_file_changed,
+    a_directory_pushes_only_what_the_glob_picks,
+    several_files_are_several_feeds_named_after_them,
+    files_of_the_same_name_are_feeds_of_different_names,
+    names_with_odd_letters_are_found,
+    identical_bytes_are_not_pushed_again,
+    identical_bytes_are_pushed_again_where_that_is_wanted,
+    a_picture_is_never_pushed_half,
+    the_log_says_what_is_amiss_with_a_file_and_that_it_is_well_again,
+    a_link_that_is_pointed_elsewhere_is_pushed,
+    a_path_without_a_folder_is_watched_where_one_stands,
+    the_type_given_is_the_type_sent,
+    a_file_over_the_limit_is_left_out_and_the_log_says_so,
+    events_come_from_the_backend_that_the_test_wants;
+    except a_change_costs_the_same_however_many_files_are_watched
 }

@@ -30,3 +30,37 @@ test('a burst is one of many, and a long pause is forgotten in the end', () => {
   assert.ok(rhythm(...bursts) > 30);
   assert.equal(rhythm(0, 3600, ...every(1, 30, 3601)), 1);
 });
+
+// A feed whose source the server describes in this way, after parts with these sequences.
+function feedWith(source, ...sequences) {
+  const feed = new Feed('a');
+  feed.paused = true;
+  feed.learn({ kind: 'newest', published: 3, source });
+  for (const sequence of sequences) feed.take({ sequence, time: 0 }, 0);
+  return feed;
+}
+const trouble = (...state) => feedWith(...state).trouble;
+
+test('a source that is starting or lost is told, with its reason and since when', () => {
+  const lost = { state: 'lost', since: 1764000000, reason: 'connection refused' };
+  assert.equal(trouble(lost), lost);
+  const starting = { state: 'starting', since: 1764000000 };
+  assert.equal(trouble(starting), starting);
+});
+
+test('the reason why a source has ended is told, where there is one', () => {
+  assert.equal(feedWith({ state: 'ended', since: 1764000000, reason: 'exit status 1' }).outcome, 'exit status 1');
+  assert.ok(!feedWith({ state: 'ended', since: 1764000000 }).outcome);
+  assert.ok(!feedWith({ state: 'lost', since: 1764000000, reason: 'gone' }).outcome);
+});
+
+test('any other state, and none at all, leaves the page to judge by the parts', () => {
+  const others = ['live', 'idle', 'ended', 'unheard of', 'lost at sea', ''].map((state) => ({ state, since: 1764000000 }));
+  for (const source of [undefined, null, {}, ...others]) assert.ok(!trouble(source), JSON.stringify(source));
+});
+
+test('a part that came after the server spoke proves the source live, one from before does not', () => {
+  const lost = { state: 'lost', since: 1764000000 };
+  assert.equal(trouble(lost, 2, 3), lost);
+  assert.ok(!trouble(lost, 3, 4));
+});

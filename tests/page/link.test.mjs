@@ -127,7 +127,7 @@ test('a server that is gone after the end is looked for, and found as it was it 
   await link.open();
   goes.away = true;
   await timer.next();
-  assert.deepEqual([link.state, link.reason], ['reconnecting', 'it ended, then no answer']);
+  assert.deepEqual([link.state, link.reason], ['reconnecting', 'ended, then no answer']);
   goes.away = false;
   await timer.next();
   assert.deepEqual([link.state, goes.streams], ['ended', 1]);

@@ -1,11 +1,11 @@
-// One feed on the page: its tile, the part that is shown, and what is known of it.
+// One feed on the page: its tile, the part that it shows, and its state and rates.
 
 class Feed {
-  // The sequence of the newest part that came, and how many came while the newest was not to be shown.
+  // The sequence of the newest part that arrived, how many arrived while the feed was held, and how many were never shown.
   last = 0
   held = 0
   dropped = 0
-  // The longest pause of late in seconds, parts since the last tick, parts a second.
+  // The longest recent gap in seconds, parts since the last tick, parts per second.
   gap = Infinity
   fresh = 0
   rate = 0
@@ -19,20 +19,25 @@ class Feed {
     this.el = make('section', {}, make('header', {}, this.state, make('button.name', {onclick}, name), this.detail, this.readings), this.view)
   }
 
-  // What the server says of it. Another process counts from one again, and so does each viewer's own run.
-  learn({kind, ended, published, history}, restarted) {
-    set(this, {kind, ended, published, kept: kind === 'newest' && history})
+  // Takes over what /state says of the feed. A new process starts its sequences at one, and so does each viewer's own run.
+  learn({kind, ended, published, history, source}, restarted) {
+    const {state, reason} = source ?? {},
+      // An idle source waits for viewers, and this is one: only `starting` and `lost` are worth showing.
+      trouble = /^(starting|lost)$/.test(state) && source
+    set(this, {kind, ended, published, trouble, outcome: state === 'ended' && reason, kept: kind === 'newest' && history})
     if (restarted || kind === 'run') this.last = 0
   }
 
   take(part, serverNow) {
     const {last, newest} = this,
       missed = part.sequence - last - 1
-    // A keepalive, or history that is here already.
+    // A repeat, or history that is here already.
     if (missed < 0) return
+    // It is newer than the state, so the source is live again.
+    if (part.sequence > this.published) this.trouble = null
     if (serverNow - part.time < 5) this.fresh++
     if (newest) {
-      // A long pause is forgotten after some twenty others, or as many bursts; so long no rhythm is known.
+      // A long gap is forgotten after some twenty others, or as many bursts; until then no rhythm is known.
       const seconds = part.time - newest.time
       this.gap = max(seconds, min(this.gap, 999) * .7 ** min(1, seconds * 2))
     }
@@ -42,7 +47,7 @@ class Feed {
     if (this.kind === 'lines') return this.addLine(part, missed, last)
     this.dropped += part.dropped
     if (this.paused || this.past) return
-    // The newest wins: what waits to be painted is replaced.
+    // The newest wins: it replaces a part that waits to be painted.
     if (this.next) this.dropped++
     this.paint(part)
   }
@@ -51,11 +56,11 @@ class Feed {
     if (!this.shows) this.put(showText(part)).log.toEnd()
     const {log} = this.shows
     if (last) this.dropped += missed
-    if (missed) log.push({text: `${count(missed, 'line')} ${last ? 'skipped' : 'before'}`})
+    if (missed) log.push({text: last ? `${count(missed, 'line')} skipped` : count(missed, 'earlier line')})
     log.append(textOf(part), part.time)
   }
 
-  // Paints one part after the other; each waits for the one before.
+  // Paints one part at a time.
   async paint(part) {
     this.next = part
     while (this.next && !this.busy) {
@@ -71,7 +76,7 @@ class Feed {
     const renderer = rendererOf(part)
     let shows = this.renderer === renderer ? this.shows : renderer(part)
     this.renderer = renderer
-    // Over the one before, until that is taken away.
+    // On top of the old renderer, until that is removed.
     if (shows !== this.shows) this.view.append(shows.el)
     try {
       await shows.show(part)
@@ -92,7 +97,7 @@ class Feed {
     return shows
   }
 
-  // Holds what is shown, or lets it go on with the newest; `past` is {parts, at}, from the server's history.
+  // Holds the part that is shown, or goes on with the newest; `past` is {parts, at}, from the server's history.
   hold(paused, past) {
     set(this, {paused, past, held: 0})
     const log = this.lines
@@ -101,7 +106,7 @@ class Feed {
     else if (!paused && this.newest) this.paint(this.newest)
   }
 
-  // The log, where each part is a line of it.
+  // The log, if each part is a line of it.
   get lines() {
     return this.kind === 'lines' && this.shows?.log
   }

@@ -1,5 +1,4 @@
-// Shows a JSON value as a tree that folds. A branch is drawn when it is opened, and stays open or closed
-// from one part to the next.
+// Shows a JSON value as a tree that folds. A branch is drawn when it is opened, and keeps its state from part to part.
 
 const MAX_KEYS = 1000
 

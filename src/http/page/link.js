@@ -1,13 +1,13 @@
-// The one connection to the server: reads every feed from it, notices when it dies, and comes back.
+// The one connection to the server: reads every feed from it, detects when it dies, and reconnects.
 
-// `on` has server(told), which answers how much history to ask for, part(part) and change().
-// `place` makes the URL of a path.
+// `on` has server(told), which returns {history, keepalive, empty, ended}, part(part) and change().
+// `place` turns a path into a URL.
 function makeLink(place, on) {
-  // `heard` is when the last bytes came, where some are due; `silence` how many milliseconds they may take. `over` is whether
-  // the stream had its end: then another one is opened only once the server has more to give.
+  // `heard` is when the last bytes arrived (undefined or infinite if none are due), `silence` how many milliseconds the next ones
+  // may take. `over` is whether the stream has ended: another one is opened only once the server has more parts.
   let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over
   const link = {
-    // Then connecting, live, reconnecting or ended.
+    // asleep, connecting, live, reconnecting or ended
     state: 'asleep',
     // Seconds from this clock to the server's.
     skew: 0,
@@ -16,8 +16,8 @@ function makeLink(place, on) {
     read,
     sleep: () => stop(over ? 'ended' : 'asleep'),
     wake: () => /asleep|reconnecting|ended/.test(link.state) && open(),
-    // Silent past three keepalives: dead, whatever the system says of the connection.
-    watch: () => Date.now() - heard > silence && retry(Error('it fell silent')),
+    // After three missed keepalives the connection is dead, whatever the system says.
+    watch: () => Date.now() - heard > silence && retry(Error('no data')),
   }
   const learn = async signal => on.server(await (await get('state', signal)).json())
 
@@ -32,11 +32,11 @@ function makeLink(place, on) {
       if (over &&= ended) return goOn('ended')
       // A feed without a part has nothing to repeat.
       if (empty) heard = Infinity
-      // Firefox gives a reply out with its first bytes alone, and a feed may have none yet.
+      // Firefox resolves a fetch with the first byte of the body, and a feed may have none yet (docs/field.md, Browsers).
       on.change(link.state = 'live')
-      // What comes on a pipe is known by its first bytes.
+      // The kind of a feed from a pipe is known after its first bytes.
       over = await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0), () => empty && learn(signal))
-      if (!over) throw Error('it broke off')
+      if (!over) throw Error('connection lost')
       goOn('ended')
     } catch (error) {
       if (!signal.aborted) retry(error)
@@ -44,17 +44,17 @@ function makeLink(place, on) {
   }
 
   async function get(path, signal) {
-    // WebKit's fetch refuses multipart/x-mixed-replace.
+    // WebKit's fetch refuses multipart/x-mixed-replace (docs/field.md, Browsers).
     const reply = await fetch(place(path), {signal, headers: {Accept: 'multipart/mixed'}})
-    // In steps of four, since the header has whole seconds.
+    // In steps of four seconds, since the header only has whole ones.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
-    // Our own refusals say why in a line; those of a proxy are pages.
+    // A refusal of mxr is a line of text, that of a proxy a page.
     if (/40[13]/.test(reply.status)) throw Error('open the URL that mxr prints')
     throw Error(/^text\/plain/.test(reply.headers.get('content-type')) ? (await reply.text()).split('\n')[0] : `HTTP ${reply.status}`)
   }
 
-  // Calls onPart for each part, and `first` before; the promise is true at the close-delimiter, false where the stream broke off.
+  // Calls `first` before the first part, and onPart for each. Resolves to true at the close-delimiter, to false if the stream broke off.
   async function read({headers, body}, onPart, first) {
     const push = makeSplitter(boundaryOf(headers.get('content-type')), raw => onPart(partOf(raw))),
       reader = body.getReader()
@@ -66,7 +66,7 @@ function makeLink(place, on) {
       for (let at = 0; at < value.length; at += 8192) {
         if (push(value.subarray(at, at + 8192))) return true
         if (now() - since < SLICE_MS) continue
-        // A burst leaves room for painting and keys.
+        // A burst must leave time for painting and keys.
         await pause(0)
         since = now()
       }
@@ -74,12 +74,12 @@ function makeLink(place, on) {
   }
 
   function retry({name, message}) {
-    // It is fetch itself that fails with a TypeError.
-    link.reason = (over ? 'it ended, then ' : '') + (name === 'TypeError' ? 'no answer' : message)
+    // A TypeError comes from fetch itself: there was no reply.
+    link.reason = (over ? 'ended, then ' : '') + (name === 'TypeError' ? 'no answer' : message)
     goOn('reconnecting')
   }
 
-  // Tries again after a pause, after an end too: a server that stops in an orderly way ends its streams, and may come back.
+  // Tries again after a pause. After an end too: a server that stops in an orderly way ends its streams, and may come back.
   function goOn(state) {
     const ms = min(15, 2 ** tries++ / 2) * (500 + Math.random() * 1000)
     link.next = Date.now() + ms
@@ -88,7 +88,7 @@ function makeLink(place, on) {
   }
 
   function stop(state) {
-    // A reader's cancel() does not close the connection in Firefox.
+    // A reader's cancel() does not close the connection in Firefox (docs/field.md, Browsers).
     abort.abort()
     abort = new AbortController()
     clearTimeout(timer)

@@ -1,7 +1,7 @@
 // A text log that scrolls: at most MAX_LINES lines, drawn in slices of time so that a burst never freezes
 // the tab. It knows lines and nothing of feeds.
 
-// TAIL lines are asked for at a time: a mark that some are missing fits above them.
+// The page asks for TAIL lines at a time, which leaves room for a mark that earlier ones are missing.
 const MAX_LINES = 10000,
   TAIL = 9000,
   MAX_LINE = 16384,
@@ -9,14 +9,14 @@ const MAX_LINES = 10000,
   SLICE_MS = 8
 
 function makeLog() {
-  // `next` is how many lines are drawn, `until` how many may be.
+  // `next` is the index of the first line that is not drawn yet, `until` that of the first that may not be drawn.
   let next, style, frame, sheet, touched, text = [], unseen = 0, until = Infinity
   const more = make('button.more', {hidden: true, onclick: toEnd}),
     el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more),
     log = {el, follow: true, append, push, replace, redraw, freeze, toEnd, found: () => sheet.getElementsByClassName('line').length},
     resized = new ResizeObserver(() => log.follow && toEnd())
 
-  // Builds a new sheet behind the one on screen, which it replaces when it is done: no flicker.
+  // Builds a new sheet off the screen, which then replaces the old one: no flicker.
   function redraw() {
     sheet = make('div.sheet')
     next = 0
@@ -36,7 +36,7 @@ function makeLog() {
     if (text.includes('\x1b')) style = readLine(text, style).style
   }
 
-  // A line without a style is a mark of ours between the lines.
+  // A line without a style is a mark that the page puts between lines.
   function push(line) {
     log.lines.push(line)
     if (!log.follow) unseen++
@@ -48,7 +48,7 @@ function makeLog() {
     wake()
   }
 
-  // Shows a whole document in place of the one before; where it only grew, the rest is appended.
+  // Shows a document instead of the one before; if it only grew, the new lines are appended.
   function replace(document) {
     const now = document.replace(/\n$/, '').split('\n'),
       grown = text.length && text.every((line, i) => line === now[i])
@@ -56,7 +56,7 @@ function makeLog() {
     else {
       clear()
       const before = now.length - TAIL
-      if (before > 0) push({text: `${count(before, 'line')} before`})
+      if (before > 0) push({text: count(before, 'earlier line')})
     }
     for (const line of now.slice(grown ? text.length : -TAIL)) append(line)
     if (!grown) unseen = 0
@@ -64,7 +64,7 @@ function makeLog() {
     draw()
   }
 
-  // Holds the lines that are there, which can still be filtered, or lets those that came meanwhile in.
+  // Holds the lines on the screen, which can still be filtered, or adds those that arrived meanwhile.
   function freeze(held) {
     until = held ? min(until, log.lines.length) : Infinity
     wake()
@@ -81,7 +81,7 @@ function makeLog() {
     for (const start = now(); next < end && now() - start < SLICE_MS;) {
       const line = log.lines[next++]
       if (log.needle && !plainText(line.text).toLowerCase().includes(log.needle.toLowerCase())) continue
-      // In blocks, since what is off the screen then costs no layout (content-visibility).
+      // In blocks, so that lines off the screen cost no layout (content-visibility).
       if (!(sheet.lastChild?.childElementCount < BLOCK)) sheet.append(make('div.block'))
       sheet.lastChild.append(drawLine(line))
     }
@@ -102,10 +102,10 @@ function makeLog() {
     el.scrollTop = el.scrollHeight
   }
 
-  // Lines that come, go or are laid out move the end away too: only the reader's own hand stops the following.
+  // New, removed and resized lines move the end too: only the reader's own input stops the log from following it.
   el.onwheel = el.onkeydown = el.onpointerdown = () => touched = now()
   el.onscroll = () => {
-    // A slow finger has to get away from the end, too.
+    // Only 3 pixels, so that a slow finger can leave the end.
     if (el.scrollHeight - el.scrollTop - el.clientHeight < 3) toEnd()
     else if (now() - touched < 1000) log.follow = false
   }
@@ -116,7 +116,7 @@ function makeLog() {
 
 function drawLine({text, time, style, cut}) {
   if (!style) return make('div.mark', {}, text)
-  // A part of several lines is set off from its neighbours.
+  // A rule separates a part of several lines from its neighbours.
   const node = make(text.includes('\n') ? 'div.line many' : 'div.line', {}, ...readLine(text, style).runs.map(run => run.style === PLAIN ? run.text : styledNode(run)))
   if (cut > 0) node.append(make('i.mark', {}, ` … ${count(cut, 'more character')}`))
   if (time) node.dataset.time = clock(time)

@@ -1,10 +1,15 @@
-//! The viewer page: assembled once from its sources beside this file, stamped with a fresh nonce for each reply.
+//! The viewer page: put together once, from the sources beside this file as they are. It never differs from one reply to the
+//! next, so it is compressed once, and its policy names its script by a hash. It knows nothing of feeds or requests.
 
-use std::sync::LazyLock;
+use std::{io::Write, sync::LazyLock};
 
-use rand::Rng;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use ring::digest::{SHA256, digest};
 
-const SCRIPTS: &[&str] = &[
+/// The page's one script. Each file is a module for its tests, and so are all of them together: no two export the same name.
+const SCRIPT: &str = concat!(
     include_str!("words.js"),
     include_str!("split.js"),
     include_str!("sgr.js"),
@@ -15,57 +20,39 @@ const SCRIPTS: &[&str] = &[
     include_str!("feed.js"),
     include_str!("link.js"),
     include_str!("page.js"),
-];
+);
 
-/// The scripts are modules for their tests and one script in the page: imports and exports stand on lines of their own, as
-/// comments do. What is for readers of the source alone stays here, since phones on slow links load the page, too.
-static PAGE: LazyLock<String> = LazyLock::new(|| {
-    let for_readers = |line: &str| line.is_empty() || ["import ", "export ", "//"].iter().any(|start| line.starts_with(start));
-    let lines = SCRIPTS.iter().flat_map(|script| script.lines()).map(str::trim_start);
-    let script: Vec<String> = lines.filter(|line| !for_readers(line)).map(squeeze).collect();
-    let script = BRACKETS.iter().fold(script.join("\n"), |script, (broken, whole)| script.replace(broken, whole));
-    let joined = |text: &str| text.lines().collect::<String>();
-    joined(include_str!("page.html")).replace("{{css}}", &joined(include_str!("page.css"))).replace("{{js}}", &script)
+/// The viewer page as it is served.
+pub(super) static PAGE: LazyLock<Page> = LazyLock::new(|| {
+    let html = include_str!("page.html").replace("{{css}}", include_str!("page.css")).replace("{{js}}", SCRIPT);
+    Page { gzip: gzip(html.as_bytes()), html: html.into(), policy: policy() }
 });
 
-/// Where a line's end means nothing to a script. No template and no regular expression goes over one.
-const BRACKETS: &[(&str, &str)] =
-    &[("{\n", "{"), ("(\n", "("), ("[\n", "["), (",\n", ","), ("\n}", "}"), ("\n)", ")"), ("\n]", "]")];
-
-/// The line without the blanks beside a sign, lest two of `+` and `-` meet. Strings, templates and regular expressions are left as
-/// they are; where one may hold its own sign, what is behind it, too. A slash with a blank behind it divides.
-fn squeeze(line: &str) -> String {
-    let begins = |(at, sign): &(usize, &str)| *sign != "/" || !line[at + 1..].starts_with(' ');
-    let Some((at, sign)) = line.match_indices(['\'', '"', '`', '/']).find(begins) else { return without_idle_blanks(line) };
-    let (code, literal) = line.split_at(at);
-    let end = literal[1..].find(sign).map_or(literal.len(), |end| end + 2);
-    let end = match sign {
-        "`" if literal.matches('`').count() > 2 => literal.len(),
-        "/" if literal[..end].contains(['[', '\\']) => literal.len(),
-        _ => end,
-    };
-    without_idle_blanks(code) + &literal[..end] + &squeeze(&literal[end..])
+/// A page and what goes with it.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// UTF-8.
+    pub(super) html: Bytes,
+    /// The same as one gzip member; empty where that failed.
+    pub(super) gzip: Bytes,
+    /// The Content-Security-Policy.
+    pub(super) policy: String,
 }
 
-fn without_idle_blanks(code: &str) -> String {
-    let is_sign = |byte: &u8| byte.is_ascii_punctuation() && !b"_$".contains(byte);
-    let bytes = code.as_bytes();
-    let is_idle = |at: usize| {
-        let beside = [bytes[..at].last(), bytes.get(at + 1)];
-        let they_add = beside.iter().all(|byte| matches!(byte, Some(b'+' | b'-')));
-        bytes[at] == b' ' && !they_add && beside.into_iter().flatten().any(is_sign)
-    };
-    code.char_indices().filter(|(at, _)| !is_idle(*at)).map(|(_, letter)| letter).collect()
-}
-
-/// The page and the policy that goes with it: its own script runs, nothing else does, nothing is loaded from elsewhere.
-pub(super) fn page() -> (String, String) {
-    let nonce = format!("{:032x}", rand::rng().random::<u128>());
-    let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src 'self' blob: data:; \
+/// The page's own script runs, no other does, and nothing is loaded from other hosts. HTML parts stand in frames that inherit
+/// this policy, and have styles of their own: a hash in style-src would turn those off.
+fn policy() -> String {
+    let hash = BASE64_STANDARD.encode(digest(&SHA256, SCRIPT.as_bytes()));
+    format!(
+        "default-src 'none'; script-src 'sha256-{hash}'; style-src 'unsafe-inline'; img-src 'self' blob: data:; \
          media-src blob: data:; connect-src 'self'; frame-src blob: data:; object-src blob:; base-uri 'none'; form-action 'none'"
-    );
-    (PAGE.replace("{{nonce}}", &nonce), policy)
+    )
+}
+
+fn gzip(text: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Writing to memory does not fail; if it did, the page would go out as it is.
+    encoder.write_all(text).and_then(|()| encoder.finish()).map(Bytes::from).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -73,24 +60,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_one_file_under_30_kb() {
-        let (page, _) = page();
-        assert!(page.len() < 30_000, "{} bytes", page.len());
-        for elsewhere in ["http:", "https:", " src=", "@import", "url("] {
+    fn the_page_is_one_file_under_64_kb() {
+        let page = std::str::from_utf8(&PAGE.html).unwrap();
+        assert!(page.len() < 65_536, "{} bytes", page.len());
+        for foreign in ["http:", "https:", " src=", "@import", "url(", "{{"] {
             let own = page.replace("http://www.w3.org/2000/svg", "").replace(" src=\"${", "");
-            assert!(!own.contains(elsewhere), "{elsewhere}");
+            assert!(!own.contains(foreign), "{foreign}");
         }
     }
 
     #[test]
-    fn blanks_go_where_they_mean_nothing() {
-        assert_eq!(squeeze("const a = { b: 1, c }, d = x => x ?? 2"), "const a={b:1,c},d=x=>x??2");
-        assert_eq!(squeeze("return a + +b - -c++ + d - e"), "return a+ +b- -c++ +d-e");
-        assert_eq!(squeeze("say(node, 'a = b, c', 'd : e')"), "say(node,'a = b, c','d : e')");
-        assert_eq!(squeeze("return 'a' + ' = / = '"), "return 'a'+' = / = '");
-        assert_eq!(squeeze("x = `${a} = b` + c, d = /= / + e"), "x=`${a} = b`+c,d=/= /+e");
-        assert_eq!(squeeze("x = /[ /]/.test(a) || b"), "x=/[ /]/.test(a) || b");
-        assert_eq!(squeeze("x = `${a ? `b = ` : ''} c` + d"), "x=`${a ? `b = ` : ''} c` + d");
-        assert_eq!(squeeze("a = b / (c + 2) / 3 - /= /.exec(d)"), "a=b/(c+2)/3-/= /.exec(d)");
+    fn the_hash_is_that_of_all_between_the_tags() {
+        let page = std::str::from_utf8(&PAGE.html).unwrap();
+        let (_, script) = page.split_once("<script type=module>").unwrap();
+        assert_eq!(script, format!("{SCRIPT}</script>\n"));
+        // Either would end the script early, or change where it ends; and a parser turns a CR into an LF.
+        assert!(!["</script", "<!--", "\r"].iter().any(|text| SCRIPT.contains(text)));
+    }
+
+    #[test]
+    fn compressed_it_is_the_same_page() {
+        let mut page = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&PAGE.gzip[..]), &mut page).unwrap();
+        assert_eq!(page, PAGE.html);
+        assert!(PAGE.gzip.len() < 20_000, "{} bytes", PAGE.gzip.len());
     }
 }

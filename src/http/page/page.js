@@ -1,19 +1,19 @@
-// Puts the page together: the link, the feeds and what is said of each, the tools and keys.
+// Connects the parts of the page: the link, the feeds and their states, the tools and the keys.
 
 const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node => [node.id, node])),
   base = location.pathname.replace(/view$/, ''),
-  // Where the address has the token, in a frame without cookies, every request takes it along.
+  // In a frame without cookies the token stays in the address, and every request repeats it.
   query = location.search.slice(1),
   place = path => base + path + (query && (/\?/.test(path) ? '&' : '?') + query),
   feeds = []
-// The feed that fills the page; none where all are tiled.
+// The feed that fills the page; undefined while all are tiled.
 let focus, started, paused
 
 const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
   hasRun = () => feeds.some(feed => feed.kind === 'run'),
   serverNow = () => Date.now() / 1000 + link.skew,
-  // How many parts the server still holds.
+  // How many parts the server keeps.
   heldOf = feed => feed?.kept && min(feed.kept, feed.last),
   ageOf = ({newest}) => newest && serverNow() - newest.time
 
@@ -23,15 +23,15 @@ const link = makeLink(place, {
   server(told) {
     const restarted = started !== told.started
     for (const info of told.feeds) feedOf(info.name).learn(info, restarted)
-    // Another server may have come to this address.
+    // Another server may run at this address now.
     for (const feed of [...feeds]) if (!told.feeds.some(info => info.name === feed.name)) forget(feed)
     started = told.started
     return {
-      // Lines that are not here yet, with a margin for what comes between the two requests.
+      // The lines that are not here yet, with a margin for those that arrive between the two requests.
       history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100))),
       keepalive: told.keepalive,
       empty: !told.feeds.some(feed => feed.newest),
-      // A run is each viewer's own, and none is begun unasked.
+      // A run is each viewer's own, and a new one starts only when the user asks for it.
       ended: !restarted && told.feeds.every(feed => feed.ended || feed.kind === 'run'),
     }
   },
@@ -40,7 +40,7 @@ const link = makeLink(place, {
 function feedOf(name) {
   let feed = feeds.find(feed => feed.name === name)
   if (feed) return feed
-  // A false that it returned would cancel the click, on a branch of JSON for one.
+  // Returning false would cancel the click, for example on a branch of JSON.
   feed = new Feed(name, () => void (focus || String(getSelection()) || go(feed)))
   if (!feeds.length) say(ui.feeds)
   feeds.push(feed)
@@ -68,27 +68,31 @@ function route() {
   refresh()
 }
 
-// What changes rarely is quiet; stale is what is late by its own rhythm.
+// A feed that rarely changes is quiet; it is stale if a part is late by its own rhythm.
 const stateOf = feed =>
   link.state === 'reconnecting' ? link.state :
   feed.past ? 'history' :
   paused ? 'paused' :
   feed.ended ? 'ended' :
   link.state !== 'live' ? link.state :
+  feed.trouble ? feed.trouble.state :
   !feed.newest ? 'waiting' :
   ageOf(feed) < 10 ? 'live' :
   ageOf(feed) > feed.gap * 3 ? 'stale' : 'quiet'
 
-const ago = feed => feed.newest && `${age(ageOf(feed))} ago`
+const ago = feed => feed.newest && `${age(ageOf(feed))} ago`,
+  since = ({trouble: {since, reason}}) => `for ${age(serverNow() - since)}${reason ? `: ${reason}` : ''}`
 
-// What is said beside a state; the gravest first.
+// The text beside a state; the most serious state first.
 const SAYS = {
   reconnecting() {
     const wait = (link.next - Date.now()) / 1000
     return `${link.reason}, ${wait > 0 ? `next try in ${age(wait + .5)}` : 'trying again'}`
   },
+  lost: since,
   stale: feed => `${ago(feed)}, connection good`,
-  ended: ago,
+  starting: since,
+  ended: feed => [feed.outcome, ago(feed)].filter(Boolean).join(', '),
   history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
   paused: ({held}) => held && `${number(held)} newer`,
   live() {},
@@ -104,7 +108,7 @@ function say(node, text) {
   if (node.textContent !== (text ||= '')) node.textContent = text
 }
 
-// Writes all that the page says of itself: at each change, and twice a second for the ages.
+// Updates all states, texts and buttons: at each change, and twice a second for the ages.
 function refresh() {
   if (!feeds.length) say(ui.feeds, link.reason ? SAYS.reconnecting() : link.state)
   for (const feed of feeds) {
@@ -127,7 +131,7 @@ function refresh() {
   say(buttons[0], picture()?.zoom())
   ui.filter.value = log()?.needle ?? ''
   say(ui.found, log()?.needle && count(log().found(), 'line'))
-  // Of several feeds the title and the icon show the one that most needs to be looked at.
+  // With several feeds, the title and the icon show the one in the most serious state.
   const feed = focus ?? Object.keys(SAYS).map(state => feeds.find(feed => stateOf(feed) === state)).find(Boolean) ?? feeds[0],
     title = feed ? `${focus ? focus.name : `${feeds.length} feeds`} · ${stateOf(feed)}` : 'mxr'
   if (document.title === title) return
@@ -143,7 +147,7 @@ function newest(hold = paused) {
   refresh()
 }
 
-// Shows another of the parts that the server still holds; they are asked for once, at the first step back.
+// Shows another of the parts that the server keeps; the first step back fetches them all.
 async function step(by) {
   const feed = focus
   if (!(heldOf(feed) > 1) || !feed.past && by > 0) return
@@ -171,7 +175,7 @@ async function heldParts(feed) {
 
 const toggle = key => buttons[key].ariaPressed = document.body.classList.toggle(buttons[key].textContent)
 
-// A key, what it does, that in words, and where its button stands; what the button says.
+// A key, its action, its description, the place of its button, the text on the button.
 const ACTIONS = [
   ['Escape', () => focus?.past ? newest() : go(), 'back', 'first', '‹ all'],
   ['-', () => picture()?.zoomBy(.8), 'zoom out', 'picture', '−'],
@@ -183,14 +187,14 @@ const ACTIONS = [
   ['ArrowLeft', () => step(-1), 'older', 'past', '‹'],
   ['ArrowRight', () => step(1), 'newer', 'past', '›'],
   ['End', () => newest(), 'the newest part'],
-  ['Space', () => newest(!paused), 'pause, go on', 'rest', 'pause'],
+  ['Space', () => newest(!paused), 'pause, resume', 'rest', 'pause'],
   ['s', () => focus?.save(), 'save what is shown', 'rest', 'save'],
   ['f', () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(), 'full screen', 'rest', 'full'],
-  ['r', () => link.state === 'ended' && link.open(true), 'again, after the end', 'rest', 'again'],
-  ['?', help, 'this sheet', 'rest', 'help'],
+  ['r', () => link.state === 'ended' && link.open(true), 'replay', 'rest', 'replay'],
+  ['?', help, 'this help', 'rest', 'help'],
 ]
 
-// An <img> gets pictures alone.
+// An <img> gets only pictures.
 function help() {
   const [tag, path, hash] = picture() ? ['img', `stream/${encoded(focus)}`, ''] : ['iframe', 'view', location.hash]
   ui.snippet.value = `<${tag} src="${new URL(place(path) + hash, location)}"></${tag}>`.replace('</img>', '')
@@ -210,7 +214,7 @@ ui.filter.oninput = () => log().redraw(log().needle = ui.filter.value)
 ui.slider.oninput = () => step(ui.slider.value - (focus.past?.at ?? ui.slider.max))
 ui.copy.onclick = () => {
   ui.snippet.select()
-  // Plain http from another host has no clipboard object.
+  // Over plain http from another host there is no navigator.clipboard.
   say(ui.copy, document.execCommand('copy') && 'copied')
 }
 
@@ -225,7 +229,7 @@ onkeydown = event => {
 onhashchange = onresize = route
 ononline = () => document.hidden || link.wake()
 
-// A hidden tab closes its stream, and goes on when it is looked at again; a run would begin anew.
+// A hidden tab closes its stream, and reopens it when it is visible again; a run goes on, since it would start over.
 document.onvisibilitychange = () => document.hidden ? hasRun() || link.sleep() : link.wake()
 
 setInterval(() => {

@@ -1,7 +1,7 @@
-// Shows a picture that keeps changing: decodes it off the main path, paints it without flicker, and zooms
-// and pans it by wheel, pinch, drag and keys.
+// Shows a picture that keeps changing: decodes it asynchronously, paints it without flicker, and zooms and pans it by wheel,
+// pinch, drag and keys.
 
-// Pixels: Safari on iPhone paints no larger canvas.
+// Pixels: a larger canvas stays blank in Safari on iPhone.
 const MAX_CANVAS = 16e6
 
 function showPicture() {
@@ -11,19 +11,19 @@ function showPicture() {
     pointers = new Map()
 
   async function show(part) {
-    // A bitmap holds a GIF's first frame alone, and cannot be made of an SVG.
+    // A bitmap only has the first frame of a GIF, and cannot be made from an SVG.
     const bitmap = !/gif|svg/.test(part.type) && await createImageBitmap(blobOf(part)).catch(() => {})
     if (bitmap?.width * bitmap?.height < MAX_CANVAS) return paint(bitmap)
     const image = make('img', {alt: '', src: URL.createObjectURL(blobOf(part))})
     await image.decode().finally(() => URL.revokeObjectURL(image.src))
-    // Firefox says 0 for an SVG without a size.
+    // Firefox reports 0 for an SVG without a size.
     set(image, {width: image.naturalWidth || 300, height: image.naturalHeight || 150})
     place(image)
   }
 
   function paint(bitmap) {
     const {width, height} = bitmap
-    // Setting a canvas's size allocates it anew, so only where it differs.
+    // Setting the size of a canvas reallocates it, so it is only set if it differs.
     if (canvas.width !== width || canvas.height !== height) set(canvas, {width, height})
     const context = canvas.getContext('2d')
     context.clearRect(0, 0, width, height)
@@ -36,7 +36,7 @@ function showPicture() {
     const resized = width !== next.width || height !== next.height
     if (face !== next) {
       el.replaceChildren(next)
-      // Otherwise Firefox holds what it has drawn of it for a minute.
+      // Otherwise Firefox keeps the decoded image for a minute.
       if (face) face.src = ''
       face = next
     } else if (!resized) return
@@ -47,7 +47,7 @@ function showPicture() {
   }
 
   const room = () => [el.clientWidth, el.clientHeight],
-    // A small picture is not enlarged beyond four times.
+    // A small picture is enlarged at most four times.
     fitScale = () => min(room()[0] / width, room()[1] / height, 4),
     within = (at, slack) => slack > 0 ? slack / 2 : min(0, max(slack, at || 0))
 
@@ -72,10 +72,10 @@ function showPicture() {
   }
 
   const zoomBy = (factor, at) => zoomTo(scale * factor, at),
-    // To the actual size, or to twice the size where a point of a picture that fits is tapped; and back.
+    // To the actual size and back; a tap on a point of a picture that fits doubles its size.
     toggle = at => fitted ? zoomTo(at && fitScale() >= 1 ? 2 * fitScale() : 1, at) : layout(fitted = true)
 
-  // Answers whether there is anything to move.
+  // Returns whether there was anything to move.
   function panBy(right, down) {
     x += right
     y += down
@@ -90,7 +90,7 @@ function showPicture() {
   }
   el.onwheel = awake((event, at) => {
     event.preventDefault()
-    // With ctrlKey it is a pinch on a trackpad.
+    // With ctrlKey the event is a pinch on a trackpad.
     zoomBy(Math.exp(-event.deltaY * (event.ctrlKey ? .01 : .002)), at)
   })
   el.ondblclick = awake((_, at) => toggle(at))

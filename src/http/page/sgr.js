@@ -1,11 +1,11 @@
-// Reads a terminal's line: colours (SGR) become runs of styled text, every other escape is left out.
+// Reads a line as a terminal does: colours (SGR) become runs of styled text, every other escape is removed.
 
 const PLAIN = {},
   // A CSI sequence, a string (OSC, DCS and their like) up to its end, a two-byte escape, another control.
   ESCAPE = /(?:\x1b\[|\x9b)([0-?]*)([ -/]*[@-~]?)|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f]).*?(?:\x07|\x1b\\|\x9c|$)|\x1b[ -/]*[0-~]?|[\0-\x08\x0b-\x1f\x7f-\x9f]/gs
 
-// Splits a line that begins in `style` into runs of {text, style}; the style returned is the next line's.
-// What a carriage return or a backspace overwrites is left out, as a progress bar wants it.
+// Splits a line that begins in `style` into runs of {text, style}; the returned style is that of the next line. Text that a
+// carriage return or a backspace overwrites is removed, as for a progress bar.
 function readLine(line, style) {
   let runs = [], at = 0
   line = line.replace(/\r+$/gm, '')
@@ -24,16 +24,16 @@ function readLine(line, style) {
 
 const plainText = line => readLine(line, PLAIN).runs.map(run => run.text).join('')
 
-// What each code sets, as the CSS that shows it; inverse is worked out when it is drawn.
+// The CSS of each code; inverse is resolved when the run is drawn.
 const CODES = {
   1: {fontWeight: 'bold'}, 2: {opacity: .7}, 3: {fontStyle: 'italic'}, 4: {textDecoration: 'underline'}, 7: {inverse: 1},
   22: {fontWeight: '', opacity: ''}, 23: {fontStyle: ''}, 24: {textDecoration: ''}, 27: {inverse: 0}, 39: {color: ''}, 49: {background: ''},
 }
 
 function applySgr(style, digits) {
-  // Those are private to a terminal.
+  // Sequences with these are private to a terminal.
   if (/[<-?]/.test(digits)) return style
-  // With colons an underline has a shape, and a colour may have a space of its own: `4:3`, `38:2::R:G:B`.
+  // With colons an underline may have a shape, and a colour a colour space: `4:3`, `38:2::R:G:B`.
   const codes = digits.replace(/\b4:[1-9]/g, 4).replace('::', ':').split(/[;:]/).map(Number)
   while (codes.length) {
     const code = codes.shift(),
@@ -49,7 +49,7 @@ function applySgr(style, digits) {
   return style
 }
 
-// The first sixteen take the page's own lightness, so that they can be read on dark and on light.
+// The first sixteen use the page's own lightness, so that they are readable on dark and on light.
 const HUES = [0, 25, 145, 85, 260, 325, 200]
 
 function paletteColour(n, side) {

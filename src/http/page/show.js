@@ -1,5 +1,5 @@
-// One renderer for each kind of part: {el, show(part)}, and what the tools need of it. Nothing of a part
-// ever runs: text is set as text, HTML sits in a sandbox without scripts, SVG is an image.
+// One renderer for each kind of part: {el, show(part)}, and what the tools need. No part ever runs code: text is inserted as
+// text, HTML is in a sandbox without scripts, SVG is an image.
 
 // Bytes; larger JSON is shown as text.
 const MAX_TREE = 4e6
@@ -29,13 +29,13 @@ function textOf({fullType, body}) {
 
 function showText(part) {
   const log = makeLog()
-  // What is on a pipe, or has the name of a log, is read from its end; of another text it is seen once it grows.
+  // A pipe and a file with the name of a log are read from the end; any other text is, once it has grown.
   log.follow = /^stdin$|\.(log|out|err)$/.test(part.feed) || null
   return {el: log.el, log, show: part => log.replace(textOf(part))}
 }
 
-// HTML, and PDF, sound and film by the browser's own viewer. The new one is laid out behind the old one and
-// then takes its place: no flash of white.
+// HTML, and PDF, sound and film in the browser's own viewer. The new part is laid out invisibly and then replaces the old one:
+// no flash of white.
 function showFrame() {
   const el = make('div')
   let old

@@ -1,8 +1,8 @@
-// Cuts a multipart body into parts, at whatever sizes its bytes are read. Pure: bytes in, parts out.
-// Our server writes strictly, so a body is cut by its Content-Length and never looked into.
+// Splits a multipart body into parts, at any read sizes. Pure: bytes in, parts out. The server writes strictly, so a body is cut
+// by its Content-Length and never searched.
 
-// Returns push(bytes): it calls onPart({headers, body}) for each part once it is whole, and answers true
-// once the close-delimiter has come. It throws where the bytes are not what our server writes.
+// Returns push(bytes), which calls onPart({headers, body}) for each complete part and returns true after the close-delimiter. It
+// throws if the bytes are not what the server writes.
 function makeSplitter(boundary, onPart) {
   let head = '', part, filled, ended
   return bytes => {

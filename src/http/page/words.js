@@ -1,4 +1,4 @@
-// How the page words numbers, sizes, ages and times, and how it makes an element.
+// Formats numbers, sizes, ages and times, and creates elements.
 
 const {min, max, round} = Math,
   set = Object.assign,
@@ -11,7 +11,7 @@ const {min, max, round} = Math,
   // Local time with milliseconds, as in 09:05:07.042.
   clock = seconds => new Date(seconds * 1e3 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(11, 23)
 
-// make('div.log', {tabIndex: 0}, child…): a part's text only ever gets in as a text node.
+// make('div.log', {tabIndex: 0}, child…): the text of a part is always inserted as a text node.
 function make(name, properties, ...children) {
   const [tag, className = ''] = name.split('.'),
     node = set(document.createElement(tag), {className}, properties)

@@ -45,7 +45,7 @@ struct BinarySniff {
 /// A pipe that is being published.
 #[derive(Debug)]
 pub(super) struct Framing {
-    splitter: Splitter,
+    splitter: Box<dyn Splitter>,
     bodies: Vec<RawPart>,
     window: Option<Window>,
     /// The type of every part, where the user gave one.
@@ -77,7 +77,7 @@ impl Framing {
         let is_lines = matches!(split, Split::Auto | Split::Lines);
         let kind = match pipe.window {
             Some(_) => Some(Kind::Newest),
-            None => kind_of(&splitter, media.as_ref()),
+            None => kind_of(&*splitter, media.as_ref()),
         };
         let publisher = context.open(name, kind.unwrap_or(Kind::Lines));
         let window = pipe.window.map(|most| Window { most, limit: part_bytes, lines: VecDeque::new(), bytes: 0 });
@@ -131,7 +131,7 @@ impl Framing {
 
     fn publish(&mut self) {
         if self.kind.is_none()
-            && let Some(kind) = kind_of(&self.splitter, self.media.as_ref())
+            && let Some(kind) = kind_of(&*self.splitter, self.media.as_ref())
         {
             self.publisher.decide(kind);
             self.kind = Some(kind);
@@ -212,7 +212,7 @@ const BUFFERING: &str = "The program may be holding them back: try `stdbuf -oL P
 const RETURNS: &str = "--split '\\r' --window 1 shows the last of them";
 
 /// Frames count by the newest, and so does text that is said to be pictures; all other text counts piece by piece.
-fn kind_of(splitter: &Splitter, media: Option<&Media>) -> Option<Kind> {
+fn kind_of(splitter: &dyn Splitter, media: Option<&Media>) -> Option<Kind> {
     Some(match splitter.makes()? {
         Makes::Frames => Kind::Newest,
         Makes::Text if media.is_some_and(Media::is_image) => Kind::Newest,

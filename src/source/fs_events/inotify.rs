@@ -1,5 +1,5 @@
-//! inotify(7), read on the thread that looks at the files: whoever takes what is queued right before a look knows of every
-//! write that was over by then. A library with a thread of its own cannot promise that.
+//! The inotify(7) backend, read on the thread that looks at the files: a caller that takes the queued events right before a look
+//! knows of every write that ended by then. A library with a thread of its own cannot promise that.
 
 use std::{
     collections::HashMap,
@@ -11,15 +11,21 @@ use std::{
 };
 
 use rustix::{
-    fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
+    fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlags},
     io::Errno,
 };
 use tokio::io::unix::AsyncFd;
 
-use super::{Change, EventBatch};
+use super::batch::{Change, EventBatch};
 
 /// Events taken at a time, as many as the kernel queues by default: a flood must not keep the looks waiting.
-const MOST: usize = 16_384;
+const MAX_EVENTS: usize = 16_384;
+/// Bytes read at a time.
+const BUFFER: usize = 16 << 10;
+/// Bytes of an event without its name, to a multiple of which the kernel pads the name.
+const HEADER: usize = 16;
+/// Bytes of the largest event: a name has at most 255, and a zero behind it.
+const LARGEST: usize = HEADER + 256;
 
 /// Watches directories.
 #[derive(Debug)]
@@ -30,8 +36,8 @@ pub(super) struct InotifyBackend {
 }
 
 impl InotifyBackend {
-    /// One without directories. It fails where the user has had all instances.
-    #[allow(deprecated, reason = "what takes its place is unsafe (tokio #8587); an OwnedFd keeps what is asked for there")]
+    /// One without directories. It fails where the user has no instances left.
+    #[allow(deprecated, reason = "its replacement is unsafe (tokio #8587); an OwnedFd meets its conditions")]
     pub(super) fn new() -> io::Result<Self> {
         let descriptor = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         Ok(Self { descriptor: AsyncFd::new(descriptor)?, directories: HashMap::new(), has_more: false })
@@ -39,15 +45,15 @@ impl InotifyBackend {
 
     /// Watches the entries of a directory.
     pub(super) fn watch(&mut self, directory: &Path) -> io::Result<()> {
-        let closed = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO;
+        let finished = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO;
         let changing = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::ATTRIB;
         let opened = WatchFlags::OPEN | WatchFlags::CLOSE_NOWRITE;
-        let number = inotify::add_watch(&self.descriptor, directory, closed | changing | opened | WatchFlags::ONLYDIR)?;
+        let number = inotify::add_watch(&self.descriptor, directory, finished | changing | opened | WatchFlags::ONLYDIR)?;
         self.directories.insert(number, directory.to_owned());
         Ok(())
     }
 
-    /// Watches a directory no longer; the kernel may have let it go already.
+    /// Stops watching a directory; the kernel may have let it go already.
     pub(super) fn unwatch(&mut self, directory: &Path) {
         let descriptor = &self.descriptor;
         self.directories.retain(|number, watched| {
@@ -60,7 +66,7 @@ impl InotifyBackend {
     }
 
     /// Waits until there is something to take.
-    pub(super) async fn news(&self) {
+    pub(super) async fn readable(&self) {
         if self.has_more {
             return;
         }
@@ -70,48 +76,106 @@ impl InotifyBackend {
         }
     }
 
-    /// Takes what is queued. Gives the directories that are not watched any more: they are gone.
-    pub(super) fn take(&mut self, heard: &mut EventBatch) -> Vec<PathBuf> {
-        let mut space = [MaybeUninit::uninit(); 16 << 10];
+    /// Takes the queued events, by one read(2) where it returns all of them. Returns the directories that are no longer watched,
+    /// since they are gone.
+    pub(super) fn take(&mut self, batch: &mut EventBatch) -> Vec<PathBuf> {
+        let mut space = [MaybeUninit::uninit(); BUFFER];
         let mut events = Reader::new(&self.descriptor, &mut space);
-        let mut gone = Vec::new();
+        let (mut gone, mut count, mut read) = (Vec::new(), 0, 0);
         self.has_more = false;
-        for count in 0.. {
-            let event = match events.next() {
-                Ok(event) => event,
-                Err(Errno::INTR) => continue,
+        loop {
+            if events.is_buffer_empty() {
+                // A read ends where the queue does, or where the next event does not fit.
+                let was_all = count > 0 && read + LARGEST <= BUFFER;
+                self.has_more = !was_all && count >= MAX_EVENTS;
+                if was_all || self.has_more {
+                    break;
+                }
+                read = 0;
+            }
+            match events.next() {
+                Ok(event) => {
+                    (count, read) = (count + 1, read + size_at_most(&event));
+                    record(&event, &mut self.directories, batch, &mut gone);
+                }
+                Err(Errno::INTR) => {}
                 // Nothing more is queued.
                 Err(_) => break,
-            };
-            let flags = event.events();
-            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                heard.lost = true;
-            } else if flags.contains(ReadFlags::IGNORED) {
-                gone.extend(self.directories.remove(&event.wd()));
-            } else if let (Some(directory), Some(name)) = (self.directories.get(&event.wd()), event.file_name()) {
-                let (touch, opens) = read(flags);
-                // Directories are opened by whoever lists them.
-                if touch != Change::Opened || !flags.contains(ReadFlags::ISDIR) {
-                    heard.note(directory.join(OsStr::from_bytes(name.to_bytes())), touch, opens);
-                }
-            }
-            if count == MOST {
-                self.has_more = true;
-                break;
             }
         }
         gone
     }
 }
 
-/// What an event says, and how many more hold the file open.
-fn read(flags: ReadFlags) -> (Change, i32) {
-    match () {
-        () if flags.contains(ReadFlags::CLOSE_WRITE) => (Change::Closed, -1),
-        () if flags.contains(ReadFlags::CLOSE_NOWRITE) => (Change::Opened, -1),
-        () if flags.contains(ReadFlags::OPEN) => (Change::Opened, 1),
-        () if flags.intersects(ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM) => (Change::Moved, 0),
-        () if flags.contains(ReadFlags::ATTRIB) => (Change::Marked, 0),
-        () => (Change::Changing, 0),
+fn size_at_most(event: &Event<'_>) -> usize {
+    HEADER + event.file_name().map_or(0, |name| name.to_bytes().len() + HEADER)
+}
+
+fn record(event: &Event<'_>, directories: &mut HashMap<i32, PathBuf>, batch: &mut EventBatch, gone: &mut Vec<PathBuf>) {
+    let flags = event.events();
+    if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+        batch.lost = true;
+    } else if flags.contains(ReadFlags::IGNORED) {
+        gone.extend(directories.remove(&event.wd()));
+    } else if let (Some(directory), Some(name)) = (directories.get(&event.wd()), event.file_name()) {
+        let (change, opened) = meaning(flags);
+        // Every listing opens the directory.
+        if change != Change::Opened || !flags.contains(ReadFlags::ISDIR) {
+            batch.record(directory.join(OsStr::from_bytes(name.to_bytes())), change, opened);
+        }
+    }
+}
+
+/// What an event means, and how many more hold the file open.
+fn meaning(flags: ReadFlags) -> (Change, i32) {
+    if flags.contains(ReadFlags::CLOSE_WRITE) {
+        (Change::Closed, -1)
+    } else if flags.contains(ReadFlags::CLOSE_NOWRITE) {
+        (Change::Opened, -1)
+    } else if flags.contains(ReadFlags::OPEN) {
+        (Change::Opened, 1)
+    } else if flags.intersects(ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM) {
+        (Change::Moved, 0)
+    } else if flags.contains(ReadFlags::ATTRIB) {
+        (Change::Metadata, 0)
+    } else {
+        (Change::Changing, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn events_of_many_reads_are_all_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut backend = InotifyBackend::new().unwrap();
+        backend.watch(folder.path()).unwrap();
+        // Names of every length, so that a read ends at any place of the buffer.
+        let names: Vec<String> = (0..1000).map(|n| format!("{n}-{}", "x".repeat(n % 250))).collect();
+        names.iter().for_each(|name| fs::write(folder.path().join(name), "text").unwrap());
+        let mut batch = EventBatch::default();
+        assert!(backend.take(&mut batch).is_empty());
+        assert!(names.iter().all(|name| batch.paths[&folder.path().join(name)].change == Change::Closed));
+    }
+
+    #[tokio::test]
+    async fn events_of_our_own_reading_that_were_taken_wake_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "text").unwrap();
+        let mut backend = InotifyBackend::new().unwrap();
+        backend.watch(folder.path()).unwrap();
+        fs::read(&path).unwrap();
+        let mut batch = EventBatch::default();
+        backend.take(&mut batch);
+        assert_eq!((batch.has_changes(), batch.paths[&path].open_count(0)), (false, 0));
+        let woken = tokio::time::timeout(Duration::from_millis(50), backend.readable()).await;
+        assert!(woken.is_err());
+        fs::write(&path, "more").unwrap();
+        backend.readable().await;
     }
 }

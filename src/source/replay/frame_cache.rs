@@ -1,5 +1,5 @@
-//! The frames of a directory: listed in natural order, read when their turn comes, and kept within a bound. What is not whole
-//! or cannot be read is left out, and told of once.
+//! The frames of a directory: listed in natural order, read when their turn comes, and kept within a bound. Incomplete or
+//! unreadable frames are left out and logged once. When a frame is played is not decided here.
 
 use std::{
     cmp::Ordering,
@@ -28,7 +28,7 @@ use crate::{
 /// Bytes of frames kept between two rounds.
 const CACHE_BYTES: usize = 32 << 20;
 /// Frames left out at a time that the log names.
-const MOST_SAID: usize = 100;
+const MAX_NAMED: usize = 100;
 /// How long a frame without an end mark must have been left alone, where its writer was not seen to close it.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
@@ -74,13 +74,21 @@ pub(super) struct FrameCache {
 pub(super) struct Frame {
     pub(super) part: Part,
     /// Whether its format has an end mark, which is there.
-    pub(super) has_end: bool,
+    has_end: bool,
+    signature: Signature,
 }
 
-/// What is known of the frames that were listed last.
+impl Frame {
+    /// Whether its writer may still be at it, where it was not seen to close the file.
+    pub(super) fn may_grow(&self) -> bool {
+        !self.has_end && !self.signature.has_rested(SETTLE)
+    }
+}
+
+/// The known ones of the frames that were listed last.
 #[derive(Debug, Default)]
 struct Cache {
-    frames: HashMap<PathBuf, (Signature, Frame)>,
+    frames: HashMap<PathBuf, Frame>,
     bytes: usize,
     /// Frames that are left out; a state of which more is not to be expected is not read again.
     left_out: HashMap<PathBuf, Option<Signature>>,
@@ -137,12 +145,12 @@ impl FrameCache {
         (kind.is_file() || kind.is_symlink() && leads_inside().is_some()).then_some(name)
     }
 
-    /// A frame, whole; `None` for one that is not, or cannot be read.
+    /// A complete frame; `None` for one that is not, or cannot be read.
     pub(super) fn read(&self, path: &Path) -> Option<Frame> {
         let signature = Signature::of(&path.metadata().ok()?);
         {
             let cache = self.cache();
-            if let Some((_, frame)) = cache.frames.get(path).filter(|(kept, _)| *kept == signature) {
+            if let Some(frame) = cache.frames.get(path).filter(|kept| kept.signature == signature) {
                 return Some(frame.clone());
             }
             if cache.left_out.get(path) == Some(&Some(signature)) {
@@ -170,8 +178,8 @@ impl FrameCache {
             return None;
         }
         let part = Part { media, body, time: signature.time(), class: seen.class };
-        let frame = Frame { part, has_end: seen.completeness == Completeness::Complete };
-        self.cache().keep(path, signature, &frame, self.kept_bytes);
+        let frame = Frame { part, has_end: seen.completeness == Completeness::Complete, signature };
+        self.cache().keep(path, &frame, self.kept_bytes);
         Some(frame)
     }
 
@@ -182,8 +190,8 @@ impl FrameCache {
         }
     }
 
-    /// Says why there is no such frame, once until there is: the next round comes soon. `lasting` is the state that is not
-    /// to be read again.
+    /// Says why a frame is left out, once until it is shown: the next round comes soon. `lasting` is the state that is not to be
+    /// read again.
     fn leave_out(&self, path: &Path, lasting: Option<Signature>, why: &str) {
         let mut cache = self.cache();
         if lasting.is_some() {
@@ -191,10 +199,10 @@ impl FrameCache {
         }
         let lasting = lasting.filter(|state| state.has_rested(SETTLE));
         let is_new = cache.left_out.insert(path.to_owned(), lasting).is_none();
-        if is_new && cache.left_out.len() <= MOST_SAID {
+        if is_new && cache.left_out.len() <= MAX_NAMED {
             warn!(frame = %path.display(), "left out: {why}");
         } else if is_new && !std::mem::replace(&mut cache.said_more, true) {
-            warn!(directory = %self.directory.display(), "more than {MOST_SAID} frames are left out; the others are not named");
+            warn!(directory = %self.directory.display(), "more than {MAX_NAMED} frames are left out; the others are not named");
         }
     }
 
@@ -210,18 +218,18 @@ impl FrameCache {
 }
 
 impl Cache {
-    fn keep(&mut self, path: &Path, signature: Signature, frame: &Frame, most: usize) {
+    fn keep(&mut self, path: &Path, frame: &Frame, most: usize) {
         self.forget(path);
-        // What does not fit beside its neighbours would push all of them out, round after round.
+        // A frame that does not fit beside its neighbours would push all of them out, round after round.
         let bytes = frame.part.body.len();
         if self.bytes + bytes <= most {
             self.bytes += bytes;
-            self.frames.insert(path.to_owned(), (signature, frame.clone()));
+            self.frames.insert(path.to_owned(), frame.clone());
         }
     }
 
     fn forget(&mut self, path: &Path) {
-        if let Some((_, frame)) = self.frames.remove(path) {
+        if let Some(frame) = self.frames.remove(path) {
             self.bytes -= frame.part.body.len();
         }
     }
@@ -231,7 +239,7 @@ impl Cache {
         let gone: Vec<PathBuf> = self.frames.keys().filter(|path| !listed.contains(path.as_path())).cloned().collect();
         gone.iter().for_each(|path| self.forget(path));
         self.left_out.retain(|path, _| listed.contains(path.as_path()));
-        self.said_more &= self.left_out.len() > MOST_SAID;
+        self.said_more &= self.left_out.len() > MAX_NAMED;
     }
 }
 
@@ -267,11 +275,11 @@ mod tests {
         write("2.txt", 10);
         assert_eq!(kept(&frames), (2, CACHE_BYTES));
         write("1.txt", CACHE_BYTES - 11);
-        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "what a frame was before takes no room");
+        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "the bytes that a frame had before take no room");
         std::fs::rename(folder.path().join("1.txt"), folder.path().join("3.txt")).unwrap();
-        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "nor does what is gone");
+        assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "nor does a frame that is gone");
         write("3.txt", 0);
-        assert_eq!(kept(&frames), (1, 10), "nor what is left out");
+        assert_eq!(kept(&frames), (1, 10), "nor one that is left out");
     }
 
     #[test]

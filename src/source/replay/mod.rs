@@ -1,4 +1,5 @@
-//! A directory of frames, replayed in natural order: as a loop, once for each viewer, or as they come.
+//! A directory of frames as a source, replayed in natural order: as a loop, once for each viewer, or as they come. What a frame
+//! is and when it is complete is for `frame_cache` to know.
 
 mod frame_cache;
 
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use self::frame_cache::{Frame, FrameCache, SETTLE, compare};
+use self::frame_cache::{FrameCache, SETTLE, compare};
 use super::{
     context::{Context, Work, name_of},
     fs_events::{EventBatch, Watcher},
@@ -22,8 +23,8 @@ use crate::{
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// How often to look for frames where no event tells, and at those that were left out.
-const PATROL: Duration = Duration::from_secs(1);
+/// How often the directory is listed without an event: for new frames, and for those that were left out.
+const LIST_INTERVAL: Duration = Duration::from_secs(1);
 
 pub use self::frame_cache::{DirSettings, Mode};
 
@@ -47,20 +48,20 @@ pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
     Ok(Box::pin(async move {
         match dir.mode {
             Mode::Follow => follow(&frames, interval, &publisher).await,
-            _ => play_round_and_round(&frames, interval, &publisher).await,
+            _ => play_in_a_loop(&frames, interval, &publisher).await,
         }
         Ok(())
     }))
 }
 
-async fn play_round_and_round(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
+async fn play_in_a_loop(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
     let mut clock = Clock::new(interval);
-    let mut looked = None;
+    let mut listed = None;
     let mut list = Vec::new();
     loop {
-        // A round may be as short as one frame: what is new, or was left out, is not looked for in each.
-        if looked.is_none_or(|looked: Instant| looked.elapsed() >= PATROL) {
-            (list, looked) = (frames.list(), Some(Instant::now()));
+        // A round may be as short as one frame: new frames, and those that were left out, are not looked for in each.
+        if listed.is_none_or(|listed: Instant| listed.elapsed() >= LIST_INTERVAL) {
+            (list, listed) = (frames.list(), Some(Instant::now()));
         }
         let mut shown = Vec::new();
         for path in list {
@@ -73,7 +74,7 @@ async fn play_round_and_round(frames: &FrameCache, interval: Duration, publisher
         list = shown;
         if list.is_empty() {
             frames.say_empty();
-            sleep(PATROL).await;
+            sleep(LIST_INTERVAL).await;
         }
     }
 }
@@ -100,21 +101,21 @@ async fn play_once(frames: Arc<FrameCache>, interval: Duration, publisher: Publi
 
 async fn follow(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
     let mut clock = Clock::new(interval);
-    let mut notices = Watcher::new();
+    let mut watcher = Watcher::new();
     let mut played: HashSet<OsString> = HashSet::new();
-    let mut done: HashSet<OsString> = HashSet::new();
+    let mut finished: HashSet<OsString> = HashSet::new();
     loop {
-        notices.watch(&HashSet::from([frames.directory.as_path()]));
+        watcher.watch(&HashSet::from([frames.directory.as_path()]));
         let list = frames.list();
         played.retain(|name| list.binary_search_by(|path| compare(path.file_name().unwrap_or_default(), name)).is_ok());
-        let mut wait = PATROL;
+        let mut wait = LIST_INTERVAL;
         for path in list {
             let name = path.file_name().unwrap_or_default().to_owned();
-            // A frame that is not whole yet has its turn when it is.
+            // A frame that is not complete yet is played when it is.
             if !played.contains(&name)
                 && let Some(frame) = frames.read(&path)
             {
-                if !done.contains(&name) && is_in_the_making(&frame) {
+                if frame.may_grow() && !finished.contains(&name) {
                     wait = SETTLE;
                     continue;
                 }
@@ -123,30 +124,26 @@ async fn follow(frames: &FrameCache, interval: Duration, publisher: &Publisher) 
                 played.insert(name);
             }
         }
-        if played.is_empty() && wait == PATROL {
+        if played.is_empty() && wait == LIST_INTERVAL {
             frames.say_empty();
         }
-        done.clear();
-        let closed = changes(&mut notices, wait).await.paths.into_iter().filter(|(_, trace)| trace.touch.is_done());
-        done.extend(closed.filter_map(|(path, _)| path.file_name().map(ToOwned::to_owned)));
+        let batch = changes(&mut watcher, wait).await;
+        finished = batch.finished().filter_map(|path| path.file_name().map(ToOwned::to_owned)).collect();
     }
 }
 
-/// What has happened as soon as anything has, or nothing after `wait`. That files are read, by mxr among others, is no news.
-async fn changes(notices: &mut Watcher, wait: Duration) -> EventBatch {
+/// The events since the last time as soon as there are changes among them, or after `wait`. Files that are read, by mxr among
+/// others, have not changed.
+async fn changes(watcher: &mut Watcher, wait: Duration) -> EventBatch {
     let deadline = Instant::now() + wait;
     loop {
-        let is_over = timeout_at(deadline, notices.news()).await.is_err();
-        let heard = notices.take();
-        if is_over || heard.has_changes() {
-            return heard;
+        let batch = watcher.take();
+        if batch.has_changes() || deadline <= Instant::now() {
+            return batch;
         }
+        // A timeout is seen above.
+        let _ = timeout_at(deadline, watcher.readable()).await;
     }
-}
-
-/// Whether more may be written to a frame whose writer was not seen to close it: it has no end mark, and is fresh.
-fn is_in_the_making(frame: &Frame) -> bool {
-    !frame.has_end && frame.part.time.elapsed().is_ok_and(|age| age < SETTLE)
 }
 
 /// Ticks every interval; what came too late is not made up for.

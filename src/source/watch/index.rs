@@ -1,5 +1,5 @@
-//! Whom an event concerns. Of many watched paths each hears only of what decides what it shows: an event costs the same,
-//! however many are watched.
+//! Which watched paths an event affects. A path is told of what decides what it shows, and of nothing else: an event costs
+//! the same, however many paths are watched.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -9,7 +9,7 @@ use std::{
 use super::resolve::ResolvedPath;
 use crate::source::fs_events::EventBatch;
 
-/// The watched paths, by what their ways hang on.
+/// The watched paths, found by the file-system entries that they depend on.
 #[derive(Debug, Default)]
 pub(super) struct PathIndex {
     count: usize,
@@ -19,29 +19,35 @@ pub(super) struct PathIndex {
 }
 
 impl PathIndex {
-    /// Of the ways of all watched paths, in their order.
-    pub(super) fn of<'a>(ways: impl Iterator<Item = &'a ResolvedPath>) -> Self {
-        let mut routes = Self::default();
-        ways.enumerate().for_each(|(at, way)| routes.add(at, way));
-        routes
+    /// Of all watched paths, in their order.
+    pub(super) fn of<'a>(paths: impl Iterator<Item = &'a ResolvedPath>) -> Self {
+        let mut index = Self::default();
+        paths.enumerate().for_each(|(at, resolved)| index.add(at, resolved));
+        index
     }
 
-    /// Adds another way of the path at this place. What is no longer on it costs a look in vain, until all is made anew.
-    pub(super) fn add(&mut self, at: usize, way: &ResolvedPath) {
+    /// Whether no path was ever added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds where the path at this place leads now. What it no longer depends on costs it needless looks, until the index is
+    /// made anew.
+    pub(super) fn add(&mut self, at: usize, resolved: &ResolvedPath) {
         self.count = self.count.max(at + 1);
-        way.entries().for_each(|path| insert(&mut self.entries, path, at));
-        if way.is_directory {
-            insert(&mut self.directories, &way.target, at);
+        resolved.entries().for_each(|path| insert(&mut self.entries, path, at));
+        if resolved.is_directory {
+            insert(&mut self.directories, &resolved.target, at);
         }
     }
 
-    /// The places of the paths that this concerns, and what of it does.
-    pub(super) fn affected<'a>(&self, heard: &'a EventBatch) -> BTreeMap<usize, Vec<&'a Path>> {
+    /// The places of the affected paths, each with the events' paths that affect it.
+    pub(super) fn affected<'a>(&self, batch: &'a EventBatch) -> BTreeMap<usize, Vec<&'a Path>> {
         let mut affected = BTreeMap::new();
-        if heard.lost {
+        if batch.lost {
             affected.extend((0..self.count).map(|at| (at, Vec::new())));
         }
-        for path in heard.paths.keys() {
+        for path in batch.paths.keys() {
             let of_directory = path.parent().and_then(|directory| self.directories.get(directory));
             for at in self.entries.get(path).into_iter().chain(of_directory).flatten() {
                 affected.entry(*at).or_default().push(path.as_path());

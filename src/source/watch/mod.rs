@@ -1,10 +1,13 @@
-//! Watched files as a source: events say when to look, `target` decides what is seen. A look every second finds what no
-//! event told: a write through a hard link elsewhere, a directory that was deleted and made again.
+//! Watched files as a source: events say when to look at a path, and `settling` decides what is shown of it. A look at each
+//! path every second finds what no event told: a write through a hard link elsewhere, a directory that was deleted and made
+//! again. Nothing here knows how parts travel.
 
 mod index;
+mod log;
 mod path;
 mod resolve;
 mod scan;
+mod settling;
 
 use std::{
     path::{Path, PathBuf},
@@ -26,10 +29,10 @@ use crate::{
     panic::{PanicScope, catch},
 };
 
-/// How often to look without an event: what is found, and has rested, is shown within a second.
-const PATROL: Duration = Duration::from_millis(700);
-/// The same where the file system does not tell of changes.
-const POLL: Duration = Duration::from_millis(300);
+/// How often to look without an event: a change that is found so, and has rested, shows within a second.
+const CHECK_INTERVAL: Duration = Duration::from_millis(700);
+/// The same where events do not tell of every change.
+const SHORT_CHECK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// What to watch.
 #[derive(Debug)]
@@ -49,85 +52,94 @@ pub struct WatchSettings {
 /// # Errors
 /// None: a path that is not there yet is waited for.
 pub fn source(watch: WatchSettings, context: &Context) -> Result<Work> {
-    let mut targets = Vec::new();
+    let mut paths = Vec::new();
     for path in watch.paths {
         let publisher = context.open(name_of(&path), Kind::Newest);
-        let (names, media) = (watch.names.clone(), context.media.clone());
-        targets.push(WatchedPath::new(path, names, media, watch.settle, context.interval(), publisher));
+        let (filter, media) = (watch.names.clone(), context.media.clone());
+        paths.push(WatchedPath::new(path, filter, media, watch.settle, context.interval(), publisher));
     }
-    // What is there already is the newest part before anybody can ask.
-    for target in &mut targets {
-        target.patrol(true);
-        look(target);
+    // Files that exist already are the newest parts before a viewer can ask.
+    for path in &mut paths {
+        path.check(true);
+        look(path);
     }
-    Ok(Box::pin(work(targets, watch.poll)))
+    Ok(Box::pin(work(paths, watch.poll)))
 }
 
-async fn work(mut targets: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()> {
-    let interval = interval(&targets, poll);
-    let mut notices = if poll.is_none() { Watcher::new() } else { Watcher::none() };
-    let mut routes = PathIndex::of(targets.iter().map(WatchedPath::resolved));
-    let mut patrol = Instant::now();
+async fn work(mut paths: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()> {
+    let mut watcher = if poll.is_none() { Watcher::new() } else { Watcher::none() };
+    let interval = check_interval(&paths, poll, &watcher);
+    let mut index = PathIndex::default();
+    let mut next_check = Instant::now();
     loop {
-        if patrol <= Instant::now() {
-            if targets.iter_mut().filter_map(|target| target.resolve().then_some(())).count() > 0 {
-                routes = PathIndex::of(targets.iter().map(WatchedPath::resolved));
-            }
-            notices.watch(&targets.iter().flat_map(|target| target.resolved().directories()).collect());
-            let listens = interval == PATROL && notices.listens();
-            targets.iter_mut().for_each(|target| target.patrol(listens));
-            patrol = Instant::now() + interval;
+        if next_check <= Instant::now() {
+            check(&mut watcher, &mut index, &mut paths, interval == CHECK_INTERVAL);
+            next_check = Instant::now() + interval;
         }
-        let next = targets.iter().filter_map(WatchedPath::due).min().map_or(patrol, |due| due.min(patrol));
+        let due = paths.iter().filter_map(WatchedPath::due).min();
         tokio::select! {
-            () = notices.news() => {}
-            () = sleep_until(next) => {}
+            () = watcher.readable() => {}
+            () = sleep_until(due.map_or(next_check, |due| due.min(next_check))) => {}
         }
-        hear(&mut notices, &mut routes, &mut targets);
-        for at in 0..targets.len() {
-            // Another one's look may have taken its time, and what happened meanwhile counts.
-            if targets[at].is_due() {
-                hear(&mut notices, &mut routes, &mut targets);
-                look(&mut targets[at]);
+        apply_events(&mut watcher, &mut index, &mut paths);
+        for at in 0..paths.len() {
+            if paths[at].is_due() {
+                look(&mut paths[at]);
+                // The next look has to know of these events. Those of our own reading are among them, and would wake us again.
+                apply_events(&mut watcher, &mut index, &mut paths);
             }
         }
     }
 }
 
-fn hear(notices: &mut Watcher, routes: &mut PathIndex, targets: &mut [WatchedPath]) {
-    let heard = notices.take();
-    for (at, paths) in routes.affected(&heard) {
-        if targets[at].hear(&heard, &paths) {
-            routes.add(at, targets[at].resolved());
+/// Looks at every path without an event. `trusts_events`: the file systems tell of changes.
+fn check(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [WatchedPath], trusts_events: bool) {
+    let mut has_moved = false;
+    for path in &mut *paths {
+        has_moved |= path.resolve();
+    }
+    if has_moved || index.is_empty() {
+        *index = PathIndex::of(paths.iter().map(WatchedPath::resolved));
+    }
+    watcher.watch(&paths.iter().flat_map(|path| path.resolved().directories()).collect());
+    let has_events = trusts_events && watcher.is_complete();
+    paths.iter_mut().for_each(|path| path.check(has_events));
+}
+
+fn apply_events(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [WatchedPath]) {
+    let batch = watcher.take();
+    for (at, affecting) in index.affected(&batch) {
+        if paths[at].apply(&batch, &affecting) {
+            index.add(at, paths[at].resolved());
         }
     }
 }
 
-/// A file that mxr itself breaks on is passed over like one that is not whole: the other feeds live on, and so does this.
-fn look(target: &mut WatchedPath) {
-    if catch(PanicScope::Source, || target.look_if_due()).is_err() {
-        target.pass_over();
+/// Looks at a path. A file that makes mxr panic is skipped like an incomplete one: its feed and the others live on.
+fn look(path: &mut WatchedPath) {
+    if catch(PanicScope::Source, || path.look_if_due()).is_err() {
+        path.skip();
     }
 }
 
-/// How often to look without an event, as the user or the file systems have it. The log says which.
-fn interval(targets: &[WatchedPath], poll: Option<Duration>) -> Duration {
+/// How often to look without an event: as the user says, or the backend and the file systems allow. The log says which.
+fn check_interval(paths: &[WatchedPath], poll: Option<Duration>, watcher: &Watcher) -> Duration {
     if let Some(poll) = poll {
         info!(every = ?poll, "looking for changes, as --poll says");
         return poll;
     }
-    let mut interval = if cfg!(target_os = "linux") { PATROL } else { POLL };
-    for path in targets.iter().map(WatchedPath::path) {
+    let mut interval = if watcher.reports_closes() { CHECK_INTERVAL } else { SHORT_CHECK_INTERVAL };
+    for path in paths.iter().map(WatchedPath::path) {
         if let Some(file_system) = resolve::silent_file_system(existing(path)) {
+            interval = SHORT_CHECK_INTERVAL;
             let path = path.display();
-            warn!(%path, file_system, every = ?POLL, "this file system does not tell of every change; looking for changes as well");
-            interval = POLL;
+            warn!(%path, file_system, every = ?interval, "this file system does not tell of every change; looking for changes as well");
         }
     }
     interval
 }
 
-/// The path, or the nearest directory above it that is there.
+/// The path, or the nearest directory above it that exists.
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|path| path.exists()).unwrap_or(path)
 }
@@ -145,28 +157,28 @@ mod tests {
         wire::Boundary,
     };
 
-    /// Somebody who watches a feed and panics at the news.
-    struct Nervous;
+    /// A viewer that panics when there is a new part.
+    struct PanickingViewer;
 
-    impl Wake for Nervous {
+    impl Wake for PanickingViewer {
         fn wake(self: Arc<Self>) {
-            panic!("news");
+            panic!("a new part");
         }
     }
 
     #[tokio::test]
-    async fn a_file_that_panics_is_passed_over_and_the_next_is_pushed() {
+    async fn a_file_that_makes_us_panic_is_skipped_and_the_next_is_pushed() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
+        let file = folder.path().join("a.txt");
         let settings = Settings::new(Boundary::random(), Limits::new(None, 1000, false));
         let (publisher, feed) = Feed::new("a.txt", Kind::Newest, &settings);
-        let mut target = WatchedPath::new(path.clone(), NameFilter::default(), None, Duration::ZERO, None, publisher);
+        let mut path = WatchedPath::new(file.clone(), NameFilter::default(), None, Duration::ZERO, None, publisher);
         let mut push = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            target.patrol(false);
-            look(&mut target);
+            std::fs::write(&file, text).unwrap();
+            path.check(false);
+            look(&mut path);
         };
-        let key = feed.register_waker(0, Waker::from(Arc::new(Nervous)));
+        let key = feed.register_waker(0, Waker::from(Arc::new(PanickingViewer)));
         push("one");
         feed.remove_waker(0, key);
         push("and two");

@@ -1,4 +1,5 @@
-//! What a path means and what that hangs on: where to listen for it, and whether the file systems there tell.
+//! Where a path leads, and which directories and links decide that; whether the file system there tells of changes. It
+//! keeps nothing.
 
 use std::{
     collections::VecDeque,
@@ -9,12 +10,12 @@ use std::{
 /// Links that are followed on the way to a file, as the kernel has it.
 const LINKS: usize = 40;
 
-/// Where a path leads just now. Its own paths have no links among their directories, as events name them.
+/// Where a path leads just now. The directories of its paths are no links, as in the paths of events.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ResolvedPath {
-    /// The entry that has its name.
+    /// The entry that has the path's own name.
     pub(super) entry: PathBuf,
-    /// What that leads to, be it there or not.
+    /// The file or directory that it leads to, which may not exist.
     pub(super) target: PathBuf,
     pub(super) is_directory: bool,
     /// The links on the way (`ln -sfn` swaps these; Kubernetes swaps `..data`, a link to a directory).
@@ -22,11 +23,11 @@ pub(super) struct ResolvedPath {
 }
 
 impl ResolvedPath {
-    /// Of an absolute path.
+    /// Resolves an absolute path.
     pub(super) fn of(path: &Path) -> Self {
         let (mut entry, mut links) = (None, Vec::new());
         let mut at = PathBuf::new();
-        let mut rest: VecDeque<OsString> = names(path);
+        let mut rest: VecDeque<OsString> = components(path);
         while let Some(name) = rest.pop_front() {
             if name == ".." {
                 at.pop();
@@ -39,7 +40,7 @@ impl ResolvedPath {
             match std::fs::read_link(&full) {
                 Ok(target) if links.len() < LINKS => {
                     links.push(full);
-                    rest = names(&target).into_iter().chain(rest).collect();
+                    rest = components(&target).into_iter().chain(rest).collect();
                     if target.is_absolute() {
                         at = PathBuf::new();
                     }
@@ -62,12 +63,12 @@ impl ResolvedPath {
     }
 }
 
-fn names(path: &Path) -> VecDeque<OsString> {
+fn components(path: &Path) -> VecDeque<OsString> {
     let name = |component: Component<'_>| (component != Component::CurDir).then(|| component.as_os_str().to_owned());
     path.components().filter_map(name).collect()
 }
 
-/// The name of the file system, where changes made elsewhere raise no event here (statfs(2) lists the numbers).
+/// The name of the file system, where changes by other machines raise no event on this one (statfs(2) lists the numbers).
 #[cfg(target_os = "linux")]
 pub(super) fn silent_file_system(path: &Path) -> Option<&'static str> {
     let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xffff_ffff;
@@ -86,13 +87,13 @@ pub(super) fn silent_file_system(path: &Path) -> Option<&'static str> {
     })
 }
 
-/// Elsewhere nobody tells; the look every second finds what no event told.
+/// No other system tells; the look every second finds what no event told.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn silent_file_system(_: &Path) -> Option<&'static str> {
     None
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -1,5 +1,5 @@
-//! Finds the file of a directory that changed last, where no event tells: at the start, after events were lost, where the
-//! file system does not speak. It holds two names, however many files there are, and takes a bounded share of the time.
+//! Finds the file of a directory that changed last, where no event tells: at the start, after events were lost, on a file
+//! system without events. It holds two names, however many files there are, and takes a bounded share of the time.
 
 use std::{
     cmp::Ordering,
@@ -20,9 +20,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What makes a file the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
-    /// When its bytes were written: enough beside events, and blind to `chmod` and to links that are made.
+    /// When its bytes were written: enough beside events, and blind to `chmod` and to new links.
     Content,
-    /// When anything about it changed: this shows an old file, too, that was moved into place.
+    /// When anything about it changed: this finds an old file, too, that was moved into place.
     Change,
     /// The same, whether or not an earlier listing has seen it: events came late, and some never.
     Loss,
@@ -41,6 +41,9 @@ impl Order {
 /// The listings of one directory.
 #[derive(Debug, Default)]
 pub(super) struct DirScan {
+    /// The listing that is to be made.
+    requested: Option<Order>,
+    /// By content and by change, as the last one found them.
     newest: [Option<Newest>; 2],
     /// When the last one ended, and how long it took.
     last: Option<(Instant, Duration)>,
@@ -55,25 +58,27 @@ struct Newest {
 impl Newest {
     /// Times are exact to a tick of 4 ms: of two files in one, the later name counts, as frames are numbered.
     fn is_before(&self, stamp: (i64, i64), path: &Path) -> bool {
-        let names = || alphanumeric_sort::compare_os_str(name(path), name(&self.path));
-        stamp.cmp(&self.stamp).then_with(names) == Ordering::Greater
+        let by_name = || alphanumeric_sort::compare_os_str(name(path), name(&self.path));
+        stamp.cmp(&self.stamp).then_with(by_name) == Ordering::Greater
     }
 }
 
 impl DirScan {
-    /// When the directory may be listed again.
-    pub(super) fn due(&self, by: Order) -> Option<Instant> {
-        self.last.map(|(ended, took)| ended + PAUSE.max(took * by.share()))
+    /// Asks for a listing, as soon as there may be one.
+    pub(super) fn request(&mut self, order: Order) {
+        self.requested = self.requested.max(Some(order));
     }
 
-    /// The file that has become the newest since the last listing; without `has_file` whichever was written last.
-    pub(super) fn list(
-        &mut self,
-        directory: &Path,
-        wants: impl Fn(&Path) -> bool,
-        by: Order,
-        has_file: bool,
-    ) -> io::Result<Option<PathBuf>> {
+    /// When the directory is to be listed.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let order = self.requested?;
+        Some(self.last.map_or_else(Instant::now, |(ended, took)| ended + PAUSE.max(took * order.share())))
+    }
+
+    /// Makes the listing that was requested. Returns the file that has become the newest since the last one; without
+    /// `has_file` the one that was written last.
+    pub(super) fn list(&mut self, directory: &Path, wants: impl Fn(&Path) -> bool, has_file: bool) -> io::Result<Option<PathBuf>> {
+        let order = self.requested.take().unwrap_or(Order::Content);
         let start = Instant::now();
         let mut newest: [Option<Newest>; 2] = [None, None];
         for entry in std::fs::read_dir(directory)?.filter_map(Result::ok) {
@@ -88,15 +93,15 @@ impl DirScan {
         }
         self.last = Some((Instant::now(), start.elapsed()));
         let before = std::mem::replace(&mut self.newest, newest);
-        let at = usize::from(has_file && by != Order::Content);
-        let is_news = |now: &&Newest| {
-            !has_file || by == Order::Loss || before[at].as_ref().is_none_or(|before| before.is_before(now.stamp, &now.path))
+        let at = usize::from(has_file && order != Order::Content);
+        let is_new = |now: &&Newest| {
+            !has_file || order == Order::Loss || before[at].as_ref().is_none_or(|before| before.is_before(now.stamp, &now.path))
         };
-        Ok(self.newest[at].as_ref().filter(is_news).map(|newest| newest.path.clone()))
+        Ok(self.newest[at].as_ref().filter(is_new).map(|newest| newest.path.clone()))
     }
 }
 
-/// Of what a link leads to.
+/// The metadata of the file itself, where the entry is a link.
 fn metadata_of(entry: &DirEntry) -> Option<Metadata> {
     let metadata = entry.metadata().ok()?;
     if metadata.is_symlink() { entry.path().metadata().ok() } else { Some(metadata) }
@@ -120,14 +125,15 @@ mod tests {
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
 
-        fn list(&mut self, by: Order, has_file: bool) -> Option<String> {
-            let newest = self.1.list(self.0.path(), |_| true, by, has_file).unwrap()?;
+        fn list(&mut self, order: Order, has_file: bool) -> Option<String> {
+            self.1.request(order);
+            let newest = self.1.list(self.0.path(), |_| true, has_file).unwrap()?;
             Some(newest.file_name()?.to_str()?.to_owned())
         }
     }
 
     #[test]
-    fn only_what_has_changed_since_the_last_listing_is_news() {
+    fn only_what_has_changed_since_the_last_listing_counts() {
         let mut folder = Folder(tempfile::tempdir().unwrap(), DirScan::default());
         assert_eq!(folder.list(Order::Content, false), None);
         folder.write("b", 100);
@@ -137,16 +143,15 @@ mod tests {
         folder.write("old", 200);
         assert_eq!(folder.list(Order::Content, true), None);
         std::fs::remove_file(folder.0.path().join("a")).unwrap();
-        assert_eq!(folder.list(Order::Content, true), None, "what is shown stays");
+        assert_eq!(folder.list(Order::Content, true), None, "the shown file stays");
         folder.write("c", 0);
         assert_eq!(folder.list(Order::Content, true).as_deref(), Some("c"));
         assert_eq!(folder.list(Order::Change, true), None);
         assert_eq!(folder.list(Order::Loss, true).as_deref(), Some("c"));
     }
 
-    #[cfg(unix)]
     #[test]
-    fn an_old_file_that_is_moved_into_place_is_news_where_no_event_tells() {
+    fn an_old_file_that_is_moved_into_place_counts_where_no_event_tells() {
         let mut folder = Folder(tempfile::tempdir().unwrap(), DirScan::default());
         let beside = tempfile::tempdir_in(folder.0.path()).unwrap();
         folder.write("a", 0);

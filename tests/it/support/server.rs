@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{Connection, Finished, Reply, SOON, Viewer, machine::share, wait_for, wait_until};
+use super::{Connection, Finished, Reply, SOON, Viewer, fs_events, machine::share, wait_for, wait_until};
 
 /// A command line in the making.
 pub struct Mxr {
@@ -38,6 +38,9 @@ pub fn mxr<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Mxr {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mxr"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MXR_")) {
         command.env_remove(name);
+    }
+    if fs_events::is_notify() {
+        command.env(fs_events::VARIABLE, "notify");
     }
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Mxr { command }

@@ -1,32 +1,40 @@
 //! Tells from the first bytes how a pipe is to be cut.
 
-use super::{Cut, Makes, RawPart, Split, Splitter};
+use super::{
+    rule::Split,
+    splitter::{Makes, RawPart, Splitter},
+};
 
 /// The longest first line that may be a delimiter.
 const LONGEST: usize = 200;
 
 /// Waits for the bytes that tell, then cuts as they say.
-#[derive(Debug)]
-pub(super) struct Auto {
+pub(super) struct Auto<B> {
     first: Vec<u8>,
-    chosen: Option<Splitter>,
-    limit: usize,
-    is_text: bool,
+    chosen: Option<Box<dyn Splitter>>,
+    build: B,
 }
 
-impl Auto {
-    pub(super) fn new(limit: usize, is_text: bool) -> Self {
-        Self { first: Vec::new(), chosen: None, limit, is_text }
+impl<B: Fn(&Split) -> Box<dyn Splitter>> Auto<B> {
+    /// One that chooses among the splitters that `build` gives.
+    pub(super) fn new(build: B) -> Self {
+        Self { first: Vec::new(), chosen: None, build }
     }
 
     fn choose(&mut self, split: &Split, bodies: &mut Vec<RawPart>) {
-        let mut splitter = split.splitter(self.limit, self.is_text);
+        let mut splitter = (self.build)(split);
         splitter.push(&std::mem::take(&mut self.first), bodies);
         self.chosen = Some(splitter);
     }
 }
 
-impl Cut for Auto {
+impl<B> std::fmt::Debug for Auto<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auto").field("first", &self.first).field("chosen", &self.chosen).finish_non_exhaustive()
+    }
+}
+
+impl<B: Fn(&Split) -> Box<dyn Splitter> + Send> Splitter for Auto<B> {
     fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         if let Some(splitter) = &mut self.chosen {
             return splitter.push(data, bodies);
@@ -47,15 +55,15 @@ impl Cut for Auto {
     }
 
     fn makes(&self) -> Option<Makes> {
-        self.chosen.as_ref().and_then(Splitter::makes)
+        self.chosen.as_ref().and_then(|splitter| splitter.makes())
     }
 
     fn refused(&self) -> u64 {
-        self.chosen.as_ref().map_or(0, Splitter::refused)
+        self.chosen.as_ref().map_or(0, |splitter| splitter.refused())
     }
 
     fn pending(&self) -> usize {
-        self.chosen.as_ref().map_or(self.first.len(), Splitter::pending)
+        self.chosen.as_ref().map_or(self.first.len(), |splitter| splitter.pending())
     }
 }
 
@@ -151,7 +159,7 @@ mod tests {
     #[test]
     fn no_byte_is_lost_while_they_are_waited_for() {
         for input in ["--\n", "--frame\nnext\n", "\u{89}PN\n", "\r\n", "-"] {
-            let (mut auto, mut bodies) = (Auto::new(100, true), Vec::new());
+            let (mut auto, mut bodies) = (Split::Auto.splitter(100, true), Vec::new());
             input.as_bytes().chunks(1).for_each(|data| auto.push(data, &mut bodies));
             auto.finish(&mut bodies);
             let text: Vec<u8> = bodies.iter().flat_map(|body| [body.bytes.trim_ascii_end(), b"\n"].concat()).collect();

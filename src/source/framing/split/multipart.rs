@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Cut, Makes, RawPart};
+use super::splitter::{Makes, RawPart, Splitter};
 use crate::{
     format::{Completeness, Media, inspect},
     wire::{Bounds, Decoded, Decoder},
@@ -34,7 +34,7 @@ impl Multipart {
     }
 }
 
-impl Cut for Multipart {
+impl Splitter for Multipart {
     fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.decoder.push(data, &mut self.parts);
         self.hand_out(bodies);

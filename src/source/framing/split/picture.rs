@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 use memchr::memmem;
 
-use super::{Cut, Makes, RawPart};
+use super::splitter::{Makes, RawPart, Splitter};
 use crate::format::{ImageClass, Media, Scan, Scanner};
 
 /// Cuts pictures of one format.
@@ -50,7 +50,7 @@ impl<W: Scanner> PictureSplitter<W> {
     }
 }
 
-impl<W: Scanner> Cut for PictureSplitter<W> {
+impl<W: Scanner> Splitter for PictureSplitter<W> {
     fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.buffer.extend_from_slice(data);
         while self.walk.is_some() || self.find_start() {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::{Cut, Makes, RawPart};
+use super::splitter::{Makes, RawPart, Splitter};
 
 /// What stands at the end of a piece that was cut.
 const CUT: &str = " … [cut by mxr: longer than --max-part]";
@@ -131,7 +131,7 @@ fn readable(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-impl Cut for Text {
+impl Splitter for Text {
     fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.rest.extend_from_slice(data);
         let mut start = 0;

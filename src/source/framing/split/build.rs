@@ -1,0 +1,29 @@
+//! Which splitter cuts by which rule.
+
+use super::{
+    auto::Auto,
+    multipart::Multipart,
+    picture::PictureSplitter,
+    rule::Split,
+    splitter::Splitter,
+    text::{Ends, Text},
+};
+use crate::format::{JpegScanner, PngScanner};
+
+impl Split {
+    /// What cuts so. Text of more than `limit` bytes is cut short, anything else of that size is refused. `is_text`:
+    /// bytes of text that are not UTF-8 are to become U+FFFD.
+    pub fn splitter(&self, limit: usize, is_text: bool) -> Box<dyn Splitter> {
+        let text = |ends| Box::new(Text::new(ends, limit, is_text));
+        match self {
+            Self::Auto => Box::new(Auto::new(move |split: &Self| split.splitter(limit, is_text))),
+            Self::Lines => text(Ends::Line),
+            Self::Nul => text(Ends::Nul),
+            Self::Blank => text(Ends::Blank),
+            Self::Separator(separator) => text(Ends::separator(separator)),
+            Self::Jpeg => Box::new(PictureSplitter::<JpegScanner>::new(limit)),
+            Self::Png => Box::new(PictureSplitter::<PngScanner>::new(limit)),
+            Self::Multipart => Box::new(Multipart::new(limit)),
+        }
+    }
+}

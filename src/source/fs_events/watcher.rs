@@ -1,0 +1,192 @@
+//! Watches directories by whatever this system has for it, and watches one anew that was replaced. Without any, or where it
+//! refuses, the log says so and the caller has to look by itself. It knows directories, not what is in them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::Metadata,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use tracing::warn;
+
+#[cfg(target_os = "linux")]
+use super::inotify::InotifyBackend;
+use super::{
+    batch::{Change, EventBatch},
+    notify::NotifyBackend,
+};
+
+/// What the events come from.
+#[derive(Debug)]
+enum Backend {
+    #[cfg(target_os = "linux")]
+    Inotify(InotifyBackend),
+    Notify(NotifyBackend),
+}
+
+impl Backend {
+    #[cfg(target_os = "linux")]
+    fn new() -> io::Result<Self> {
+        if super::notify::is_wanted_by_a_test() {
+            return NotifyBackend::new().map(Self::Notify);
+        }
+        InotifyBackend::new().map(Self::Inotify)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn new() -> io::Result<Self> {
+        NotifyBackend::new().map(Self::Notify)
+    }
+
+    fn reports_closes(&self) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Inotify(_) => true,
+            Self::Notify(_) => false,
+        }
+    }
+
+    fn watch(&mut self, directory: &Path) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Inotify(inotify) => inotify.watch(directory),
+            Self::Notify(notify) => notify.watch(directory),
+        }
+    }
+
+    fn unwatch(&mut self, directory: &Path) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Inotify(inotify) => inotify.unwatch(directory),
+            Self::Notify(notify) => notify.unwatch(directory),
+        }
+    }
+
+    async fn readable(&self) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Inotify(inotify) => inotify.readable().await,
+            Self::Notify(notify) => notify.readable().await,
+        }
+    }
+
+    /// Takes the queued events. Returns the directories that are no longer watched since they are gone, as far as it knows.
+    fn take(&mut self, batch: &mut EventBatch) -> Vec<PathBuf> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Inotify(inotify) => inotify.take(batch),
+            Self::Notify(notify) => {
+                notify.take(batch);
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Watches directories.
+#[derive(Debug)]
+pub(in crate::source) struct Watcher {
+    backend: Option<Backend>,
+    watched: HashMap<PathBuf, Identity>,
+    /// Watched since the last look.
+    added: Vec<PathBuf>,
+    /// Whether a directory is not watched that should be.
+    has_failed: bool,
+}
+
+/// Device, inode and time of birth: a file system may give the inode of a removed directory to the next at once.
+type Identity = (u64, u64, Option<SystemTime>);
+
+impl Watcher {
+    /// A watcher without directories. Where the system has no more of them, the log says so and the caller has to poll.
+    pub(in crate::source) fn new() -> Self {
+        let backend = Backend::new().inspect_err(report).ok();
+        Self { has_failed: backend.is_none(), backend, ..Self::none() }
+    }
+
+    /// A watcher that never tells of anything: the caller polls.
+    pub(in crate::source) fn none() -> Self {
+        Self { backend: None, watched: HashMap::new(), added: Vec::new(), has_failed: true }
+    }
+
+    /// Whether every directory is watched that exists.
+    pub(in crate::source) fn is_complete(&self) -> bool {
+        !self.has_failed
+    }
+
+    /// Whether a writer that closes its file shows as `Change::Closed`, and opens are counted. Where it does not, only the end
+    /// mark of a format and the time that a file has rested tell that a writer is done, and the caller ought to look more often.
+    pub(in crate::source) fn reports_closes(&self) -> bool {
+        self.backend.as_ref().is_none_or(Backend::reports_closes)
+    }
+
+    /// Watches the entries of these directories, and of no others; again, where one was replaced since.
+    pub(in crate::source) fn watch(&mut self, directories: &HashSet<&Path>) {
+        let unwanted = self.watched.keys().filter(|watched| !directories.contains(watched.as_path()));
+        let unwanted: Vec<PathBuf> = unwanted.cloned().collect();
+        unwanted.iter().for_each(|directory| self.unwatch(directory));
+        directories.iter().for_each(|directory| self.watch_one(directory));
+    }
+
+    fn unwatch(&mut self, directory: &Path) {
+        if let (Some(backend), Some(_)) = (&mut self.backend, self.watched.remove(directory)) {
+            backend.unwatch(directory);
+        }
+    }
+
+    fn watch_one(&mut self, directory: &Path) {
+        let identity = directory.metadata().ok().filter(Metadata::is_dir).map(|metadata| identity(&metadata));
+        if self.watched.get(directory).copied() == identity {
+            return;
+        }
+        self.unwatch(directory);
+        let (Some(backend), Some(identity)) = (&mut self.backend, identity) else { return };
+        match backend.watch(directory) {
+            Ok(()) => self.added.push(directory.to_owned()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
+            Err(error) => {
+                self.has_failed = true;
+                report(&error);
+            }
+        }
+        self.watched.insert(directory.to_owned(), identity);
+    }
+
+    /// Waits until there is something to take.
+    pub(in crate::source) async fn readable(&self) {
+        match &self.backend {
+            _ if !self.added.is_empty() => {}
+            Some(backend) => backend.readable().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes what has happened so far.
+    pub(in crate::source) fn take(&mut self) -> EventBatch {
+        let mut batch = EventBatch::default();
+        let gone = self.backend.as_mut().map(|backend| backend.take(&mut batch)).unwrap_or_default();
+        // A directory that is at its place by now has yet to be watched.
+        self.watched.retain(|directory, _| !gone.contains(directory));
+        self.added.drain(..).chain(gone).for_each(|directory| batch.record(directory, Change::Changing, 0));
+        batch
+    }
+}
+
+fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino(), metadata.created().ok())
+}
+
+/// Says what to do about a failure; the numbers are those of Linux (errno(3)).
+fn report(error: &io::Error) {
+    let hint = match error.raw_os_error() {
+        Some(28) => "this user has no watches left; raise their number with: sysctl fs.inotify.max_user_watches=524288",
+        Some(24) => {
+            "this user has no instances left; raise their number with: sysctl fs.inotify.max_user_instances=1024, or ulimit -n"
+        }
+        _ => "changes show within a second",
+    };
+    warn!(%error, hint, "cannot watch for changes; looking every second instead");
+}
