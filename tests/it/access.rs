@@ -316,7 +316,7 @@ fn secrets_that_cannot_be_used_are_told_without_showing_them() {
 }
 
 #[test]
-fn who_guesses_waits_and_nobody_else_does() {
+fn a_source_that_guesses_waits_and_no_other_does() {
     let (_folder, server) = watched(&["--token", "T0ken"], BEARER);
     let guess = || {
         let mut connection = Connection::open_from("127.0.0.2", &server.host);
@@ -374,7 +374,7 @@ fn a_password_that_is_being_hashed_holds_up_no_end() {
 }
 
 #[test]
-fn guesses_whose_guesser_has_left_are_not_hashed() {
+fn guesses_whose_peer_has_left_are_not_hashed() {
     let folder = Folder::new();
     let users = hashed(&folder, 9);
     let server = mxr(["serve", "--demo", "--auth-file", &users]).start();

@@ -16,7 +16,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 #[test]
-fn one_who_resets_is_gone_within_a_second() {
+fn a_viewer_that_resets_is_gone_within_a_second() {
     let mut watched = Watched::new(&[]);
     let leaves = watched.server.view("/stream");
     watched.server.wait_for_viewers(2);
@@ -29,7 +29,7 @@ fn one_who_resets_is_gone_within_a_second() {
 
 /// A network of its own, in which no packet moves from one moment on: neither FIN nor RST tells of the viewer's end.
 #[test]
-fn one_who_vanishes_is_cut_after_the_stall_time() {
+fn a_viewer_that_vanishes_is_disconnected_after_the_stall_time() {
     let (Some(unshare), Some(nsenter), Some(ip)) = (tool(&["unshare"]), tool(&["nsenter"]), tool(&["ip"])) else { return };
     if !Command::new(&unshare).args(["-n", "true"]).stderr(Stdio::null()).status().unwrap().success() {
         return eprintln!("skipped: no leave to make a network");
@@ -113,7 +113,7 @@ fn slow_readers_of_snapshots_keep_64_mib_of_them_at_most() {
 }
 
 #[test]
-fn who_sends_a_body_for_ever_is_closed_at_once() {
+fn a_peer_that_sends_a_body_for_ever_is_closed_at_once() {
     let mut watched = Watched::new(&[]);
     for head in ["POST /stream HTTP/1.1\r\nContent-Length: 1000000", "GET /snapshot HTTP/1.1\r\nTransfer-Encoding: chunked"] {
         let mut slow = Connection::open(&watched.server.host);
@@ -132,7 +132,7 @@ fn who_sends_a_body_for_ever_is_closed_at_once() {
 }
 
 #[test]
-fn who_does_not_read_a_reply_is_closed_in_time() {
+fn a_peer_that_does_not_read_its_reply_is_closed_in_time() {
     let mut watched = Watched::new(&["--stall-timeout", "1", "--max-part", "64MiB"]);
     let before = watched.server.open_files();
     let large = png(RED).into_iter().chain(std::iter::repeat_n(0, 32_000_000)).collect::<Vec<u8>>();

@@ -93,7 +93,7 @@ fn a_body_is_not_waited_for() {
 }
 
 #[test]
-fn who_connects_and_says_nothing_is_closed() {
+fn a_peer_that_connects_and_says_nothing_is_closed() {
     let mut watched = Watched::new(&[]);
     let start = Instant::now();
     let mut silent = Connection::open(&watched.server.host);
@@ -108,7 +108,7 @@ fn who_connects_and_says_nothing_is_closed() {
 }
 
 #[test]
-fn many_who_connect_and_leave_cost_nothing() {
+fn many_peers_that_connect_and_leave_cost_nothing() {
     let mut watched = Watched::new(&[]);
     for round in 0..200 {
         let mut connection = Connection::open(&watched.server.host);

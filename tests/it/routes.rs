@@ -357,7 +357,7 @@ fn fps_thins_a_feed_for_one_viewer() {
 }
 
 #[test]
-fn who_asks_and_closes_its_sending_side_is_answered() {
+fn a_client_that_closes_its_sending_side_is_answered() {
     let (_folder, server) = one_picture();
     for _ in 0..30 {
         for path in ["/healthz", "/snapshot", "/state", "/stream?parts=1"] {
