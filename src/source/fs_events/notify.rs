@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -52,6 +52,9 @@ impl Queue {
 }
 
 impl NotifyBackend {
+    /// No system that needs this backend reports who closed a file.
+    pub(super) const REPORTS_CLOSES: bool = false;
+
     /// One without directories.
     pub(super) fn new() -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
@@ -75,8 +78,8 @@ impl NotifyBackend {
         self.queue.has_some.notified().await;
     }
 
-    /// Takes the queued events. It does not know which directories are gone: a caller that looks for them finds out.
-    pub(super) fn take(&mut self, batch: &mut EventBatch) {
+    /// Takes the queued events. Returns no directories that are gone, since it does not know: a caller that looks finds out.
+    pub(super) fn take(&mut self, batch: &mut EventBatch) -> Vec<PathBuf> {
         let events = std::mem::take(&mut *lock(&self.queue.events));
         batch.lost |= events.len() >= MAX_EVENTS;
         for event in events {
@@ -88,6 +91,7 @@ impl NotifyBackend {
                 _ => batch.lost = true,
             }
         }
+        Vec::new()
     }
 }
 
