@@ -18,9 +18,9 @@ pub(crate) struct Signature {
     identity: (u64, u64),
     /// Bytes.
     pub(crate) size: u64,
-    /// Seconds and nanoseconds since 1970 of the last change of the bytes.
+    /// The last change of the bytes, in seconds and nanoseconds since 1970.
     pub(crate) modified: (i64, i64),
-    /// The same of the last change of anything.
+    /// The last change of bytes or metadata, in the same form.
     pub(crate) changed: (i64, i64),
 }
 
@@ -41,28 +41,28 @@ impl Signature {
         Self { identity: (0, 0), size: 0, modified: (number, 0), changed: (number, 0) }
     }
 
-    /// When the bytes last changed, as the file system says.
+    /// The time of the last change of the bytes, by the file system.
     pub(crate) fn time(&self) -> SystemTime {
-        moment(self.modified)
+        time_of(self.modified)
     }
 
     /// Whether nothing has changed for so long. Times are exact to a `tick`: a file that has just changed may change again unseen.
     pub(crate) fn has_rested(&self, time: Duration) -> bool {
-        moment(self.changed).elapsed().is_ok_and(|age| age >= time)
+        time_of(self.changed).elapsed().is_ok_and(|age| age >= time)
     }
 }
 
-fn moment((seconds, nanos): (i64, i64)) -> SystemTime {
+fn time_of((seconds, nanos): (i64, i64)) -> SystemTime {
     match u64::try_from(seconds) {
         Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos as u32),
         Err(_) => SystemTime::UNIX_EPOCH,
     }
 }
 
-/// How far the times of files lag behind the clock at the most: the kernel moves them on tick by tick. A file whose time is
-/// longer past gets another with the next write.
+/// The most by which the times of files lag behind the clock: the kernel takes them from a clock that advances tick by tick. The
+/// next write to a file whose time is older than this changes its time.
 pub(crate) fn tick() -> Duration {
-    /// At the lowest rate that Linux is built with (100 Hz).
+    /// The tick of the lowest rate that Linux is built with (100 Hz).
     const SLOWEST: Duration = Duration::from_millis(10);
     #[cfg(target_os = "linux")]
     {
@@ -76,17 +76,18 @@ pub(crate) fn tick() -> Duration {
 /// The outcome of reading.
 #[derive(Debug)]
 pub(crate) enum Reading {
-    /// The bytes of one moment.
+    /// The bytes at one moment.
     Whole(Bytes, Signature),
-    /// It changed meanwhile.
+    /// The file changed during the read.
     Changed,
-    /// A directory, FIFO, device or socket; or, where that matters, something outside.
+    /// A directory, FIFO, device or socket; with `read_inside`, also a path that leads outside.
     NotAFile,
-    /// Its size, in bytes, is over the limit.
+    /// The file is larger than the limit; its size in bytes.
     TooLarge(u64),
 }
 
-/// Reads a regular file of at most `limit` bytes. Opening never waits, not even for a FIFO without a writer.
+/// Reads a regular file of at most `limit` bytes. Opening never blocks, not even on a FIFO without a writer. Errors are those of
+/// open(2) and read(2), and a lack of memory.
 pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
     read_open(open(path, true)?, limit)
 }
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_outside_is_not_read_though_it_has_a_name_inside() {
+    fn a_link_to_a_file_outside_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap().join("frames");
         std::fs::create_dir(&root).unwrap();
@@ -161,11 +162,11 @@ mod tests {
         assert!(matches!(read("1.txt"), Reading::Whole(body, _) if body == "one"));
         assert!(matches!(read("inside"), Reading::Whole(body, _) if body == "one"));
         assert!(matches!(read("outside"), Reading::NotAFile));
-        // What the check found to be a file and is a link by the time it is opened.
+        // A path that was a file at the check and is a link when it is opened.
         assert!(open(&root.join("inside"), false).is_err() && open_inside(&root, Path::new("inside")).is_err());
     }
 
-    /// Whether the kernel can keep links out by itself.
+    /// Whether the kernel can refuse links by itself.
     #[cfg(target_os = "linux")]
     fn has_openat2() -> bool {
         use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
@@ -174,7 +175,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_directory_that_becomes_a_link_after_the_check_leads_nowhere() {
+    fn a_directory_that_becomes_a_link_after_the_check_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap().join("frames");
         let (inside, outside) = (root.join("inside"), folder.path().join("outside"));

@@ -1,16 +1,16 @@
 //! mxr turns what a program produces into a live push feed over HTTP `multipart/x-mixed-replace`.
 //!
 //! ```text
-//!   source ──▶ Part ──▶ Feed ──▶ wire::encode (once) ──▶ Subscription ──▶ http::stream ──▶ sockets
+//!   source ──▶ Part ──▶ Feed ──▶ wire::encode (once) ──▶ Subscription ──▶ fanout ──▶ sockets
 //!   demo dir            newest part,                     a cursor,        one loop over
 //!   watch stdin         bounded history                  newest or every  the viewers
 //! ```
 //!
-//! - [`cli`] what may be typed, [`config`] what it means, [`command`] one invocation, [`error`] how a failure is told
-//! - [`source`] produces [`part`]s; [`whole`] knows when one is complete; `file` reads what was there at one moment
-//! - [`feed`] holds the newest parts, [`wire`] writes their bytes, [`stats`] counts viewers, [`mod@contain`] keeps panics in
-//! - [`http`] answers requests and fans parts out, on what [`listen`] and [`tls`] open; [`terminal`] is standard error,
-//!   where `visible` shows control characters as escapes, [`systemd`] is told how it goes
+//! - [`cli`] defines the command line, [`config`] validates it, [`run`] executes one invocation, [`error`] reports failures
+//! - [`source`] produces [`part`]s; [`format`](mod@format) knows when one is complete; `file` reads a file as it was at one moment
+//! - [`feed`] holds the newest parts, [`wire`] encodes and decodes them, [`stats`] counts, [`mod@panic`] isolates panics
+//! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
+//! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
@@ -53,7 +53,7 @@ use crate::{
     terminal::Terminal,
 };
 
-/// A server that lacks nothing but its socket: its source is there and makes sense.
+/// A server that is ready but for its listeners: its source has been opened.
 pub struct Server {
     thread: SourceThread,
     work: Work,
@@ -65,10 +65,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the source; `shutdown` ends it and the server.
+    /// Opens the source; cancelling `shutdown` ends it and the server.
     ///
     /// # Errors
-    /// Where the source cannot start.
+    /// If the source cannot start.
     pub fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
         let thread = SourceThread::new()?;
         let (opener, registry) = Registry::new(config.feeds);
@@ -78,27 +78,27 @@ impl Server {
         Ok(Self { thread, work, registry, viewers, http: config.http, exit_at_end: config.exit_at_end, shutdown })
     }
 
-    /// Who may look.
+    /// The rules for access.
     pub fn access(&mut self) -> &mut auth::Access {
         &mut self.http.access
     }
 
-    /// How it is served.
+    /// The options of the HTTP server.
     pub fn http(&self) -> &http::Options {
         &self.http
     }
 
-    /// Serves until the work is done or `shutdown` is cancelled; then every viewer has had its close-delimiter.
+    /// Serves until the source ends or `shutdown` is cancelled, and every viewer has its close-delimiter.
     ///
     /// # Errors
-    /// Where the source fails for good.
+    /// If the source fails for good, or the server panics.
     pub async fn run(self, listeners: Vec<Listener>, terminal: Terminal) -> Result<()> {
         let Self { thread, work, registry, viewers, http, exit_at_end, shutdown } = self;
-        let line = tokio::spawn(terminal.clone().show(registry.clone(), viewers.clone()));
+        let status_line = tokio::spawn(terminal.clone().show(registry.clone(), viewers.clone()));
         let server = http::serve(listeners, registry.clone(), viewers, http, shutdown.clone());
-        let worked = thread.run(work, shutdown.clone())?;
+        let source = thread.run(work, shutdown.clone())?;
         let supervise = async {
-            let result = worked.await;
+            let result = source.await;
             if result.is_ok() && !exit_at_end && !shutdown.is_cancelled() {
                 info!("the input has ended; its last parts are served until Ctrl-C");
                 shutdown.cancelled().await;
@@ -108,7 +108,7 @@ impl Server {
             result
         };
         let (result, served) = tokio::join!(supervise, server);
-        line.abort();
+        status_line.abort();
         result.and(served.map_err(|panicked| Error::new("go on serving", panicked)))
     }
 }

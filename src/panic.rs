@@ -1,5 +1,5 @@
-//! Panic isolation: a panic ends the work of one viewer, connection or source, and nothing else. The caller decides what follows;
-//! this file counts and logs.
+//! Panic isolation: a panic ends the work of one viewer, connection or source, and nothing else. The caller decides how to go on;
+//! this module counts and logs.
 
 use std::{
     any::Any,
@@ -13,7 +13,7 @@ use std::{
 
 use tracing::error;
 
-/// What the work was done for.
+/// The kind of work that may panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PanicScope {
     /// One viewer's turn in the fan-out.
@@ -28,7 +28,7 @@ pub enum PanicScope {
 
 const NAMES: [&str; 4] = ["viewer", "connection", "source", "server"];
 
-/// Counted for the process, as the hook that reports panics is the process's.
+/// Counts of the whole process, to which the panic hook also belongs.
 static PANICS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
 /// The message of a panic.
@@ -46,19 +46,19 @@ impl std::error::Error for Panicked {}
 impl Panicked {
     fn new(scope: PanicScope, payload: &(dyn Any + Send)) -> Self {
         PANICS[scope as usize].fetch_add(1, Relaxed);
-        Self(words(payload).to_owned())
+        Self(message(payload).to_owned())
     }
 }
 
-fn words(payload: &(dyn Any + Send)) -> &str {
-    let plain = payload.downcast_ref::<&str>().copied();
-    plain.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let literal = payload.downcast_ref::<&str>().copied();
+    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
 /// Runs a function that may panic.
 ///
 /// # Errors
-/// If it panicked.
+/// The message of the panic, if it panicked.
 pub fn catch<T>(scope: PanicScope, act: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(act)).map_err(|payload| Panicked::new(scope, &*payload))
 }
@@ -66,7 +66,7 @@ pub fn catch<T>(scope: PanicScope, act: impl FnOnce() -> T) -> Result<T, Panicke
 /// Runs a future that may panic; it is not polled again after that.
 ///
 /// # Errors
-/// If it panicked.
+/// The message of the panic, if it panicked.
 pub async fn catch_async<F: Future>(scope: PanicScope, work: F) -> Result<F::Output, Panicked> {
     let mut work = pin!(work);
     poll_fn(|cx| match catch(scope, || work.as_mut().poll(cx)) {
@@ -76,15 +76,15 @@ pub async fn catch_async<F: Future>(scope: PanicScope, work: F) -> Result<F::Out
     .await
 }
 
-/// How often work of each kind has panicked in this process.
+/// The name of each kind of work, and how often it has panicked in this process.
 pub fn panics() -> impl Iterator<Item = (&'static str, u64)> {
     NAMES.into_iter().zip(&PANICS).map(|(name, count)| (name, count.load(Relaxed)))
 }
 
-/// Has panics logged in the log's own format, with the place in the code.
+/// Installs a hook that logs panics in the log's own format, with the location in the code.
 pub fn report_in_log() {
     std::panic::set_hook(Box::new(|panic| {
-        let message = words(panic.payload());
+        let message = message(panic.payload());
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
         match panic.location() {
             Some(at) => error!(%at, thread, "a bug in mxr: {message}"),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_returned_as_an_error_and_counted() {
+    async fn a_panic_becomes_an_error_and_is_counted() {
         let before = count(PanicScope::Server);
         assert_eq!(catch(PanicScope::Server, || 1), Ok(1));
         assert_eq!(catch_async(PanicScope::Server, async { 2 }).await, Ok(2));

@@ -1,5 +1,5 @@
-//! A part: one replaceable body with its media type, its time and what a look at it told. Where parts come from and how
-//! they travel is not its business.
+//! A part: one replaceable body with its media type, its time and its image class. It knows neither the sources that make parts
+//! nor the feeds that carry them.
 
 use std::{
     fmt,
@@ -13,18 +13,18 @@ use crate::format::{self, ImageClass, Media};
 /// One replaceable body, as a source hands it to a feed.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// What the body is.
+    /// The body's type.
     pub media: Media,
-    /// The bytes, whole.
+    /// The bytes, complete.
     pub body: Bytes,
-    /// When the part came to be, by this machine's clock.
+    /// The time at which the part was made, by this machine's clock.
     pub time: SystemTime,
-    /// Which image decoder takes the body.
+    /// Which image decoder reads the body.
     pub class: ImageClass,
 }
 
 impl Part {
-    /// A part of this moment, whose body nobody has looked at yet.
+    /// A part made now; this examines the body for its image class.
     pub fn now(media: Media, body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let class = format::image_class(&media, &body);
@@ -32,12 +32,12 @@ impl Part {
     }
 }
 
-/// The time since 1970; nothing where the clock stands before that.
+/// The time since 1970; zero for a time before that.
 pub fn unix_time(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A time as `X-Timestamp` has it: seconds since 1970 with six decimals.
+/// Displays a time as in `X-Timestamp`: seconds since 1970 with six decimals.
 #[derive(Debug, Clone, Copy)]
 pub struct Timestamp(pub SystemTime);
 

@@ -1,5 +1,5 @@
-//! One feed as one viewer sees it: which of its parts the viewer can show, in which layout they leave, and the headers that are this
-//! viewer's alone. It knows parts and their bytes, no sockets.
+//! One feed as one viewer sees it: the parts that the viewer can show, their layout, and the headers for this viewer only. It knows
+//! parts and their bytes, no sockets.
 
 use std::task::Waker;
 
@@ -12,7 +12,7 @@ use crate::{
     wire::{Encoded, Layout, Piece, Prefix, Run},
 };
 
-/// What a viewer can show.
+/// The parts that a viewer can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Accepts {
     /// Every part.
@@ -36,31 +36,31 @@ impl Accepts {
 pub(crate) struct Cursor {
     subscription: Subscription,
     accepts: Accepts,
-    /// Whether a part has been chosen: from then on the next headers may have left early.
+    /// Whether a part has been sent: from then on the next headers may have been sent early.
     has_begun: bool,
-    /// The class of pictures that its `<img>` shows. Chromium's tab crashes when they mix.
+    /// The class of pictures that its `<img>` shows: Chromium's tab crashes when they mix (docs/field.md, Browsers).
     class: Option<ImageClass>,
-    /// The last picture chosen: the feed may hold nothing but text by the time it is to be repeated.
+    /// The last picture sent, kept for a repeat: by then the feed may hold only text.
     picture: Option<Encoded>,
-    /// Of a run, which wakes this viewer alone.
+    /// The key of the waker in a run, which wakes this viewer only.
     waker: Option<usize>,
 }
 
-/// What was taken of a feed for a viewer.
+/// The parts taken from a feed for a viewer.
 #[derive(Debug)]
 pub(super) struct Taken {
-    /// The parts, where there is one that the viewer can show.
+    /// The parts; `None` if the viewer can show none of them.
     pub(super) run: Option<Run>,
     /// Parts that were replaced before this viewer took them.
     pub(super) dropped: u64,
     /// Parts that this viewer cannot show.
     pub(super) left_out: u64,
-    /// Nothing follows in this feed.
+    /// Whether no part follows in this feed.
     pub(super) ended: bool,
 }
 
 impl Cursor {
-    /// Begins where the subscription does; an `<img>` that comes while the newest part is nothing for it, with the newest that is.
+    /// Begins where the subscription does; for an `<img>`, with the newest picture.
     pub(crate) fn new(mut subscription: Subscription, accepts: Accepts) -> Self {
         if accepts != Accepts::All {
             subscription.step_back_to(|part| part.class() != ImageClass::Other);
@@ -76,17 +76,17 @@ impl Cursor {
         &mut self.subscription
     }
 
-    /// What the feed is called.
+    /// The feed's name.
     pub(super) fn feed_name(&self) -> &str {
         &self.subscription.feed().name
     }
 
-    /// Whether the newest part counts, and not each.
+    /// Whether the feed is of kind `Newest`.
     pub(super) fn is_of_pictures(&self) -> bool {
         self.subscription.feed().kind() == Kind::Newest
     }
 
-    /// Has a run wake this viewer alone; shared feeds wake the loop.
+    /// Registers the viewer's waker in a run; shared feeds wake the loop.
     pub(super) fn register(&mut self, waker: &Waker) {
         let feed = self.subscription.feed();
         if feed.kind() == Kind::Run && self.waker.is_none() {
@@ -94,7 +94,7 @@ impl Cursor {
         }
     }
 
-    /// Takes at most so many parts that the viewer can show; nothing where it has seen everything.
+    /// Takes at most this many parts that the viewer can show; `None` if it has taken all.
     pub(super) fn take(&mut self, parts: u64) -> Option<Taken> {
         if self.accepts == Accepts::All {
             let batch = self.subscription.take(TakeLimit { parts })?;
@@ -120,7 +120,7 @@ impl Cursor {
         }
     }
 
-    /// The bytes of parts that are sent now. `last`: a close-delimiter follows them.
+    /// The bytes of parts to send now. `last`: a close-delimiter follows them.
     pub(super) fn choose(&mut self, run: &Run, last: bool) -> Piece {
         let piece = run.piece(self.accepts.layout(), self.has_early_headers(), last);
         if self.accepts != Accepts::All {
@@ -132,7 +132,7 @@ impl Cursor {
         piece
     }
 
-    /// The newest part once more, for a viewer that has it. `last`: a close-delimiter follows it.
+    /// The newest part again, for a viewer that has it. `last`: a close-delimiter follows it.
     pub(super) fn repeat(&self, last: bool) -> Option<Piece> {
         let part = match self.accepts {
             Accepts::All => self.subscription.newest_taken().filter(|_| self.has_begun)?,
@@ -145,14 +145,14 @@ impl Cursor {
         self.has_begun && self.accepts.layout() == Layout::EarlyHeaders
     }
 
-    /// Header lines for this viewer alone. Dropped parts are told where lines were promised, and where there are such lines anyway.
+    /// Header lines for this viewer only. They report dropped parts of a feed of lines, and of every feed if they name the feed.
     pub(super) fn prefix(&self, is_named: bool, dropped: u64) -> Bytes {
         let feed = self.subscription.feed();
         let dropped = if is_named || feed.kind() == Kind::Lines { dropped } else { 0 };
         Prefix { feed: is_named.then_some(feed.url_name.as_str()), dropped }.bytes()
     }
 
-    /// The picture that is kept to be repeated.
+    /// The memory entry of the picture that is kept for a repeat.
     pub(super) fn kept(&self) -> Option<&Charge> {
         self.picture.as_ref().map(Encoded::charge)
     }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_img_that_comes_behind_a_text_begins_with_the_picture_before_it() {
+    fn an_img_that_comes_after_a_text_begins_with_the_picture_before_it() {
         let (publisher, feed) = feed(Kind::Newest);
         publisher.publish(Part::now(Media::from_known("image/svg+xml"), "<svg/>")).unwrap();
         publisher.publish(text("caption")).unwrap();

@@ -1,4 +1,4 @@
-//! The loop itself: which viewer has its turn when, and when a viewer has to go.
+//! The loop itself: gives viewers their turns, and disconnects them. It does not know how a viewer chooses or encodes parts.
 
 use std::{
     pin::pin,
@@ -30,41 +30,41 @@ use crate::{
     stats::{Disconnect, Reason, Sent},
 };
 
-/// The number under which the feeds are ready; viewers are under their keys.
+/// The number of the feeds in the ready list; a viewer's number is its key.
 const FEEDS: usize = usize::MAX;
-/// How long viewers have at the end to take the close-delimiter.
-const FAREWELL: Duration = Duration::from_millis(1500);
-/// The least time between two looks at what slow viewers keep in memory.
-const MEMORY_LOOK: Duration = Duration::from_millis(200);
-/// When nothing is due.
+/// The time that viewers have after shutdown to take the close-delimiter.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// The least time between two checks of the memory that slow viewers keep.
+const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// The timer if nothing is due.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
-/// Where connections become viewers.
+/// The way to hand viewers to a loop.
 #[derive(Debug, Clone)]
 pub(crate) struct FanoutHandle<T>(mpsc::UnboundedSender<Viewer<T>>);
 
 impl<T> FanoutHandle<T> {
-    /// Hands a viewer to the loop, for good.
+    /// Hands a viewer over to the loop.
     pub(crate) fn admit(&self, viewer: Viewer<T>) {
         // The loop is gone only when the server ends; dropping the viewer then closes its connection.
         let _ = self.0.send(viewer);
     }
 }
 
-/// The loop and all it owns.
+/// The loop and its viewers.
 #[derive(Debug)]
 pub(crate) struct Fanout<T> {
     viewers: Slab<Slot<T>>,
-    /// Which shard of the feeds is this loop's.
+    /// The loop's shard of the feeds.
     shard: usize,
     ready_list: Arc<ReadyList>,
     registry: Arc<Registry>,
-    /// Of this loop in the registry.
+    /// The key of the loop's waker in the registry.
     waker: usize,
     arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
     times: Times,
     deadline: Instant,
-    look_again: Instant,
+    next_memory_check: Instant,
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     ring: Ring,
 }
@@ -73,12 +73,12 @@ pub(crate) struct Fanout<T> {
 struct Slot<T> {
     viewer: Viewer<T>,
     waker: Waker,
-    /// The span in which the log speaks of this viewer.
+    /// The span of this viewer's log lines.
     span: Span,
 }
 
 impl<T: Connection> Fanout<T> {
-    /// The loop of this shard, for viewers of the registry's feeds and of runs of their own.
+    /// The loop of this shard, for viewers of the registry's feeds and of runs.
     pub(crate) fn new(registry: Arc<Registry>, shard: usize, times: Times) -> (FanoutHandle<T>, Self) {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let ready_list = Arc::new(ReadyList::default());
@@ -93,23 +93,23 @@ impl<T: Connection> Fanout<T> {
             arrivals,
             times,
             deadline: now + NEVER,
-            look_again: now,
+            next_memory_check: now,
             #[cfg(all(feature = "io-uring", target_os = "linux"))]
             ring: Ring::default(),
         };
         (FanoutHandle(sender), fanout)
     }
 
-    /// Serves until `shutdown`, then until every viewer has its close-delimiter, for a bounded time.
+    /// Serves until `shutdown`, and then, for a limited time, until every viewer has its close-delimiter.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        // tokio's budget would stop a pass over many viewers half-way; the loop yields itself, between passes.
+        // tokio's budget would stop a pass over many viewers half-way; the loop itself yields between passes.
         coop::unconstrained(self.serve(shutdown)).await;
     }
 
     async fn serve(mut self, shutdown: CancellationToken) {
         let mut ready = Vec::new();
         let mut end = None;
-        // One for all rounds: a timer that is made anew costs a system call where it is the only one.
+        // One timer for all rounds: a new one costs a system call if it is the only one.
         let mut due = pin!(sleep_until(self.deadline));
         loop {
             if self.viewers.is_empty() && end.is_some() && self.arrivals.is_empty() {
@@ -118,11 +118,11 @@ impl<T: Connection> Fanout<T> {
             if due.deadline() != self.deadline {
                 due.as_mut().reset(self.deadline);
             }
-            let farewell = end.unwrap_or(self.deadline + NEVER);
+            let close_deadline = end.unwrap_or(self.deadline + NEVER);
             tokio::select! {
                 biased;
                 () = self.ready_list.drain(&mut ready) => {
-                    self.answer(&ready);
+                    self.serve_ready(&ready);
                     ready.clear();
                 }
                 Some(viewer) = self.arrivals.recv() => self.admit(viewer),
@@ -130,11 +130,11 @@ impl<T: Connection> Fanout<T> {
                     self.sweep();
                     yield_now().await;
                 }
-                () = shutdown.cancelled(), if end.is_none() => end = Some(Instant::now() + FAREWELL),
-                () = sleep_until(farewell), if end.is_some() => return,
+                () = shutdown.cancelled(), if end.is_none() => end = Some(Instant::now() + CLOSE_TIMEOUT),
+                () = sleep_until(close_deadline), if end.is_some() => return,
             }
             if self.ready_list.has_ready() {
-                // Whatever else runs on this thread has its turn before the next pass.
+                // Other tasks of this thread have their turn before the next pass.
                 yield_now().await;
             }
         }
@@ -147,21 +147,21 @@ impl<T: Connection> Fanout<T> {
         let span = span_of(&viewer);
         debug!(parent: &span, "viewer came");
         entry.insert(Slot { viewer, waker, span });
-        self.turn(key, Instant::now(), Viewer::attend);
+        self.turn(key, Instant::now(), Viewer::push_and_read);
     }
 
-    fn answer(&mut self, ready: &[usize]) {
+    fn serve_ready(&mut self, ready: &[usize]) {
         let now = Instant::now();
         for &number in ready {
             if number == FEEDS {
                 self.push_all(now);
             } else {
-                self.turn(number, now, Viewer::attend);
+                self.turn(number, now, Viewer::push_and_read);
             }
         }
     }
 
-    /// A feed has news, or feeds have come or gone: every viewer that is not behind gets them now.
+    /// A feed has a new part, or the list of feeds has changed: every viewer whose socket is not full is served now.
     fn push_all(&mut self, now: Instant) {
         #[cfg(all(feature = "io-uring", target_os = "linux"))]
         self.send_at_once(now);
@@ -172,14 +172,14 @@ impl<T: Connection> Fanout<T> {
                 None => {}
             }
         }
-        if self.registry.settings().memory.is_exceeded(0) && now >= self.look_again {
-            self.look_again = now + MEMORY_LOOK;
+        if self.registry.settings().memory.is_exceeded(0) && now >= self.next_memory_check {
+            self.next_memory_check = now + MEMORY_CHECK_INTERVAL;
             self.evict_slowest();
         }
     }
 
-    /// Memory is bounded whatever viewers do: where too much is in memory for readers alone, the viewers that have been at their
-    /// parts for longest are disconnected.
+    /// Limits the memory that viewers can keep: while only readers keep too much in memory, this disconnects the viewers whose parts
+    /// were chosen first.
     fn evict_slowest(&mut self) {
         let retained = self.viewers.iter().map(|(key, slot)| (slot.viewer.retained(), key));
         let mut readers: Vec<_> = retained.filter(|((_, bytes), _)| *bytes > 0).collect();
@@ -193,8 +193,8 @@ impl<T: Connection> Fanout<T> {
         }
     }
 
-    /// Submits at once what can be sent plainly to viewers that are not behind. A viewer that has more to get, or no room, is
-    /// pushed to.
+    /// Submits the sends to viewers on plain sockets that are not full, all at once. Viewers that have more to send, or no room,
+    /// then have an ordinary turn.
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     fn send_at_once(&mut self, now: Instant) {
         let mut panicked = Vec::new();
@@ -218,7 +218,7 @@ impl<T: Connection> Fanout<T> {
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                     Err(error) => return Turn::Over(disconnect(&error)),
                 }
-                if viewer.is_blocked() { viewer.push(now, cx) } else { Turn::Resting }
+                if viewer.is_blocked() { viewer.push(now, cx) } else { Turn::Idle }
             });
         }
         self.ring.reuse_outcomes(outcomes);
@@ -241,12 +241,12 @@ impl<T: Connection> Fanout<T> {
     }
 
     fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Viewer<T>, Instant, &mut Context<'_>) -> Turn) {
-        // A waker may be woken for a viewer that has left meanwhile.
+        // A waker may be woken after its viewer has left.
         let Some(Slot { viewer, waker, .. }) = self.viewers.get_mut(key) else { return };
-        // Whatever goes wrong in here is this viewer's alone.
+        // A panic in here ends this viewer only.
         let turn = catch(PanicScope::Viewer, || act(viewer, now, &mut Context::from_waker(waker)));
         match turn.unwrap_or(Turn::Over(Disconnect::Panicked)) {
-            Turn::Resting => {}
+            Turn::Idle => {}
             Turn::WantsMore => waker.wake_by_ref(),
             Turn::Over(end) => return self.remove(key, end),
         }
@@ -264,7 +264,7 @@ impl<T: Connection> Fanout<T> {
             error!(viewer = stats.id, "a viewer is disconnected: serving it went wrong");
         }
         viewer.permit.leave(end);
-        // What panicked once may do so again.
+        // A viewer that panicked may panic again when it is dropped.
         let _ = catch(PanicScope::Viewer, || drop(viewer));
         if self.viewers.is_empty() {
             self.viewers.shrink_to_fit();
@@ -272,7 +272,7 @@ impl<T: Connection> Fanout<T> {
     }
 }
 
-/// One span a viewer: where the log is JSON, each of its lines names the viewer, its address and its feeds.
+/// A span for each viewer: with it each line of a JSON log names the viewer, its address and its feeds.
 fn span_of<T: Connection>(viewer: &Viewer<T>) -> Span {
     let stats = &viewer.permit.stats;
     let span = debug_span!("viewer", id = stats.id, peer = field::Empty, feed = field::Empty);

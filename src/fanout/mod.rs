@@ -1,6 +1,6 @@
-//! The fan-out: one loop over all viewers of a thread. A part that is published goes to every socket with one `send` of the same
-//! shared bytes; only a viewer whose socket is full is waited for, by its own waker. Layouts, the rules of `<img>` and the headers
-//! for one viewer are made here. It knows feeds and connections, and nothing of HTTP.
+//! The fan-out: one loop over all viewers of a thread. It sends a published part to every socket with one `send` of the same shared
+//! bytes, and waits only for a viewer whose socket is full, by that viewer's own waker. It chooses layouts, applies the rules for
+//! `<img>`, and adds the headers for one viewer. It knows feeds and connections, and nothing of HTTP.
 
 mod cursor;
 mod event_loop;

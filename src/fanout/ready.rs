@@ -1,5 +1,5 @@
-//! Wakes one task for many: each viewer's socket rings its own waker, the fan-out loop collects who rang.
-//! It knows numbers and wakers, neither sockets nor feeds.
+//! The ready list: each viewer's waker puts its number on the list and wakes the fan-out loop, which drains it. It knows numbers
+//! and wakers, neither sockets nor feeds.
 
 use std::{
     future::poll_fn,
@@ -12,7 +12,7 @@ use std::{
 
 use crate::sync::lock;
 
-/// Collects the numbers of the wakers that rang.
+/// Collects the numbers of wakers that were woken.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyList {
     ready: Mutex<Ready>,
@@ -24,7 +24,7 @@ struct Ready {
     listener: Option<Waker>,
 }
 
-/// One waker. It rings once until it is collected.
+/// One waker. It is on the list at most once until the list is drained.
 #[derive(Debug)]
 pub(crate) struct ReadyWaker {
     number: usize,
@@ -33,17 +33,17 @@ pub(crate) struct ReadyWaker {
 }
 
 impl ReadyList {
-    /// A waker that rings the waker of this number.
+    /// A waker that puts this number on the list.
     pub(crate) fn waker(self: &Arc<Self>, number: usize) -> Waker {
         Arc::new(ReadyWaker { number, is_ready: AtomicBool::new(false), ready_list: self.clone() }).into()
     }
 
-    /// Whether a waker rings that was not collected yet.
+    /// Whether the list has numbers.
     pub(crate) fn has_ready(&self) -> bool {
         !lock(&self.ready).wakers.is_empty()
     }
 
-    /// Waits until a waker rings, then puts the numbers of all that did into `numbers`.
+    /// Waits until the list has numbers, and moves them to `numbers`.
     pub(crate) async fn drain(&self, numbers: &mut Vec<usize>) {
         poll_fn(|cx| {
             let mut ready = lock(&self.ready);

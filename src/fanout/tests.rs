@@ -1,4 +1,4 @@
-//! The fan-out over pipes of a few bytes, so that every partial write happens, and over paused clocks.
+//! The fan-out over pipes of a few bytes, so that every partial write happens, and with paused clocks.
 
 use std::{
     io,
@@ -35,7 +35,7 @@ struct Setup {
     shutdown: CancellationToken,
 }
 
-fn house(kind: Kind) -> (Publisher, Setup) {
+fn setup(kind: Kind) -> (Publisher, Setup) {
     let hold = Hold { history: 1000, parts: 1000, bytes: 1 << 24 };
     let limits = Limits { newest: Hold { history: 1, parts: 1, ..hold }, lines: hold, part_bytes: 1 << 20, keep_same: false };
     let (opener, registry) = Registry::new(Settings::new(Boundary::parse("b0undary").unwrap(), limits));
@@ -64,25 +64,25 @@ impl Setup {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_slowest_are_cut_where_old_parts_fill_the_memory() {
-    let (publisher, house) = house(Kind::Newest);
+async fn the_slowest_viewers_are_disconnected_when_old_parts_fill_the_memory() {
+    let (publisher, setup) = setup(Kind::Newest);
     let body = |number: u8| Part::now(Media::from_known("image/x-test"), vec![number; (1 << 20) - 1]);
     let mut slow = Vec::new();
     for number in 0..80 {
         publisher.publish(body(number)).unwrap();
-        slow.push(house.enter(64, StreamOptions::default()));
+        slow.push(setup.enter(64, StreamOptions::default()));
         // It takes a little of the newest part.
         slow.last_mut().unwrap().read_exact(&mut [0; 100]).await.unwrap();
         tokio::time::advance(Duration::from_millis(300)).await;
     }
     publisher.publish(body(99)).unwrap();
-    let mut quick = house.enter(1 << 20, StreamOptions::default());
+    let mut quick = setup.enter(1 << 20, StreamOptions::default());
     quick.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
-    let crowded = house.viewers.gone.iter().find(|(name, _)| *name == Disconnect::Crowded.name()).unwrap().1;
-    assert!((14..=20).contains(&crowded), "{crowded} of 80 that keep a MiB each were cut");
+    let crowded = setup.viewers.gone.iter().find(|(name, _)| *name == Disconnect::Crowded.name()).unwrap().1;
+    assert!((14..=20).contains(&crowded), "{crowded} of 80 that keep a MiB each were disconnected");
     for (number, viewer) in slow.iter_mut().enumerate() {
-        let is_cut = viewer.read_exact(&mut [0; 1000]).await.is_err();
-        assert_eq!(is_cut, number < crowded as usize, "it is the slowest that were cut");
+        let is_disconnected = viewer.read_exact(&mut [0; 1000]).await.is_err();
+        assert_eq!(is_disconnected, number < crowded as usize, "the slowest are disconnected");
     }
 }
 
@@ -96,7 +96,7 @@ async fn read_all(mut pipe: DuplexStream) -> String {
     String::from_utf8(all).unwrap()
 }
 
-/// Reads until the text is there; the clock is paused, so that what never comes fails at once.
+/// Reads until the text has come; the clock is paused, so that a text that never comes fails at once.
 async fn read_until(pipe: &mut DuplexStream, end: &str) -> String {
     let mut all = Vec::new();
     while !all.ends_with(end.as_bytes()) {
@@ -107,15 +107,15 @@ async fn read_until(pipe: &mut DuplexStream, end: &str) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// Timestamps are of the wall clock; everything else is golden.
+/// Removes timestamps, which are of the wall clock; everything else is golden.
 fn without_times(stream: &str) -> String {
     stream.split_inclusive("\r\n").filter(|line| !line.starts_with("X-Timestamp")).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_the_same_bytes_through_a_pipe_of_eight() {
-    let (publisher, house) = house(Kind::Lines);
-    let (narrow, wide) = (house.enter(8, StreamOptions::default()), house.enter(1 << 16, StreamOptions::default()));
+    let (publisher, setup) = setup(Kind::Lines);
+    let (narrow, wide) = (setup.enter(8, StreamOptions::default()), setup.enter(1 << 16, StreamOptions::default()));
     publisher.publish_all((0..100).map(|n| text(format!("line {n}"))).collect());
     drop(publisher);
     let (narrow, wide) = tokio::join!(read_all(narrow), read_all(wide));
@@ -126,8 +126,8 @@ async fn a_stream_is_the_same_bytes_through_a_pipe_of_eight() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_after_a_delimiter_repeats_the_newest_part() {
-    let (publisher, house) = house(Kind::Newest);
-    let mut viewer = house.enter(1 << 16, StreamOptions::default());
+    let (publisher, setup) = setup(Kind::Newest);
+    let mut viewer = setup.enter(1 << 16, StreamOptions::default());
     publisher.publish(text("one")).unwrap();
     read_until(&mut viewer, "one\r\n--b0undary\r\n").await;
     drop(publisher);
@@ -139,17 +139,17 @@ async fn the_end_after_a_delimiter_repeats_the_newest_part() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_feed_without_a_part_ends_with_the_close_delimiter_alone() {
-    let (publisher, house) = house(Kind::Newest);
-    let viewer = house.enter(1 << 16, StreamOptions::default());
+async fn a_feed_without_a_part_ends_with_only_the_close_delimiter() {
+    let (publisher, setup) = setup(Kind::Newest);
+    let viewer = setup.enter(1 << 16, StreamOptions::default());
     drop(publisher);
     assert_eq!(read_all(viewer).await, "--b0undary--\r\n");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_newest_part_is_repeated_while_nothing_changes() {
-    let (publisher, house) = house(Kind::Newest);
-    let mut viewer = house.enter(1 << 16, StreamOptions::default());
+    let (publisher, setup) = setup(Kind::Newest);
+    let mut viewer = setup.enter(1 << 16, StreamOptions::default());
     publisher.publish(text("one")).unwrap();
     let first = read_until(&mut viewer, "one\r\n--b0undary\r\n").await;
     let begin = Instant::now();
@@ -161,16 +161,16 @@ async fn the_newest_part_is_repeated_while_nothing_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_viewer_that_takes_nothing_is_cut_and_holds_nobody_up() {
-    let (publisher, house) = house(Kind::Newest);
-    let stuck = house.enter(8, StreamOptions::default());
-    let mut well = house.enter(1 << 16, StreamOptions::default());
+async fn a_viewer_that_takes_nothing_is_disconnected_and_delays_no_other() {
+    let (publisher, setup) = setup(Kind::Newest);
+    let stuck = setup.enter(8, StreamOptions::default());
+    let mut healthy = setup.enter(1 << 16, StreamOptions::default());
     for n in 0..100 {
         publisher.publish(text(format!("part {n}"))).unwrap();
-        read_until(&mut well, &format!("part {n}\r\n--b0undary\r\n")).await;
+        read_until(&mut healthy, &format!("part {n}\r\n--b0undary\r\n")).await;
     }
     let begin = Instant::now();
-    while house.viewers.count() > 1 {
+    while setup.viewers.count() > 1 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(begin.elapsed().as_secs(), TIMES.stall.as_secs());
@@ -178,23 +178,23 @@ async fn a_viewer_that_takes_nothing_is_cut_and_holds_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_is_gone_though_unread_bytes_lie_in_its_buffer() {
+async fn a_viewer_that_leaves_is_detected_behind_unread_bytes() {
     use tokio::io::AsyncWriteExt;
-    let (_publisher, house) = house(Kind::Newest);
-    let mut viewer = house.enter(1 << 16, StreamOptions::default());
+    let (_publisher, setup) = setup(Kind::Newest);
+    let mut viewer = setup.enter(1 << 16, StreamOptions::default());
     viewer.write_all(b"GET /half a pipelined requ").await.unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(house.viewers.count(), 1);
+    assert_eq!(setup.viewers.count(), 1);
     drop(viewer);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(house.viewers.count(), 0);
+    assert_eq!(setup.viewers.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn fps_thins_a_stream_to_the_newest_of_each_interval_and_the_last() {
-    let (publisher, house) = house(Kind::Newest);
+    let (publisher, setup) = setup(Kind::Newest);
     let options = StreamOptions { interval: Some(Duration::from_millis(100)), ..StreamOptions::default() };
-    let viewer = house.enter(1 << 16, options);
+    let viewer = setup.enter(1 << 16, options);
     for n in 0..100 {
         publisher.publish(text(format!("part {n}"))).unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -207,9 +207,9 @@ async fn fps_thins_a_stream_to_the_newest_of_each_interval_and_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parts_ends_the_stream_with_the_close_delimiter_right_behind() {
-    let (publisher, house) = house(Kind::Lines);
-    let viewer = house.enter(1 << 16, StreamOptions { parts: Some(3), ..StreamOptions::default() });
+async fn a_number_of_parts_ends_the_stream_with_the_close_delimiter() {
+    let (publisher, setup) = setup(Kind::Lines);
+    let viewer = setup.enter(1 << 16, StreamOptions { parts: Some(3), ..StreamOptions::default() });
     publisher.publish_all((1..=9).map(|n| text(format!("line {n}"))).collect());
     let stream = read_all(viewer).await;
     assert_eq!(stream.matches("X-Sequence").count(), 3);
@@ -217,16 +217,16 @@ async fn parts_ends_the_stream_with_the_close_delimiter_right_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_lets_everybody_have_the_close_delimiter_and_waits_for_nobody_long() {
-    let (publisher, house) = house(Kind::Newest);
-    let (viewer, stuck) = (house.enter(1 << 16, StreamOptions::default()), house.enter(8, StreamOptions::default()));
+async fn at_shutdown_every_viewer_gets_the_close_delimiter_within_a_limited_time() {
+    let (publisher, setup) = setup(Kind::Newest);
+    let (viewer, stuck) = (setup.enter(1 << 16, StreamOptions::default()), setup.enter(8, StreamOptions::default()));
     publisher.publish(text("part")).unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
     let begin = Instant::now();
-    house.shutdown.cancel();
-    house.feed.end();
+    setup.shutdown.cancel();
+    setup.feed.end();
     assert!(read_all(viewer).await.ends_with("\r\n--b0undary--\r\n"));
-    while house.viewers.count() > 0 {
+    while setup.viewers.count() > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(begin.elapsed() < Duration::from_secs(2));
@@ -234,9 +234,9 @@ async fn shutdown_lets_everybody_have_the_close_delimiter_and_waits_for_nobody_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_demo_has_its_fifteen_parts_at_their_times() {
-    let (publisher, house) = house(Kind::Run);
-    let mut viewer = house.enter(1 << 16, StreamOptions::default());
+async fn the_demo_plays_its_fifteen_parts_at_their_times() {
+    let (publisher, setup) = setup(Kind::Run);
+    let mut viewer = setup.enter(1 << 16, StreamOptions::default());
     let begin = Instant::now();
     tokio::spawn(demo::play(publisher));
     let mut times = Vec::new();
@@ -254,8 +254,8 @@ async fn the_demo_has_its_fifteen_parts_at_their_times() {
 
 impl Connection for DuplexStream {}
 
-/// A connection whose writes panic once there were so many, and that has room, for its end as well, only where somebody says so.
-struct Trap {
+/// A connection whose writes panic after a number of them, and that has room, even to be shut down, only when the test allows it.
+struct TestConn {
     io: DuplexStream,
     writes_left: usize,
     room: Arc<Mutex<Room>>,
@@ -263,33 +263,38 @@ struct Trap {
 
 #[derive(Default)]
 struct Room {
-    is_there: bool,
-    asker: Option<Waker>,
+    is_free: bool,
+    waker: Option<Waker>,
 }
 
-impl Connection for Trap {
+impl Connection for TestConn {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut room = self.room.lock().unwrap();
-        room.asker = Some(cx.waker().clone());
-        if room.is_there { Poll::Ready(()) } else { Poll::Pending }
+        room.waker = Some(cx.waker().clone());
+        if room.is_free { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl Setup {
-    /// A loop for traps.
-    fn traps(&self) -> FanoutHandle<Trap> {
+    /// A loop for test connections.
+    fn test_conn_loop(&self) -> FanoutHandle<TestConn> {
         let (handle, fanout) = Fanout::new(self.opener.registry().clone(), 0, TIMES);
         tokio::spawn(fanout.run(self.shutdown.clone()));
         handle
     }
 
-    fn trap(&self, fanout: &FanoutHandle<Trap>, pipe: usize, writes_left: usize) -> (DuplexStream, Arc<Mutex<Room>>) {
+    fn enter_test_conn(
+        &self,
+        fanout: &FanoutHandle<TestConn>,
+        pipe: usize,
+        writes_left: usize,
+    ) -> (DuplexStream, Arc<Mutex<Room>>) {
         let (ours, io) = duplex(pipe);
         let room = Arc::new(Mutex::new(Room::default()));
         let cursors = vec![Cursor::new(self.feed.subscribe(0, None), Accepts::All)];
         let (permit, boundary) = (self.viewers.enter(None).unwrap(), self.feed.boundary().clone());
         fanout.admit(Viewer::new(
-            Trap { io, writes_left, room: room.clone() },
+            TestConn { io, writes_left, room: room.clone() },
             cursors,
             boundary,
             StreamOptions::default(),
@@ -299,15 +304,15 @@ impl Setup {
     }
 }
 
-impl AsyncRead for Trap {
+impl AsyncRead for TestConn {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Trap {
+impl AsyncWrite for TestConn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.writes_left = self.writes_left.checked_sub(1).expect("the trap");
+        self.writes_left = self.writes_left.checked_sub(1).expect("a write is left");
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
@@ -327,49 +332,49 @@ impl AsyncWrite for Trap {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_one_viewer_is_served_ends_that_one_alone() {
-    let (publisher, house) = house(Kind::Newest);
-    let fanout = house.traps();
-    let mut well = [(); 2].map(|()| house.trap(&fanout, 1 << 16, usize::MAX).0);
-    let mut trapped = house.trap(&fanout, 1 << 16, 1).0;
+async fn a_panic_while_one_viewer_is_served_ends_only_that_viewer() {
+    let (publisher, setup) = setup(Kind::Newest);
+    let fanout = setup.test_conn_loop();
+    let mut healthy = [(); 2].map(|()| setup.enter_test_conn(&fanout, 1 << 16, usize::MAX).0);
+    let mut panicking = setup.enter_test_conn(&fanout, 1 << 16, 1).0;
     publisher.publish(text("part 1")).unwrap();
-    for viewer in well.iter_mut().chain([&mut trapped]) {
+    for viewer in healthy.iter_mut().chain([&mut panicking]) {
         read_until(viewer, "part 1\r\n--b0undary\r\n").await;
     }
     for n in 2..=3 {
         publisher.publish(text(format!("part {n}"))).unwrap();
-        for viewer in &mut well {
+        for viewer in &mut healthy {
             read_until(viewer, &format!("part {n}\r\n--b0undary\r\n")).await;
         }
     }
-    assert_eq!(trapped.read(&mut [0; 10]).await.unwrap(), 0, "its connection is closed");
-    assert_eq!((house.viewers.count(), house.feed.state().viewers), (2, 2));
-    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((Disconnect::Panicked.name(), 1)));
+    assert_eq!(panicking.read(&mut [0; 10]).await.unwrap(), 0, "its connection is closed");
+    assert_eq!((setup.viewers.count(), setup.feed.state().viewers), (2, 2));
+    assert_eq!(setup.viewers.gone.iter().find(|(_, count)| *count > 0), Some((Disconnect::Panicked.name(), 1)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_slow_viewer_gets_next_is_chosen_when_it_can_leave() {
-    let (publisher, house) = house(Kind::Newest);
-    let fanout = house.traps();
-    let (mut viewer, room) = house.trap(&fanout, 8, usize::MAX);
+async fn the_next_part_of_a_slow_viewer_is_chosen_when_there_is_room() {
+    let (publisher, setup) = setup(Kind::Newest);
+    let fanout = setup.test_conn_loop();
+    let (mut viewer, room) = setup.enter_test_conn(&fanout, 8, usize::MAX);
     publisher.publish(text("part 1")).unwrap();
     read_until(&mut viewer, "part 1\r\n--b0undary\r\n").await;
     publisher.publish(text("part 2")).unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
     publisher.publish(text("part 3")).unwrap();
     let nothing = tokio::time::timeout(Duration::from_secs(1), viewer.read_u8()).await;
-    assert!(nothing.is_err(), "nothing leaves before there is room");
-    let asker = { std::mem::replace(&mut *room.lock().unwrap(), Room { is_there: true, asker: None }).asker };
-    asker.expect("the loop waits for room").wake();
+    assert!(nothing.is_err(), "nothing is sent before there is room");
+    let waker = { std::mem::replace(&mut *room.lock().unwrap(), Room { is_free: true, waker: None }).waker };
+    waker.expect("the loop waits for room").wake();
     let rest = read_until(&mut viewer, "part 3\r\n--b0undary\r\n").await;
     assert!(!rest.contains("part 2"), "{rest}");
-    assert_eq!(house.feed.state().dropped, 1);
+    assert_eq!(setup.feed.state().dropped, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_follows_the_close_delimiter_and_an_end_that_is_not_taken_is_a_stall() {
-    let (publisher, house) = house(Kind::Newest);
-    let (mut viewer, _room) = house.trap(&house.traps(), 1 << 16, usize::MAX);
+async fn nothing_follows_the_close_delimiter_and_a_viewer_that_does_not_take_the_end_has_stalled() {
+    let (publisher, setup) = setup(Kind::Newest);
+    let (mut viewer, _room) = setup.enter_test_conn(&setup.test_conn_loop(), 1 << 16, usize::MAX);
     publisher.publish(text("part 1")).unwrap();
     read_until(&mut viewer, "part 1\r\n--b0undary\r\n").await;
     let begin = Instant::now();
@@ -377,7 +382,7 @@ async fn nothing_follows_the_close_delimiter_and_an_end_that_is_not_taken_is_a_s
     read_until(&mut viewer, "part 1\r\n--b0undary--\r\n").await;
     assert_eq!(read_all(viewer).await, "");
     assert_eq!(begin.elapsed().as_secs(), TIMES.stall.as_secs());
-    assert_eq!(house.viewers.gone.iter().find(|(_, count)| *count > 0), Some((Disconnect::Stalled.name(), 1)));
+    assert_eq!(setup.viewers.gone.iter().find(|(_, count)| *count > 0), Some((Disconnect::Stalled.name(), 1)));
 }
 
 impl Setup {
@@ -390,40 +395,40 @@ impl Setup {
 
 #[tokio::test(start_paused = true)]
 async fn a_viewer_of_all_feeds_sees_them_come_and_go() {
-    let (publisher, house) = house(Kind::Newest);
-    let mut viewer = house.enter_all(1 << 16);
+    let (publisher, setup) = setup(Kind::Newest);
+    let mut viewer = setup.enter_all(1 << 16);
     publisher.publish(text("first")).unwrap();
     let first = read_until(&mut viewer, "first\r\n--b0undary\r\n").await;
     assert!(first.contains("X-Feed: test\r\n"), "{first}");
-    let later = house.opener.open("later", Kind::Newest);
+    let later = setup.opener.open("later", Kind::Newest);
     later.publish(text("second")).unwrap();
     assert!(read_until(&mut viewer, "second\r\n--b0undary\r\n").await.contains("X-Feed: later\r\n"));
     let demand = later.demand();
-    assert!(house.opener.remove("later"));
+    assert!(setup.opener.remove("later"));
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!((demand.count(), house.viewers.count()), (0, 1), "it has left what is over, and waits for more");
+    assert_eq!((demand.count(), setup.viewers.count()), (0, 1), "it has left the feed that is over, and waits for more");
     drop(publisher);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(house.viewers.count(), 1, "no feed lives, and more may come");
-    let last = house.opener.open("last", Kind::Newest);
+    assert_eq!(setup.viewers.count(), 1, "no feed is live, and more may come");
+    let last = setup.opener.open("last", Kind::Newest);
     last.publish(text("third")).unwrap();
     read_until(&mut viewer, "third\r\n--b0undary\r\n").await;
-    drop((last, house.opener));
+    drop((last, setup.opener));
     let end = read_all(viewer).await;
     assert!(without_times(&end).ends_with("X-Sequence: 1\r\n\r\nthird\r\n--b0undary--\r\n"), "{end}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_feed_ends_for_its_own_viewers_alone() {
-    let (publisher, house) = house(Kind::Newest);
-    let mut stays = house.enter(1 << 16, StreamOptions::default());
-    let other = house.opener.open("other", Kind::Newest);
+async fn a_removed_feed_ends_only_for_its_own_viewers() {
+    let (publisher, setup) = setup(Kind::Newest);
+    let mut stays = setup.enter(1 << 16, StreamOptions::default());
+    let other = setup.opener.open("other", Kind::Newest);
     let (ours, theirs) = duplex(1 << 16);
     let cursors = vec![Cursor::new(other.feed().subscribe(0, None), Accepts::All)];
-    let permit = house.viewers.enter(None).unwrap();
-    house.fanout.admit(Viewer::new(theirs, cursors, house.feed.boundary().clone(), StreamOptions::default(), permit));
+    let permit = setup.viewers.enter(None).unwrap();
+    setup.fanout.admit(Viewer::new(theirs, cursors, setup.feed.boundary().clone(), StreamOptions::default(), permit));
     other.publish(text("part")).unwrap();
-    assert!(house.opener.remove("other"));
+    assert!(setup.opener.remove("other"));
     assert!(read_all(ours).await.ends_with("part\r\n--b0undary--\r\n"));
     publisher.publish(text("goes on")).unwrap();
     read_until(&mut stays, "goes on\r\n--b0undary\r\n").await;
@@ -431,12 +436,12 @@ async fn a_removed_feed_ends_for_its_own_viewers_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_feeds_come_and_go_while_viewers_watch() {
-    let (publisher, house) = house(Kind::Newest);
-    let mut viewers = [(); 3].map(|()| house.enter_all(1 << 20));
+    let (publisher, setup) = setup(Kind::Newest);
+    let mut viewers = [(); 3].map(|()| setup.enter_all(1 << 20));
     let mut open = Vec::new();
     for number in 0..1000 {
         let name = format!("feed{number}");
-        let feed = house.opener.open(&name, Kind::Lines);
+        let feed = setup.opener.open(&name, Kind::Lines);
         feed.publish(text(format!("part {number}"))).unwrap();
         open.push((name, feed));
         for viewer in &mut viewers {
@@ -445,18 +450,18 @@ async fn a_thousand_feeds_come_and_go_while_viewers_watch() {
         }
         if open.len() > 10 {
             let (name, _feed) = open.remove(0);
-            assert!(house.opener.remove(&name));
+            assert!(setup.opener.remove(&name));
         }
     }
-    assert_eq!(house.opener.registry().list().len(), 11);
+    assert_eq!(setup.opener.registry().list().len(), 11);
     assert!(open.iter().all(|(_, feed)| feed.demand().count() == 3));
     for (name, _) in &open {
-        assert!(house.opener.remove(name));
+        assert!(setup.opener.remove(name));
     }
     publisher.publish(text("last")).unwrap();
     for viewer in &mut viewers {
         read_until(viewer, "last\r\n--b0undary\r\n").await;
     }
     assert!(open.iter().all(|(_, feed)| feed.demand().count() == 0));
-    assert_eq!(house.viewers.count(), 3);
+    assert_eq!(setup.viewers.count(), 3);
 }

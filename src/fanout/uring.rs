@@ -1,7 +1,7 @@
-//! One call of the kernel for many viewers (feature `io-uring`): what is ready to leave for the viewers of a loop is
-//! submitted together. Who has to be waited for, and everything else, goes the way it goes without this file.
+//! One system call for many viewers (feature `io-uring`): submits the sends to a loop's viewers together (docs/field.md, Sockets).
+//! It knows sockets and bytes only; waiting for a socket, and everything else, works as without this file.
 
-#![expect(unsafe_code, reason = "the kernel reads what is submitted by its address; `Flight` keeps that alive until it has")]
+#![expect(unsafe_code, reason = "the kernel reads submitted bytes by their address; `InFlight` keeps them alive until it has")]
 
 use std::{
     fmt,
@@ -14,15 +14,15 @@ use io_uring::{IoUring, Probe, opcode, types::Fd};
 use rustix::net::SendFlags;
 use tracing::debug;
 
-/// Viewers that one call serves: the first of them waits until the last is asked.
-const AT_ONCE: u32 = 128;
-/// Why the kernel asks to be asked again: a signal came, or memory is short (io_uring_enter(2)).
+/// Viewers that one call serves: the first of them waits until the last is submitted.
+const BATCH: u32 = 128;
+/// Errors after which a call is repeated: a signal came, or memory is short (io_uring_enter(2)).
 const TRANSIENT: [io::ErrorKind; 3] = [io::ErrorKind::Interrupted, io::ErrorKind::ResourceBusy, io::ErrorKind::WouldBlock];
 
-/// A queue to the kernel, opened by the thread that uses it first.
+/// A queue to the kernel, opened at its first use.
 #[derive(Default)]
 pub(super) struct Ring {
-    /// Not yet opened; then `None` where the kernel has none to give: it is old, or forbids it (containers often do).
+    /// Not opened yet; afterwards `None` if the kernel is too old, or forbids it (containers often do).
     ring: Option<Option<IoUring>>,
     outcomes: Vec<(usize, io::Result<usize>)>,
 }
@@ -35,8 +35,8 @@ impl fmt::Debug for Ring {
 
 impl Ring {
     fn open() -> Option<IoUring> {
-        let ring = IoUring::new(AT_ONCE).and_then(|ring| {
-            // Some containers let a queue be made but not used, and the first kernels that had one did not send by it.
+        let ring = IoUring::new(BATCH).and_then(|ring| {
+            // Some containers allow a queue but not its use, and the first kernels with io_uring cannot send with it.
             ring.submit()?;
             let mut probe = Probe::new();
             ring.submitter().register_probe(&mut probe)?;
@@ -45,40 +45,41 @@ impl Ring {
         ring.inspect_err(|error| debug!(%error, "the kernel gives no io_uring: each viewer has a call of its own")).ok()
     }
 
-    /// What became of each send since the last call, under its number.
+    /// The result of each send since the last call, with its number.
     pub(super) fn take_outcomes(&mut self) -> Vec<(usize, io::Result<usize>)> {
         mem::take(&mut self.outcomes)
     }
 
-    /// Takes the list back, for its room.
+    /// Takes the list back, to reuse its allocation.
     pub(super) fn reuse_outcomes(&mut self, outcomes: Vec<(usize, io::Result<usize>)>) {
         self.outcomes = outcomes;
     }
 
-    /// Sends bytes to each of these sockets as far as they have room at once, and notes under the number of each what `send`
-    /// gave: where nothing can be sent this way, that there is no room. Without a queue nothing is sent and nothing noted.
+    /// Sends bytes to each of these sockets as far as it has room now, and stores the result of `send` with its number; without a
+    /// socket to send to, the result is `WouldBlock`. Without a queue it sends and stores nothing.
     pub(super) fn send<'a>(&mut self, mut sends: impl Iterator<Item = (usize, Option<(BorrowedFd<'a>, &'a [u8])>)>) {
         let Some(ring) = self.ring.get_or_insert_with(Self::open) else { return };
         let flags = (SendFlags::DONTWAIT | SendFlags::NOSIGNAL).bits().cast_signed();
         loop {
-            let mut seen = 0;
-            let mut flight = Flight { ring, outcomes: &mut self.outcomes, aboard: 0 };
-            for (number, send) in sends.by_ref().take(AT_ONCE as usize) {
-                let is_aboard = send.is_some_and(|(socket, bytes)| {
+            let mut count = 0;
+            let mut in_flight = InFlight { ring, outcomes: &mut self.outcomes, entries: 0 };
+            for (number, send) in sends.by_ref().take(BATCH as usize) {
+                let is_submitted = send.is_some_and(|(socket, bytes)| {
                     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                     let send = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length).flags(flags);
                     // SAFETY: the kernel reads `bytes` and uses `socket` until it has completed the entry. Both are borrowed for
-                    // 'a, which lasts longer than this call, and `flight`, which cannot leave it, waits for every entry when
+                    // 'a, which lasts longer than this call, and `in_flight`, which cannot leave it, waits for every entry when
                     // it is dropped, by a panic of `sends` as well.
-                    unsafe { flight.ring.submission().push(&send.build().user_data(number as u64)) }.is_ok()
+                    unsafe { in_flight.ring.submission().push(&send.build().user_data(number as u64)) }.is_ok()
                 });
-                match is_aboard {
-                    true => flight.aboard += 1,
-                    false => flight.outcomes.push((number, Err(io::ErrorKind::WouldBlock.into()))),
+                if is_submitted {
+                    in_flight.entries += 1;
+                } else {
+                    in_flight.outcomes.push((number, Err(io::ErrorKind::WouldBlock.into())));
                 }
-                seen += 1;
+                count += 1;
             }
-            if seen == 0 {
+            if count == 0 {
                 return;
             }
         }
@@ -86,26 +87,27 @@ impl Ring {
 }
 
 /// Entries that the kernel has not completed yet.
-struct Flight<'r> {
+struct InFlight<'r> {
     ring: &'r mut IoUring,
     outcomes: &'r mut Vec<(usize, io::Result<usize>)>,
-    aboard: usize,
+    entries: usize,
 }
 
-impl Drop for Flight<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        while self.aboard > 0 {
-            match self.ring.submit_and_wait(self.aboard) {
+        while self.entries > 0 {
+            match self.ring.submit_and_wait(self.entries) {
                 Ok(_) => {}
                 Err(error) if TRANSIENT.contains(&error.kind()) => std::thread::yield_now(),
-                // What the kernel may still read must not be freed.
+                // Memory that the kernel may still read must not be freed.
                 Err(error) => {
-                    let _ = writeln!(io::stderr(), "mxr: cannot go on: the kernel keeps what it was lent to send: {error}");
+                    let _ =
+                        writeln!(io::stderr(), "mxr: cannot continue: the kernel may still read memory submitted to it: {error}");
                     std::process::abort();
                 }
             }
             for entry in self.ring.completion() {
-                self.aboard -= 1;
+                self.entries -= 1;
                 let sent = usize::try_from(entry.result()).map_err(|_| io::Error::from_raw_os_error(-entry.result()));
                 self.outcomes.push((entry.user_data() as usize, sent));
             }
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_socket_takes_what_it_has_room_for_and_the_others_are_told_apart() {
+    fn each_socket_takes_as_much_as_it_has_room_for_and_errors_are_matched_to_it() {
         let mut ring = Ring::default();
         if Ring::open().is_none() {
             return;

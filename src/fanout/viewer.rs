@@ -1,5 +1,5 @@
-//! One viewer: its socket, its cursors, the bytes on their way. It never waits; it tells the fan-out loop when it has to be asked
-//! again.
+//! One viewer: its socket, its cursors, its unsent bytes. It never waits; it tells the fan-out loop when its next turn is due. It
+//! does not know the other viewers.
 
 use std::{
     io::{self, IoSlice},
@@ -21,23 +21,23 @@ use crate::{
     wire::{Boundary, Piece},
 };
 
-/// Pieces that one write takes at most (the kernel's own limit is 1024).
-const PIECES: usize = 64;
-/// Bytes a viewer is sent before others have their turn.
+/// The most pieces in one write (the kernel's own limit is 1024).
+const MAX_PIECES: usize = 64;
+/// Bytes that a viewer is sent before others have their turn.
 const TURN_BYTES: usize = 1024 * 1024;
-/// How long a viewer may take to close after the close-delimiter.
+/// The time that a viewer has to close its side after the close-delimiter.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What a viewer asked for beside the feeds themselves.
+/// The options of a viewer's request, besides the feeds.
 #[derive(Debug, Default)]
 pub(crate) struct StreamOptions {
     /// The least time between two parts.
     pub(crate) interval: Option<Duration>,
     /// Parts after which the stream ends.
     pub(crate) parts: Option<u64>,
-    /// The least time between two pictures; lines come as they come.
+    /// The least time between two pictures; it does not apply to lines.
     pub(crate) picture_interval: Option<Duration>,
-    /// Where it watches all feeds, those that come later too; then each part names its feed.
+    /// The feeds of a viewer that watches all of them, later ones too; each part then names its feed.
     pub(crate) all: Option<AllFeeds>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct AllFeeds {
 }
 
 impl AllFeeds {
-    /// None of them is joined yet.
+    /// All feeds, of which it has joined none yet.
     pub(crate) fn new(registry: Arc<Registry>, shard: usize, history: Option<usize>, accepts: Accepts) -> Self {
         Self { registry, shard, history, accepts, joined: 0, version: 0 }
     }
@@ -63,7 +63,7 @@ impl AllFeeds {
         self.version != self.registry.version()
     }
 
-    /// Cursors for the feeds that have come since the last call.
+    /// Cursors for the feeds that were added since the last call.
     fn join(&mut self) -> Vec<Cursor> {
         self.version = self.registry.version();
         let list = self.registry.list();
@@ -78,51 +78,51 @@ impl AllFeeds {
 /// Times that apply to every viewer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
-    /// After this silence the newest part is repeated.
+    /// The silence after which the newest part is repeated.
     pub(crate) keepalive: Option<Duration>,
-    /// After this time without taking a byte a viewer is disconnected.
+    /// The time after which a viewer that takes no byte is disconnected.
     pub(crate) stall: Duration,
 }
 
-/// What a viewer's turn came to.
+/// The result of a viewer's turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It has what there is, or its socket is full: its own waker or the feed's will tell.
-    Resting,
-    /// It has had its share for now and wants more at once.
+    /// It has everything, or its socket is full: its waker or the feed's starts its next turn.
+    Idle,
+    /// It has sent its share and has more to send.
     WantsMore,
-    /// It is over, and why.
+    /// It is over, for this reason.
     Over(Disconnect),
 }
 
-/// How far a stream has come.
+/// The progress of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The first delimiter has not been chosen.
+    /// The first delimiter has not been queued.
     Fresh,
-    /// Parts follow one another.
+    /// Parts are sent.
     Live,
-    /// The close-delimiter is chosen: nothing more is.
+    /// The close-delimiter has been queued, and nothing follows it.
     Draining,
     /// Our side of the connection is closed.
     Closed,
 }
 
-/// Whether the socket has room for a part, as far as that is known.
+/// Whether the socket has room for a part, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Room {
     /// It took the last part at once.
     Likely,
-    /// It was full when the last part left: it has to be asked before the next is chosen.
+    /// It was full at the last part, so it is polled before the next is chosen.
     Unknown,
-    /// It was asked, and has none.
+    /// It was polled, and has none.
     None,
 }
 
 #[derive(Debug)]
 pub(crate) struct Viewer<T> {
     io: T,
-    /// One, nearly always: it and its piece lie in here, since memory elsewhere is fetched for each part.
+    /// Nearly always one: it is stored inline, as is its piece, since memory elsewhere costs a fetch for each part.
     cursors: SmallVec<[Cursor; 1]>,
     next_cursor: usize,
     boundary: Boundary,
@@ -132,18 +132,18 @@ pub(crate) struct Viewer<T> {
     out_bytes: usize,
     phase: Phase,
     room: Room,
-    /// When the parts on their way were chosen.
+    /// When the unsent parts were chosen.
     chosen: Instant,
-    /// When bytes last moved.
+    /// When the socket last took bytes.
     moved: Instant,
-    /// When the next part is due where an interval is kept.
+    /// When the next part is due, if there is an interval.
     due: Instant,
-    /// Until when a part that is there has to wait for that.
+    /// Until when a part that has come has to wait for that.
     early_until: Option<Instant>,
 }
 
 impl<T: Connection> Viewer<T> {
-    /// A viewer whose response head has left and whose first delimiter has not.
+    /// A viewer whose response head has been sent, and whose first delimiter has not.
     pub(crate) fn new(io: T, cursors: Vec<Cursor>, boundary: Boundary, mut options: StreamOptions, permit: ViewerPermit) -> Self {
         let now = Instant::now();
         let joined = options.all.as_mut().map(AllFeeds::join).unwrap_or_default();
@@ -170,7 +170,7 @@ impl<T: Connection> Viewer<T> {
         &self.cursors
     }
 
-    /// Whether its socket is full, or was when the end had to be told: its waker tells when there is room.
+    /// Whether it waits for its socket, with a part or with the end: its waker wakes it when there is room.
     pub(super) fn is_blocked(&self) -> bool {
         !self.out.is_empty() || self.is_ending() || self.room == Room::None
     }
@@ -184,23 +184,23 @@ impl<T: Connection> Viewer<T> {
         self.out.is_empty() && !self.is_ending()
     }
 
-    /// Sends what is there, and notices when the viewer leaves: one that asked and closed its sending side at once is told what
-    /// can be told at once.
-    pub(super) fn attend(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
+    /// Sends and reads, to detect that the viewer leaves. A viewer that closed its sending side after its request still gets the
+    /// parts that can be sent at once.
+    pub(super) fn push_and_read(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
         match (self.push(now, cx), self.read(cx)) {
             (_, Turn::Over(why)) | (Turn::Over(why), _) => Turn::Over(why),
             (Turn::WantsMore, _) | (_, Turn::WantsMore) => Turn::WantsMore,
-            _ => Turn::Resting,
+            _ => Turn::Idle,
         }
     }
 
-    /// Reads away whatever a viewer sends, to notice when it leaves.
+    /// Reads and discards the viewer's bytes, to detect that it leaves (docs/field.md, hyper).
     fn read(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut scratch = [0; 4096];
         for _ in 0..16 {
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
-                Poll::Pending => return Turn::Resting,
+                Poll::Pending => return Turn::Idle,
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
                 Poll::Ready(_) if self.phase == Phase::Closed => return Turn::Over(Disconnect::Finished),
                 Poll::Ready(Ok(())) => return Turn::Over(Disconnect::Left),
@@ -210,23 +210,23 @@ impl<T: Connection> Viewer<T> {
         Turn::WantsMore
     }
 
-    /// Sends what is there for this viewer, until it has all of it or its socket is full.
+    /// Sends parts until the viewer has all of them or its socket is full.
     pub(super) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
         let mut sent = 0;
         while self.phase != Phase::Closed {
             if self.is_free() {
                 if !self.has_room(cx) {
-                    return Turn::Resting;
+                    return Turn::Idle;
                 }
                 self.fill(now, cx);
                 if self.is_free() {
-                    return Turn::Resting;
+                    return Turn::Idle;
                 }
             }
             match self.write(now, cx) {
                 Poll::Pending => {
                     self.room = Room::Unknown;
-                    return Turn::Resting;
+                    return Turn::Idle;
                 }
                 Poll::Ready(Err(error)) => return Turn::Over(disconnect(&error)),
                 Poll::Ready(Ok(bytes)) => sent += bytes,
@@ -235,10 +235,10 @@ impl<T: Connection> Viewer<T> {
                 return Turn::WantsMore;
             }
         }
-        Turn::Resting
+        Turn::Idle
     }
 
-    /// A part that is chosen before it can leave is not the newest any more when it does.
+    /// Polls for room before a part is chosen: one chosen earlier would be old when it is sent.
     fn has_room(&mut self, cx: &mut Context<'_>) -> bool {
         if self.room != Room::Likely {
             self.room = if self.io.poll_room(cx).is_pending() { Room::None } else { Room::Likely };
@@ -246,8 +246,8 @@ impl<T: Connection> Viewer<T> {
         self.room == Room::Likely
     }
 
-    /// The connection, where there is something to be sent on it now, and what, where one write can take all of it.
-    /// `advance` has to be told how much was sent, and `push` sends the rest.
+    /// The connection, if there is something to send, and its bytes, if one write can take all of them. The caller passes the number
+    /// of bytes sent to `advance`; `push` sends the rest.
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     pub(super) fn next(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<(&T, Option<&[u8]>)> {
         if self.is_free() && self.room == Room::Likely {
@@ -257,14 +257,14 @@ impl<T: Connection> Viewer<T> {
         Some((&self.io, (self.out.len() == 1).then_some(first.bytes())))
     }
 
-    /// When the parts on their way were chosen, and the bytes of the largest that is in memory for readers alone; 0 for none.
+    /// When the unsent parts were chosen, and the bytes of the largest that only readers keep in memory; 0 without one.
     pub(super) fn retained(&self) -> (Instant, usize) {
         let sent = self.out.iter().filter_map(Piece::charge);
         let kept = sent.chain(self.cursors.iter().filter_map(Cursor::kept));
         (self.chosen, kept.filter(|charge| charge.is_released()).map(Charge::bytes).max().unwrap_or(0))
     }
 
-    /// Takes note of news while the socket is full.
+    /// Counts the parts that were replaced while the socket is full.
     pub(super) fn skip_to_newest(&mut self) {
         if !self.is_ending() {
             let dropped = self.cursors.iter_mut().map(|cursor| cursor.subscription_mut().skip_to_newest()).sum();
@@ -272,7 +272,7 @@ impl<T: Connection> Viewer<T> {
         }
     }
 
-    /// When this viewer needs the loop though nothing happens.
+    /// When this viewer needs a turn even if nothing happens.
     pub(super) fn deadline(&self, times: Times) -> Option<Instant> {
         match self.phase {
             Phase::Closed => Some(self.moved + LINGER),
@@ -281,7 +281,7 @@ impl<T: Connection> Viewer<T> {
         }
     }
 
-    /// Does what the deadline is for.
+    /// The turn at the deadline: disconnects, repeats or sends.
     pub(super) fn at_deadline(&mut self, now: Instant, times: Times, cx: &mut Context<'_>) -> Turn {
         match self.phase {
             Phase::Closed => return Turn::Over(Disconnect::Finished),
@@ -293,39 +293,39 @@ impl<T: Connection> Viewer<T> {
         self.push(now, cx)
     }
 
-    /// Repeats the newest part, of several feeds the smallest: one is enough to show that the connection lives.
+    /// Repeats the newest part, the smallest if there are several feeds: one is enough to keep the connection alive.
     fn keep_alive(&mut self, now: Instant) {
         let is_named = self.options.all.is_some();
         let again = self.cursors.iter().filter_map(|cursor| Some((cursor.repeat(false)?, cursor.prefix(is_named, 0))));
         if let Some((again, prefix)) = again.min_by_key(|(again, _)| again.len()) {
-            self.put([prefix.into(), again]);
+            self.queue([prefix.into(), again]);
         }
-        // A feed without a part has nothing to repeat; the next look is one interval away.
+        // A feed without a part has nothing to repeat; the next check is one interval away.
         self.moved = now;
     }
 
-    /// The least time between two parts. The kind of a feed is asked each time: its first bytes may have told it since this
-    /// viewer came.
+    /// The least time between two parts. This reads the kind of each feed every time, since its first bytes may have decided it only
+    /// now.
     fn interval(&self) -> Option<Duration> {
         let shows_pictures = || self.cursors.iter().all(Cursor::is_of_pictures);
         self.options.interval.max(self.options.picture_interval.filter(|_| shows_pictures()))
     }
 
-    /// Chooses the next parts, where there are some and they may leave already.
+    /// Queues the next parts, if there are any and they are due.
     fn fill(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.join_feeds(cx);
         self.early_until = None;
         let interval = self.interval();
-        if self.is_early(interval, now) {
+        if self.wait_if_early(interval, now) {
             return;
         }
         self.chosen = now;
-        // Round and round over the feeds, so that a busy one does not starve the others.
+        // Round robin over the feeds, so that a busy one does not starve the others.
         let mut tried = 0;
-        while tried < self.cursors.len() && !self.is_ending() && self.out.len() < PIECES {
-            tried = if self.take(interval, now) { 0 } else { tried + 1 };
+        while tried < self.cursors.len() && !self.is_ending() && self.out.len() < MAX_PIECES {
+            tried = if self.take_from_next_cursor(interval, now) { 0 } else { tried + 1 };
             self.next_cursor = (self.next_cursor + 1) % self.cursors.len();
-            if self.out_bytes >= TURN_BYTES / 4 || (tried == 0 && self.is_early(interval, now)) {
+            if self.out_bytes >= TURN_BYTES / 4 || (tried == 0 && self.wait_if_early(interval, now)) {
                 break;
             }
         }
@@ -335,27 +335,27 @@ impl<T: Connection> Viewer<T> {
         self.permit.stats.backlog.store(self.out_bytes, Relaxed);
     }
 
-    /// Whether a part is there that has to wait for its time. Half an interval of slack: a source that keeps just the wished-for
-    /// rate, a little unevenly, loses nothing.
-    fn is_early(&mut self, interval: Option<Duration>, now: Instant) -> bool {
+    /// Checks whether a part has to wait for its time, and notes until when. Half an interval of slack: a source that keeps the
+    /// requested rate a little unevenly loses no part.
+    fn wait_if_early(&mut self, interval: Option<Duration>, now: Instant) -> bool {
         let until = interval.map(|interval| self.due - interval / 2).filter(|until| now < *until);
         self.early_until = until.filter(|_| self.cursors.iter().any(|cursor| cursor.subscription().has_news()));
         self.early_until.is_some()
     }
 
-    /// Whether all feeds are over and none will come.
+    /// Whether all feeds are over and none will be added.
     fn is_over(&self) -> bool {
         let may_end = self.options.all.as_ref().is_none_or(|all| all.registry.is_sealed());
         may_end && self.cursors.iter().all(|cursor| cursor.subscription().is_over())
     }
 
-    /// Joins the feeds that have come, and leaves those that are over; one stays, whose last part can be repeated at the end.
+    /// Joins new feeds and leaves those that are over, except one, whose last part can be repeated at the end.
     fn join_feeds(&mut self, cx: &mut Context<'_>) {
         if let Some(all) = self.options.all.as_mut().filter(|all| all.has_changed()) {
-            let mut left = self.cursors.len();
+            let mut remaining = self.cursors.len();
             self.cursors.retain(|cursor| {
-                let stays = left == 1 || !cursor.subscription().is_over();
-                left -= usize::from(!stays);
+                let stays = remaining == 1 || !cursor.subscription().is_over();
+                remaining -= usize::from(!stays);
                 stays
             });
             self.cursors.extend(all.join());
@@ -366,8 +366,8 @@ impl<T: Connection> Viewer<T> {
         self.cursors.iter_mut().for_each(|cursor| cursor.register(cx.waker()));
     }
 
-    /// Takes the next parts of one feed. Gives whether there were any.
-    fn take(&mut self, interval: Option<Duration>, now: Instant) -> bool {
+    /// Queues the next parts of one feed. Returns whether there were any.
+    fn take_from_next_cursor(&mut self, interval: Option<Duration>, now: Instant) -> bool {
         let is_named = self.options.all.is_some();
         let parts = if is_named || interval.is_some() { 1 } else { u64::MAX };
         let parts = parts.min(self.options.parts.unwrap_or(u64::MAX));
@@ -384,7 +384,7 @@ impl<T: Connection> Viewer<T> {
         let close = if is_last { self.boundary.close_delimiter() } else { Bytes::new() };
         let (prefix, piece) = (cursor.prefix(is_named, taken.dropped), cursor.choose(&run, is_last));
         self.phase = if is_last { Phase::Draining } else { Phase::Live };
-        self.put([first.into(), prefix.into(), piece, close.into()]);
+        self.queue([first.into(), prefix.into(), piece, close.into()]);
         if let Some(parts) = &mut self.options.parts {
             *parts -= count;
         }
@@ -394,19 +394,19 @@ impl<T: Connection> Viewer<T> {
         true
     }
 
-    /// The delimiter behind the newest part has left already, and an empty part breaks readers: the newest part once more,
-    /// then the close-delimiter.
+    /// Queues the end: the newest part again, then the close-delimiter. The delimiter after the newest part has been sent already,
+    /// and an empty part would break readers (docs/field.md, Browsers).
     fn end(&mut self) {
         let is_named = self.options.all.is_some();
         let last = self.cursors.iter().rev().find_map(|cursor| Some((cursor.repeat(true)?, cursor.prefix(is_named, 0))));
         match last {
-            Some((again, prefix)) => self.put([prefix.into(), again, self.boundary.close_delimiter().into()]),
-            None => self.put([self.boundary.close_delimiter_alone().into()]),
+            Some((again, prefix)) => self.queue([prefix.into(), again, self.boundary.close_delimiter().into()]),
+            None => self.queue([self.boundary.close_delimiter_alone().into()]),
         }
         self.phase = Phase::Draining;
     }
 
-    fn put<const N: usize>(&mut self, pieces: [Piece; N]) {
+    fn queue<const N: usize>(&mut self, pieces: [Piece; N]) {
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
             self.out_bytes += piece.len();
             self.out.push(piece);
@@ -427,17 +427,17 @@ impl<T: Connection> Viewer<T> {
         Poll::Ready(Ok(written))
     }
 
-    /// Takes note of bytes that the socket has taken.
+    /// Removes bytes that the socket has taken.
     pub(super) fn advance(&mut self, written: usize, now: Instant) {
         self.moved = now;
         self.out_bytes -= written;
-        let (mut whole, mut rest) = (0, written);
-        while self.out.get(whole).is_some_and(|piece| piece.len() <= rest) {
-            rest -= self.out[whole].len();
-            whole += 1;
+        let (mut complete, mut rest) = (0, written);
+        while self.out.get(complete).is_some_and(|piece| piece.len() <= rest) {
+            rest -= self.out[complete].len();
+            complete += 1;
         }
-        if whole > 0 {
-            self.out.drain(..whole);
+        if complete > 0 {
+            self.out.drain(..complete);
         }
         if let Some(piece) = self.out.first_mut() {
             piece.advance(rest);
@@ -451,7 +451,7 @@ impl<T: Connection> Viewer<T> {
         if self.out.len() == 1 {
             return io.poll_write(cx, self.out[0].bytes());
         }
-        let mut slices = [IoSlice::new(&[]); PIECES];
+        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(&self.out) {
             *slice = IoSlice::new(piece.bytes());
@@ -461,7 +461,7 @@ impl<T: Connection> Viewer<T> {
     }
 }
 
-/// The kernel gives up after the stall time (`TCP_USER_TIMEOUT`) where the peer is silent: it vanished without a word.
+/// The reason for an error of the socket. The kernel gives up after the stall time (`TCP_USER_TIMEOUT`) if the peer has vanished.
 pub(super) fn disconnect(error: &io::Error) -> Disconnect {
     if error.kind() == io::ErrorKind::TimedOut { Disconnect::Stalled } else { Disconnect::Broken }
 }

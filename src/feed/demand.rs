@@ -1,32 +1,33 @@
-//! Whether anybody wants parts: a source that costs something starts with the first reader and rests after the last.
+//! Demand: how many readers want parts, so that an expensive source starts with the first reader and pauses after the last. It
+//! counts, and knows neither parts nor sources.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// How many read a feed or wait for its first part, and the wait for that to change.
+/// The number of readers of a feed, and of those that wait for its first part, as its source sees it.
 #[derive(Debug, Clone)]
 pub struct Demand(watch::Receiver<usize>);
 
 impl Demand {
-    /// How many there are: viewers of all shards, other sinks, and snapshots that wait.
+    /// The number of readers: viewers of all shards, other sinks, and waiting snapshots.
     pub fn count(&self) -> usize {
         *self.0.borrow()
     }
 
-    /// Waits until somebody wants parts. Gives `false` where the feed is gone.
+    /// Waits until there is a reader. Returns `false` if the feed has been dropped.
     pub async fn wanted(&mut self) -> bool {
         self.0.wait_for(|count| *count > 0).await.is_ok()
     }
 
-    /// Waits until nobody does.
+    /// Waits until there is no reader.
     pub async fn unwanted(&mut self) {
-        // A feed that is gone is wanted by nobody.
+        // A feed that has been dropped has no readers.
         let _ = self.0.wait_for(|count| *count == 0).await;
     }
 }
 
-/// The count itself, on the side of the feed.
+/// The count itself, which the feed owns.
 #[derive(Debug, Clone)]
 pub(super) struct Readers(Arc<watch::Sender<usize>>);
 
@@ -37,7 +38,7 @@ impl Default for Readers {
 }
 
 impl Readers {
-    /// One more, until the guard is dropped.
+    /// Counts one more reader until the guard is dropped.
     pub(super) fn enter(&self) -> Reader {
         self.0.send_modify(|count| *count += 1);
         Reader(self.0.clone())
@@ -49,7 +50,7 @@ impl Readers {
     }
 }
 
-/// One that wants parts.
+/// One counted reader.
 #[derive(Debug)]
 pub(super) struct Reader(Arc<watch::Sender<usize>>);
 

@@ -1,4 +1,5 @@
-//! What a feed is and what it holds: its kind, its bounds, and the settings that all feeds of a process share.
+//! The kind of a feed, the limits on what it holds, and the settings that all feeds of a process share. Plain values: this file
+//! does nothing with parts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +7,13 @@ use serde::Serialize;
 
 use crate::{stats::Retained, wire::Boundary};
 
-/// Lines held for readers that are behind: half a second of 200,000 lines a second.
+/// Lines held for readers that lag: half a second of 200,000 lines a second.
 const HELD_LINES: usize = 100_000;
-/// Past lines that a viewer may ask for where the user names no number.
+/// Past lines that a viewer may ask for, unless the user sets another number.
 const HISTORY_LINES: usize = 10_000;
-/// Bytes held of lines at most.
+/// The most bytes of lines held.
 const HELD_LINES_BYTES: usize = 32 << 20;
-/// Bytes held of past pictures at most.
+/// The most bytes of past pictures held.
 const HELD_BYTES: usize = 256 << 20;
 
 /// How a feed treats a reader that is slower than its source.
@@ -20,40 +21,40 @@ const HELD_BYTES: usize = 256 << 20;
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Kind {
-    /// A reader takes the newest part; the parts replaced meanwhile are dropped for it.
+    /// A reader takes the newest part; parts replaced before that are dropped for it.
     Newest,
-    /// Each part reaches each reader, in order; a reader that falls behind what is held skips ahead.
+    /// Each reader takes each part, in order; a reader that lags behind the oldest part held skips ahead.
     Lines,
-    /// One viewer's own run: the publisher waits for it (`Publisher::room`).
+    /// A run for one viewer: the publisher waits for it (`Publisher::room`).
     Run,
 }
 
-/// What is held of one kind of feed.
+/// How much a feed of one kind holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Hold {
     /// Past parts that a viewer may ask for, at least 1.
     pub history: usize,
-    /// Parts held for readers that are behind; never fewer than `history`.
+    /// Parts held for readers that lag; never fewer than `history`.
     pub parts: usize,
-    /// Bytes held, whatever the counts say; the newest parts are always held.
+    /// Bytes held, which overrides the counts; the newest block is always held.
     pub bytes: usize,
 }
 
-/// What a feed holds and takes.
+/// How much a feed holds, and the parts that it accepts.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Of a feed whose newest part counts.
+    /// For a feed of kind `Newest`.
     pub newest: Hold,
-    /// Of a feed whose every part counts.
+    /// For a feed of kind `Lines`.
     pub lines: Hold,
-    /// Largest body that is taken, in bytes.
+    /// The largest body accepted, in bytes.
     pub part_bytes: usize,
-    /// Whether a part is published although its bytes are those of the one before.
+    /// Whether a part is published although its bytes equal those of the previous part.
     pub keep_same: bool,
 }
 
 impl Limits {
-    /// The usual bounds, with so many past parts where the user named a number.
+    /// The default limits; `history` is the number of past parts, if the user set one.
     pub fn new(history: Option<usize>, part_bytes: usize, keep_same: bool) -> Self {
         let (newest, lines) = (history.unwrap_or(1).max(1), history.unwrap_or(HISTORY_LINES).max(1));
         Self {
@@ -64,7 +65,7 @@ impl Limits {
         }
     }
 
-    /// What a feed of this kind holds.
+    /// How much a feed of this kind holds.
     pub(super) fn hold(&self, kind: Kind) -> Hold {
         match kind {
             Kind::Newest => self.newest,
@@ -74,23 +75,23 @@ impl Limits {
     }
 }
 
-/// What all feeds of a process have in common.
+/// The settings that all feeds of a process share.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The boundary between the parts of every feed.
     pub boundary: Boundary,
-    /// What each of them holds and takes.
+    /// The limits of each feed.
     pub limits: Limits,
-    /// The least time between two parts, where the user set one.
+    /// The least time between two parts, if the user set one.
     pub interval: Option<Duration>,
     /// Shards of each feed: one for each fan-out loop, at least 1.
     pub shards: usize,
-    /// The account of the memory that readers keep alive.
+    /// The account of memory that readers keep in use.
     pub memory: Arc<Retained>,
 }
 
 impl Settings {
-    /// With this boundary and these limits, unpaced and for one fan-out loop.
+    /// Settings with this boundary and these limits, without a pace and for one fan-out loop.
     pub fn new(boundary: Boundary, limits: Limits) -> Self {
         Self { boundary, limits, interval: None, shards: 1, memory: Arc::default() }
     }

@@ -1,6 +1,6 @@
-//! A feed: the one live sequence of parts, encoded once, held within bounds. A [`Publisher`] puts parts in, a [`Subscription`] is a
-//! reader's cursor on them, a [`Registry`] holds the feeds that are served and tells when they come and go. There are no sockets
-//! here, no HTTP and no waiting for readers, and nothing here knows a source.
+//! A feed: the one live sequence of parts, encoded once, held within limits. A [`Publisher`] publishes parts, a [`Subscription`] is a
+//! reader's cursor on them, a [`Registry`] lists the feeds that are served and wakes their readers at changes. It knows no sockets,
+//! no HTTP and no sources, and never waits for a reader, except in a run.
 
 mod demand;
 mod limits;

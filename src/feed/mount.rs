@@ -1,24 +1,25 @@
-//! What a name stands for: the one feed that all viewers share, or a run of each viewer's own. (Icecast's word.)
+//! A mount (Icecast's word): the feed behind a name, either one that all viewers share or a run for each viewer. It knows neither
+//! URLs nor the sources that start runs.
 
 use std::sync::Arc;
 
 use super::{state::FeedState, store::Feed};
 
-/// What a name in a URL stands for.
+/// The feed, or the runs, behind a name in a URL.
 pub enum Mount {
     /// A feed that all viewers share.
     Shared(Arc<Feed>),
     /// A run from the start for each viewer.
     PerViewer {
-        /// Its name, as a feed's.
+        /// Its name, like a feed's.
         name: String,
-        /// Begins a run.
+        /// Starts a run.
         start: Box<dyn Fn() -> Arc<Feed> + Send + Sync>,
     },
 }
 
 impl Mount {
-    /// The shared feed, where it is one.
+    /// The shared feed; `None` for runs.
     pub fn shared(&self) -> Option<&Arc<Feed>> {
         match self {
             Self::Shared(feed) => Some(feed),
@@ -34,7 +35,7 @@ impl Mount {
         }
     }
 
-    /// The feed for one more viewer: the shared one, or a new run, which plays while somebody subscribes to it.
+    /// The feed for one more viewer: the shared one, or a new run, which plays while it has a subscriber.
     pub fn open(&self) -> Arc<Feed> {
         match self {
             Self::Shared(feed) => feed.clone(),
@@ -42,7 +43,7 @@ impl Mount {
         }
     }
 
-    /// Its numbers.
+    /// The numbers for `/state`.
     pub fn state(&self) -> FeedState {
         match self {
             Self::Shared(feed) => feed.state(),

@@ -1,5 +1,6 @@
-//! Thins a feed at its source (`--max-fps`): of each interval the newest part, and the last one always. A part that comes early
-//! waits, and is replaced by a newer one; the feed's own clock or its end lets it go. This file knows when, the feed publishes.
+//! Thins a feed at its source (`--max-fps`): the feed publishes the newest part of each interval, and always the last one. A part
+//! that comes early waits until its time or the end of the feed, unless a newer one replaces it. This file decides when; the feed
+//! publishes.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -10,10 +11,10 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{part::Part, sync::lock};
 
-/// The slowest pace: clocks count on from it without an overflow.
+/// The slowest pace, so that no addition to a clock overflows.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The time between two parts at so many a second; `None` where that is no pace, or less than a part a day.
+/// The time between two parts at this many a second; `None` for a rate that is not positive, or below one part a day.
 pub fn interval_at(fps: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(1.0 / fps).ok().filter(|interval| fps > 0.0 && *interval <= A_DAY)
 }
@@ -23,15 +24,15 @@ pub fn interval_at(fps: f64) -> Option<Duration> {
 pub(super) struct Pace {
     interval: Duration,
     slot: Mutex<PaceSlot>,
-    /// Tells the clock that a part has begun to wait, or that the feed has ended.
+    /// Wakes `Feed::keep_pace` when a part begins to wait, or when the feed ends.
     pub(super) changed: Notify,
 }
 
-/// The part that waits. Whoever checks a part holds this meanwhile: the clock must not publish in between.
+/// The part that waits. `Feed::publish` keeps this locked while it checks a part, so that the clock does not publish in between.
 #[derive(Debug)]
 pub(super) struct PaceSlot {
     waiting: Option<Part>,
-    /// When the next part may leave.
+    /// When the next part may be published.
     due: Instant,
 }
 
@@ -45,7 +46,7 @@ impl Pace {
         lock(&self.slot)
     }
 
-    /// Gives the part back where it may leave now; otherwise it waits. A part that waits already is older and never leaves.
+    /// Returns the part if it may be published now; otherwise it waits, in place of an older one.
     pub(super) fn offer(&self, slot: &mut PaceSlot, part: Part) -> Option<Part> {
         let now = Instant::now();
         if now >= slot.due {
@@ -58,17 +59,17 @@ impl Pace {
         None
     }
 
-    /// When the part that waits is due.
+    /// When the waiting part is due; `None` without one.
     pub(super) fn due(&self) -> Option<Instant> {
         let slot = self.slot();
         slot.waiting.as_ref().map(|_| slot.due)
     }
 
-    /// The part that waits, where it is due.
+    /// Takes the waiting part, if it is due.
     pub(super) fn take_due(&self, slot: &mut PaceSlot) -> Option<Part> {
         let part = if slot.due <= Instant::now() { slot.waiting.take() } else { None };
         if part.is_some() {
-            // Not counted from now, or a late timer would slow the feed down.
+            // Counted from when it was due: a late timer must not slow the feed down.
             slot.due += self.interval;
         }
         part
@@ -76,7 +77,7 @@ impl Pace {
 }
 
 impl PaceSlot {
-    /// The part that waits, due or not.
+    /// Takes the waiting part, due or not.
     pub(super) fn take(&mut self) -> Option<Part> {
         self.waiting.take()
     }
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_part_leaves_when_it_is_due_or_with_the_end() {
+    async fn the_last_part_is_published_when_it_is_due_or_at_the_end() {
         let (publisher, feed) = feed(Kind::Newest);
         (0..3).for_each(|n| publisher.publish(part(n)).unwrap());
         assert_eq!(newest(&feed), "0");
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_feed_is_not_held_up() {
+    async fn a_feed_slower_than_its_pace_is_not_delayed() {
         let (publisher, feed) = feed(Kind::Newest);
         for n in 0..5 {
             publisher.publish(part(n)).unwrap();
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_is_forgotten_when_the_feed_is_as_before() {
+    async fn a_waiting_part_is_dropped_when_the_source_returns_to_the_published_one() {
         let (publisher, feed) = feed(Kind::Newest);
         publisher.publish(part(1)).unwrap();
         publisher.publish(part(2)).unwrap();
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_lines_that_come_together_the_last_that_can_be_taken_stays() {
+    async fn a_paced_feed_publishes_the_last_valid_line_of_a_batch() {
         let (publisher, feed) = feed(Kind::Lines);
         let empty = || Part::now(Media::from_known("text/plain"), "");
         publisher.publish_all(vec![part(1), part(2), empty()]);

@@ -1,4 +1,5 @@
-//! The end of a feed that a source holds: it puts parts in, says how the source is, and never waits for a reader but in a run.
+//! The source's end of a feed: it publishes parts, reports the state of the source, and never waits for a reader, except in a run.
+//! It knows nothing of the sources that use it.
 
 use std::sync::Arc;
 
@@ -11,31 +12,31 @@ use super::{
 };
 use crate::part::Part;
 
-/// The end of a feed that parts are put into. Dropping it ends the feed.
+/// The source's end of a feed. Dropping it ends the feed.
 #[derive(Debug)]
 pub struct Publisher {
     feed: Arc<Feed>,
 }
 
 impl Feed {
-    /// A feed that stands in no registry, and the one end that publishes into it.
+    /// A feed outside any registry, and its only publisher.
     pub fn new(name: impl Into<String>, kind: Kind, settings: &Settings) -> (Publisher, Arc<Self>) {
         let wakers: Vec<_> = (0..settings.shards.max(1)).map(|_| Arc::<Wakers>::default()).collect();
         let feed = Self::with_wakers(name.into(), kind, settings, &wakers);
-        (Publisher::of(feed.clone()), feed)
+        (Publisher::new(feed.clone()), feed)
     }
 }
 
 impl Publisher {
-    /// The one publisher of a feed.
-    pub(super) fn of(feed: Arc<Feed>) -> Self {
+    /// The publisher of a feed, which has only one.
+    pub(super) fn new(feed: Arc<Feed>) -> Self {
         Self { feed }
     }
 
-    /// Makes a part the newest.
+    /// Makes a part the newest, or, in a feed with a pace, the next to be published.
     ///
     /// # Errors
-    /// Says why the part was not taken; the feed is then as it was.
+    /// The reason why the feed refused the part; the feed is unchanged.
     pub fn publish(&self, part: Part) -> Result<(), Refused> {
         self.feed.publish(part)
     }
@@ -43,38 +44,37 @@ impl Publisher {
     /// Publishes the last part: the close-delimiter follows it directly.
     ///
     /// # Errors
-    /// As `publish`; the feed ends all the same.
+    /// As for `publish`; the feed ends even then.
     pub fn publish_last(self, part: Part) -> Result<(), Refused> {
         self.feed.publish_last(part)
     }
 
-    /// Publishes parts that came together, as one block. Parts that the feed does not take are left out, and counted.
+    /// Publishes parts that came together, as one block. The feed skips and counts parts that it refuses.
     pub fn publish_all(&self, parts: Vec<Part>) {
         self.feed.publish_all(parts);
     }
 
-    /// Says what the feed is, where its first bytes had to tell; before its first part.
+    /// Sets the kind of a feed whose first bytes decide it. To be called before its first part.
     pub fn decide(&self, kind: Kind) {
         self.feed.set_kind(kind);
     }
 
-    /// How many want parts: a source that costs something starts with the first and rests after the last.
+    /// The demand for parts, for a source that pauses while nobody watches.
     pub fn demand(&self) -> Demand {
         self.feed.readers.demand()
     }
 
-    /// Says how the source is. The first part makes a source that starts live, dropping the publisher ends it.
+    /// Sets the state of the source. The first part turns `Starting` into `Live`, and dropping the publisher sets `Ended`.
     pub fn set_source(&self, state: SourceState) {
         self.feed.set_source(state);
     }
 
-    /// Counts parts that the source itself had to refuse.
+    /// Counts parts that the source itself refused.
     pub fn count_refused(&self, parts: u64) {
         self.feed.count_refused(parts);
     }
 
-    /// Waits until the viewer of a run has taken all that was published.
-    /// Gives `false` when it has left.
+    /// Waits until the viewer of a run has taken every published part. Returns `false` once the viewer has left.
     pub async fn room(&self) -> bool {
         let shard = self.feed.shard(0);
         loop {
@@ -102,7 +102,7 @@ impl Publisher {
         &self.feed.name
     }
 
-    /// The largest body that is taken, in bytes.
+    /// The largest body that the feed accepts, in bytes.
     pub fn part_bytes(&self) -> usize {
         self.feed.limits().part_bytes
     }

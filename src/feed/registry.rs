@@ -1,5 +1,5 @@
-//! The feeds that are served. They come and go while the program runs: an [`Opener`] adds and removes them, readers of all feeds
-//! are woken and see what has changed.
+//! The feeds that are served. They come and go while the program runs: an [`Opener`] adds and removes them, which wakes the readers
+//! of all feeds. It knows names and mounts, not URLs.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{sync::lock, wire::Boundary};
 
-/// The mounts of a process, in the order in which they came.
+/// The mounts of a process, in the order in which they were added.
 #[derive(Debug)]
 pub struct Registry {
     settings: Settings,
@@ -34,11 +34,11 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Mounts {
     list: Arc<Vec<Mounted>>,
-    /// The number of the mount that came last.
+    /// The number of the mount that was added last.
     last: u64,
 }
 
-/// A mount, and a number that no other mount of this process has: later ones have higher ones.
+/// A mount with a number that is unique in this process and higher than those of earlier mounts.
 #[derive(Debug, Clone)]
 pub struct Mounted {
     /// The number, from 1.
@@ -48,7 +48,7 @@ pub struct Mounted {
 }
 
 impl Registry {
-    /// One without mounts, and its first opener.
+    /// An empty registry, and its first opener.
     pub fn new(settings: Settings) -> (Opener, Arc<Self>) {
         let wakers = (0..settings.shards.max(1)).map(|_| Arc::default()).collect();
         let registry = Arc::new(Self { settings, wakers, mounts: Mutex::default(), version: 0.into(), openers: 1.into() });
@@ -60,12 +60,12 @@ impl Registry {
         &self.settings.boundary
     }
 
-    /// What the feeds in it have in common.
+    /// The settings of every feed in it.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The mounts, as they are now.
+    /// The present mounts.
     pub fn list(&self) -> Arc<Vec<Mounted>> {
         lock(&self.mounts).list.clone()
     }
@@ -75,28 +75,27 @@ impl Registry {
         self.list().iter().find(|mounted| mounted.mount.name() == name).map(|mounted| mounted.mount.clone())
     }
 
-    /// Counts the changes of the list.
+    /// A number that changes with the list of mounts.
     pub fn version(&self) -> u64 {
         self.version.load(Acquire)
     }
 
-    /// Whether no mount will come any more: nobody is left who opens any.
+    /// Whether no mount can be added any more, since every opener has been dropped.
     pub fn is_sealed(&self) -> bool {
         self.openers.load(Relaxed) == 0
     }
 
-    /// Has `waker` woken at every change of a shared feed in a loop's shard, and when mounts come or go, until the key is given to
-    /// `remove_waker`.
+    /// Registers a waker for every change of a shared feed in a loop's shard and of the list. Returns the key for `remove_waker`.
     pub fn register_waker(&self, shard: usize, waker: Waker) -> usize {
         self.wakers[shard].insert(waker)
     }
 
-    /// Ends a `register_waker`.
+    /// Removes the waker with this key.
     pub fn remove_waker(&self, shard: usize, key: usize) {
         self.wakers[shard].remove(key);
     }
 
-    /// Ends every shared feed: its viewers get what is left and the close-delimiter.
+    /// Ends every shared feed: its viewers get the remaining parts and the close-delimiter.
     pub fn end(&self) {
         self.list().iter().filter_map(|mounted| mounted.mount.shared()).for_each(|feed| feed.end());
     }
@@ -115,26 +114,26 @@ impl Registry {
     }
 }
 
-/// The right to add and remove mounts. Once all are dropped, no mount will come any more.
+/// The right to add and remove mounts. Once all openers are dropped, the list is final.
 #[derive(Debug)]
 pub struct Opener {
     registry: Arc<Registry>,
 }
 
 impl Opener {
-    /// Opens a shared feed. A name that is taken gets a number behind it: `plot.png`, then `plot.png-2`.
-    /// Somebody has to run the `keep_pace` of its feed, where the settings name an interval.
+    /// Opens a shared feed. A name that is in use gets a number: `plot.png`, then `plot.png-2`. If the settings contain an interval,
+    /// the caller has to run the feed's `keep_pace`.
     pub fn open(&self, name: impl Into<String>, kind: Kind) -> Publisher {
         let name = name.into();
         self.registry.change(|list, last| {
             let feed = Feed::with_wakers(free_name(list, name), kind, &self.registry.settings, &self.registry.wakers);
-            let publisher = Publisher::of(feed.clone());
+            let publisher = Publisher::new(feed.clone());
             push(list, last, Mount::Shared(feed));
             publisher
         })
     }
 
-    /// Mounts runs: each viewer has one of its own, which `start` begins with a new feed's publisher.
+    /// Mounts runs: each viewer gets its own, which `start` begins with the publisher of a new feed.
     pub fn mount_runs(&self, name: impl Into<String>, start: impl Fn(Publisher) + Send + Sync + 'static) {
         let (name, settings) = (name.into(), self.registry.settings.clone());
         self.registry.change(|list, last| {
@@ -149,10 +148,10 @@ impl Opener {
         });
     }
 
-    /// Removes the mount of this name, and ends its feed. Gives whether there was one.
+    /// Removes the mount of this name, and ends its feed. Returns whether there was one.
     pub fn remove(&self, name: &str) -> bool {
         let Some(mount) = self.registry.find(name) else { return false };
-        // First its end, so that a reader of all feeds finds it over when it sees the list change.
+        // The end comes first, so that a reader of all feeds finds the feed over when it sees the list change.
         mount.shared().inspect(|feed| feed.end());
         self.registry.change(|list, _| list.retain(|mounted| !Arc::ptr_eq(&mounted.mount, &mount)));
         true
@@ -174,7 +173,7 @@ impl Clone for Opener {
 impl Drop for Opener {
     fn drop(&mut self) {
         if self.registry.openers.fetch_sub(1, Relaxed) == 1 {
-            // Viewers of all feeds may have waited for more to come.
+            // Viewers of all feeds may be waiting for further feeds.
             self.registry.wakers.iter().for_each(|wakers| wakers.wake());
         }
     }

@@ -1,5 +1,5 @@
-//! What one fan-out loop sees of a feed. Each loop has a shard of its own, so that no viewer waits for a lock that another loop
-//! holds; the blocks of parts are shared by all.
+//! A shard: one fan-out loop's view of a feed. Each loop has its own, so that no viewer waits for a lock that another loop holds;
+//! all shards share the blocks of parts. It knows blocks and wakers, no sinks.
 
 use std::{
     collections::VecDeque,
@@ -20,31 +20,31 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Shard {
     state: Mutex<ShardState>,
-    /// Wakes the loop itself: shared by all feeds of a registry.
+    /// The wakers of the loop, which all feeds of a registry share.
     pub(super) wakers: Arc<Wakers>,
-    /// Tells the tasks that wait for a part or for a reader.
+    /// Notifies the tasks that wait for a part or for a reader.
     pub(super) changed: Notify,
 }
 
 impl Shard {
-    /// One that wakes these.
+    /// An empty shard that wakes these wakers at changes.
     pub(super) fn new(wakers: Arc<Wakers>) -> Self {
         Self { state: Mutex::default(), wakers, changed: Notify::new() }
     }
 
-    /// The parts and the numbers.
+    /// Locks the parts and the numbers.
     pub(super) fn lock(&self) -> MutexGuard<'_, ShardState> {
         lock(&self.state)
     }
 
-    /// Tells everybody that something has changed.
+    /// Wakes all that wait for a change.
     pub(super) fn wake(&self) {
         self.changed.notify_waiters();
         self.wakers.wake();
     }
 }
 
-/// Who is woken at each change.
+/// The wakers to wake at each change.
 #[derive(Debug, Default)]
 pub(super) struct Wakers(Mutex<Slab<Waker>>);
 
@@ -64,29 +64,29 @@ impl Wakers {
     }
 }
 
-/// The parts that are held, and the numbers of this shard's readers.
+/// The parts held, and the numbers of this shard's readers.
 #[derive(Debug, Default)]
 pub(super) struct ShardState {
     blocks: VecDeque<Arc<Block>>,
     bytes: usize,
-    /// The sequence of the oldest part that is held.
+    /// The sequence of the oldest part held.
     oldest: u64,
-    /// Parts since the start, which is the sequence of the newest.
+    /// Parts since the start, which is also the sequence of the newest.
     pub(super) published: u64,
     /// Bytes of their bodies.
     pub(super) published_bytes: u64,
-    /// Sequence that the viewers of a run have all taken.
+    /// The highest sequence that a reader has taken; a run waits for it.
     pub(super) taken: u64,
     pub(super) subscribers: usize,
-    /// Whether there ever was a subscriber: a run whose viewer is yet to come is not abandoned.
+    /// Whether there ever was a subscriber: a run whose viewer has not come yet is not abandoned.
     pub(super) was_watched: bool,
     pub(super) dropped: u64,
     pub(super) ended: bool,
 }
 
 impl ShardState {
-    /// Takes a block up, and hands those to `let_go` that the bounds do not hold any more.
-    pub(super) fn hold(&mut self, block: &Arc<Block>, hold: Hold, mut let_go: impl FnMut(Arc<Block>)) {
+    /// Adds a block, and passes the blocks that exceed the limits to `release`.
+    pub(super) fn hold(&mut self, block: &Arc<Block>, hold: Hold, mut release: impl FnMut(Arc<Block>)) {
         self.published = block.sequences().end - 1;
         self.published_bytes += block.body_bytes();
         self.bytes += block.size();
@@ -96,26 +96,26 @@ impl ShardState {
             let Some(old) = self.blocks.pop_front() else { break };
             self.bytes -= old.size();
             self.oldest = self.oldest.max(old.sequences().end);
-            let_go(old);
+            release(old);
         }
     }
 
-    /// Lets go of everything.
+    /// Removes all blocks.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Arc<Block>> {
         std::mem::take(&mut self.blocks).into_iter()
     }
 
-    /// The sequence of the oldest part that is held; behind the newest where none is.
+    /// The sequence of the oldest part held; if there is none, the one after the newest.
     pub(super) fn oldest(&self) -> u64 {
         if self.blocks.is_empty() { self.published + 1 } else { self.oldest }
     }
 
-    /// How many parts are held.
+    /// The number of parts held.
     pub(super) fn len(&self) -> usize {
         (self.published + 1 - self.oldest()) as usize
     }
 
-    /// Bytes that are held.
+    /// The bytes held.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -126,13 +126,13 @@ impl ShardState {
         self.blocks.back().map(|block| block.part(self.published))
     }
 
-    /// The parts from this sequence on, which is held, as far as they lie in one block and within these bounds.
+    /// The parts from this sequence on, which must be held, as far as they lie in one block and within these limits.
     pub(super) fn run(&self, from: u64, parts: u64, bytes: usize) -> Option<Run> {
         let at = self.blocks.partition_point(|block| block.sequences().end <= from);
         self.blocks.get(at).map(|block| block.run(from, parts, bytes))
     }
 
-    /// The parts that are held, newest first.
+    /// The parts held, newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = Encoded> {
         let oldest = self.oldest();
         let sequences = self.blocks.iter().rev().flat_map(|block| block.sequences().rev().map(move |sequence| (block, sequence)));

@@ -1,4 +1,4 @@
-//! A feed in numbers and its source in a word, for `/state`, the page and the status line.
+//! The numbers of a feed and the state of its source, for `/state`, the page and the status line. It reports, and changes no feed.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,24 +7,24 @@ use serde::Serialize;
 use super::limits::Kind;
 use crate::{part::unix_time, wire::Encoded};
 
-/// How the source of a feed is.
+/// The state of a feed's source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum SourceState {
-    /// Nobody watches, so it rests.
+    /// It pauses, since nobody watches.
     Idle,
-    /// It works and has had no part yet.
+    /// It works, and has not produced a part yet.
     Starting,
-    /// Its parts come as it makes them.
+    /// It produces parts.
     Live,
-    /// It is gone for now and is being looked for; the last part stays.
+    /// It is gone for now, and mxr tries to find it again; the last part stays.
     Lost {
-        /// Why, in a few words.
+        /// The reason, in a few words.
         reason: String,
     },
     /// No part will follow.
     Ended {
-        /// With what, where there is something to tell: the exit status of a command.
+        /// The reason, if there is one to report, such as the exit status of a command.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
@@ -46,21 +46,21 @@ impl Default for SourceStatus {
 }
 
 impl SourceStatus {
-    /// Another state, from now on; the same one goes on.
+    /// Sets the state from now on; the same state keeps its time.
     pub(super) fn set(&mut self, state: SourceState) {
         if self.state != state {
             *self = Self { state, since: now() };
         }
     }
 
-    /// The first part is there.
+    /// Notes the first part.
     pub(super) fn publish(&mut self) {
         if self.state == SourceState::Starting {
             self.set(SourceState::Live);
         }
     }
 
-    /// The feed has ended; a reason that was given stays.
+    /// Notes the end of the feed, and keeps a reason that was set.
     pub(super) fn end(&mut self) {
         if !matches!(self.state, SourceState::Ended { .. }) {
             self.set(SourceState::Ended { reason: None });
@@ -75,7 +75,7 @@ fn now() -> f64 {
 /// A feed's numbers, for `/state`.
 #[derive(Debug, Clone, Serialize)]
 pub struct FeedState {
-    /// What it is called.
+    /// The feed's name.
     pub name: String,
     pub(super) kind: Kind,
     /// Whether no part will follow.
@@ -85,18 +85,18 @@ pub struct FeedState {
     pub published: u64,
     /// Bytes of their bodies.
     pub published_bytes: u64,
-    /// Parts that were not taken: empty, too large, with the boundary in them.
+    /// Parts that were refused: empty, too large, or containing the boundary.
     pub refused: u64,
     /// Parts that were replaced before a viewer took them, counted for each viewer.
     pub dropped: u64,
-    /// Viewers that it has.
+    /// The present viewers.
     pub viewers: usize,
     pub(super) newest: Option<NewestState>,
     pub(super) source: SourceStatus,
 }
 
 impl FeedState {
-    /// Of a mount whose runs are each viewer's own: there is nothing to tell of all of them.
+    /// The state of a mount of runs, which has no numbers: each run belongs to one viewer.
     pub(super) fn of_runs(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -113,12 +113,12 @@ impl FeedState {
         }
     }
 
-    /// How its source is.
+    /// The state of its source.
     pub fn source(&self) -> &SourceState {
         &self.source.state
     }
 
-    /// How old the newest part is; 0 where the clock was set back since.
+    /// The age of the newest part; 0 if the clock was set back since.
     pub fn age(&self) -> Option<Duration> {
         Some(Duration::try_from_secs_f64(now() - self.newest.as_ref()?.timestamp).unwrap_or_default())
     }

@@ -1,4 +1,5 @@
-//! The feed itself: checks the parts that it is given, has them encoded once, on the thread of its source, and holds them.
+//! The feed itself: checks the parts that are published, has them encoded once, on the thread of its source, and holds them. It
+//! does not know who reads them.
 
 use std::sync::{
     Arc, Mutex,
@@ -25,21 +26,21 @@ use crate::{
     wire::{self, Boundary, Encoded},
 };
 
-/// What a name keeps in a URL and in `X-Feed`: the unreserved characters of RFC 3986, section 2.3.
+/// The characters of a name that URLs and `X-Feed` keep: the unreserved ones of RFC 3986, section 2.3.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// A body from which on the feed asks whether there is memory for its copy.
+/// From this size on, in bytes, the feed checks whether there is memory for the copy of a body.
 const LARGE: usize = 1 << 20;
 
-/// Why a part was not taken. The feed stays as it was.
+/// Why a part was refused. The feed is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// An empty body breaks readers (docs/field.md, Players and readers).
     Empty,
     /// Larger than the limit.
     TooLarge,
-    /// The boundary stands in it.
+    /// It contains the boundary.
     HasBoundary,
-    /// The same bytes as the part before.
+    /// Its bytes equal those of the previous part.
     Same,
     /// There is no memory for its copy.
     NoMemory,
@@ -60,7 +61,7 @@ impl std::fmt::Display for Refused {
 /// The live sequence of parts.
 #[derive(Debug)]
 pub struct Feed {
-    /// What it is called in URLs, `/state` and the log.
+    /// The name for `/state` and the log; URLs use `url_name`.
     pub name: String,
     /// The name percent-encoded, for URLs and headers.
     pub url_name: String,
@@ -76,7 +77,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed that wakes its loops by these wakers, one for each shard.
+    /// A feed that wakes its loops with these wakers, one for each shard.
     pub(super) fn with_wakers(name: String, kind: Kind, settings: &Settings, wakers: &[Arc<Wakers>]) -> Arc<Self> {
         // A run has one viewer, and so one shard; its viewer sets the pace.
         let shards = if kind == Kind::Run { &wakers[..1] } else { wakers };
@@ -113,7 +114,7 @@ impl Feed {
         &self.boundary
     }
 
-    /// What it holds and takes.
+    /// Its limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -128,8 +129,8 @@ impl Feed {
         self.shards[0].lock().newest()
     }
 
-    /// Waits until there is a part newer than `sequence`, or the feed has ended; then gives the newest, if any. Who waits counts
-    /// as demand.
+    /// Waits for a part newer than `sequence`, or for the end of the feed; then returns the newest part, if any. A waiting caller
+    /// counts as demand.
     pub async fn newer_than(&self, sequence: u64) -> Option<Encoded> {
         let _reader = self.readers.enter();
         loop {
@@ -149,7 +150,7 @@ impl Feed {
         self.shards[0].lock().ended
     }
 
-    /// Ends the feed: readers get what is left, viewers then the close-delimiter.
+    /// Ends the feed: readers get the remaining parts, and viewers then the close-delimiter.
     pub fn end(&self) {
         let last = self.pace.as_ref().and_then(|pace| pace.slot().take());
         match last {
@@ -160,17 +161,17 @@ impl Feed {
         lock(&self.source).end();
     }
 
-    /// Has `waker` woken at every change in a loop's shard, until the key is given to `remove_waker`.
+    /// Registers a waker for every change in a loop's shard. Returns the key for `remove_waker`.
     pub fn register_waker(&self, shard: usize, waker: std::task::Waker) -> usize {
         self.shard(shard).wakers.insert(waker)
     }
 
-    /// Ends a `register_waker`.
+    /// Removes the waker with this key.
     pub fn remove_waker(&self, shard: usize, key: usize) {
         self.shard(shard).wakers.remove(key);
     }
 
-    /// Its numbers.
+    /// The numbers for `/state`.
     pub fn state(&self) -> FeedState {
         let shards = self.shards.iter().map(Shard::lock);
         let (viewers, dropped) =
@@ -191,12 +192,12 @@ impl Feed {
         }
     }
 
-    /// How its source is; what follows its parts by itself, as `live` does, need not be told.
+    /// Sets the state of the source; the feed itself sets `Live` at the first part, and `Ended` at the end.
     pub(super) fn set_source(&self, state: SourceState) {
         lock(&self.source).set(state);
     }
 
-    /// Publishes a part, now or, where the feed keeps a pace, when it is due.
+    /// Publishes a part now, or when it is due if the feed has a pace.
     pub(super) fn publish(&self, part: Part) -> Result<(), Refused> {
         let Some(pace) = &self.pace else {
             self.check(&part)?;
@@ -225,7 +226,7 @@ impl Feed {
     /// Publishes parts that came together.
     pub(super) fn publish_all(&self, mut parts: Vec<Part>) {
         if self.pace.is_some() {
-            // The newest alone, unless it cannot be taken.
+            // Only the newest, or, if it is refused, the newest before it.
             let is_done = |part| matches!(self.publish(part), Ok(()) | Err(Refused::Same));
             parts.into_iter().rev().any(is_done);
             return;
@@ -236,7 +237,7 @@ impl Feed {
         }
     }
 
-    /// Lets parts that wait go when they are due, until the end; without a pace there is nothing to do.
+    /// Publishes waiting parts when they are due, until the end of the feed; returns at once without a pace.
     pub async fn keep_pace(&self) {
         let Some(pace) = &self.pace else { return };
         while !self.has_ended() {
@@ -251,7 +252,7 @@ impl Feed {
         }
     }
 
-    /// Counts parts that were not taken.
+    /// Counts refused parts.
     pub(super) fn count_refused(&self, parts: u64) {
         self.refused.fetch_add(parts, Relaxed);
     }
@@ -261,12 +262,16 @@ impl Feed {
         if self.kind() == Kind::Newest && !self.limits.keep_same && self.newest().is_some_and(is_same) {
             return Err(Refused::Same);
         }
-        let refused = match () {
-            () if part.body.is_empty() => Refused::Empty,
-            () if part.body.len() > self.limits.part_bytes => Refused::TooLarge,
-            () if !has_memory(part.body.len()) => Refused::NoMemory,
-            () if self.boundary.is_in(&part.body) => Refused::HasBoundary,
-            () => return Ok(()),
+        let refused = if part.body.is_empty() {
+            Refused::Empty
+        } else if part.body.len() > self.limits.part_bytes {
+            Refused::TooLarge
+        } else if !has_memory(part.body.len()) {
+            Refused::NoMemory
+        } else if self.boundary.is_in(&part.body) {
+            Refused::HasBoundary
+        } else {
+            return Ok(());
         };
         self.count_refused(1);
         Err(refused)
@@ -278,23 +283,23 @@ impl Feed {
             let state = self.shards[0].lock();
             (state.published + 1, state.newest().map(|newest| newest.time()))
         };
-        // Encoded outside the lock: there is one publisher, so the numbers stay ours.
+        // Encoded outside the lock: a feed has one publisher, so no other part can take these numbers.
         let block = wire::encode(parts, first, before, &self.boundary, &self.memory);
         let hold = self.limits.hold(self.kind());
-        let mut let_go = Vec::new();
+        let mut released = Vec::new();
         self.change(|state| {
-            // Every shard lets go of the same blocks.
-            let_go.clear();
-            state.hold(&block, hold, |old| let_go.push(old));
+            // Every shard releases the same blocks.
+            released.clear();
+            state.hold(&block, hold, |old| released.push(old));
             state.ended |= last;
         });
-        let_go.iter().for_each(|old| old.charge().release());
+        released.iter().for_each(|old| old.charge().release());
         if first == 1 {
             lock(&self.source).publish();
         }
     }
 
-    /// Changes what every shard holds, and wakes its loop.
+    /// Changes every shard, and wakes its loop.
     fn change(&self, mut change: impl FnMut(&mut ShardState)) {
         for shard in &self.shards {
             change(&mut shard.lock());
@@ -305,12 +310,12 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        // Readers may keep its last parts for longer.
+        // Readers may keep its last parts longer, on their own account.
         self.shards[0].lock().clear().for_each(|block| block.charge().release());
     }
 }
 
-/// Encoding cannot fail half-way, it would end the program: so the memory is asked for beforehand, and given back.
+/// Whether there is memory to encode a body. Without it encoding would abort the program, so this tries an allocation first.
 fn has_memory(bytes: usize) -> bool {
     bytes < LARGE || Vec::<u8>::new().try_reserve_exact(bytes + LARGE).is_ok()
 }

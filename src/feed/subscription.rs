@@ -1,5 +1,5 @@
-//! The end of a feed that a reader holds: a cursor, which knows what this reader has had. It gives parts; what becomes of them is
-//! for the sink to say.
+//! The reader's end of a feed: a cursor, which knows the parts that this reader has taken. It returns parts, and does not know how a
+//! sink uses them.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use super::{
 };
 use crate::wire::{Encoded, Run};
 
-/// Bytes of parts that leave together at most, so that one reader's turn stays short.
+/// The most bytes of parts taken together, so that one reader's turn stays short.
 const RUN_BYTES: usize = 256 * 1024;
 
 impl Feed {
-    /// A cursor for a reader of the fan-out loop with this number, which begins `history` parts ago (1: with the newest). A log
-    /// that has ended is given from its start where nothing was asked: nothing newer will come.
+    /// A cursor for a reader in this shard, which begins `history` parts ago (1: with the newest). Without `history` a run, and a feed
+    /// of lines that has ended, begin with the oldest part.
     pub fn subscribe(self: &Arc<Self>, shard: usize, history: Option<usize>) -> Subscription {
         let reader = self.readers.enter();
         let mut state = self.shard(shard).lock();
         state.subscribers += 1;
         state.was_watched = true;
-        let all_there_is = state.ended && self.kind() == Kind::Lines;
+        let is_finished_log = state.ended && self.kind() == Kind::Lines;
         let catch_up_to = if history.is_some() { state.published } else { 0 };
         let history = match history {
-            None if all_there_is || self.kind() == Kind::Run => usize::MAX,
+            None if is_finished_log || self.kind() == Kind::Run => usize::MAX,
             history => history.unwrap_or(1),
         };
         let count = history.min(self.limits().hold(self.kind()).history).min(state.len());
@@ -36,38 +36,38 @@ impl Feed {
     }
 }
 
-/// A reader's end of a feed: what this reader has had, in the shard of its fan-out loop.
+/// A reader's end of a feed, in the shard of its fan-out loop.
 #[derive(Debug)]
 pub struct Subscription {
     feed: Arc<Feed>,
     shard: usize,
     /// The next sequence wanted.
     next: u64,
-    /// Up to this one every part is given, although only the newest counts.
+    /// Up to this sequence every part is taken, even in a feed of kind `Newest`.
     catch_up_to: u64,
     _reader: Reader,
 }
 
-/// What a reader takes at a time.
+/// The parts that a reader takes at a time.
 #[derive(Debug)]
 pub struct Batch {
-    /// Parts that follow one another.
+    /// Consecutive parts.
     pub parts: Run,
     /// Parts that were replaced before this reader took them.
     pub dropped: u64,
-    /// Nothing follows these parts.
+    /// Whether no part follows these.
     pub ended: bool,
 }
 
-/// How much a reader takes.
+/// How much a reader takes at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct TakeLimit {
-    /// At most so many parts, at least 1.
+    /// The most parts, at least 1.
     pub parts: u64,
 }
 
 impl TakeLimit {
-    /// As much as leaves together.
+    /// As many parts as fit.
     pub const ALL: Self = Self { parts: u64::MAX };
     /// One part.
     pub const ONE: Self = Self { parts: 1 };
@@ -79,14 +79,14 @@ impl Subscription {
         &self.feed
     }
 
-    /// Takes the next parts for this reader, or nothing where it has seen everything.
+    /// Takes the next parts for this reader; `None` if it has taken all.
     pub fn take(&mut self, limit: TakeLimit) -> Option<Batch> {
         let (kind, shard) = (self.feed.kind(), self.feed.shard(self.shard));
         let mut state = shard.lock();
         if self.next > state.published {
             return None;
         }
-        // The kind may have been decided since this reader came.
+        // The kind may have been decided since this reader subscribed.
         let catch_up_to = if kind == Kind::Newest { self.catch_up_to } else { u64::MAX };
         let is_catching_up = self.next <= catch_up_to;
         let from = if is_catching_up { self.next.max(state.oldest()) } else { state.published };
@@ -104,8 +104,7 @@ impl Subscription {
         Some(Batch { parts, dropped, ended })
     }
 
-    /// Counts what was replaced while this reader is busy with a part: it will take the newest, so that the others are dropped
-    /// already. Gives how many.
+    /// Drops the parts that were replaced while this reader is busy: it will take the newest next. Returns how many.
     pub fn skip_to_newest(&mut self) -> u64 {
         if self.feed.kind() != Kind::Newest || self.next <= self.catch_up_to {
             return 0;
@@ -117,7 +116,7 @@ impl Subscription {
         dropped
     }
 
-    /// Begins with the newest part that is wanted, where that is not the newest of all.
+    /// Steps back from the newest part to the newest one that the reader wants.
     pub fn step_back_to(&mut self, is_wanted: impl Fn(&Encoded) -> bool) {
         let wanted = self.state(|state| {
             let begins_with_newest = self.next == state.published;
@@ -129,23 +128,23 @@ impl Subscription {
         }
     }
 
-    /// The newest part, where this reader has had it.
+    /// The newest part, if this reader has taken it.
     pub fn newest_taken(&self) -> Option<Encoded> {
         self.state(|state| state.newest().filter(|newest| newest.sequence() < self.next))
     }
 
-    /// Whether everything was taken and nothing will follow.
+    /// Whether this reader has taken all parts and none will follow.
     pub fn is_over(&self) -> bool {
         self.state(|state| state.ended && self.next > state.published)
     }
 
-    /// Whether there are parts that this reader has not seen.
+    /// Whether there are parts that this reader has not taken.
     pub fn has_news(&self) -> bool {
         self.state(|state| self.next <= state.published)
     }
 
-    fn state<T>(&self, look: impl FnOnce(&ShardState) -> T) -> T {
-        look(&self.feed.shard(self.shard).lock())
+    fn state<T>(&self, read: impl FnOnce(&ShardState) -> T) -> T {
+        read(&self.feed.shard(self.shard).lock())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a feed promises, without a socket.
+//! The guarantees of a feed, tested without a socket.
 
 use bytes::Bytes;
 
@@ -33,7 +33,7 @@ fn take(cursor: &mut Subscription) -> Option<Batch> {
 }
 
 #[test]
-fn a_viewer_takes_the_newest_and_is_told_what_it_dropped() {
+fn a_viewer_takes_the_newest_part_and_the_number_of_dropped_ones() {
     let (publisher, feed) = feed(Kind::Newest, 1);
     let mut cursor = feed.subscribe(0, None);
     for n in 1..=5 {
@@ -59,7 +59,7 @@ fn every_line_is_taken_in_order_and_lines_of_a_batch_together() {
 }
 
 #[test]
-fn a_reader_that_falls_behind_what_is_held_skips_ahead_and_is_told() {
+fn a_reader_that_lags_behind_the_oldest_part_held_skips_ahead() {
     let (publisher, feed) = feed(Kind::Lines, 2);
     let mut cursor = feed.subscribe(0, None);
     publisher.publish_all((1..=5).map(|n| text(format!("{n}"))).collect());
@@ -68,18 +68,18 @@ fn a_reader_that_falls_behind_what_is_held_skips_ahead_and_is_told() {
 }
 
 #[test]
-fn a_late_viewer_begins_with_the_newest_or_with_the_history_that_it_asks_for() {
+fn a_late_viewer_begins_with_the_newest_part_or_the_history_it_asks_for() {
     let (publisher, feed) = feed(Kind::Lines, 10);
     publisher.publish_all((1..=5).map(|n| text(format!("{n}"))).collect());
     assert_eq!(bodies(&take(&mut feed.subscribe(0, None)).unwrap()), ["5"]);
     assert_eq!(bodies(&take(&mut feed.subscribe(0, Some(2))).unwrap()), ["4", "5"]);
     assert_eq!(take(&mut feed.subscribe(0, Some(99))).unwrap().parts.count(), 5);
     drop(publisher);
-    assert_eq!(take(&mut feed.subscribe(0, None)).unwrap().parts.count(), 5, "after the end nothing newer comes: all of it");
+    assert_eq!(take(&mut feed.subscribe(0, None)).unwrap().parts.count(), 5, "a feed that has ended is read from the start");
 }
 
 #[test]
-fn the_last_part_is_known_as_the_last_only_if_nothing_follows() {
+fn a_batch_has_ended_only_if_no_part_follows() {
     let (publisher, feed) = feed(Kind::Lines, 10);
     let mut early = feed.subscribe(0, None);
     publisher.publish(text("1")).unwrap();
@@ -104,7 +104,7 @@ fn identical_bytes_are_pushed_again_only_where_wanted() {
 }
 
 #[test]
-fn what_would_break_readers_is_refused_and_the_feed_stays_as_it_was() {
+fn a_part_that_would_break_readers_is_refused_and_the_feed_is_unchanged() {
     let (publisher, feed) = feed(Kind::Newest, 1);
     publisher.publish(text("good")).unwrap();
     assert_eq!(publisher.publish(text("")), Err(Refused::Empty));
@@ -114,7 +114,7 @@ fn what_would_break_readers_is_refused_and_the_feed_stays_as_it_was() {
 }
 
 #[test]
-fn held_bytes_are_bounded_whatever_the_counts_say() {
+fn held_bytes_are_limited_independently_of_the_counts() {
     let (publisher, feed) = feed(Kind::Lines, 100_000);
     for _ in 0..3000 {
         publisher.publish(text(vec![b'x'; 900])).unwrap();
@@ -151,7 +151,7 @@ fn each_loop_has_every_part_in_a_shard_of_its_own() {
 }
 
 #[test]
-fn memory_counts_for_readers_from_the_moment_the_feed_lets_go() {
+fn memory_is_charged_to_readers_once_the_feed_releases_it() {
     let settings = settings(1);
     let (publisher, feed) = Feed::new("test", Kind::Newest, &settings);
     let mut cursor = feed.subscribe(0, None);
@@ -170,7 +170,7 @@ fn memory_counts_for_readers_from_the_moment_the_feed_lets_go() {
 }
 
 #[tokio::test]
-async fn demand_is_everybody_who_reads_or_waits_for_the_first_part() {
+async fn demand_counts_readers_and_those_that_wait_for_the_first_part() {
     let (publisher, feed) = Feed::new("test", Kind::Newest, &Settings { shards: 2, ..settings(1) });
     let mut demand = publisher.demand();
     demand.unwanted().await;
@@ -182,14 +182,14 @@ async fn demand_is_everybody_who_reads_or_waits_for_the_first_part() {
         let feed = feed.clone();
         async move { feed.newer_than(0).await }
     });
-    assert!(demand.wanted().await, "a snapshot that waits is demand");
+    assert!(demand.wanted().await, "a waiting snapshot counts as demand");
     publisher.publish(text("one")).unwrap();
     assert!(waiting.await.unwrap().is_some());
     demand.unwanted().await;
 }
 
 #[test]
-fn the_source_of_a_feed_starts_lives_is_lost_and_ends() {
+fn a_source_is_starting_then_live_then_lost_then_ended() {
     let (publisher, feed) = feed(Kind::Newest, 1);
     let state = || serde_json::to_value(feed.state()).unwrap()["source"].clone();
     assert_eq!(state()["state"], "starting");
@@ -203,7 +203,7 @@ fn the_source_of_a_feed_starts_lives_is_lost_and_ends() {
 }
 
 #[test]
-fn feeds_come_and_go_and_names_are_not_taken_twice() {
+fn feeds_come_and_go_and_have_unique_names() {
     let (opener, registry) = Registry::new(settings(1));
     let woken = Arc::new(Woken::default());
     let key = registry.register_waker(0, Waker::from(woken.clone()));
@@ -211,7 +211,7 @@ fn feeds_come_and_go_and_names_are_not_taken_twice() {
     assert_eq!(publishers.each_ref().map(|publisher| publisher.name()), ["plot.png", "plot.png-2", "log", "plot.png-3"]);
     assert_eq!(woken.take(), 4);
     publishers[2].publish(text("line")).unwrap();
-    assert_eq!(woken.take(), 1, "a loop hears of every feed without asking each");
+    assert_eq!(woken.take(), 1, "every feed wakes the loop");
     let log = registry.find("log").unwrap().open();
     assert!(opener.remove("log") && !opener.remove("log"));
     assert!(log.has_ended() && registry.find("log").is_none() && woken.take() > 0);

@@ -1,11 +1,12 @@
-//! Ends of documents that are text, or like text: XML and SVG, HTML, JSON, PDF; and the sanity of a TIFF.
+//! Whether text documents are complete: XML and SVG, HTML, JSON, PDF; and whether a TIFF is consistent. It reads slices, and knows
+//! neither media types nor files.
 
 use quick_xml::events::Event;
 
 /// The local name of the root element, if the document is well-formed to its end.
 pub(super) fn xml_root(body: &[u8]) -> Option<String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    // Most of what is asked about is a picture of another kind, and large.
+    // Most bodies that come here are large pictures of another kind.
     if !body.trim_ascii_start().starts_with(b"<") {
         return None;
     }
@@ -36,20 +37,21 @@ pub(super) fn html_is_closed(body: &[u8]) -> Option<bool> {
     has(start, b"<html").then(|| has(end, b"</html"))
 }
 
-/// Whether the bytes are JSON values to the end: one, or one a line.
-pub(super) fn json_is_whole(body: &[u8]) -> bool {
+/// Whether the bytes are JSON values to the end: one, or one per line.
+pub(super) fn is_complete_json(body: &[u8]) -> bool {
     let mut values = serde_json::Deserializer::from_slice(body).into_iter::<serde::de::IgnoredAny>().peekable();
     values.peek().is_some() && values.all(|value| value.is_ok())
 }
 
-/// Whether a PDF ends with its trailer's mark (ISO 32000-1, section 7.5.5); what stands behind it is at most a few bytes.
-pub(super) fn pdf_is_whole(body: &[u8]) -> bool {
+/// Whether a PDF ends with its end-of-file marker (ISO 32000-1, section 7.5.5), with at most a few bytes after it.
+pub(super) fn is_complete_pdf(body: &[u8]) -> bool {
     let end = &body[body.len().saturating_sub(1024)..];
     body.starts_with(b"%PDF-") && memchr::memmem::rfind(end, b"%%EOF").is_some()
 }
 
-/// Whether a TIFF's first directory lies inside the file (TIFF 6.0, section 2): it is written last, or points to what is.
-pub(super) fn tiff_is_sane(body: &[u8]) -> bool {
+/// Whether a TIFF's first directory lies inside the file (TIFF 6.0, section 2): writers write it last, or before data that it points
+/// to.
+pub(super) fn is_consistent_tiff(body: &[u8]) -> bool {
     let number = |at: usize, size: usize| -> Option<usize> {
         let bytes = body.get(at..at.checked_add(size)?)?;
         let add = |sum: usize, byte: &u8| sum << 8 | usize::from(*byte);
@@ -78,29 +80,29 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_opens_is_whole_when_it_closes() {
+    fn an_html_page_is_complete_when_it_closes() {
         assert_eq!(html_is_closed(b"<!doctype html><HTML><p>x</HTML>\n"), Some(true));
         assert_eq!(html_is_closed(b"<html><p>x</ht"), Some(false));
         assert_eq!(html_is_closed(b"<p>a fragment"), None);
     }
 
     #[test]
-    fn every_cut_of_a_json_document_is_torn() {
+    fn every_cut_of_a_json_document_is_incomplete() {
         let whole = br#"{"a": [1, "x"]}"#;
-        assert!(json_is_whole(whole) && json_is_whole(b"{}\n{}\n"));
-        assert!((0..whole.len()).all(|n| !json_is_whole(&whole[..n])));
+        assert!(is_complete_json(whole) && is_complete_json(b"{}\n{}\n"));
+        assert!((0..whole.len()).all(|n| !is_complete_json(&whole[..n])));
     }
 
     #[test]
-    fn a_pdf_ends_with_its_mark() {
-        assert!(pdf_is_whole(b"%PDF-1.4 stuff startxref 9 %%EOF\n"));
-        assert!(!pdf_is_whole(b"%PDF-1.4 stuff startxref 9 %%E"));
+    fn a_pdf_ends_with_its_marker() {
+        assert!(is_complete_pdf(b"%PDF-1.4 stuff startxref 9 %%EOF\n"));
+        assert!(!is_complete_pdf(b"%PDF-1.4 stuff startxref 9 %%E"));
     }
 
     #[test]
-    fn a_tiff_without_its_directory_is_torn() {
+    fn a_tiff_without_its_directory_is_inconsistent() {
         let tiff = [&b"II*\0\x0a\0\0\0"[..], &[7, 7], &1u16.to_le_bytes(), &[0; 12], &[0; 4]].concat();
-        assert!(tiff_is_sane(&tiff));
-        assert!((0..tiff.len()).all(|n| !tiff_is_sane(&tiff[..n])));
+        assert!(is_consistent_tiff(&tiff));
+        assert!((0..tiff.len()).all(|n| !is_consistent_tiff(&tiff[..n])));
     }
 }

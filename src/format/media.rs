@@ -1,21 +1,22 @@
-//! Media types: read, guessed from a name and from content, spelt as readers want them.
+//! Media types: parsed, guessed from a file's name and content, and spelt as readers want them (docs/field.md, Players and readers).
+//! It knows nothing of completeness.
 
 use std::{fmt, path::Path, sync::Arc};
 
-/// A media type as it stands in `Content-Type`, checked to be safe there and spelt as readers want it.
+/// A media type that is safe in `Content-Type`, spelt as readers want it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Media(Arc<str>);
 
 impl Media {
-    /// What a text line is.
+    /// The type of a line of text.
     pub const TEXT: &'static str = "text/plain; charset=utf-8";
-    /// What nobody knows better.
+    /// The type of bytes of an unknown format.
     const BYTES: &'static str = "application/octet-stream";
 
-    /// Reads a type such as `image/png` or `text/plain; charset=utf-8` (RFC 9110, section 8.3.1).
+    /// Parses a type such as `image/png` or `text/plain; charset=utf-8` (RFC 9110, section 8.3.1).
     ///
     /// # Errors
-    /// Says what is wrong with it: no `type/subtype`, or characters a header cannot hold.
+    /// Describes the mistake: not `type/subtype`, or characters that a header cannot hold.
     pub fn parse(text: &str) -> Result<Self, String> {
         let media: mime_guess::Mime = text.trim().parse().map_err(|_| "it is not of the form type/subtype".to_owned())?;
         if media.type_().as_str().is_empty() || media.subtype().as_str().is_empty() {
@@ -27,7 +28,7 @@ impl Media {
         Ok(Self::from_known(if media.params().next().is_some() { text.trim() } else { media.essence_str() }))
     }
 
-    /// A type that is known to be well-formed. `image/jpg` becomes `image/jpeg`: ffmpeg and OpenCV take no other.
+    /// A type that is known to be well-formed. `image/jpg` becomes `image/jpeg`: ffmpeg and OpenCV accept no other.
     pub fn from_known(text: &str) -> Self {
         match text {
             "image/jpg" | "image/pjpeg" => Self("image/jpeg".into()),
@@ -36,8 +37,8 @@ impl Media {
         }
     }
 
-    /// Guesses the type of a file: from its name, from its content where the name says nothing.
-    /// Text that is UTF-8 says so, since Firefox would otherwise read it as windows-1252.
+    /// Guesses the type of a file from its name, or from its content if the name tells nothing. UTF-8 text gets a charset, since
+    /// Firefox would otherwise read it as windows-1252.
     pub fn guess(path: &Path, body: &[u8]) -> Self {
         let named = mime_guess::from_path(path).first_raw();
         let media = named.unwrap_or_else(|| match infer::get(body) {
@@ -52,7 +53,7 @@ impl Media {
         Self::from_known(media)
     }
 
-    /// The type as the header has it.
+    /// The type as in the header.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,13 +63,13 @@ impl Media {
         self.0.split(';').next().unwrap_or_default().trim_end()
     }
 
-    /// Whether it is text, and in no other encoding than UTF-8.
+    /// Whether it is text without a charset other than UTF-8.
     pub fn is_utf8_text(&self) -> bool {
         let charset = self.0.to_ascii_lowercase().split_once("charset=").map(|(_, charset)| charset.trim_matches('"').to_owned());
         self.0.starts_with("text/") && charset.is_none_or(|charset| charset.starts_with("utf-8"))
     }
 
-    /// Whether it is a picture.
+    /// Whether it is an `image/` type.
     pub fn is_image(&self) -> bool {
         self.0.starts_with("image/")
     }
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_type_comes_from_the_name_then_from_the_content() {
+    fn the_name_gives_the_type_otherwise_the_content() {
         let guess = |name: &str, body: &[u8]| Media::guess(Path::new(name), body).to_string();
         assert_eq!(guess("a.png", b""), "image/png");
         assert_eq!(guess("a.jpg", b""), "image/jpeg");

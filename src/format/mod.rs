@@ -1,5 +1,5 @@
-//! Knows where a format ends: whether bytes are a whole document, and whether an image decoder can
-//! take them. It reads structure (chunks, markers, boxes), never pixels, and knows nothing of files.
+//! Formats: whether bytes are a complete document, where a picture ends, and which image decoder reads it. It reads structure
+//! (chunks, markers, boxes), never pixels, and knows nothing of files, feeds or sources.
 
 mod document;
 mod media;
@@ -7,47 +7,49 @@ mod picture;
 
 use std::ops::ControlFlow;
 
-use self::document::{html_is_closed, json_is_whole, pdf_is_whole, tiff_is_sane, xml_root};
+use self::document::{html_is_closed, is_complete_json, is_complete_pdf, is_consistent_tiff, xml_root};
 pub use self::media::Media;
 use self::picture::be32;
 pub use self::picture::{JpegScanner, PictureScanner, PngScanner, Scan, Scanner, jpeg_end, png_end};
 
-/// Whether the end of a document is there.
+/// Whether a body is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completeness {
-    /// The format's own end mark or length says that nothing is missing.
+    /// The end mark or the length of the format shows that nothing is missing.
     Complete,
-    /// Something is missing, or the start is not what the type says.
+    /// Something is missing, or the start does not match the type.
     Truncated,
     /// The format has no end mark.
     Unknown,
 }
 
-/// What one decoder of an `<img>` can take. Chromium's tab crashes when they mix, so a viewer gets one family.
+/// The decoder of an `<img>` that reads a body. Chromium's tab crashes when they mix, so a viewer gets one class only
+/// (docs/field.md, Browsers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageClass {
     /// PNG, JPEG, GIF, WebP, AVIF, BMP: these mix freely.
     Raster,
-    /// SVG alone.
+    /// SVG.
     Svg,
-    /// Nothing for an `<img>`.
+    /// Not for an `<img>`.
     Other,
 }
 
-/// What one look at a body tells.
+/// The result of `inspect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inspection {
-    /// Whether its end is there.
+    /// Whether the body is complete.
     pub completeness: Completeness,
-    /// Which image decoder takes it.
+    /// Which image decoder reads it.
     pub class: ImageClass,
-    /// Whether every piece of it carries a checksum: then a complete structure is complete content, too.
+    /// Whether each chunk has a checksum, so that a complete structure means complete content.
     pub is_checksummed: bool,
-    /// The format that a picture ought to have and that its first bytes are not of, where a few bytes can tell.
+    /// The format that a picture's type names, if its first bytes are not those of any raster picture.
     pub unlike: Option<&'static str>,
 }
 
-/// Looks at a body once. A picture is judged by what it is, not by its type: many a `.png` is a JPEG, and browsers sniff.
+/// Examines a body once. The content of a picture counts, not its type: many `.png` files are JPEGs, and browsers sniff
+/// (docs/field.md, Browsers).
 pub fn inspect(media: &Media, body: &[u8]) -> Inspection {
     let picture = Picture::of(media, body);
     let is_complete = match media.essence() {
@@ -64,28 +66,30 @@ pub fn inspect(media: &Media, body: &[u8]) -> Inspection {
     Inspection { completeness, class: picture.class, is_checksummed: body.first() == Some(&0x89), unlike: unlike(media, body) }
 }
 
-/// Whether the bytes are a whole document of the type; `None` for types without an end mark.
+/// Whether the bytes are a complete document of the type; `None` for types without an end mark.
 fn document_is_complete(essence: &str, body: &[u8]) -> Option<bool> {
     match essence {
-        "image/tiff" => Some(tiff_is_sane(body)),
-        "image/heic" | "image/heif" | "video/mp4" | "video/quicktime" | "audio/mp4" | "audio/x-m4a" => Some(boxes_are_whole(body)),
-        "application/pdf" => Some(pdf_is_whole(body)),
-        "application/json" => Some(json_is_whole(body)),
+        "image/tiff" => Some(is_consistent_tiff(body)),
+        "image/heic" | "image/heif" | "video/mp4" | "video/quicktime" | "audio/mp4" | "audio/x-m4a" => {
+            Some(are_complete_boxes(body))
+        }
+        "application/pdf" => Some(is_complete_pdf(body)),
+        "application/json" => Some(is_complete_json(body)),
         "text/html" => html_is_closed(body),
         _ if matches!(essence, "text/xml" | "application/xml") || essence.ends_with("+xml") => Some(xml_root(body).is_some()),
         _ => None,
     }
 }
 
-/// Tells which image decoder takes the body.
+/// The image decoder that reads the body.
 pub fn image_class(media: &Media, body: &[u8]) -> ImageClass {
     Picture::of(media, body).class
 }
 
-/// What an image decoder would make of a body.
+/// A body as an image decoder sees it.
 struct Picture {
     class: ImageClass,
-    /// Whether it begins as a raster picture does.
+    /// Whether it begins like a raster picture.
     is_raster: bool,
     /// Whether it is a well-formed XML document.
     has_root: bool,
@@ -95,7 +99,7 @@ impl Picture {
     fn of(media: &Media, body: &[u8]) -> Self {
         let mut picture = Self { class: ImageClass::Other, is_raster: media.is_image() && starts_as_raster(body), has_root: false };
         if picture.is_raster {
-            if raster_is_whole(body) {
+            if is_complete_raster(body) {
                 picture.class = ImageClass::Raster;
             }
         } else if media.is_image()
@@ -136,15 +140,15 @@ fn starts_as_raster(body: &[u8]) -> bool {
     )
 }
 
-fn raster_is_whole(body: &[u8]) -> bool {
+fn is_complete_raster(body: &[u8]) -> bool {
     match body.first() {
         _ if !starts_as_raster(body) => false,
         Some(0x89) => png_end(body).is_some(),
         Some(0xff) => jpeg_end(body).is_some(),
-        Some(b'G') => gif_is_whole(body),
-        Some(b'R') => webp_is_whole(body),
-        Some(b'B') => bmp_is_whole(body),
-        _ => boxes_are_whole(body),
+        Some(b'G') => is_complete_gif(body),
+        Some(b'R') => is_complete_webp(body),
+        Some(b'B') => is_complete_bmp(body),
+        _ => are_complete_boxes(body),
     }
 }
 
@@ -153,8 +157,8 @@ fn le32(bytes: &[u8], at: usize) -> Option<usize> {
     Some(u32::from_le_bytes(four.try_into().ok()?) as usize)
 }
 
-/// GIF89a, appendix A: blocks to the trailer.
-fn gif_is_whole(body: &[u8]) -> bool {
+/// Whether a GIF's blocks lead to the trailer (GIF89a, appendix A).
+fn is_complete_gif(body: &[u8]) -> bool {
     let color_table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
     let sub_blocks = |mut at: usize| loop {
         match *body.get(at)? {
@@ -178,27 +182,28 @@ fn gif_is_whole(body: &[u8]) -> bool {
     while body.starts_with(b"GIF8") {
         match step(state.0, state.1) {
             Some(ControlFlow::Continue(next)) => state = next,
-            Some(ControlFlow::Break(whole)) => return whole,
+            Some(ControlFlow::Break(is_complete)) => return is_complete,
             None => return false,
         }
     }
     false
 }
 
-/// The RIFF length of a WebP (RFC 9649, section 2.4) is reached, and there is a chunk with pixels.
-fn webp_is_whole(body: &[u8]) -> bool {
+/// Whether a WebP has all bytes of its RIFF length (RFC 9649, section 2.4), and a chunk.
+fn is_complete_webp(body: &[u8]) -> bool {
     let length = le32(body, 4).filter(|_| body.starts_with(b"RIFF") && body.get(8..12) == Some(b"WEBP"));
     length.is_some_and(|length| length >= 12 && body.len() >= length.saturating_add(8))
 }
 
-/// The length in a BMP's file header; 0 or nonsense (some writers leave it out) is taken as whole if the pixels begin inside.
-fn bmp_is_whole(body: &[u8]) -> bool {
+/// Whether a BMP has all bytes of the length in its file header. Some writers set 0 there: then it is enough that the pixels begin
+/// inside.
+fn is_complete_bmp(body: &[u8]) -> bool {
     let (Some(length), Some(pixels)) = (le32(body, 2), le32(body, 10)) else { return false };
     body.starts_with(b"BM") && pixels < body.len() && body.len() >= length
 }
 
-/// ISO base media boxes (ISO 14496-12, section 4.2) end exactly where the bytes do, and hold data.
-fn boxes_are_whole(body: &[u8]) -> bool {
+/// Whether ISO base media boxes (ISO 14496-12, section 4.2) end exactly at the last byte, and one of them holds data.
+fn are_complete_boxes(body: &[u8]) -> bool {
     let (mut at, mut data) = (0, false);
     while at < body.len() {
         let (Some(short), Some(kind)) = (be32(body, at), body.get(at + 4..at + 8)) else { return false };
@@ -226,7 +231,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_cut_of_a_gif_a_webp_and_boxes_is_torn() {
+    fn every_cut_of_a_gif_a_webp_and_boxes_is_truncated() {
         let gif =
             [b"GIF89a".as_slice(), &[1, 0, 1, 0, 0x80, 0, 0], &[0; 6], &[0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x4c, 1, 0, 0x3b]]
                 .concat();
@@ -241,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_svg_is_whole_when_its_root_is_closed() {
+    fn an_svg_is_complete_when_its_root_is_closed() {
         let svg = Media::from_known("image/svg+xml");
         let whole = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><g/></svg>\n";
         assert_eq!(inspect(&svg, whole).completeness, Completeness::Complete);
@@ -250,12 +255,12 @@ mod tests {
     }
 
     #[test]
-    fn what_no_image_decoder_takes_is_of_no_family() {
+    fn a_body_that_no_image_decoder_reads_has_no_class() {
         let png = Media::from_known("image/png");
         assert_eq!(image_class(&png, b""), ImageClass::Other);
         assert_eq!(image_class(&png, b"<html>"), ImageClass::Other);
         assert_eq!(image_class(&Media::from_known("text/plain"), JPEG), ImageClass::Other);
         assert_eq!(image_class(&png, JPEG), ImageClass::Raster);
-        assert_eq!(inspect(&png, JPEG).completeness, Completeness::Complete, "judged by what it is");
+        assert_eq!(inspect(&png, JPEG).completeness, Completeness::Complete, "the content counts");
     }
 }

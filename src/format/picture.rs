@@ -1,36 +1,36 @@
-//! Walks through a picture while its bytes come, to the byte behind its own end mark. A walk can be taken up
-//! again when there are more bytes, and never looks at a byte twice.
+//! Scans a picture while its bytes arrive, up to the byte after its end mark. A scan continues when there are more bytes, and never
+//! examines a byte twice. It knows nothing of delimiters or streams.
 
-/// How far a walk has come.
+/// How far a scan has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scan {
     /// To the end of the bytes; the picture goes on.
     More,
-    /// To the picture's end, which is this many bytes behind its start.
+    /// To the picture's end, this many bytes after its start.
     End(usize),
-    /// To something that cannot stand there: the picture was cut off, or never was one.
+    /// To bytes that are invalid there: the picture was cut off, or is not a picture.
     Broken,
 }
 
-/// A format whose end is found by walking.
+/// A format whose end is found by scanning.
 pub trait Scanner: Default + std::fmt::Debug + Send {
-    /// What every picture of the format begins with.
+    /// The first bytes of every picture of the format.
     const START: &'static [u8];
     /// Its media type.
     const MEDIA: &'static str;
 
-    /// Goes on through `body`, which begins with `START` and is what the last call had, or more.
+    /// Continues through `body`, which begins with `START` and with the bytes of the last call.
     fn advance(&mut self, body: &[u8]) -> Scan;
 
-    /// Where the next picture may begin when this one has proved broken or too long: in front of this offset all
-    /// belonged to the broken one.
+    /// The offset from which the next picture may begin, once this one has proved broken or too long: all bytes before it belong
+    /// to this one.
     fn restart(&self) -> usize;
 
-    /// The offset that a broken walk came to. It is behind `restart` where a length led there.
+    /// The offset that a broken scan came to. It is past `restart` if a length led there.
     fn reached(&self) -> usize;
 }
 
-/// The offset behind the picture that `body` begins with.
+/// The offset after the picture that `body` begins with.
 fn end_of<W: Scanner>(body: &[u8]) -> Option<usize> {
     match W::default().advance(body) {
         Scan::End(end) if body.starts_with(W::START) => Some(end),
@@ -38,19 +38,19 @@ fn end_of<W: Scanner>(body: &[u8]) -> Option<usize> {
     }
 }
 
-/// The offset behind `IEND` (PNG specification, section 5.3), if every chunk before it is there, has its
-/// checksum, and one of them holds pixels.
+/// The offset after `IEND` (PNG specification, section 5.3), if every chunk before it has the right checksum, and one of them holds
+/// pixels.
 pub fn png_end(body: &[u8]) -> Option<usize> {
     end_of::<PngScanner>(body)
 }
 
-/// The offset behind a JPEG's own EOI (ITU T.81, annex B): markers are walked, so that a thumbnail's EOI inside
-/// an APP segment does not count.
+/// The offset after a JPEG's own EOI (ITU T.81, annex B): the scan follows the markers, so that a thumbnail's EOI inside an APP
+/// segment does not count.
 pub fn jpeg_end(body: &[u8]) -> Option<usize> {
     end_of::<JpegScanner>(body)
 }
 
-/// Through the markers of a JPEG.
+/// Scans the markers of a JPEG.
 #[derive(Debug)]
 pub struct JpegScanner {
     at: usize,
@@ -74,12 +74,12 @@ impl Scanner for JpegScanner {
         loop {
             let Some(rest) = body.get(self.at..) else { return Scan::More };
             if self.in_scan {
-                // Entropy-coded data goes on to the next marker.
+                // Entropy-coded data ends at the next marker.
                 let ahead = memchr::memchr(0xff, rest);
                 self.at += ahead.unwrap_or(rest.len());
                 self.restart = self.at;
             }
-            // Any number of fill bytes may stand in front of a marker.
+            // Any number of fill bytes may precede a marker.
             let fill = body[self.at..].iter().take_while(|byte| **byte == 0xff).count();
             match fill {
                 0 if self.at == body.len() => return Scan::More,
@@ -99,7 +99,7 @@ impl Scanner for JpegScanner {
                     let Some(&[high, low]) = body.get(self.at + 2..self.at + 4) else { return Scan::More };
                     let length = usize::from(u16::from_be_bytes([high, low]));
                     self.restart = self.at;
-                    // A scan has four components at the most (B.2.3).
+                    // A scan has at most four components (B.2.3).
                     if length < 2 || (marker == 0xda && length > 14) {
                         return Scan::Broken;
                     }
@@ -120,7 +120,7 @@ impl Scanner for JpegScanner {
     }
 }
 
-/// Through the chunks of a PNG.
+/// Scans the chunks of a PNG.
 #[derive(Debug)]
 pub struct PngScanner {
     at: usize,
@@ -171,38 +171,40 @@ impl Scanner for PngScanner {
     }
 }
 
-/// A walk through whichever of these formats it turns out to be.
+/// The scanner for the format that a body's first bytes show.
 #[derive(Debug)]
 pub enum PictureScanner {
-    /// It begins as a JPEG does.
+    /// The body begins like a JPEG.
     Jpeg(JpegScanner),
-    /// It begins as a PNG does.
+    /// The body begins like a PNG.
     Png(PngScanner),
 }
 
 impl PictureScanner {
-    /// Bytes that are enough to tell.
+    /// The number of first bytes that show the format.
     pub const ENOUGH: usize = PngScanner::START.len();
 
-    /// The walk for a body that begins with these bytes.
+    /// The scanner for a body that begins with these bytes; `None` for another format.
     pub fn of(start: &[u8]) -> Option<Self> {
-        match () {
-            () if start.starts_with(JpegScanner::START) => Some(Self::Jpeg(JpegScanner::default())),
-            () if start.starts_with(PngScanner::START) => Some(Self::Png(PngScanner::default())),
-            () => None,
+        if start.starts_with(JpegScanner::START) {
+            Some(Self::Jpeg(JpegScanner::default()))
+        } else if start.starts_with(PngScanner::START) {
+            Some(Self::Png(PngScanner::default()))
+        } else {
+            None
         }
     }
 
     /// As `Scanner::advance`.
     pub fn advance(&mut self, body: &[u8]) -> Scan {
         match self {
-            Self::Jpeg(walk) => walk.advance(body),
-            Self::Png(walk) => walk.advance(body),
+            Self::Jpeg(scanner) => scanner.advance(body),
+            Self::Png(scanner) => scanner.advance(body),
         }
     }
 }
 
-/// A number of four bytes, the highest first.
+/// The big-endian number of four bytes at this offset.
 pub(super) fn be32(bytes: &[u8], at: usize) -> Option<usize> {
     let four = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_be_bytes(four.try_into().ok()?) as usize)
@@ -229,10 +231,10 @@ mod tests {
         png
     }
 
-    /// Walks with a byte more each time, as slowly as a pipe can be.
+    /// Scans with one more byte each time, as slowly as a pipe can be.
     fn slowly<W: Scanner>(body: &[u8]) -> Vec<Scan> {
-        let mut walk = W::default();
-        (W::START.len()..=body.len()).map(|n| walk.advance(&body[..n])).collect()
+        let mut scanner = W::default();
+        (W::START.len()..=body.len()).map(|n| scanner.advance(&body[..n])).collect()
     }
 
     #[test]
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_that_is_taken_up_byte_by_byte_comes_to_the_same_end() {
+    fn a_scan_byte_by_byte_comes_to_the_same_end() {
         let (last, before) = slowly::<JpegScanner>(JPEG).split_last().map(|(last, before)| (*last, before.to_vec())).unwrap();
         assert_eq!(last, Scan::End(JPEG.len()));
         assert!(before.iter().all(|step| *step == Scan::More));
@@ -258,13 +260,13 @@ mod tests {
     #[test]
     fn a_jpeg_that_was_cut_off_breaks_where_the_next_begins() {
         let cut = [&JPEG[..28], JPEG].concat();
-        let mut walk = JpegScanner::default();
-        assert_eq!(walk.advance(&cut), Scan::Broken);
-        assert_eq!(walk.restart(), 28);
+        let mut scanner = JpegScanner::default();
+        assert_eq!(scanner.advance(&cut), Scan::Broken);
+        assert_eq!(scanner.restart(), 28);
     }
 
     #[test]
-    fn what_only_begins_like_a_jpeg_is_broken() {
+    fn bytes_that_only_begin_like_a_jpeg_are_broken() {
         for body in [
             &[0xff, 0xd8, 0xff, 0xd9][..],
             &[0xff, 0xd8, 0xff, 0xe0, 0, 1],
@@ -277,10 +279,10 @@ mod tests {
 
     #[test]
     fn a_png_ends_with_iend_and_every_checksum_counts() {
-        let whole = png();
-        assert_eq!(png_end(&whole), Some(whole.len()));
-        assert!((0..whole.len()).all(|n| png_end(&whole[..n]).is_none()));
-        let mut flipped = whole.clone();
+        let complete = png();
+        assert_eq!(png_end(&complete), Some(complete.len()));
+        assert!((0..complete.len()).all(|n| png_end(&complete[..n]).is_none()));
+        let mut flipped = complete.clone();
         flipped[42] ^= 1;
         assert_eq!(png_end(&flipped), None);
     }

@@ -1,5 +1,5 @@
-//! The numbers: `/metrics` for Prometheus and `/state` for people and the page. Both are drawn up when they are asked for,
-//! of what feeds and viewers count; nothing is counted here.
+//! The numbers: `/metrics` for Prometheus and `/state` for people and the page. Each request reads the counters of feeds and
+//! viewers; nothing is counted here.
 
 use std::{fmt, sync::Arc};
 
@@ -42,7 +42,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "sent": sent,
         "faults": viewers.conn_errors,
         "panics": panic::panics().collect::<std::collections::BTreeMap<_, _>>(),
-        "max_viewers": viewers.most(),
+        "max_viewers": viewers.limit(),
         "viewers": viewers.states(),
     })
 }
@@ -50,17 +50,17 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
 /// The reply to `/metrics`.
 pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Options) -> Reply {
     let mut registry = Registry::default();
-    // Of runs, which are each viewer's own, there is nothing to sum up.
+    // Runs have no numbers: each belongs to one viewer.
     let feeds = feeds.list().iter().filter_map(|mounted| mounted.mount.shared()).map(|feed| feed.state()).collect();
     registry.register_collector(Box::new(Scrape { feeds, viewers: viewers.clone(), denied: options.access.denied() }));
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {
         Ok(()) => response::metrics(text),
-        Err(error) => response::say(hyper::StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
+        Err(error) => response::text(hyper::StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
     }
 }
 
-/// One look at all numbers.
+/// All numbers at one moment.
 #[derive(Debug)]
 struct Scrape {
     feeds: Vec<FeedState>,
@@ -90,8 +90,8 @@ impl Scrape {
         table.counters("mxr_feed_refused", "Parts not taken: empty, too large, not whole", all(|feed| feed.refused))?;
         let dropped = all(|feed| feed.dropped);
         table.counters("mxr_feed_dropped", "Parts replaced before a viewer took them, counted for each viewer", dropped)?;
-        table.gauges("mxr_feed_viewers", "Viewers of the feed", all(|feed| feed.viewers as u64).map(real))?;
-        table.gauges("mxr_feed_ended", "1 where no part will follow", all(|feed| feed.ended.into()).map(real))?;
+        table.gauges("mxr_feed_viewers", "Viewers of the feed", all(|feed| feed.viewers as u64).map(as_gauge))?;
+        table.gauges("mxr_feed_ended", "1 where no part will follow", all(|feed| feed.ended.into()).map(as_gauge))?;
         let ages = self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.age()?.as_secs_f64())));
         table.gauges("mxr_feed_newest_age_seconds", "Age of the newest part, by the clock of this machine", ages)
     }
@@ -100,7 +100,7 @@ impl Scrape {
         let viewers = &self.viewers;
         let (came, sent) = viewers.sent();
         table.gauge("mxr_viewers", "Viewers connected", viewers.count() as f64)?;
-        table.gauge("mxr_viewers_limit", "Viewers that may be connected at once", viewers.most() as f64)?;
+        table.gauge("mxr_viewers_limit", "Viewers that may be connected at once", viewers.limit() as f64)?;
         table.counter("mxr_viewers_came", "Viewers that have come", came)?;
         table.counters("mxr_viewers_gone", "Viewers that are gone; those that stalled were cut", by_cause(viewers.gone.iter()))?;
         table.counters("mxr_viewers_refused", "Viewers turned away with 503", by_cause(viewers.refused.iter()))?;
@@ -116,7 +116,7 @@ impl Scrape {
         table.counters("mxr_http_requests", "Requests answered, by status code", codes)?;
         table.counter("mxr_http_denied", "Requests with a wrong password or token, or none", self.denied)?;
         table.counters("mxr_errors", "Connections that came to nothing", by_cause(self.viewers.conn_errors.iter()))?;
-        let panics = panic::panics().map(|(place, count)| (("place", place), count));
+        let panics = panic::panics().map(|(scope, count)| (("place", scope), count));
         table.counters("mxr_panics", "Bugs of mxr that were contained, by what they cost", panics)?;
         let started = unix_time(self.viewers.started_at());
         table.gauge("mxr_start_time_seconds", "When this process began to serve, since 1970", started.as_secs_f64())?;
@@ -128,15 +128,15 @@ fn by_cause(counts: impl Iterator<Item = (&'static str, u64)>) -> impl Iterator<
     counts.map(|(cause, count)| (("cause", cause), count))
 }
 
-fn real<L>((label, number): (L, u64)) -> (L, f64) {
+fn as_gauge<L>((label, number): (L, u64)) -> (L, f64) {
     (label, number as f64)
 }
 
-/// What is written so far.
+/// The text that is being encoded.
 struct Table<'a>(DescriptorEncoder<'a>);
 
 impl Table<'_> {
-    /// Counts; their name gets `_total` behind it.
+    /// Counters; the encoder appends `_total` to their name.
     fn counters<L: EncodeLabel>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (L, u64)>) -> fmt::Result {
         let rows = rows.into_iter().map(|(label, count)| (label, ConstCounter::new(count)));
         self.family(name, help, MetricType::Counter, rows)
@@ -155,7 +155,7 @@ impl Table<'_> {
         rows: impl Iterator<Item = (L, M)>,
     ) -> fmt::Result {
         let mut rows = rows.peekable();
-        // A name without a row is nothing that Prometheus wants to hear of.
+        // Prometheus expects no family without rows.
         if rows.peek().is_none() {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! The HTTP side: lets hyper parse and answer, and takes the connection back where a
-//! stream was asked for. It knows feeds, not where their parts come from.
+//! The HTTP server: checks and answers requests, which hyper parses, and hands connections for streams to the fan-out. It knows
+//! feeds, not the sources of their parts.
 
 #[doc(hidden)]
 pub mod fuzz;

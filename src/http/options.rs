@@ -1,28 +1,28 @@
-//! How the HTTP side serves.
+//! The options of the HTTP server: plain values, validated by `config`, which read nothing from the command line.
 
 use std::time::Duration;
 
 use super::{host::Hosts, origin::Sites};
 use crate::{auth::Access, conn::tls::Tls};
 
-/// How viewers are served.
+/// The options of the HTTP server.
 #[derive(Debug)]
 pub struct Options {
-    /// Who may look.
+    /// The passwords and tokens that give access.
     pub access: Access,
-    /// What encrypts TCP connections.
+    /// TLS for TCP connections.
     pub tls: Option<Tls>,
-    /// The names that Host may carry.
+    /// The names allowed in the Host header.
     pub hosts: Hosts,
-    /// What other sites may do.
+    /// The permissions of other sites.
     pub sites: Sites,
-    /// The path under which every route is: empty, or with a slash in front and none behind.
+    /// The path before every route: empty, or with a leading slash and without a trailing one.
     pub prefix: String,
-    /// Whether what a proxy says of the visitor is believed.
+    /// Whether to trust a proxy's headers about the visitor.
     pub trust_proxy: bool,
     /// The silence after which the newest part is repeated.
     pub keepalive: Option<Duration>,
-    /// The time after which a viewer that takes nothing is cut.
+    /// The time after which a viewer that takes no byte is disconnected.
     pub stall: Duration,
     /// Whether `/quit` ends the program.
     pub may_quit: bool,
@@ -31,7 +31,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Everybody may look, on loopback; the times are those of the command line where it names none.
+    /// Access without a password, on loopback; the times are the defaults of the command line.
     fn default() -> Self {
         Self {
             access: Access::default(),

@@ -1,4 +1,5 @@
-//! Words the replies: heads of streams, snapshots, the page, JSON, refusals. Every finite reply is made here.
+//! The replies: heads of streams, snapshots, the page, JSON, rejections, and their texts. It decides nothing: its callers choose the
+//! reply.
 
 use std::{
     convert::Infallible,
@@ -28,18 +29,19 @@ use crate::{
     wire::Encoded,
 };
 
-/// Parts are shown, never run: scripts of an HTML or SVG part would otherwise run with the server's origin in Firefox and WebKit.
+/// Parts are shown, never run: otherwise Firefox and WebKit run the scripts of HTML and SVG parts with the server's origin
+/// (docs/field.md, Browsers).
 const SANDBOX: &str = "sandbox";
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const X_TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 const X_SEQUENCE: HeaderName = HeaderName::from_static("x-sequence");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The body of a reply: finite, or a stream that begins where hyper stops.
+/// The body of a reply: finite, or a stream that the fan-out writes after hyper.
 #[derive(Debug)]
 pub(super) enum ReplyBody {
     Finite(Full<Bytes>),
-    /// Nothing from hyper, and its end unknown, so that hyper writes no length: the fan-out loop goes on.
+    /// Empty for hyper, with an unknown end, so that hyper writes no length; the fan-out loop writes the stream.
     Open,
 }
 
@@ -73,7 +75,7 @@ pub(super) type Reply = Response<ReplyBody>;
 
 fn finish(builder: Builder, body: impl Into<Bytes>) -> Reply {
     let body = ReplyBody::Finite(Full::new(body.into()));
-    // Every header is a constant or was checked where it came in; if one is not, the reply says so instead of panicking.
+    // Every header is a constant or was validated; if one is invalid after all, the reply is an error instead of a panic.
     builder.body(body).unwrap_or_else(|error| {
         let mut reply = Response::new(ReplyBody::Finite(Full::new(format!("mxr: {error}\n").into())));
         *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -83,18 +85,18 @@ fn finish(builder: Builder, body: impl Into<Bytes>) -> Reply {
 
 fn reply(status: StatusCode) -> Builder {
     let builder = Response::builder().status(status).header(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    // A URL may hold the token.
+    // A URL may contain the token.
     builder.header(header::REFERRER_POLICY, "no-referrer")
 }
 
 /// A line of text.
-pub(super) fn say(status: StatusCode, text: &str) -> Reply {
+pub(super) fn text(status: StatusCode, message: &str) -> Reply {
     let builder = reply(status).header(header::CONTENT_TYPE, "text/plain; charset=utf-8").header(header::CACHE_CONTROL, "no-store");
-    finish(builder, format!("{text}\n"))
+    finish(builder, format!("{message}\n"))
 }
 
-/// The head of a stream. HTTP/1.0 is the version under which hyper writes a body without a length that ends with the
-/// connection; many camera clients cannot take chunks off.
+/// The head of a stream. For HTTP/1.0 hyper writes a body without a length, up to the end of the connection: many camera clients
+/// cannot read chunked replies (docs/field.md, Players and readers).
 pub(super) fn stream(boundary: &str, mixed: bool) -> Reply {
     let kind = if mixed { "mixed" } else { "x-mixed-replace" };
     let builder = reply(StatusCode::OK)
@@ -108,11 +110,11 @@ pub(super) fn stream(boundary: &str, mixed: bool) -> Reply {
     finish(builder, "").map(|_| ReplyBody::Open)
 }
 
-/// A part as it is, or 304 where the asker has it. What it keeps in memory goes to `lend`.
-pub(super) fn snapshot(part: &Encoded, boundary: &str, asked: &HeaderMap, lend: impl FnOnce(Weak<Lease>)) -> Reply {
-    // The boundary is the process's own: sequences of another start do not match.
+/// A part as it is, or 304 if the client has it. `lend` gets a handle on the memory that the reply keeps.
+pub(super) fn snapshot(part: &Encoded, boundary: &str, request: &HeaderMap, lend: impl FnOnce(Weak<Lease>)) -> Reply {
+    // The boundary is unique to the process, so that the tag does not match a sequence of an earlier process.
     let etag = format!("\"{boundary}-{}\"", part.sequence());
-    let status = if has_it(asked, &etag, part) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let status = if client_has(request, &etag, part) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let builder = reply(status)
         .header(header::ETAG, &etag)
         .header(header::LAST_MODIFIED, httpdate::fmt_http_date(part.time()))
@@ -129,47 +131,48 @@ pub(super) fn snapshot(part: &Encoded, boundary: &str, asked: &HeaderMap, lend: 
     finish(builder.header(header::CONTENT_TYPE, part.media().as_str()), body)
 }
 
-/// RFC 9110, section 13.2.2: the tag decides where one is sent, the date otherwise.
-fn has_it(asked: &HeaderMap, etag: &str, part: &Encoded) -> bool {
-    let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if let Some(tags) = text(header::IF_NONE_MATCH) {
+/// Whether the client has this part already: by the tag if it sent one, otherwise by the date (RFC 9110, section 13.2.2).
+fn client_has(request: &HeaderMap, etag: &str, part: &Encoded) -> bool {
+    let header = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if let Some(tags) = header(header::IF_NONE_MATCH) {
         return tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*");
     }
     let seconds = |time| unix_time(time).as_secs();
-    let date = text(header::IF_MODIFIED_SINCE).and_then(|date| httpdate::parse_http_date(date).ok());
-    // A date that names two parts may be that of the older one.
+    let date = header(header::IF_MODIFIED_SINCE).and_then(|date| httpdate::parse_http_date(date).ok());
+    // A date that two parts share may be that of the older one.
     part.has_own_second() && date.is_some_and(|date| seconds(part.time()) <= seconds(date))
 }
 
-/// 503 before there is a part.
-pub(super) fn not_yet() -> Reply {
-    let mut reply = say(StatusCode::SERVICE_UNAVAILABLE, "mxr: there is no part yet");
+/// 503 before the first part.
+pub(super) fn no_part_yet() -> Reply {
+    let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, "mxr: there is no part yet");
     reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     reply
 }
 
-/// 503 where there is no permit.
-pub(super) fn full(why: Limit) -> Reply {
-    let words = match why {
+/// 503 for a viewer over a limit.
+pub(super) fn limited(why: Limit) -> Reply {
+    let message = match why {
         Limit::Full => "mxr: too many viewers\nhint: --max-viewers allows more",
         Limit::Address => "mxr: too many viewers of your address\nhint: --max-viewers-per-address allows more",
     };
-    let mut reply = say(StatusCode::SERVICE_UNAVAILABLE, words);
+    let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, message);
     reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     reply
 }
 
-/// The viewer page, compressed where the browser takes that.
-pub(super) fn page(takes_gzip: bool) -> Reply {
+/// The viewer page, compressed if the browser accepts gzip.
+pub(super) fn page(accepts_gzip: bool) -> Reply {
     let Page { html, gzip, policy } = &*PAGE;
     let builder = reply(StatusCode::OK)
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
         .header(header::CACHE_CONTROL, "no-store")
         .header(header::CONTENT_SECURITY_POLICY, policy)
         .header(header::VARY, "Accept, Accept-Encoding, Sec-Fetch-Dest");
-    match takes_gzip && !gzip.is_empty() {
-        true => finish(builder.header(header::CONTENT_ENCODING, "gzip"), gzip.clone()),
-        false => finish(builder, html.clone()),
+    if accepts_gzip && !gzip.is_empty() {
+        finish(builder.header(header::CONTENT_ENCODING, "gzip"), gzip.clone())
+    } else {
+        finish(builder, html.clone())
     }
 }
 
@@ -180,7 +183,7 @@ pub(super) fn json(value: &impl serde::Serialize) -> Reply {
             let builder = reply(StatusCode::OK).header(header::CONTENT_TYPE, "application/json");
             finish(builder.header(header::CACHE_CONTROL, "no-store"), body)
         }
-        Err(error) => say(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
     }
 }
 
@@ -190,22 +193,23 @@ pub(super) fn metrics(text: String) -> Reply {
     finish(builder.header(header::CACHE_CONTROL, "no-store"), text)
 }
 
-/// The words for a refusal. The connection ends with it: what else is in it may not be what it seems.
-pub(super) fn refuse(refusal: &Rejection) -> Reply {
-    let mut reply = match refusal {
-        Rejection::Malformed(why) => say(StatusCode::BAD_REQUEST, &format!("mxr: bad request: {why}")),
+/// The reply to a rejected request. It ends the connection, whose further bytes may be part of an attack.
+pub(super) fn reject(rejection: &Rejection) -> Reply {
+    let mut reply = match rejection {
+        Rejection::Malformed(why) => text(StatusCode::BAD_REQUEST, &format!("mxr: bad request: {why}")),
         Rejection::ForeignHost(host) => {
-            let text = format!("mxr: this server is not known as {}\nhint: --allow-host lets a name pass", host.escape_default());
-            say(StatusCode::FORBIDDEN, &text)
+            let message =
+                format!("mxr: this server is not known as {}\nhint: --allow-host lets a name pass", host.escape_default());
+            text(StatusCode::FORBIDDEN, &message)
         }
-        Rejection::ForeignSite => say(
+        Rejection::ForeignSite => text(
             StatusCode::FORBIDDEN,
             "mxr: another site may show pictures of this server, and no more\n\
              hint: --allow-embed lets its pages frame it, --allow-origin lets its scripts read",
         ),
         Rejection::Denied { denial, wants_password } => deny(denial, *wants_password),
         Rejection::Method => {
-            let mut reply = say(StatusCode::METHOD_NOT_ALLOWED, "mxr: only GET and HEAD are answered");
+            let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "mxr: only GET and HEAD are answered");
             reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             reply
         }
@@ -214,9 +218,9 @@ pub(super) fn refuse(refusal: &Rejection) -> Reply {
     reply
 }
 
-/// 401 where a browser can ask its user for a password, or where nothing was shown; 403 for a wrong token.
+/// 401 if there is a password, which a browser can ask for, or if the request had no token; 403 for a wrong token.
 fn deny(denial: &Denial, wants_password: bool) -> Reply {
-    let (status, text) = match denial {
+    let (status, message) = match denial {
         Denial::Nothing if wants_password => (StatusCode::UNAUTHORIZED, "mxr: this feed has a password"),
         Denial::Nothing => (
             StatusCode::UNAUTHORIZED,
@@ -228,7 +232,7 @@ fn deny(denial: &Denial, wants_password: bool) -> Reply {
         Denial::PeerLeft => (StatusCode::BAD_REQUEST, "mxr: the connection was closed before the password was checked"),
         Denial::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "mxr: too many wrong passwords or tokens came from your address"),
     };
-    let mut reply = say(status, text);
+    let mut reply = text(status, message);
     let headers = reply.headers_mut();
     if let Denial::TooMany(wait) = denial {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
@@ -240,27 +244,27 @@ fn deny(denial: &Denial, wants_password: bool) -> Reply {
     reply
 }
 
-/// To another URL, relative to the one that was asked for.
+/// A redirect to a URL relative to the requested one.
 pub(super) fn redirect(location: &str) -> Reply {
     finish(reply(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, location).header(header::CACHE_CONTROL, "no-store"), "")
 }
 
-/// The same, for a browser that takes a cookie on the way.
+/// A redirect that sets a cookie.
 pub(super) fn redirect_with_cookie(location: &str, cookie: &str) -> Reply {
     let mut reply = redirect(location);
     match HeaderValue::from_str(cookie) {
         Ok(cookie) => drop(reply.headers_mut().insert(header::SET_COOKIE, cookie)),
-        Err(error) => return say(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
+        Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
     }
     reply
 }
 
-/// Tells browsers what pages of other sites may do with a reply: show it, where that is for all of them, read it, where their
-/// origin is allowed, put it into a frame, where the policy says so.
-pub(super) fn tell_sites(reply: &mut Reply, allowed_origin: Option<HeaderValue>, is_for_all: bool, frame_policy: &str) {
+/// Sets the headers for pages of other sites: they may show the reply if `is_for_all`, read it if their origin is allowed, and frame
+/// it if the policy allows them to.
+pub(super) fn allow_sites(reply: &mut Reply, allowed_origin: Option<HeaderValue>, is_for_all: bool, frame_policy: &str) {
     let headers = reply.headers_mut();
-    let shown_to = HeaderValue::from_static(if is_for_all { "cross-origin" } else { "same-site" });
-    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, shown_to);
+    let resource_policy = HeaderValue::from_static(if is_for_all { "cross-origin" } else { "same-site" });
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, resource_policy);
     let policy = headers.get(header::CONTENT_SECURITY_POLICY).and_then(|policy| policy.to_str().ok());
     let policy = policy.map_or_else(|| frame_policy.to_owned(), |policy| format!("{policy}; {frame_policy}"));
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -272,7 +276,7 @@ pub(super) fn tell_sites(reply: &mut Reply, allowed_origin: Option<HeaderValue>,
     }
 }
 
-/// Ends the connection with this reply.
+/// Has hyper close the connection after this reply.
 pub(super) fn close(reply: &mut Reply) {
     reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }

@@ -1,5 +1,5 @@
-//! One connection: hyper parses and answers its requests; where one asks for a stream, the connection is taken back from hyper and
-//! handed to the fan-out. It knows feeds, not where their parts come from.
+//! One connection: hyper parses its requests, this file answers them, and hands a connection whose request is for a stream from
+//! hyper to the fan-out (docs/field.md, hyper). It knows feeds, not the sources of their parts.
 
 use std::{
     convert::Infallible,
@@ -37,13 +37,13 @@ use crate::{
     sync::{into_inner, lock},
 };
 
-/// The time for a request's head, from the first byte of silence.
+/// The time that a client has for the head of a request, and for a TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest head, the smallest that hyper allows.
+/// The longest request head in bytes: the smallest limit that hyper allows.
 const HEAD_BYTES: usize = 8192;
-/// How long `/snapshot?after=` waits.
+/// The longest wait of `/snapshot?after=`.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
-/// What browsers are sent at most (FIELD: they grow by gigabytes otherwise).
+/// The least time between two pictures for a browser: without it some grow by gigabytes (docs/field.md, Browsers).
 const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
 #[derive(Debug)]
@@ -52,13 +52,13 @@ pub(super) struct RequestHandler {
     pub(super) viewers: Arc<Viewers>,
     pub(super) options: Arc<Options>,
     pub(super) pending: Arc<PendingConns>,
-    /// The shard of the feeds that viewers of this thread are on.
+    /// The shard of the feeds for viewers of this thread.
     pub(super) shard: usize,
     pub(super) fanout: FanoutHandle<Transport>,
     pub(super) shutdown: CancellationToken,
 }
 
-/// A stream that was promised: hyper has written the head, the rest is ours.
+/// A stream to hand over: hyper writes the response head, the fan-out the rest.
 #[derive(Debug)]
 struct Handover {
     cursors: Vec<Cursor>,
@@ -66,7 +66,7 @@ struct Handover {
     permit: ViewerPermit,
 }
 
-/// Where a request comes from.
+/// The connection that a request arrived on.
 #[derive(Debug, Clone, Copy)]
 struct Caller<'a> {
     peer: Option<SocketAddr>,
@@ -75,7 +75,7 @@ struct Caller<'a> {
     conn: &'a PendingConn,
 }
 
-/// Lets hyper answer requests until one asks for a stream, then takes the transport from it.
+/// Serves requests with hyper until one is for a stream, then hands the transport over to the fan-out.
 pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: PendingConn, server: Arc<RequestHandler>) {
     let opened = tokio::time::timeout(HEAD_TIMEOUT, transport::open(socket, server.options.tls.as_ref())).await;
     let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
@@ -95,11 +95,11 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
         .title_case_headers(true)
-        // Who asks and closes its sending side at once is answered all the same.
+        // A client that closes its sending side right after its request still gets its reply.
         .half_close(true)
         .serve_connection(TokioIo::new(WriteTimeout::new(&transport, server.options.stall)), service)
         .without_shutdown();
-    // A reply that is on its way (the one to /quit) still gets out.
+    // Leaves time for a reply that is being sent, such as the one to /quit.
     let shut_down = async {
         server.shutdown.cancelled().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -125,10 +125,12 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
 }
 
 fn conn_error(error: &hyper::Error) -> ConnError {
-    match () {
-        () if error.is_parse() => ConnError::Malformed,
-        () if error.is_timeout() => ConnError::TimedOut,
-        () => ConnError::Broken,
+    if error.is_parse() {
+        ConnError::Malformed
+    } else if error.is_timeout() {
+        ConnError::TimedOut
+    } else {
+        ConnError::Broken
     }
 }
 
@@ -138,7 +140,7 @@ impl RequestHandler {
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
         let mut reply = match self.admit(&request, &mut visitor, caller.transport).await {
             Ok(route) => self.answer_route(&request, route, &visitor, caller.conn, handover).await,
-            Err(refusal) => response::refuse(&refusal),
+            Err(rejection) => response::reject(&rejection),
         };
         if request::has_body(headers) {
             response::close(&mut reply);
@@ -146,13 +148,13 @@ impl RequestHandler {
         self.viewers.replies.count(reply.status().as_u16());
         let allowed = self.options.sites.allowed_origin(headers);
         let is_for_all = allowed.is_some() || headers::is_img(headers);
-        response::tell_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
+        response::allow_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
         let target = auth::redacted(request.uri());
         debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
         reply
     }
 
-    /// What is asked for, where it may be asked for.
+    /// The route of a request that is allowed.
     async fn admit<B>(
         &self,
         request: &Request<B>,
@@ -162,7 +164,7 @@ impl RequestHandler {
         let Options { access, hosts, sites, prefix, .. } = &*self.options;
         request::check(request, hosts, visitor)?;
         let route = route::route(request, prefix);
-        // It tells nothing, and who asks it has no secrets: a container runtime, a load balancer.
+        // The reply reveals nothing, and the caller has no password: a container runtime, a load balancer.
         if route == Route::Health {
             return Ok(route);
         }
@@ -171,7 +173,7 @@ impl RequestHandler {
         let guesser = Guesser { address: visitor.address(), has_left: &has_left };
         let denied = access.check(request.uri(), request.headers(), guesser).await;
         denied.map_err(|denial| {
-            // Of those that are sent away at once there may be thousands: they fill no disk.
+            // Not logged for a request over the rate limit: there may be thousands, which must not fill a disk.
             if denial == Denial::Wrong {
                 warn!(source = visitor.address().map(display), "a wrong password or token");
             }
@@ -195,26 +197,26 @@ impl RequestHandler {
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers(), conn).await,
             Route::State => response::json(&metrics::state(&self.registry, &self.viewers, &self.options)),
             Route::Metrics => metrics::reply(&self.registry, &self.viewers, &self.options),
-            Route::Health => response::say(StatusCode::OK, "ok"),
-            Route::Quit if !self.options.may_quit => nowhere(&self.options.prefix),
-            Route::Quit if request.method() != Method::GET => response::refuse(&Rejection::Method),
+            Route::Health => response::text(StatusCode::OK, "ok"),
+            Route::Quit if !self.options.may_quit => not_found(&self.options.prefix),
+            Route::Quit if request.method() != Method::GET => response::reject(&Rejection::Method),
             Route::Quit if origin::is_cross_site(request.headers(), visitor) => {
-                response::say(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
+                response::text(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
             }
             Route::Quit => {
                 info!(peer = visitor.source.map(display), "asked to quit");
                 self.shutdown.cancel();
-                let mut reply = response::say(StatusCode::ACCEPTED, "Accepted");
+                let mut reply = response::text(StatusCode::ACCEPTED, "Accepted");
                 response::close(&mut reply);
                 reply
             }
-            Route::BadQuery(why) => response::say(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
-            Route::NotFound => nowhere(&self.options.prefix),
+            Route::BadQuery(why) => response::text(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
+            Route::NotFound => not_found(&self.options.prefix),
         }
     }
 
-    /// The page; first, where the token is in the address bar, the way to the same page without it. In a frame of another
-    /// site there is no cookie, and no address bar either: there the page asks with its own token.
+    /// The page; if the token is in the URL, first a redirect to the same page with a cookie instead. A frame on another site gets
+    /// no cookie, and has no address bar: there the page uses the token of its own URL.
     fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
         let Options { access, sites, .. } = &*self.options;
         let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
@@ -224,12 +226,12 @@ impl RequestHandler {
         }
     }
 
-    fn find(&self, which: &FeedSelector) -> Option<Arc<Mount>> {
+    fn find(&self, selector: &FeedSelector) -> Option<Arc<Mount>> {
         let list = self.registry.list();
-        match which {
+        match selector {
             FeedSelector::Number(number) => list.get(*number).map(|mounted| mounted.mount.clone()),
             FeedSelector::Named(name) => self.registry.find(name),
-            // A camera that has another name in go2rtc changes nothing where there is but one feed.
+            // With only one feed its name in go2rtc does not matter.
             FeedSelector::Camera(name) => match &list[..] {
                 [only] => Some(only.mount.clone()),
                 _ => self.registry.find(name),
@@ -241,14 +243,14 @@ impl RequestHandler {
     fn stream(
         &self,
         method: &Method,
-        which: &FeedSelector,
+        selector: &FeedSelector,
         query: StreamQuery,
         peer: Option<SocketAddr>,
         handover: &Mutex<Option<Handover>>,
     ) -> Reply {
-        let mount = self.find(which);
-        if mount.is_none() && *which != FeedSelector::All {
-            return self.unknown(which);
+        let mount = self.find(selector);
+        if mount.is_none() && *selector != FeedSelector::All {
+            return self.unknown(selector);
         }
         let reply = response::stream(self.registry.boundary().as_str(), query.mixed);
         if method == Method::HEAD {
@@ -256,7 +258,7 @@ impl RequestHandler {
         }
         let permit = match self.viewers.enter(peer) {
             Ok(permit) => permit,
-            Err(why) => return response::full(why),
+            Err(why) => return response::limited(why),
         };
         let StreamQuery { history, accepts, .. } = query;
         let subscriptions = mount.iter().map(|mount| mount.open().subscribe(self.shard, history));
@@ -268,38 +270,44 @@ impl RequestHandler {
         reply
     }
 
-    async fn snapshot(&self, which: &FeedSelector, after: Option<u64>, asked: &header::HeaderMap, conn: &PendingConn) -> Reply {
-        let Some(mount) = self.find(which) else { return self.unknown(which) };
+    async fn snapshot(
+        &self,
+        selector: &FeedSelector,
+        after: Option<u64>,
+        headers: &header::HeaderMap,
+        conn: &PendingConn,
+    ) -> Reply {
+        let Some(mount) = self.find(selector) else { return self.unknown(selector) };
         let feed = mount.open();
-        // A run plays while it has a viewer: this is one, for its first part.
+        // A run plays only while it has a viewer: this subscription is one, for the first part.
         let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None));
         let part = match after {
             None if feed.kind() != Kind::Run => feed.newest(),
             after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {
                 Ok(part) if part.as_ref().is_none_or(|part| Some(part.sequence()) > after) => part,
-                _ => return response::say(StatusCode::NO_CONTENT, ""),
+                _ => return response::text(StatusCode::NO_CONTENT, ""),
             },
         };
-        let Some(part) = part else { return response::not_yet() };
-        let reply = response::snapshot(&part, feed.boundary().as_str(), asked, |lease| conn.count_reply(lease));
+        let Some(part) = part else { return response::no_part_yet() };
+        let reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
         self.pending.evict_slowest(&self.registry.settings().memory);
         reply
     }
 
-    fn unknown(&self, which: &FeedSelector) -> Reply {
+    fn unknown(&self, selector: &FeedSelector) -> Reply {
         let list = self.registry.list();
         let names: Vec<&str> = list.iter().map(|mounted| mounted.mount.name()).collect();
         let names = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
-        let asked = match which {
+        let asked = match selector {
             FeedSelector::Named(name) | FeedSelector::Camera(name) => name.clone(),
             FeedSelector::Number(number) => format!("number {number}"),
             FeedSelector::All => "any".to_owned(),
         };
-        response::say(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names)))
+        response::text(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names)))
     }
 }
 
-/// Relative, as every redirect is: the browser may see this server below a path that only its proxy knows.
+/// The page's URL without the token. Relative, like every redirect: a proxy may serve mxr under a path of its own.
 fn without_token(uri: &Uri, query: &str) -> String {
     let name = uri.path().rsplit('/').next().unwrap_or_default();
     let name = if name.is_empty() { "./" } else { name };
@@ -311,8 +319,8 @@ fn with_slash(uri: &Uri) -> String {
     uri.query().map_or_else(|| format!("{name}/"), |query| format!("{name}/?{query}"))
 }
 
-fn nowhere(prefix: &str) -> Reply {
+fn not_found(prefix: &str) -> Reply {
     let [page, others @ .., last] = ["/", "/stream", "/snapshot", "/view", "/state"].map(|path| format!("{prefix}{path}"));
     let text = format!("mxr: nothing is here\nhint: try {page}, {} or {last}", others.join(", "));
-    response::say(StatusCode::NOT_FOUND, &text)
+    response::text(StatusCode::NOT_FOUND, &text)
 }

@@ -1,5 +1,5 @@
-//! The threads that serve: each has a fan-out loop and answers the requests on its connections. Connections come from
-//! `conn::accept`, in turn; `server` handles one connection.
+//! The threads that serve: each has a fan-out loop and answers the requests on its connections. `conn::accept` distributes the
+//! connections round robin, and `server` handles one connection. This file does not look inside a request.
 
 use std::{io, sync::Arc, thread};
 
@@ -30,11 +30,11 @@ use crate::{
 
 /// Serves the feeds of the registry on the listeners until `shutdown`, then ends the viewers' streams.
 ///
-/// Connections go round over `options.threads` fan-out loops; the first is the caller's runtime, each other has a thread of
-/// its own.
+/// Connections are distributed over `options.threads` fan-out loops. The first runs on the caller's runtime, each other one on its
+/// own thread.
 ///
 /// # Errors
-/// Where a loop or an acceptor panicked: then it shuts down as well.
+/// If a loop or an acceptor panicked, which also shuts the server down.
 pub async fn serve(
     listeners: Vec<Listener>,
     registry: Arc<Registry>,
@@ -43,7 +43,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), Panicked> {
     let shared = Shared { registry, viewers, options: Arc::new(options), pending: pending_conns(), shutdown };
-    // Each loop reports how it ended; the channel closes with the last of them.
+    // Each loop reports its panic; the channel closes with the last of them.
     let (errors, mut first_error) = mpsc::channel(shared.options.threads + listeners.len());
     let mut tasks = JoinSet::new();
     let Worker { server, fanout } = shared.worker(0);
@@ -65,23 +65,23 @@ pub async fn serve(
     first_error.recv().await.map_or(Ok(()), Err)
 }
 
-/// Runs a loop to its end, as a task of its own: the future that a runtime was started with is woken by a system call each time.
+/// Runs a loop to its end, as a separate task: waking the future of `block_on` costs a system call each time.
 async fn run(fanout: Fanout<Transport>, shutdown: CancellationToken) -> Result<(), Panicked> {
     let ended = tokio::spawn(catch_async(PanicScope::Server, fanout.run(shutdown))).await;
     // Only the end of the runtime cancels the task.
     ended.unwrap_or(Ok(()))
 }
 
-/// Ends the other loops as well where one panicked: its viewers would wait for ever.
+/// Reports a panic and shuts the server down: the viewers of the loop that panicked would wait for ever.
 fn report_panic(ended: Result<(), Panicked>, errors: &mpsc::Sender<Panicked>, shutdown: &CancellationToken) {
     if let Err(panicked) = ended {
-        // There is room for the error of each.
+        // The channel has room for an error of each sender.
         let _ = errors.try_send(panicked);
         shutdown.cancel();
     }
 }
 
-/// Serves each connection that arrives, in a task of its own. `adopt` has this thread's runtime report its readiness.
+/// Serves each connection that arrives, in its own task. `adopt` registers the socket with this thread's runtime.
 async fn serve_arrivals(
     mut arrivals: UnboundedReceiver<Accepted>,
     server: Arc<RequestHandler>,
@@ -129,7 +129,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Starts it on a thread of its own, which serves the connections that are sent to it. It holds `errors` to its end.
+    /// Starts it on its own thread, and returns the sender for its connections. The thread holds `errors` until it ends.
     fn start(self, shard: usize, errors: mpsc::Sender<Panicked>) -> Option<UnboundedSender<Accepted>> {
         let (conn_sender, arrivals) = mpsc::unbounded_channel();
         let shutdown = self.server.shutdown.clone();

@@ -1,4 +1,5 @@
-//! What every source is given and what it gives back.
+//! The interface of every source: the context that it receives, and the work that it returns. It knows feeds, and no particular
+//! source.
 
 use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};
 
@@ -12,23 +13,23 @@ use crate::{
     panic::{PanicScope, catch_async},
 };
 
-/// The work of a source, run on a thread of its own: it may read files without asking. It ends when there will be no more parts, or
-/// with an error that ends the program.
+/// The work of a source, on its own thread, where it may block to read files. It ends when no more parts will come, or with an error
+/// that ends the program.
 pub type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// A source whose settings are known and make sense: given its context, it opens its feeds and gives its work.
+/// A source with validated settings: with its context, it opens its feeds and returns its work.
 pub struct Start(Box<dyn FnOnce(Context) -> Result<Work> + Send>);
 
 impl Start {
-    /// By this constructor.
+    /// A source with this constructor.
     pub fn new(start: impl FnOnce(Context) -> Result<Work> + Send + 'static) -> Self {
         Self(Box::new(start))
     }
 
-    /// Starts.
+    /// Starts the source.
     ///
     /// # Errors
-    /// Where the source cannot start.
+    /// If the source cannot start.
     pub fn start(self, context: Context) -> Result<Work> {
         (self.0)(context)
     }
@@ -40,22 +41,22 @@ impl fmt::Debug for Start {
     }
 }
 
-/// What every source is given. A source that keeps it can open and remove feeds as long as it works; once it is dropped, no feed will
-/// come any more.
+/// The context of a source. A source that keeps it can open and remove feeds while it works; once it is dropped, the list of feeds is
+/// final.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The right to open feeds.
     pub opener: Opener,
-    /// The type of every part, where the user gave one.
+    /// The type of every part, if the user set one.
     pub media: Option<Media>,
-    /// Where its work runs: for what it spawns.
+    /// The runtime of its work, for tasks that it spawns.
     pub runtime: Handle,
     /// Cancelled when the program ends.
     pub shutdown: CancellationToken,
 }
 
 impl Context {
-    /// One for tests of a source: it keeps every part, whatever it is.
+    /// A context for tests of a source, whose feeds keep repeated parts too.
     #[cfg(test)]
     pub(super) fn for_tests(media: Option<Media>) -> Self {
         use crate::feed::{Limits, Registry, Settings};
@@ -65,18 +66,18 @@ impl Context {
         Self { opener, media, runtime: runtime.handle().clone(), shutdown: CancellationToken::new() }
     }
 
-    /// Opens a feed that all viewers share, under this name or, where it is taken, one with a number behind it.
+    /// Opens a feed that all viewers share, under this name, or with a number after it if the name is in use.
     pub fn open(&self, name: impl Into<String>, kind: Kind) -> Publisher {
         let publisher = self.opener.open(name, kind);
         if self.interval().is_some() {
             let feed = publisher.feed().clone();
-            // A pace that broke begins anew: a feed must not stand still while its source works.
+            // After a panic the pace restarts: a feed must not stop while its source works.
             self.runtime.spawn(async move { while catch_async(PanicScope::Source, feed.keep_pace()).await.is_err() {} });
         }
         publisher
     }
 
-    /// Offers runs under this name: `play` fills one for each viewer, from its start.
+    /// Offers runs under this name: `play` publishes one for each viewer, from the start.
     pub fn open_runs<F>(&self, name: impl Into<String>, play: impl Fn(Publisher) -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -86,18 +87,18 @@ impl Context {
         self.opener.mount_runs(name, start);
     }
 
-    /// The least time between two parts of a feed, where the user set one: what would only be thinned out need not be read.
+    /// The least time between two parts of a feed, if the user set one: a source need not read parts that the pace would drop.
     pub fn interval(&self) -> Option<Duration> {
         self.opener.registry().settings().interval
     }
 
-    /// The largest body that a feed takes, in bytes.
+    /// The largest body that a feed accepts, in bytes.
     pub fn part_bytes(&self) -> usize {
         self.opener.registry().settings().limits.part_bytes
     }
 }
 
-/// What a path is called: its last component, also of `.` and `frames/`.
+/// The name of a path: its last component, also for `.` and `frames/`.
 pub(super) fn name_of(path: &Path) -> String {
     let own = path.file_name().map(ToOwned::to_owned);
     let name = own.or_else(|| path.canonicalize().ok()?.file_name().map(ToOwned::to_owned));

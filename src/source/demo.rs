@@ -1,5 +1,5 @@
-//! The built-in demo (DESIGN §6): fifteen parts of three types, which show that a part may be anything.
-//! It comes from a 2021 example in Tcl by D. Bohdan (MIT licence).
+//! The built-in demo of `mxr demo`: fifteen parts, first texts, then a picture, then HTML pages, since a part can have any type. It
+//! comes from a 2021 example in Tcl by D. Bohdan (MIT licence). It knows its publisher, not its viewers.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ const WORDS: [&str; 6] = ["Hello,", "the", "<i>wonderful</i>", "world", "of", "H
 /// The demo as a source: each viewer gets its own run.
 ///
 /// # Errors
-/// None: it lacks nothing.
+/// None: the demo needs no input.
 pub fn source(context: &Context) -> Result<Work> {
     context.open_runs("demo", play);
     Ok(Box::pin(std::future::pending()))
 }
 
-/// Plays the demo once, at the pace of its viewer at the most.
+/// Plays the demo once, no faster than its viewer takes the parts.
 pub async fn play(publisher: Publisher) {
     let mut parts = script().peekable();
     while let Some((media, body, pause)) = parts.next() {
@@ -36,7 +36,7 @@ pub async fn play(publisher: Publisher) {
         }
         let part = Part::now(Media::from_known(media), body);
         if parts.peek().is_none() {
-            // Its bodies are constants that no limit refuses but one set on purpose; then the run ends.
+            // The parts are constants: the feed refuses one only under a tiny --max-part, and the run ends in any case.
             let _ = publisher.publish_last(part);
             return;
         }
@@ -45,7 +45,7 @@ pub async fn play(publisher: Publisher) {
     }
 }
 
-/// Types, bodies and the pauses behind them.
+/// Types, bodies and the pauses after them.
 fn script() -> impl Iterator<Item = (&'static str, Vec<u8>, Duration)> {
     let text = (0..6).map(|n| ("text/plain", TEXT[n % 2].as_bytes().to_vec(), Duration::from_millis(500)));
     let picture = ("image/png", PICTURE.to_vec(), Duration::from_millis(1000));

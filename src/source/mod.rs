@@ -1,5 +1,5 @@
-//! What produces parts. Every source has one shape: `source(settings, context)` opens its feeds and gives the work that fills them.
-//! No source knows how parts travel, nor who watches beyond `Publisher::demand`.
+//! The sources of parts. Every source has one shape: `source(settings, context)` opens its feeds and returns the work that publishes
+//! into them. No source knows how parts reach viewers; of viewers it knows only `Publisher::demand`.
 
 mod context;
 pub mod demo;

@@ -1,24 +1,24 @@
-//! Which files of a directory are meant, by their names alone.
+//! Selects files of a directory by their names. It never looks at a file.
 
 use std::ffi::OsStr;
 
-/// Every name but those that begin with a dot; with a pattern only those that match it.
+/// Selects every name that does not begin with a dot, or, with a pattern, those of them that match it.
 #[derive(Debug, Clone, Default)]
 pub struct NameFilter {
     glob: Option<String>,
 }
 
 impl NameFilter {
-    /// Names that match `glob`: `*`, `?`, `[a-z]`, `{a,b}`; a leading `!` turns it round (docs.rs/fast-glob).
+    /// Names that match `glob`: `*`, `?`, `[a-z]`, `{a,b}`; a leading `!` negates it (docs.rs/fast-glob).
     ///
     /// # Errors
-    /// What is wrong with the pattern.
+    /// The mistake in the pattern.
     pub fn matching(glob: String) -> Result<Self, fast_glob::Error> {
         fast_glob::validate(&glob)?;
         Ok(Self { glob: Some(glob) })
     }
 
-    /// Whether a file of this name is meant.
+    /// Whether it selects a file of this name.
     pub(super) fn matches(&self, name: &OsStr) -> bool {
         let name = name.as_encoded_bytes();
         !name.starts_with(b".") && self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name))
@@ -29,26 +29,26 @@ impl NameFilter {
 mod tests {
     use super::*;
 
-    fn wanted(glob: &str, name: &str) -> bool {
+    fn is_selected(glob: &str, name: &str) -> bool {
         NameFilter::matching(glob.to_owned()).unwrap().matches(OsStr::new(name))
     }
 
     #[test]
-    fn a_pattern_picks_by_stars_sets_and_alternatives() {
+    fn a_pattern_has_stars_sets_and_alternatives() {
         for (glob, name) in [("*.png", "a.png"), ("a?.txt", "ab.txt"), ("[a-c]*", "b"), ("*.{md,txt}", "x.md"), ("!*.md", "x.txt")]
         {
-            assert!(wanted(glob, name), "{glob} {name}");
+            assert!(is_selected(glob, name), "{glob} {name}");
         }
         for (glob, name) in [("*.png", "a.PNG"), ("*.png", "a.png~"), ("a?.txt", "a.txt"), ("[!a]*", "ab"), ("!*.md", "x.md")] {
-            assert!(!wanted(glob, name), "{glob} {name}");
+            assert!(!is_selected(glob, name), "{glob} {name}");
         }
     }
 
     #[test]
-    fn a_name_that_begins_with_a_dot_is_never_meant() {
+    fn a_name_that_begins_with_a_dot_is_never_selected() {
         assert!(!NameFilter::default().matches(OsStr::new(".a.png.swp")));
-        assert!(!wanted("!*.md", ".hidden"));
-        assert!(!wanted(".*", ".hidden"));
+        assert!(!is_selected("!*.md", ".hidden"));
+        assert!(!is_selected(".*", ".hidden"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What arrives on standard input. A thread of its own reads, since a blocking read cannot be
-//! cancelled: it must not keep the process alive, nor wait for viewers.
+//! Standard input as a source. It reads on its own thread, since a blocking read cannot be cancelled: it must not keep the process
+//! alive (docs/field.md, Pipes), nor wait for viewers. `framing` splits the bytes; this file does not examine them.
 
 use std::{
     io::{self, IsTerminal, Read, Write},
@@ -15,30 +15,30 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Read at a time; also the most that is published in one block.
+/// Bytes per read, and so the most that is published in one block.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How standard input becomes parts.
+/// The settings of standard input as a source.
 #[derive(Debug, Clone)]
 pub struct StdinSettings {
-    /// How it is cut.
+    /// How it is split into parts.
     pub pipe: FramingSettings,
-    /// Copy the input to standard output.
+    /// Whether to copy the input to standard output.
     pub tee: bool,
 }
 
 /// Standard input as a source.
 ///
 /// # Errors
-/// Where it cannot be read at all: a directory.
+/// If it cannot be read at all: a directory.
 pub fn source(stdin: &StdinSettings, context: &Context) -> Result<Work> {
     let pipe = Framing::new("stdin", &stdin.pipe, context);
-    look_at_stdin()?;
+    check_stdin()?;
     let reader = Reader { pipe, tee: stdin.tee.then(io::stdout) };
     Ok(Box::pin(work(reader)))
 }
 
-fn look_at_stdin() -> Result<()> {
+fn check_stdin() -> Result<()> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
         info!("reading from the terminal: type lines, Ctrl-D ends them");
@@ -75,7 +75,7 @@ impl Reader {
         let mut buffer = vec![0; READ_BYTES];
         loop {
             if let Some(due) = self.pipe.hint_due()
-                && !is_readable_before(due)
+                && !wait_readable_until(due)
             {
                 self.pipe.hint();
             }
@@ -98,7 +98,7 @@ impl Reader {
     }
 }
 
-/// Reads what is there, and waits where nothing is, also on an inherited non-blocking standard input.
+/// Reads, and waits for bytes even if the inherited standard input is non-blocking (docs/field.md, Pipes).
 fn read(buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match io::stdin().lock().read(buffer) {
@@ -116,11 +116,11 @@ fn wait_readable() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether there is something to read before that moment, be it the end.
-fn is_readable_before(moment: Instant) -> bool {
-    let left = moment.saturating_duration_since(Instant::now());
+/// Waits until there are bytes or the end to read. Returns `false` if neither has come by `deadline`.
+fn wait_readable_until(deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
     let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-    // What cannot be waited for is read, and blocks as long as it likes.
+    // Input that poll(2) cannot wait for is read at once, and the read may block.
     !left.is_zero() && !matches!(poll_stdin(Some(&timeout)), Ok(0))
 }
 

@@ -1,4 +1,4 @@
-//! The thread on which sources work: a slow disk there holds up no viewer elsewhere.
+//! The thread on which sources work, so that a slow disk delays no viewer. It knows the work of a source, not its feeds.
 
 use std::{thread, time::Duration};
 
@@ -14,31 +14,32 @@ use crate::{
     panic::{PanicScope, catch_async},
 };
 
-/// The thread, which runs from `run` on; its runtime is there before.
+/// The thread, which `run` starts; its runtime exists before that.
 #[derive(Debug)]
 pub struct SourceThread(Option<Runtime>);
 
 impl SourceThread {
-    /// Its runtime.
+    /// Creates the runtime.
     ///
     /// # Errors
-    /// Where the system has none to give.
+    /// If the system cannot provide one.
     pub fn new() -> Result<Self> {
         Ok(Self(Some(Builder::new_current_thread().enable_all().build().map_err(cannot_start)?)))
     }
 
-    /// What spawns on it.
+    /// A handle to spawn tasks on its runtime.
     ///
     /// # Errors
-    /// Never: it is there until `run` takes it.
+    /// None before `run`, which takes the runtime.
     pub fn handle(&self) -> Result<Handle> {
         self.0.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(|| cannot_start("it has run"))
     }
 
-    /// Runs the work to its end, or until `shutdown`; what the work has spawned runs until `shutdown`. Gives how the work ended.
+    /// Runs the work to its end, or until `shutdown`; tasks that it has spawned run until `shutdown`. The future returns the result of
+    /// the work.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// If the system cannot start a thread.
     pub fn run(mut self, work: Work, shutdown: CancellationToken) -> Result<impl Future<Output = Result<()>>> {
         let (report, result) = oneshot::channel();
         let runtime = self.0.take().ok_or_else(|| cannot_start("it has run"))?;
@@ -50,7 +51,7 @@ impl SourceThread {
                     () = shutdown.cancelled() => Ok(()),
                 };
                 let _ = report.send(result);
-                // Runs of single viewers go on after a shared source has ended.
+                // Runs for single viewers continue after the work has ended.
                 shutdown.cancelled().await;
             });
             runtime.shutdown_timeout(Duration::ZERO);
@@ -66,7 +67,7 @@ fn cannot_start(error: impl std::fmt::Display) -> Error {
 
 impl Drop for SourceThread {
     fn drop(&mut self) {
-        // A runtime must not be dropped where tasks run.
+        // Dropping a runtime in async code panics.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_source_that_panics_ends_with_its_error_and_not_in_silence() {
+    async fn a_source_that_panics_ends_with_an_error() {
         let (result, shutdown) = outcome(Box::pin(async { panic!("lost count") })).await;
         let error = result.unwrap_err();
         assert_eq!(error.to_string(), "mxr: cannot go on with the source: a bug in mxr: lost count");
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_panics_ends_for_its_viewer_and_the_source_lives() {
+    async fn a_run_that_panics_ends_only_for_its_viewer() {
         let thread = SourceThread::new().unwrap();
         let runtime = thread.handle().unwrap();
         let shutdown = CancellationToken::new();

@@ -1,5 +1,5 @@
-//! What happened, counted by its cause. Every cause is there from the start, at nought: a number that appears only with
-//! the first failure cannot be watched.
+//! Counters by reason. Every reason is listed from the start, with zero: an alert cannot use a number that appears only at the first
+//! failure. It counts, and knows nothing of viewers or connections.
 
 use std::{
     collections::BTreeMap,
@@ -14,14 +14,14 @@ use serde::{Serialize, Serializer};
 
 use crate::sync::lock;
 
-/// A closed list of causes and what they are called.
+/// A closed list of reasons and their names.
 pub trait Reason: Copy + PartialEq + 'static {
-    /// Every cause with its name in metrics and `/state`.
+    /// Every reason with its name in metrics and `/state`.
     const ALL: &'static [(Self, &'static str)];
 
     /// Its name.
     fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(cause, _)| *cause == self).map_or("unknown", |(_, name)| name)
+        Self::ALL.iter().find(|(reason, _)| *reason == self).map_or("unknown", |(_, name)| name)
     }
 }
 
@@ -32,11 +32,11 @@ pub enum Disconnect {
     Left,
     /// Its connection broke.
     Broken,
-    /// It took nothing for `--stall-timeout`, and was cut.
+    /// It took no byte for `--stall-timeout`, and was disconnected.
     Stalled,
-    /// Too many old parts were in memory for slow viewers, and it had been at its own for longest: it was cut.
+    /// Slow viewers kept too much memory, and its parts were among the oldest: it was disconnected.
     Crowded,
-    /// It has had the close-delimiter.
+    /// It received the close-delimiter.
     Finished,
     /// The code that served it panicked.
     Panicked,
@@ -56,9 +56,9 @@ impl Reason for Disconnect {
 /// Why a viewer did not get a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// All are taken.
+    /// No permit is free.
     Full,
-    /// Its address has as many as one may have.
+    /// Its address has the most permits that one may have.
     Address,
 }
 
@@ -66,18 +66,18 @@ impl Reason for Limit {
     const ALL: &'static [(Self, &'static str)] = &[(Self::Full, "full"), (Self::Address, "address")];
 }
 
-/// Why a connection came to nothing.
+/// Why a connection failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnError {
     /// It could not be accepted: no file descriptors, no memory.
     Accept,
-    /// What came was not HTTP.
+    /// It did not send HTTP.
     Malformed,
-    /// Its request took too long, or it took too long over the reply.
+    /// Sending its request, or taking the reply, took too long.
     TimedOut,
-    /// It broke or closed in mid-request or mid-reply.
+    /// It broke or closed during a request or a reply.
     Broken,
-    /// There were too many connections, or too much in replies that are not taken, and it had been there longest.
+    /// Pending connections were too many, or kept too much memory, and it was the oldest.
     Crowded,
 }
 
@@ -91,33 +91,33 @@ impl Reason for ConnError {
     ];
 }
 
-/// Counts by cause.
+/// Counts by reason.
 #[derive(Debug)]
 pub struct Counters<C> {
     counts: Vec<AtomicU64>,
-    causes: PhantomData<C>,
+    reasons: PhantomData<C>,
 }
 
 impl<C: Reason> Default for Counters<C> {
     fn default() -> Self {
-        Self { counts: C::ALL.iter().map(|_| AtomicU64::new(0)).collect(), causes: PhantomData }
+        Self { counts: C::ALL.iter().map(|_| AtomicU64::new(0)).collect(), reasons: PhantomData }
     }
 }
 
 impl<C: Reason> Counters<C> {
     /// Counts one more.
-    pub fn count(&self, cause: C) {
-        for (_, count) in C::ALL.iter().zip(&self.counts).filter(|((listed, _), _)| *listed == cause) {
+    pub fn count(&self, reason: C) {
+        for (_, count) in C::ALL.iter().zip(&self.counts).filter(|((listed, _), _)| *listed == reason) {
             count.fetch_add(1, Relaxed);
         }
     }
 
-    /// All causes by name.
+    /// The name and count of every reason.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         C::ALL.iter().zip(&self.counts).map(|((_, name), count)| (*name, count.load(Relaxed)))
     }
 
-    /// All causes together.
+    /// The sum over all reasons.
     pub fn sum(&self) -> u64 {
         self.iter().map(|(_, count)| count).sum()
     }
@@ -129,7 +129,7 @@ impl<C: Reason> Serialize for Counters<C> {
     }
 }
 
-/// Replies by their status code, those alone that were given.
+/// Replies by status code; a code is listed from its first reply on.
 #[derive(Debug, Default)]
 pub struct Codes(Mutex<BTreeMap<u16, u64>>);
 
@@ -139,7 +139,7 @@ impl Codes {
         *self.lock().entry(code).or_default() += 1;
     }
 
-    /// Every code that was given, and how often.
+    /// Every code that was sent, with its count.
     pub fn counts(&self) -> Vec<(u16, u64)> {
         self.lock().iter().map(|(code, count)| (*code, *count)).collect()
     }
@@ -154,12 +154,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cause_is_there_before_it_happened() {
-        let tally = Counters::default();
-        tally.count(Disconnect::Stalled);
-        tally.count(Disconnect::Stalled);
-        let counts: Vec<_> = tally.iter().collect();
+    fn every_reason_is_listed_before_it_occurs() {
+        let counters = Counters::default();
+        counters.count(Disconnect::Stalled);
+        counters.count(Disconnect::Stalled);
+        let counts: Vec<_> = counters.iter().collect();
         assert_eq!(counts, [("left", 0), ("broken", 0), ("stalled", 2), ("crowded", 0), ("finished", 0), ("panicked", 0)]);
-        assert_eq!(tally.sum(), 2);
+        assert_eq!(counters.sum(), 2);
     }
 }

@@ -1,5 +1,5 @@
-//! Viewers in numbers, one record each, shared by the loop that counts and `/state` that tells; connections that failed; the memory
-//! that readers keep alive. It knows numbers alone.
+//! The numbers: of viewers, with a record for each that its loop writes and `/state` reads, of failed connections, and of the memory
+//! that readers keep. It knows numbers only, no sockets and no feeds.
 
 mod counters;
 mod retained;
@@ -22,18 +22,18 @@ use crate::{net::neighbourhood, part::unix_time, sync::lock};
 pub use self::counters::{Codes, ConnError, Counters, Disconnect, Limit, Reason};
 pub use self::retained::{Charge, Lease, Retained};
 
-/// All viewers of a process, at most as many as there are permits.
+/// All viewers of a process, limited by permits.
 #[derive(Debug)]
 pub struct Viewers {
     permits: Mutex<Permits>,
-    most: usize,
-    most_of_address: usize,
+    limit: usize,
+    limit_per_address: usize,
     taken: AtomicUsize,
-    /// Those that did not get a permit.
+    /// Viewers that did not get a permit.
     pub refused: Counters<Limit>,
-    /// Those that are gone.
+    /// Viewers that are gone.
     pub gone: Counters<Disconnect>,
-    /// Connections that came to nothing.
+    /// Connections that failed.
     pub conn_errors: Counters<ConnError>,
     /// Replies by their status code.
     pub replies: Codes,
@@ -46,20 +46,20 @@ struct Permits {
     taken: Slab<Arc<ViewerStats>>,
     of_address: HashMap<IpAddr, usize>,
     came: u64,
-    /// What the viewers were sent that are gone.
+    /// The counters of viewers that are gone.
     gone: Sent,
 }
 
-/// What viewers were sent, one or all together, since they came.
+/// The counters of one viewer, or of all together, since they connected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sent {
     /// Parts handed to sockets.
     pub parts: u64,
     /// Bytes handed to sockets.
     pub bytes: u64,
-    /// Parts that were replaced before they were taken.
+    /// Parts that were replaced before the viewer took them.
     pub dropped: u64,
-    /// Parts that could not have been taken (text for an `<img>`).
+    /// Parts that the viewer cannot show (text for an `<img>`).
     pub left_out: u64,
 }
 
@@ -72,12 +72,12 @@ impl std::ops::AddAssign for Sent {
     }
 }
 
-/// One viewer's counters since it came: written by the loop that serves it, read by `/state`.
+/// One viewer's counters since it connected: written by the loop that serves it, read by `/state`.
 #[derive(Debug)]
 pub struct ViewerStats {
-    /// A number of its own, counting from 1.
+    /// Its unique number, counting from 1.
     pub id: u64,
-    /// Where it connects from; nothing for a Unix socket.
+    /// Its address; `None` for a Unix socket.
     pub peer: Option<SocketAddr>,
     since: Instant,
     /// As `Sent::parts`.
@@ -88,7 +88,7 @@ pub struct ViewerStats {
     pub dropped: AtomicU64,
     /// As `Sent::left_out`.
     pub left_out: AtomicU64,
-    /// Bytes of its part that wait for its socket.
+    /// Bytes that wait for its socket.
     pub backlog: AtomicUsize,
 }
 
@@ -107,7 +107,7 @@ impl ViewerStats {
         }
     }
 
-    /// The counters as they are now.
+    /// The present counters.
     pub fn sent(&self) -> Sent {
         let [parts, bytes, dropped, left_out] =
             [&self.sent, &self.bytes, &self.dropped, &self.left_out].map(|count| count.load(Relaxed));
@@ -130,17 +130,17 @@ pub struct ViewerState {
 }
 
 impl Viewers {
-    /// Room for `most` viewers.
-    pub fn new(most: usize) -> Arc<Self> {
-        Self::with_limits(most, None)
+    /// Permits for `limit` viewers.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Self::with_limits(limit, None)
     }
 
-    /// Room for `most` viewers, and for so many of one address: of IPv6 a network of 64 bits, which one household has.
-    pub fn with_limits(most: usize, most_of_address: Option<usize>) -> Arc<Self> {
+    /// Permits for `limit` viewers, and for `limit_per_address` of one address: for IPv6, a network of 64 bits, which one household has.
+    pub fn with_limits(limit: usize, limit_per_address: Option<usize>) -> Arc<Self> {
         Arc::new(Self {
             permits: Mutex::default(),
-            most,
-            most_of_address: most_of_address.unwrap_or(usize::MAX),
+            limit,
+            limit_per_address: limit_per_address.unwrap_or(usize::MAX),
             taken: AtomicUsize::new(0),
             refused: Counters::default(),
             gone: Counters::default(),
@@ -151,22 +151,24 @@ impl Viewers {
         })
     }
 
-    /// A permit for a viewer until it is dropped.
+    /// A permit for a viewer, valid until it is dropped.
     ///
     /// # Errors
-    /// Where all permits are taken, or all that one address may have.
+    /// The limit that is reached: of all permits, or of those for one address.
     pub fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<ViewerPermit, Limit> {
         let mut permits = self.lock();
         let address = peer.map(|peer| neighbourhood(peer.ip()));
         let of_address = address.and_then(|address| permits.of_address.get(&address).copied()).unwrap_or(0);
-        let limit = match () {
-            () if permits.taken.len() >= self.most => Some(Limit::Full),
-            () if of_address >= self.most_of_address => Some(Limit::Address),
-            () => None,
+        let reached = if permits.taken.len() >= self.limit {
+            Some(Limit::Full)
+        } else if of_address >= self.limit_per_address {
+            Some(Limit::Address)
+        } else {
+            None
         };
-        if let Some(why) = limit {
-            self.refused.count(why);
-            return Err(why);
+        if let Some(limit) = reached {
+            self.refused.count(limit);
+            return Err(limit);
         }
         if let Some(address) = address {
             permits.of_address.insert(address, of_address + 1);
@@ -178,17 +180,17 @@ impl Viewers {
         Ok(ViewerPermit { viewers: self.clone(), key, end: Disconnect::Broken, stats })
     }
 
-    /// How many are watching.
+    /// The number of viewers.
     pub fn count(&self) -> usize {
         self.taken.load(Relaxed)
     }
 
-    /// How many may watch.
-    pub fn most(&self) -> usize {
-        self.most
+    /// The most viewers at a time.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
-    /// How many have come since the start, and what they were sent.
+    /// The number of viewers since the start, and their counters.
     pub fn sent(&self) -> (u64, Sent) {
         let permits = self.lock();
         let mut sent = permits.gone;
@@ -196,7 +198,7 @@ impl Viewers {
         (permits.came, sent)
     }
 
-    /// When this process began to serve.
+    /// The time at which this process began to serve.
     pub fn started_at(&self) -> SystemTime {
         self.started_at
     }
@@ -207,7 +209,7 @@ impl Viewers {
         (self.started.elapsed().as_secs_f64(), format!("{:x}-{:x}", at.as_micros(), std::process::id()))
     }
 
-    /// Everybody's numbers.
+    /// The numbers of each viewer.
     pub fn states(&self) -> Vec<ViewerState> {
         let state = |stats: &Arc<ViewerStats>| {
             let Sent { parts, bytes, dropped, left_out } = stats.sent();
@@ -233,7 +235,7 @@ pub struct ViewerPermit {
 }
 
 impl ViewerPermit {
-    /// Says why its viewer is about to leave it. One that is dropped without a word broke off before its stream began.
+    /// Sets the reason for the disconnect. A permit dropped without one counts as broken: its stream never began.
     pub fn leave(&mut self, end: Disconnect) {
         self.end = end;
     }
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_seats_and_gets_them_back() {
+    fn an_address_has_a_limited_number_of_permits_and_gets_them_back() {
         let viewers = Viewers::with_limits(4, Some(2));
         let permits = [viewers.enter(from("192.0.2.1")).unwrap(), viewers.enter(from("::ffff:192.0.2.1")).unwrap()];
         assert_eq!(viewers.enter(from("192.0.2.1")).unwrap_err(), Limit::Address);
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_address_and_a_unix_socket_is_none() {
+    fn an_ipv6_network_is_one_address_and_a_unix_socket_has_none() {
         let viewers = Viewers::with_limits(4, Some(1));
         let _first = viewers.enter(from("2001:db8::1")).unwrap();
         assert_eq!(viewers.enter(from("2001:db8::2")).unwrap_err(), Limit::Address);
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_viewer_had_stays_in_the_sums_when_it_is_gone() {
+    fn the_counters_of_a_viewer_that_is_gone_stay_in_the_sums() {
         let viewers = Viewers::new(4);
         let mut permit = viewers.enter(None).unwrap();
         permit.stats.sent.store(3, Relaxed);

@@ -1,14 +1,15 @@
-//! The memory that readers keep alive: blocks of parts that every feed has let go and that somebody is still being sent. It is
-//! counted exactly, when a block is made, let go and dropped, for streams, snapshots and all threads together.
+//! The memory that only readers keep: blocks of parts that their feed has released and that are still being sent. The account is
+//! exact, for streams, snapshots and all threads together: it changes when a block is made, released and dropped. It does not know
+//! the readers.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
-/// Bytes that readers may keep alive together; in any case three parts.
+/// Bytes that all readers together may keep; `PARTS` parts are always allowed.
 const LIMIT: usize = 64 << 20;
-/// Parts that are always allowed, however large.
+/// Parts that are always allowed, of any size.
 const PARTS: usize = 3;
 
 /// The account of a process.
@@ -19,30 +20,30 @@ pub struct Retained {
 }
 
 impl Retained {
-    /// Counts bytes that a feed holds from now on.
+    /// Charges the bytes of a block that a feed holds from now on.
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Arc<Charge> {
         self.alive.fetch_add(bytes, Relaxed);
         self.held.fetch_add(bytes, Relaxed);
         Arc::new(Charge { memory: self.clone(), bytes, is_released: AtomicBool::new(false) })
     }
 
-    /// Bytes that are in memory for readers alone.
+    /// Bytes that only readers keep in memory.
     pub fn bytes(&self) -> usize {
         self.alive.load(Relaxed).saturating_sub(self.held.load(Relaxed))
     }
 
-    /// Whether some reader has to go, where the largest block that one keeps has so many bytes.
+    /// Whether readers keep more than the limit, if the largest block that one keeps has `largest` bytes.
     pub fn is_exceeded(&self, largest: usize) -> bool {
         self.excess(largest) > 0
     }
 
-    /// By how many bytes too much is in memory for readers alone.
+    /// The bytes over the limit that only readers keep in memory.
     pub fn excess(&self, largest: usize) -> usize {
         self.bytes().saturating_sub(LIMIT.max(PARTS.saturating_mul(largest)))
     }
 }
 
-/// Bytes that count until this is dropped, with the memory that it stands for.
+/// The entry of one block, dropped with the block.
 #[derive(Debug)]
 pub struct Charge {
     memory: Arc<Retained>,
@@ -51,19 +52,19 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// The feed lets go: from now on these bytes are in memory for readers alone.
+    /// Notes that the feed has released the block: from now on only readers keep it.
     pub fn release(&self) {
         if !self.is_released.swap(true, Relaxed) {
             self.memory.held.fetch_sub(self.bytes, Relaxed);
         }
     }
 
-    /// Whether the feed has let go.
+    /// Whether the feed has released the block.
     pub fn is_released(&self) -> bool {
         self.is_released.load(Relaxed)
     }
 
-    /// How many bytes these are.
+    /// The bytes of the block.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -76,17 +77,17 @@ impl Drop for Charge {
     }
 }
 
-/// What one reply keeps in memory, for as long as this lives.
+/// A reply's hold on a block, until this is dropped.
 #[derive(Debug)]
 pub struct Lease(Arc<Charge>);
 
 impl Lease {
-    /// On this memory.
+    /// A hold on the block of this entry.
     pub fn new(charge: Arc<Charge>) -> Self {
         Self(charge)
     }
 
-    /// How many bytes are in memory for readers alone: none as long as the feed holds them.
+    /// The bytes that only readers keep in memory: 0 as long as the feed holds the block.
     pub fn retained(&self) -> usize {
         if self.0.is_released() { self.0.bytes } else { 0 }
     }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_counts_from_the_moment_the_feed_lets_go_until_the_last_reader_does() {
+    fn memory_counts_from_its_release_by_the_feed_until_the_last_reader_drops_it() {
         let memory = Arc::new(Retained::default());
         let (block, other) = (memory.charge(100), memory.charge(10));
         let lease = Lease::new(block.clone());

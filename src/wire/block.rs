@@ -6,8 +6,8 @@
 //!   ^start        ^body ^body_end     ^next                             ^end
 //! ```
 //!
-//! The delimiter in front of a part has left with the part before it (or with the head), so that a reader knows at once that the
-//! part is complete. The last piece exists for pictures alone and is sent only to an `<img>` of Chromium or WebKit, which paint a
+//! The delimiter before a part is sent with the previous part (or with the response head), so that a reader knows at once that the
+//! part is complete. The early headers exist only for pictures and are sent only to an `<img>` of Chromium or WebKit, which paint a
 //! part when they have read the headers of the next (crbug 527446); such a viewer then gets `body..end` of each later part.
 
 use std::{ops::Range, sync::Arc, time::SystemTime};
@@ -19,7 +19,7 @@ use crate::{
     stats::{Charge, Lease},
 };
 
-/// Which of the bytes a viewer gets.
+/// The ranges of a block's bytes that a viewer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// Headers with `Content-Length`, body, delimiter.
@@ -28,14 +28,14 @@ pub enum Layout {
     EarlyHeaders,
 }
 
-/// Parts that were published together, encoded into one piece of memory.
+/// Parts that were published together, encoded into one allocation.
 #[derive(Debug)]
 pub struct Block {
     pub(super) bytes: Vec<u8>,
     pub(super) parts: Vec<Placed>,
     /// The sequence of the first part.
     pub(super) first: u64,
-    /// What it weighs while anybody holds it.
+    /// Its entry in the memory account, for as long as a reader holds it.
     pub(super) charge: Arc<Charge>,
 }
 
@@ -59,7 +59,7 @@ impl Block {
         self.first..self.first + self.parts.len() as u64
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of memory that it occupies.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
@@ -69,18 +69,18 @@ impl Block {
         self.parts.iter().map(|part| (part.body_end - part.body) as u64).sum()
     }
 
-    /// What it weighs, and whether a feed still holds it.
+    /// Its entry in the memory account, and whether a feed still holds it.
     pub fn charge(&self) -> &Charge {
         &self.charge
     }
 
-    /// The part of this sequence, which is one of its own.
+    /// The part of this sequence, which must be one of its own.
     pub fn part(self: &Arc<Self>, sequence: u64) -> Encoded {
         Encoded { block: self.clone(), at: (sequence - self.first) as usize }
     }
 
-    /// The parts from this sequence on, which is one of its own: at most `parts` of them, and more than one only as far as they
-    /// have at most `bytes` together.
+    /// The parts from this sequence on, which must be one of its own: at most `parts` of them, and more than one only if they have
+    /// at most `bytes` together.
     pub fn run(self: &Arc<Self>, from: u64, parts: u64, bytes: usize) -> Run {
         let at = (from - self.first) as usize;
         let start = self.parts[at].start;
@@ -102,7 +102,7 @@ impl Encoded {
         &self.block.parts[self.at]
     }
 
-    /// Counts the parts of a feed, from 1.
+    /// Its number in the feed, from 1.
     pub fn sequence(&self) -> u64 {
         self.block.first + self.at as u64
     }
@@ -112,7 +112,7 @@ impl Encoded {
         self.placed().time
     }
 
-    /// Whether no part before it is of the same second, so that a date of whole seconds names it.
+    /// Whether no earlier part is of the same second, so that a date in whole seconds identifies it.
     pub fn has_own_second(&self) -> bool {
         self.placed().has_own_second
     }
@@ -122,30 +122,30 @@ impl Encoded {
         &self.placed().media
     }
 
-    /// Which image decoder takes it.
+    /// Which image decoder reads it.
     pub fn class(&self) -> ImageClass {
         self.placed().class
     }
 
-    /// What its block weighs, and whether the feed still holds it.
+    /// Its block's entry in the memory account, and whether the feed still holds it.
     pub fn charge(&self) -> &Charge {
         &self.block.charge
     }
 
-    /// The body alone.
+    /// The body, without headers and delimiter.
     pub fn body(&self) -> &[u8] {
         &self.block.bytes[self.placed().body..self.placed().body_end]
     }
 
-    /// The body, for a reader that holds it for as long as it likes: the memory counts as its own once the feed has let it go.
+    /// The body, for a reader that may hold it for any time: the memory is charged to the reader once the feed has released it.
     pub fn lend_body(&self) -> (Bytes, std::sync::Weak<Lease>) {
         let lease = Arc::new(Lease::new(self.block.charge.clone()));
         let weak = Arc::downgrade(&lease);
         (Bytes::from_owner(LentBody { part: self.clone(), _lease: lease }), weak)
     }
 
-    /// What a viewer gets for this part. `opened`: the headers have left with the part before.
-    /// `last`: without the delimiter, for a close-delimiter to follow.
+    /// The bytes that a viewer gets for this part. `opened`: the headers were sent with the previous part.
+    /// `last`: without the delimiter, since a close-delimiter follows.
     pub fn piece(&self, layout: Layout, opened: bool, last: bool) -> Piece {
         Run { block: self.block.clone(), at: self.at, count: 1 }.piece(layout, opened, last)
     }
@@ -162,7 +162,7 @@ impl AsRef<[u8]> for LentBody {
     }
 }
 
-/// Parts of one block that follow one another, at least one. Cloning copies no bytes.
+/// Consecutive parts of one block, at least one. Cloning copies no bytes.
 #[derive(Debug, Clone)]
 pub struct Run {
     block: Arc<Block>,
@@ -171,7 +171,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// How many parts these are.
+    /// The number of parts.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -186,7 +186,7 @@ impl Run {
         Encoded { block: self.block.clone(), at: self.at + self.count - 1 }
     }
 
-    /// What a viewer gets for these parts, as `Encoded::piece` says.
+    /// The bytes that a viewer gets for these parts, with the arguments of `Encoded::piece`.
     pub fn piece(&self, layout: Layout, opened: bool, last: bool) -> Piece {
         let (first, final_part) = (&self.block.parts[self.at], &self.block.parts[self.at + self.count - 1]);
         let start = if opened { first.body } else { first.start };
@@ -199,17 +199,17 @@ impl Run {
     }
 }
 
-/// Bytes on their way to one viewer: those of a block, or a few of the viewer's own.
+/// Bytes to send to one viewer: a range of a block, or a few bytes of its own.
 #[derive(Debug, Clone)]
 pub enum Piece {
     /// Bytes of a block.
     Shared {
-        /// The block, which stays in memory as long as this does.
+        /// The block, which stays in memory as long as this piece.
         block: Arc<Block>,
-        /// Which of its bytes.
+        /// The range of its bytes.
         range: Range<usize>,
     },
-    /// Bytes for this viewer alone.
+    /// Bytes for this viewer only.
     Own(Bytes),
 }
 
@@ -222,7 +222,7 @@ impl Piece {
         }
     }
 
-    /// How many bytes these are.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Shared { range, .. } => range.len(),
@@ -235,7 +235,7 @@ impl Piece {
         self.len() == 0
     }
 
-    /// Lets go of so many bytes at the start.
+    /// Removes this many bytes from the start.
     pub fn advance(&mut self, bytes: usize) {
         match self {
             Self::Shared { range, .. } => range.start += bytes,
@@ -243,7 +243,7 @@ impl Piece {
         }
     }
 
-    /// What the block weighs that it keeps in memory.
+    /// The memory entry of the block that it keeps in memory, if any.
     pub fn charge(&self) -> Option<&Charge> {
         match self {
             Self::Shared { block, .. } => Some(&block.charge),

@@ -1,4 +1,5 @@
-//! The boundary parameter and the delimiters made of it (RFC 2046, section 5.1). No other module writes a delimiter.
+//! The boundary parameter and the delimiters built from it (RFC 2046, section 5.1). It knows neither headers nor parts, and no
+//! other module formats a close-delimiter.
 
 use std::{fmt, sync::Arc};
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use rand::Rng;
 
-/// The boundary parameter: a bare token, so that every reader takes it without quotes.
+/// The boundary parameter: a bare token, so that every reader accepts it without quotes.
 #[derive(Clone)]
 pub struct Boundary(Arc<BoundaryToken>);
 
@@ -16,15 +17,15 @@ struct BoundaryToken {
 }
 
 impl Boundary {
-    /// Generates 128 random bits, as hexadecimal digits behind a readable start.
+    /// Generates 128 random bits, as hexadecimal digits after a readable prefix.
     pub fn random() -> Self {
-        Self::of(format!("mxr-{:032x}", rand::rng().random::<u128>()))
+        Self::from_token(format!("mxr-{:032x}", rand::rng().random::<u128>()))
     }
 
-    /// Takes the user's own: 1 to 70 letters, digits and `-` (RFC 2046 allows more, readers do not).
+    /// Checks the user's own token: 1 to 70 letters, digits and `-` (RFC 2046 allows more, readers do not).
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Describes what is wrong with the token.
     pub fn parse(token: &str) -> Result<Self, &'static str> {
         match token {
             "" => Err("it is empty"),
@@ -32,11 +33,11 @@ impl Boundary {
             _ if !token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
                 Err("only letters, digits and '-' are understood by every reader")
             }
-            _ => Ok(Self::of(token.to_owned())),
+            _ => Ok(Self::from_token(token.to_owned())),
         }
     }
 
-    fn of(token: String) -> Self {
+    fn from_token(token: String) -> Self {
         let finder = memmem::Finder::new(token.as_bytes()).into_owned();
         Self(Arc::new(BoundaryToken { text: token, finder }))
     }
@@ -46,22 +47,22 @@ impl Boundary {
         &self.0.text
     }
 
-    /// Whether the token stands anywhere in the bytes: Chromium's tab dies of that even in mid-line.
+    /// Whether the bytes contain the token. It crashes Chromium's tab even in the middle of a line (docs/field.md, Browsers).
     pub fn is_in(&self, bytes: &[u8]) -> bool {
         self.0.finder.find(bytes).is_some()
     }
 
-    /// `--B CRLF`: the first delimiter, without the CRLF in front that would be a preamble.
+    /// `--B CRLF`: the first delimiter, without the leading CRLF, which would be a preamble.
     pub fn first_delimiter(&self) -> Bytes {
         format!("--{}\r\n", self.0.text).into()
     }
 
-    /// `CRLF--B-- CRLF`: what follows the last part's body.
+    /// `CRLF--B-- CRLF`: follows the last part's body.
     pub fn close_delimiter(&self) -> Bytes {
         format!("\r\n--{}--\r\n", self.0.text).into()
     }
 
-    /// `--B-- CRLF`: the whole of a feed without a part.
+    /// `--B-- CRLF`: the complete body of a feed without a part.
     pub fn close_delimiter_alone(&self) -> Bytes {
         format!("--{}--\r\n", self.0.text).into()
     }

@@ -1,4 +1,5 @@
-//! Turns parts into the bytes that readers receive, once a part, and writes the headers that one viewer alone gets.
+//! Turns parts into the bytes that readers receive, once per part, and writes the headers that only one viewer gets. It knows
+//! neither viewers nor sockets.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -13,11 +14,11 @@ use crate::{
     stats::Retained,
 };
 
-/// Encodes parts that were published together, at least one, into one block, numbered from `first`; the part before them was of
-/// the time `before`.
+/// Encodes parts that were published together, at least one, into one block, numbered from `first`; `before` is the time of the
+/// previous part.
 pub fn encode(parts: Vec<Part>, first: u64, before: Option<SystemTime>, boundary: &Boundary, memory: &Arc<Retained>) -> Arc<Block> {
-    let room = parts.iter().map(|part| part.body.len() + 2 * (part.media.as_str().len() + 96) + boundary.delimiter_len());
-    let mut bytes = Vec::with_capacity(room.sum());
+    let sizes = parts.iter().map(|part| part.body.len() + 2 * (part.media.as_str().len() + 96) + boundary.delimiter_len());
+    let mut bytes = Vec::with_capacity(sizes.sum());
     let mut before = before;
     let parts: Vec<Placed> = parts
         .into_iter()
@@ -27,14 +28,14 @@ pub fn encode(parts: Vec<Part>, first: u64, before: Option<SystemTime>, boundary
                 let [before, now] = [before, part.time].map(|time| unix_time(time).as_secs());
                 before != now
             });
-            put(&mut bytes, part, sequence, has_own_second, boundary)
+            append_part(&mut bytes, part, sequence, has_own_second, boundary)
         })
         .collect();
     let charge = memory.charge(bytes.len());
     Arc::new(Block { bytes, parts, first, charge })
 }
 
-fn put(block: &mut Vec<u8>, part: Part, sequence: u64, has_own_second: bool, boundary: &Boundary) -> Placed {
+fn append_part(block: &mut Vec<u8>, part: Part, sequence: u64, has_own_second: bool, boundary: &Boundary) -> Placed {
     let Part { media, body: content, time, class } = part;
     let start = block.len();
     append(
@@ -57,21 +58,21 @@ fn put(block: &mut Vec<u8>, part: Part, sequence: u64, has_own_second: bool, bou
 }
 
 fn append(block: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // A vector grows: writing to it cannot fail.
+    // Writing to a vector cannot fail.
     let _ = std::io::Write::write_fmt(block, text);
 }
 
-/// Headers for one viewer alone, in front of the shared ones of a part.
+/// Headers for one viewer only, before the shared ones of a part.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Prefix<'a> {
-    /// `X-Feed`: which feed the part is of, percent-encoded, where a stream carries several.
+    /// `X-Feed`: the feed that the part belongs to, percent-encoded, if a stream carries several.
     pub feed: Option<&'a str>,
-    /// `X-Dropped`: parts of this feed that this viewer missed just before, where lines were promised.
+    /// `X-Dropped`: parts of a feed of lines that this viewer missed just before.
     pub dropped: u64,
 }
 
 impl Prefix<'_> {
-    /// The header lines, empty where there is nothing to say.
+    /// The header lines; empty without a feed and without dropped parts.
     pub fn bytes(&self) -> Bytes {
         let feed = self.feed.map(|name| format!("X-Feed: {name}\r\n"));
         let dropped = (self.dropped > 0).then(|| format!("X-Dropped: {}\r\n", self.dropped));
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_for_one_viewer_stand_in_front() {
+    fn headers_for_one_viewer_come_first() {
         assert_eq!(Prefix::default().bytes(), "");
         assert_eq!(Prefix { feed: Some("a.png"), dropped: 3 }.bytes(), "X-Feed: a.png\r\nX-Dropped: 3\r\n");
     }

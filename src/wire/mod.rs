@@ -1,5 +1,5 @@
-//! The bytes of `multipart/x-mixed-replace` and nothing else: RFC 2046, section 5.1, narrowed to what every reader takes
-//! (docs/field.md). It writes parts strictly and reads them leniently; it knows neither sockets nor feeds.
+//! The bytes of `multipart/x-mixed-replace` and nothing else: RFC 2046, section 5.1, narrowed to what every reader accepts
+//! (docs/field.md, Players and readers). It writes parts strictly and reads them leniently; it knows neither sockets nor feeds.
 
 mod block;
 mod boundary;

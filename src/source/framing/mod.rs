@@ -1,5 +1,5 @@
-//! What comes through a pipe, cut into bodies and published as the feed that they make. It knows neither where the
-//! bytes come from nor how they are read.
+//! Framing: splits a byte stream into parts, publishes them, and decides what kind of feed they make. It does not know where the
+//! bytes come from, nor how they are read.
 
 pub mod split;
 
@@ -19,68 +19,68 @@ use crate::{
     part::Part,
 };
 
-/// How long bytes may wait for the end of their part until somebody is told why that may be.
+/// The time that bytes wait for the end of their part before the log explains why that may be.
 const STALL_HINT_AFTER: Duration = Duration::from_secs(2);
-/// How often lost parts are spoken of.
+/// The least time between two warnings about refused parts.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// First bytes that are looked at for what no text has.
+/// The number of first bytes that are searched for NUL, which text does not contain.
 const FIRST_BYTES: usize = 4096;
 
-/// How a pipe becomes parts.
+/// The settings of framing.
 #[derive(Debug, Clone)]
 pub struct FramingSettings {
-    /// Where parts end.
+    /// The rule for the ends of parts.
     pub split: Split,
-    /// Each part is this many last lines.
+    /// The number of last lines that make one part, if parts are windows of lines.
     pub window: Option<usize>,
 }
 
-/// What the first bytes had.
+/// Detects binary input in the first bytes.
 #[derive(Debug, Default)]
 struct BinarySniff {
     seen: usize,
     has_nul: bool,
 }
 
-/// A pipe that is being published.
+/// A byte stream that is being published.
 #[derive(Debug)]
 pub(super) struct Framing {
     splitter: Box<dyn Splitter>,
     bodies: Vec<RawPart>,
     window: Option<Window>,
-    /// The type of every part, where the user gave one.
+    /// The type of every part, if the user set one.
     media: Option<Media>,
     publisher: Publisher,
-    /// What the feed is, as soon as the first bytes have told.
+    /// The kind of the feed, once the first bytes have decided it.
     kind: Option<Kind>,
     stall_hint: StallHint,
-    /// Whether `\r` has come behind the last newline, where parts end with lines.
+    /// Whether a `\r` has come after the last newline; `None` if parts do not end with lines.
     has_progress_bar: Option<bool>,
-    /// While what comes may be no text and is cut at line ends.
+    /// Present while the input is split at line ends and may still prove binary.
     sniff: Option<BinarySniff>,
     refused: u64,
-    /// How many of these the log was told of, and when.
-    told: u64,
+    /// The number of refused parts at the last warning, and its time.
+    refused_logged: u64,
     warned: Option<Instant>,
 }
 
 impl Framing {
-    /// A pipe and its feed.
-    pub(super) fn new(name: &str, pipe: &FramingSettings, context: &Context) -> Self {
+    /// Framing into a new feed of this name.
+    pub(super) fn new(name: &str, settings: &FramingSettings, context: &Context) -> Self {
         let (media, part_bytes) = (context.media.clone(), context.part_bytes());
         let is_text = media.as_ref().is_none_or(Media::is_utf8_text);
-        // A window is of lines, whatever they look like.
-        let split = if pipe.window.is_some() && pipe.split == Split::Auto { &Split::Lines } else { &pipe.split };
-        // Each line of a window takes its newline along.
-        let limit = part_bytes - usize::from(pipe.window.is_some());
+        // A window always consists of lines.
+        let split = if settings.window.is_some() && settings.split == Split::Auto { &Split::Lines } else { &settings.split };
+        // Each line of a window keeps its newline.
+        let limit = part_bytes - usize::from(settings.window.is_some());
         let splitter = split.splitter(limit, is_text);
         let is_lines = matches!(split, Split::Auto | Split::Lines);
-        let kind = match pipe.window {
+        let kind = match settings.window {
             Some(_) => Some(Kind::Newest),
             None => kind_of(&*splitter, media.as_ref()),
         };
         let publisher = context.open(name, kind.unwrap_or(Kind::Lines));
-        let window = pipe.window.map(|most| Window { most, limit: part_bytes, lines: VecDeque::new(), bytes: 0 });
+        let window = settings.window.map(|max_lines| Window { max_lines, max_bytes: part_bytes, lines: VecDeque::new(), bytes: 0 });
         Self {
             splitter,
             bodies: Vec::new(),
@@ -92,12 +92,12 @@ impl Framing {
             has_progress_bar: is_lines.then_some(false),
             sniff: is_lines.then(BinarySniff::default),
             refused: 0,
-            told: 0,
+            refused_logged: 0,
             warned: None,
         }
     }
 
-    /// Takes what was read.
+    /// Takes the bytes of one read.
     pub(super) fn push(&mut self, data: &[u8]) {
         self.splitter.push(data, &mut self.bodies);
         self.warn_of_binary(data);
@@ -107,19 +107,19 @@ impl Framing {
         self.count_refused_parts(false);
     }
 
-    /// Takes the end, and with it the end of the feed.
+    /// Takes the end of the stream, and ends the feed.
     pub(super) fn finish(mut self) {
         self.splitter.finish(&mut self.bodies);
         self.publish();
         self.count_refused_parts(true);
     }
 
-    /// When to `hint`, if nothing more is read until then.
+    /// When to call `hint`, if nothing more is read by then.
     pub(super) fn hint_due(&self) -> Option<Instant> {
         self.stall_hint.due
     }
 
-    /// Tells, once, why nothing appears.
+    /// Logs, once, why nothing appears.
     pub(super) fn hint(&mut self) {
         self.stall_hint = StallHint { due: None, is_over: true, ..self.stall_hint };
         match self.stall_hint.has_parts {
@@ -156,7 +156,7 @@ impl Framing {
         }
     }
 
-    /// The user's word on the type is the last one.
+    /// A part of the body, whose type the user's setting overrides.
     fn part(&self, body: RawPart) -> Part {
         let media = self.media.clone().or(body.media).unwrap_or_else(|| Media::from_known(Media::TEXT));
         match body.class.filter(|_| media.is_image()) {
@@ -165,7 +165,7 @@ impl Framing {
         }
     }
 
-    /// A film or an archive would become lines of rubbish without a word: the first bytes tell.
+    /// Warns of binary input: otherwise a film or an archive would silently become lines of rubbish.
     fn warn_of_binary(&mut self, data: &[u8]) {
         let Some(sniff) = &mut self.sniff else { return };
         let data = &data[..data.len().min(FIRST_BYTES - sniff.seen)];
@@ -183,12 +183,12 @@ impl Framing {
         }
     }
 
-    /// Progress bars go back to the beginning of their line, for long or for ever.
+    /// Detects a progress bar, which returns to the beginning of its line with `\r` and may never write a newline.
     fn look_for_progress_bar(&mut self, data: &[u8]) {
         if let Some(has_progress_bar) = &mut self.has_progress_bar {
             let newline = memchr::memrchr(b'\n', data);
-            let behind = newline.map_or(data, |at| &data[at + 1..]);
-            *has_progress_bar = (*has_progress_bar && newline.is_none()) || memchr::memchr(b'\r', behind).is_some();
+            let last_line = newline.map_or(data, |at| &data[at + 1..]);
+            *has_progress_bar = (*has_progress_bar && newline.is_none()) || memchr::memchr(b'\r', last_line).is_some();
         }
     }
 
@@ -199,10 +199,10 @@ impl Framing {
     fn count_refused_parts(&mut self, is_end: bool) {
         let parts = self.splitter.refused();
         self.publisher.count_refused(parts - std::mem::replace(&mut self.refused, parts));
-        if parts == self.told || self.warned.is_some_and(|warned| !is_end && warned.elapsed() < WARN_EVERY) {
+        if parts == self.refused_logged || self.warned.is_some_and(|warned| !is_end && warned.elapsed() < WARN_EVERY) {
             return;
         }
-        (self.told, self.warned) = (parts, Some(Instant::now()));
+        (self.refused_logged, self.warned) = (parts, Some(Instant::now()));
         warn!(parts, "left out what was broken, cut off or larger than --max-part");
     }
 }
@@ -211,7 +211,7 @@ const BUFFERING: &str = "The program may be holding them back: try `stdbuf -oL P
 
 const RETURNS: &str = "--split '\\r' --window 1 shows the last of them";
 
-/// Frames count by the newest, and so does text that is said to be pictures; all other text counts piece by piece.
+/// The kind of a feed of these parts: `Newest` for frames, and for text whose type the user set to a picture; `Lines` for other text.
 fn kind_of(splitter: &dyn Splitter, media: Option<&Media>) -> Option<Kind> {
     Some(match splitter.makes()? {
         Makes::Frames => Kind::Newest,
@@ -220,8 +220,8 @@ fn kind_of(splitter: &dyn Splitter, media: Option<&Media>) -> Option<Kind> {
     })
 }
 
-/// How long bytes have been waiting for the end of a part. A pipe that has had parts may take its time over a large
-/// one as long as bytes flow; one that never had any may not.
+/// Decides when to explain that bytes wait for the end of a part. A stream that has had parts may take any time for a large one as
+/// long as bytes arrive; one that has had none may not.
 #[derive(Debug, Default, Clone, Copy)]
 struct StallHint {
     due: Option<Instant>,
@@ -246,8 +246,8 @@ impl StallHint {
 /// The last lines as one document.
 #[derive(Debug)]
 struct Window {
-    most: usize,
-    limit: usize,
+    max_lines: usize,
+    max_bytes: usize,
     lines: VecDeque<Bytes>,
     bytes: usize,
 }
@@ -257,7 +257,7 @@ impl Window {
         let line = if line == "\n" { Bytes::new() } else { line };
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
-        while self.lines.len() > self.most || (self.bytes > self.limit && self.lines.len() > 1) {
+        while self.lines.len() > self.max_lines || (self.bytes > self.max_bytes && self.lines.len() > 1) {
             self.bytes -= self.lines.pop_front().map_or(0, |line| line.len() + 1);
         }
     }
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_what_the_feed_is_also_to_viewers_that_came_before() {
+    fn the_first_bytes_decide_the_kind_also_for_viewers_that_came_before() {
         for (bytes, kind, taken) in
             [(JPEG, Kind::Newest, 1), (b"--B\r\nContent-Length: 1\r\n\r\nx\r\n", Kind::Newest, 1), (b"x\n", Kind::Lines, 3)]
         {
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_follows_from_the_way_of_cutting_and_the_type() {
+    fn the_kind_follows_from_the_split_and_the_type() {
         for (split, media, kind) in [
             ("jpeg", None, Kind::Newest),
             ("multipart", Some("text/html"), Kind::Newest),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_has_the_type_that_its_cutting_tells_or_the_users() {
+    fn each_part_has_the_users_type_or_the_one_that_its_format_shows() {
         let newest = |split: &str, media: Option<&str>, bytes: &[u8]| {
             let (mut pipe, feed) = pipe(split, media);
             pipe.push(bytes);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_counted() {
+    fn a_part_that_is_cut_off_is_counted() {
         let (mut pipe, feed) = pipe("auto", None);
         pipe.push(&[JPEG, &JPEG[..7]].concat());
         pipe.finish();
@@ -341,22 +341,22 @@ mod tests {
     }
 
     #[test]
-    fn patience_ends_when_bytes_wait_and_nothing_comes_or_when_nothing_was_ever_whole() {
+    fn a_hint_is_due_when_bytes_wait_and_none_come_or_when_no_part_was_ever_complete() {
         let (mut pipe, _feed) = pipe("lines", None);
         assert_eq!(pipe.hint_due(), None);
         pipe.push(b"no end");
         let due = pipe.hint_due();
         assert!(due.is_some());
         pipe.push(b" yet");
-        assert_eq!(pipe.hint_due(), due, "bytes alone are no comfort");
+        assert_eq!(pipe.hint_due(), due, "bytes without a part do not postpone it");
         pipe.push(b"\n");
         assert_eq!(pipe.hint_due(), None);
         pipe.push(b"begun");
         let due = pipe.hint_due();
         pipe.push(b" and flowing");
-        assert!(pipe.hint_due() > due, "it has had parts, so it may take its time");
+        assert!(pipe.hint_due() > due, "after a part, bytes postpone it");
         pipe.hint();
         pipe.push(b" on");
-        assert_eq!(pipe.hint_due(), None, "once is enough");
+        assert_eq!(pipe.hint_due(), None, "it hints once");
     }
 }

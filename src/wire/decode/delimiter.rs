@@ -1,24 +1,25 @@
-//! Finds delimiters as cameras write them. RFC 2046 has `CRLF--B`; in the field `B` comes with two dashes more or less
-//! than its `boundary=` says, behind LF alone, with padding, or with the first header on the same line.
+//! Finds delimiters as cameras write them. RFC 2046 has `CRLF--B`; in practice `B` comes with two dashes more or fewer than its
+//! `boundary=` says, after a bare LF, with padding, or with the first header on the same line (docs/field.md, Players and readers).
+//! It works on slices, and knows neither header values nor bodies.
 
 use memchr::memmem;
 
 use super::headers::{Start, starts_with_name};
 
-/// Dashes in front of the token at most, and white space behind it.
-const MOST: usize = 64;
-/// The longest line that can be a delimiter whose token is not known.
-const LONGEST: usize = 200;
+/// The most dashes before the token, and the most white space after it.
+const MAX_PADDING: usize = 64;
+/// The longest line, in bytes, that can be a delimiter whose token is not known.
+const MAX_LINE: usize = 200;
 
 /// The delimiter of one stream.
 #[derive(Debug)]
 pub(super) struct Delimiter {
     token: Option<memmem::Finder<'static>>,
-    /// Dashes without which it is none: none at first, two as soon as it was seen with them.
+    /// Dashes that it needs: none at first, two once it was seen with them.
     dashes: usize,
 }
 
-/// A delimiter, as offsets: its first byte, and what follows its line.
+/// A delimiter, as offsets: of its first byte, and of the first byte after its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) start: usize,
@@ -26,7 +27,7 @@ pub(super) struct Found {
     pub(super) is_close: bool,
 }
 
-/// What stands at a place.
+/// The result of a look at one offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     Delimiter(Found),
@@ -36,20 +37,20 @@ pub(super) enum Look {
 }
 
 impl Delimiter {
-    /// That of a `boundary=` parameter, whose dashes in front count for nothing; without one, or with one that no
-    /// line can show, the first `--…` line is taken.
+    /// The delimiter of a `boundary=` parameter, whose leading dashes are ignored; without one, or with one that cannot stand on a
+    /// line, the first `--…` line is the delimiter.
     pub(super) fn new(boundary: Option<&str>) -> Self {
         let token = boundary.map(|boundary| boundary.trim().trim_start_matches('-'));
         let token = token.filter(|token| !token.is_empty() && token.bytes().all(is_printable));
         Self { token: token.map(finder), dashes: 0 }
     }
 
-    /// Bytes that a delimiter occupies at most, so that who looks for one has to keep no more.
-    pub(super) fn reach(&self) -> usize {
-        self.token.as_ref().map_or(LONGEST, |token| token.needle().len() + 2 * MOST + 8)
+    /// The most bytes that a delimiter occupies, so that a search has to keep no more.
+    pub(super) fn max_len(&self) -> usize {
+        self.token.as_ref().map_or(MAX_LINE, |token| token.needle().len() + 2 * MAX_PADDING + 8)
     }
 
-    /// Takes the spelling of one that was met for the only one.
+    /// Takes the spelling of a delimiter that was found as the only one.
     pub(super) fn learn(&mut self, bytes: &[u8], found: Found) {
         let line = &bytes[found.start..found.end];
         if self.token.is_none() {
@@ -58,7 +59,7 @@ impl Delimiter {
         self.dashes = if line.starts_with(b"--") { 2 } else { 0 };
     }
 
-    /// The first delimiter at or behind `from`, or the offset from which to look when there are more bytes.
+    /// The first delimiter at or after `from`, or the offset to search from once there are more bytes.
     /// `starts_line`: whether the first of the bytes begins a line.
     pub(super) fn find(&self, bytes: &[u8], from: usize, starts_line: bool, is_end: bool) -> Result<Found, usize> {
         let dashes = memmem::Finder::new(b"--");
@@ -79,30 +80,33 @@ impl Delimiter {
         Err(from.max((bytes.len() + 1).saturating_sub(finder.needle().len())))
     }
 
-    /// What stands at `start`, which begins a line.
+    /// Whether a delimiter stands at `start`, which begins a line.
     pub(super) fn look(&self, bytes: &[u8], start: usize, is_end: bool) -> Look {
         let line = bytes.get(start..).unwrap_or_default();
-        let behind = match &self.token {
+        let suffix = match &self.token {
             None => look_at_unknown(line, is_end),
             Some(token) => self.look_at(line, token.needle(), is_end),
         };
-        match behind {
-            Behind::Line(end) => Look::Delimiter(Found { start, end: start + end, is_close: false }),
-            Behind::Close(end) => Look::Delimiter(Found { start, end: start + end, is_close: true }),
-            Behind::Other => Look::Other,
-            Behind::Unsure if is_end => Look::Other,
-            Behind::Unsure => Look::Unsure,
+        match suffix {
+            Suffix::Line(end) => Look::Delimiter(Found { start, end: start + end, is_close: false }),
+            Suffix::Close(end) => Look::Delimiter(Found { start, end: start + end, is_close: true }),
+            Suffix::Other => Look::Other,
+            Suffix::Unsure if is_end => Look::Other,
+            Suffix::Unsure => Look::Unsure,
         }
     }
 
-    fn look_at(&self, line: &[u8], token: &[u8], is_end: bool) -> Behind {
+    fn look_at(&self, line: &[u8], token: &[u8], is_end: bool) -> Suffix {
         let dashes = line.iter().take_while(|byte| **byte == b'-').count();
         let rest = &line[dashes..];
-        match () {
-            () if dashes > MOST => Behind::Other,
-            () if rest.len() < token.len() && token.starts_with(rest) => Behind::Unsure,
-            () if dashes < self.dashes || !rest.starts_with(token) => Behind::Other,
-            () => behind(&rest[token.len()..], is_end).moved(dashes + token.len()),
+        if dashes > MAX_PADDING {
+            Suffix::Other
+        } else if rest.len() < token.len() && token.starts_with(rest) {
+            Suffix::Unsure
+        } else if dashes < self.dashes || !rest.starts_with(token) {
+            Suffix::Other
+        } else {
+            suffix_of(&rest[token.len()..], is_end).shifted(dashes + token.len())
         }
     }
 }
@@ -116,20 +120,20 @@ fn is_printable(byte: u8) -> bool {
 }
 
 fn dashes_before(bytes: &[u8]) -> usize {
-    bytes.iter().rev().take(MOST + 1).take_while(|byte| **byte == b'-').count()
+    bytes.iter().rev().take(MAX_PADDING + 1).take_while(|byte| **byte == b'-').count()
 }
 
-/// What follows a token, up to the end of what belongs to the delimiter.
+/// The bytes after a token, with the offset where the delimiter ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Behind {
+enum Suffix {
     Line(usize),
     Close(usize),
     Other,
     Unsure,
 }
 
-impl Behind {
-    fn moved(self, by: usize) -> Self {
+impl Suffix {
+    fn shifted(self, by: usize) -> Self {
         match self {
             Self::Line(end) => Self::Line(end + by),
             Self::Close(end) => Self::Close(end + by),
@@ -138,44 +142,44 @@ impl Behind {
     }
 }
 
-fn behind(rest: &[u8], is_end: bool) -> Behind {
-    let padding = rest.iter().take(MOST).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+fn suffix_of(rest: &[u8], is_end: bool) -> Suffix {
+    let padding = rest.iter().take(MAX_PADDING).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     match &rest[padding..] {
-        [] | [b'\r'] if is_end => Behind::Line(rest.len()),
-        [] | [b'\r'] => Behind::Unsure,
-        [b'\n', ..] => Behind::Line(padding + 1),
-        [b'\r', b'\n', ..] => Behind::Line(padding + 2),
-        [b'-', b'-', ..] if padding == 0 => Behind::Close(2),
-        [b'-'] if padding == 0 => Behind::Unsure,
-        // `--jpgboundaryContent-type: image/jpeg`, of many a Python 2 server.
+        [] | [b'\r'] if is_end => Suffix::Line(rest.len()),
+        [] | [b'\r'] => Suffix::Unsure,
+        [b'\n', ..] => Suffix::Line(padding + 1),
+        [b'\r', b'\n', ..] => Suffix::Line(padding + 2),
+        [b'-', b'-', ..] if padding == 0 => Suffix::Close(2),
+        [b'-'] if padding == 0 => Suffix::Unsure,
+        // `--jpgboundaryContent-type: image/jpeg`, from servers in Python 2.
         header if padding == 0 => match starts_with_name(header) {
-            Start::Yes => Behind::Line(0),
-            Start::No => Behind::Other,
-            Start::Unsure => Behind::Unsure,
+            Start::Yes => Suffix::Line(0),
+            Start::No => Suffix::Other,
+            Start::Unsure => Suffix::Unsure,
         },
-        _ => Behind::Other,
+        _ => Suffix::Other,
     }
 }
 
-/// A whole line `--token`, where any token will do.
-fn look_at_unknown(line: &[u8], is_end: bool) -> Behind {
-    let shown = &line[..line.len().min(LONGEST)];
+/// Whether a line is `--token`, with any token.
+fn look_at_unknown(line: &[u8], is_end: bool) -> Suffix {
+    let shown = &line[..line.len().min(MAX_LINE)];
     let end = memchr::memchr(b'\n', shown).map(|at| at + 1);
     match end.or(is_end.then_some(shown.len())) {
-        _ if !shown.starts_with(&b"--"[..shown.len().min(2)]) => Behind::Other,
-        None if shown.len() < LONGEST => Behind::Unsure,
-        None => Behind::Other,
+        _ if !shown.starts_with(&b"--"[..shown.len().min(2)]) => Suffix::Other,
+        None if shown.len() < MAX_LINE => Suffix::Unsure,
+        None => Suffix::Other,
         Some(end) => match token_of(&shown[..end]) {
-            None => Behind::Other,
+            None => Suffix::Other,
             Some(token) => {
                 let (dashes, token) = (shown.iter().take_while(|byte| **byte == b'-').count(), token.len());
-                behind(&shown[dashes + token..end], true).moved(dashes + token)
+                suffix_of(&shown[dashes + token..end], true).shifted(dashes + token)
             }
         },
     }
 }
 
-/// The token of a delimiter line, without the dashes of a close-delimiter or a header that stands behind it.
+/// The token of a delimiter line, without the dashes of a close-delimiter or a header that follows it.
 fn token_of(line: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(line.trim_ascii_end()).ok()?;
     let token = line.trim_start_matches('-');
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn once_seen_with_dashes_it_has_them() {
+    fn a_delimiter_once_seen_with_dashes_needs_them() {
         let mut delimiter = Delimiter::new(Some("frame"));
         assert_eq!(delimiter.find(b"x\nframe\ny\n--frame\n", 0, true, false).map(|found| found.start), Ok(2));
         delimiter.learn(b"--frame\n", Found { start: 0, end: 8, is_close: false });
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_one_is_the_first_line_with_dashes_and_a_token() {
+    fn an_unknown_delimiter_is_the_first_line_with_dashes_and_a_token() {
         let delimiter = Delimiter::new(None);
         let first = |bytes: &[u8]| delimiter.find(bytes, 0, true, false).map(|found| (found.start, found.end, found.is_close));
         assert_eq!(first(b"--B\r\nx"), Ok((0, 5, false)));

@@ -1,24 +1,25 @@
-//! The header lines of a part, read with more patience than they are written with.
+//! The header lines of a part, read more leniently than mxr writes them. It reads lines and decides nothing about bodies or
+//! delimiters.
 
 use std::time::{Duration, SystemTime};
 
 use crate::format::Media;
 
-/// What is understood of a part's headers. What is missing, or makes no sense, is `None`.
+/// The headers of a part that mxr uses. A header that is missing or malformed is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// `Content-Type`; of a picture's without parameters, which readers do not take.
+    /// `Content-Type`; for a picture without parameters, which readers do not accept (docs/field.md, Players and readers).
     pub media: Option<Media>,
     /// `Content-Length` in bytes, right or wrong.
     pub length: Option<usize>,
-    /// `X-Timestamp`, by the clock of who sent it.
+    /// `X-Timestamp`, by the sender's clock.
     pub time: Option<SystemTime>,
-    /// `X-Sequence`, as mxr counts.
+    /// `X-Sequence`, which mxr sends.
     pub sequence: Option<u64>,
 }
 
 impl Headers {
-    /// Reads one line; what is not understood is passed over.
+    /// Reads one line, and skips headers that are unknown.
     pub(super) fn read(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let Some((name, value)) = line.split_once(':') else { return };
@@ -57,23 +58,25 @@ pub fn boundary_of(content_type: &str) -> Option<String> {
     (!bare.is_empty()).then(|| bare.to_owned())
 }
 
-/// Whether bytes begin as something does.
+/// Whether bytes begin in a certain way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
     Yes,
     No,
-    /// As far as they go.
+    /// More bytes are needed to tell.
     Unsure,
 }
 
-/// Whether bytes begin with what no body begins with: `Content-…` or the status line that some servers repeat.
+/// Whether bytes begin as no body does: with `Content-…`, or with the status line that some servers repeat.
 pub(super) fn starts_with_name(bytes: &[u8]) -> Start {
     let start = |name: &[u8]| {
-        let shown = &bytes[..bytes.len().min(name.len())];
-        match shown.eq_ignore_ascii_case(&name[..shown.len()]) {
-            false => Start::No,
-            true if shown.len() < name.len() => Start::Unsure,
-            true => Start::Yes,
+        let prefix = &bytes[..bytes.len().min(name.len())];
+        if !prefix.eq_ignore_ascii_case(&name[..prefix.len()]) {
+            Start::No
+        } else if prefix.len() < name.len() {
+            Start::Unsure
+        } else {
+            Start::Yes
         }
     };
     match start(b"Content-") {
@@ -82,7 +85,7 @@ pub(super) fn starts_with_name(bytes: &[u8]) -> Start {
     }
 }
 
-/// Whether a line is a header, going by its name (RFC 9110, section 5.1) or its being a status line.
+/// Whether a line is a header, judged by its name (RFC 9110, section 5.1), or a status line.
 pub(super) fn starts_as_header(bytes: &[u8]) -> Start {
     let known = starts_with_name(bytes);
     if known == Start::Yes {
@@ -109,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_with_patience() {
+    fn headers_are_read_leniently() {
         let read = headers(&[
             "content-type:image/jpg; charset=x",
             "CONTENT-LENGTH :   42  ",
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_told_from_a_body() {
+    fn a_header_is_distinguished_from_a_body() {
         for (line, start) in [
             ("X-Y: z", Start::Yes),
             ("Content-Type", Start::Yes),

@@ -1,12 +1,12 @@
-//! Takes multipart apart again, however it was written: `Content-Length` where it is right, the picture's own end, the
-//! next delimiter where nothing else helps. It is fed bytes as they come and does no reading of its own.
+//! Splits a multipart stream into parts, even one that was written carelessly: by `Content-Length` if it is right, by the end mark
+//! of a picture, otherwise by the next delimiter. The caller pushes bytes as they arrive; this module does no I/O.
 //!
 //! ```text
 //!   Between ──delimiter──▶ Head ──blank line──▶ Body ──length, end mark or delimiter──▶ a part, and Between again
 //! ```
 //!
-//! What comes out never depends on how the bytes were cut: each decision waits for the bytes that it is made from.
-//! Every byte is looked at a fixed number of times, and no more is held than one part and one read.
+//! The result never depends on the sizes of the reads: each decision waits for the bytes that it needs. Every byte is examined a
+//! fixed number of times, and the buffer holds at most one part and one read.
 
 mod delimiter;
 mod headers;
@@ -22,7 +22,7 @@ use self::{
 };
 use crate::format::{PictureScanner, Scan};
 
-/// What a decoder puts up with.
+/// The limits of a decoder.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Bytes of one part's headers.
@@ -34,7 +34,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Bodies of so many bytes, and headers that nobody exceeds (dicer and Go stop at 80 KiB and at 10,000 lines).
+    /// Bodies of at most this many bytes, and headers that no sender exceeds (dicer and Go stop at 80 KiB and at 10,000 lines).
     pub fn bodies(body_bytes: usize) -> Self {
         Self { header_bytes: 16 << 10, headers: 100, body_bytes }
     }
@@ -43,21 +43,21 @@ impl Bounds {
 /// A part as it was received; its body is never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// What its headers say.
+    /// Its headers.
     pub headers: Headers,
     /// Its bytes.
     pub body: Bytes,
-    /// Whether a delimiter, a length or an end mark says that the body ends here. Otherwise the stream ended.
+    /// Whether a delimiter, a length or an end mark ends the body; otherwise the stream ended.
     pub has_end: bool,
 }
 
-/// Takes one stream apart.
+/// Splits one stream into parts.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
-    /// Offset in the buffer in front of which the present state has found nothing.
+    /// Offset in the buffer before which the present state has found nothing.
     searched: usize,
-    /// Whether the buffer begins where a line does.
+    /// Whether the buffer begins at the start of a line.
     starts_line: bool,
     is_end: bool,
     delimiter: Delimiter,
@@ -67,12 +67,12 @@ pub struct Decoder {
     refused: u64,
 }
 
-/// What `Content-Length` has been worth so far.
+/// Whether `Content-Length` has been right so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lengths {
     /// A delimiter has to confirm it.
     Unproven,
-    /// The last one was right, so a part leaves without waiting for the delimiter of the next.
+    /// The last one was right, so a part is emitted before the next delimiter arrives.
     Right,
     /// The last one was wrong.
     Wrong,
@@ -80,7 +80,7 @@ enum Lengths {
 
 #[derive(Debug)]
 enum State {
-    /// In a preamble, between two parts, or behind a close-delimiter.
+    /// In a preamble, between two parts, or after a close-delimiter.
     Between(Between),
     /// In the headers of a part.
     Head(Head),
@@ -90,12 +90,12 @@ enum State {
 
 #[derive(Debug, Default)]
 struct Between {
-    /// Headers may begin without a delimiter: at the start (older ESP32 cameras, D-Link), and behind a
-    /// close-delimiter, which some cameras write in front of each part.
+    /// Headers may begin without a delimiter: at the start (older ESP32 cameras, D-Link), and after a
+    /// close-delimiter, which some cameras write before each part.
     may_open: bool,
-    /// The part before ended where its length said, and the delimiter has to confirm that.
-    is_behind_length: bool,
-    /// Something other than line ends has been passed over.
+    /// The previous part ended at its `Content-Length`, and the delimiter has to confirm that.
+    follows_length: bool,
+    /// Bytes other than line ends have been skipped.
     has_junk: bool,
 }
 
@@ -104,7 +104,7 @@ struct Head {
     headers: Headers,
     lines: usize,
     bytes: usize,
-    /// A blank line was the first. Either there are no headers, or they begin late.
+    /// The first line was blank: either there are no headers, or they begin late.
     is_blank: bool,
 }
 
@@ -113,23 +113,23 @@ struct Body {
     headers: Headers,
     /// `Content-Length`, as long as it may be right.
     length: Option<usize>,
-    walk: Scanning,
-    /// Whether its length alone is not enough, for what was seen of the body.
-    has_doubt: bool,
+    scanning: Scanning,
+    /// Whether the delimiter has to confirm the length, because the body looks otherwise.
+    needs_delimiter: bool,
 }
 
 #[derive(Debug)]
 enum Scanning {
-    /// The bytes that tell the format have not come.
+    /// The bytes that show the format have not arrived.
     Unknown,
-    Through(PictureScanner),
-    /// Nothing that could be walked through.
-    Nothing,
+    Picture(PictureScanner),
+    /// Not a picture with an end mark.
+    Other,
 }
 
 impl Decoder {
-    /// For a stream with this `boundary=` parameter (`boundary_of`); without one the first line that begins
-    /// with `--` shows it.
+    /// For a stream with this `boundary=` parameter (`boundary_of`); without one, the first line that begins
+    /// with `--` is the delimiter.
     pub fn new(boundary: Option<&str>, bounds: Bounds) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -144,13 +144,13 @@ impl Decoder {
         }
     }
 
-    /// Takes what was read and adds the parts that it completes.
+    /// Takes the bytes of one read and appends the parts that they complete.
     pub fn push(&mut self, data: &[u8], parts: &mut Vec<Decoded>) {
         self.buffer.extend_from_slice(data);
         while self.step(parts) {}
     }
 
-    /// Takes the end of the stream.
+    /// Takes the end of the stream, and appends the part that it completes, if any.
     pub fn finish(&mut self, parts: &mut Vec<Decoded>) {
         self.is_end = true;
         while self.step(parts) {}
@@ -170,17 +170,17 @@ impl Decoder {
         self.buffer.clear();
     }
 
-    /// Parts that were too large, had too much of headers, or were cut off by the end of the stream.
+    /// The number of parts that were too large, had too many headers, or were cut off by the end of the stream.
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Bytes in hand of a part that is not complete.
+    /// Bytes held of a part that is not complete.
     pub fn pending(&self) -> usize {
         if matches!(self.state, State::Between(_)) { 0 } else { self.buffer.len() }
     }
 
-    /// Goes on by one decision; `false` where more bytes are needed.
+    /// Makes one decision; `false` if it needs more bytes.
     fn step(&mut self, parts: &mut Vec<Decoded>) -> bool {
         match std::mem::replace(&mut self.state, State::Between(Between::default())) {
             State::Between(between) => self.between(between),
@@ -199,7 +199,7 @@ impl Decoder {
         false
     }
 
-    /// Gives a part up, and looks for the next from this offset on.
+    /// Drops the current part, and searches for the next from this offset on.
     fn drop_part(&mut self, searched: usize) -> bool {
         self.refused += 1;
         self.state = State::Between(Between::default());
@@ -220,28 +220,29 @@ impl Decoder {
         match self.delimiter.find(&self.buffer, self.searched, self.starts_line, self.is_end) {
             Ok(found) => {
                 self.delimiter.learn(&self.buffer, found);
-                self.pass(found.end, found.start, &mut between);
-                if between.is_behind_length {
+                self.discard(found.end, found.start, &mut between);
+                if between.follows_length {
                     self.lengths = if between.has_junk { Lengths::Wrong } else { Lengths::Right };
                 }
                 self.starts_line = true;
-                self.enter(match found.is_close {
-                    true => State::Between(Between { may_open: true, ..Between::default() }),
-                    false => State::Head(Head::default()),
+                self.enter(if found.is_close {
+                    State::Between(Between { may_open: true, ..Between::default() })
+                } else {
+                    State::Head(Head::default())
                 })
             }
             Err(searched) => {
-                let passed = searched.saturating_sub(self.delimiter.reach());
-                self.pass(passed, passed, &mut between);
-                self.searched = searched - passed;
+                let skipped = searched.saturating_sub(self.delimiter.max_len());
+                self.discard(skipped, skipped, &mut between);
+                self.searched = searched - skipped;
                 self.stay(State::Between(between))
             }
         }
     }
 
-    /// Forgets bytes, of which so many were not part of a delimiter.
-    fn pass(&mut self, bytes: usize, junk: usize, between: &mut Between) {
-        between.has_junk |= between.is_behind_length && !is_line_ends(&self.buffer[..junk]);
+    /// Discards bytes, of which the first `junk` were not part of a delimiter.
+    fn discard(&mut self, bytes: usize, junk: usize, between: &mut Between) {
+        between.has_junk |= between.follows_length && !is_line_ends(&self.buffer[..junk]);
         if let Some(last) = bytes.checked_sub(1) {
             self.starts_line = self.buffer[last] == b'\n';
         }
@@ -250,9 +251,9 @@ impl Decoder {
 
     fn head(&mut self, mut head: Head) -> bool {
         if head.lines == 0
-            && let Some(goes_on) = self.first_line(&mut head)
+            && let Some(first) = self.first_line(&mut head)
         {
-            return match goes_on {
+            return match first {
                 Start::Yes => self.enter(State::Head(Head::default())),
                 Start::No => self.enter_body(head),
                 Start::Unsure => self.stay(State::Head(head)),
@@ -278,8 +279,8 @@ impl Decoder {
         self.enter(State::Head(head))
     }
 
-    /// Looks at what follows a delimiter: the same delimiter again (`Yes`), a body without headers (`No`), bytes
-    /// that do not tell yet, or (`None`) a header.
+    /// Examines the first line after a delimiter: the same delimiter again (`Yes`), a body without headers (`No`), too few bytes to
+    /// tell (`Unsure`), or a header (`None`).
     fn first_line(&mut self, head: &mut Head) -> Option<Start> {
         if !head.is_blank {
             match self.delimiter.look(&self.buffer, 0, self.is_end) {
@@ -311,7 +312,7 @@ impl Decoder {
     fn enter_body(&mut self, head: Head) -> bool {
         let length = head.headers.length.filter(|length| self.lengths != Lengths::Wrong && *length <= self.bounds.body_bytes);
         self.starts_line = true;
-        self.enter(State::Body(Body { headers: head.headers, length, walk: Scanning::Unknown, has_doubt: false }))
+        self.enter(State::Body(Body { headers: head.headers, length, scanning: Scanning::Unknown, needs_delimiter: false }))
     }
 
     fn body(&mut self, body: Body, parts: &mut Vec<Decoded>) -> bool {
@@ -323,17 +324,19 @@ impl Decoder {
 
     fn body_of_length(&mut self, mut body: Body, length: usize, parts: &mut Vec<Decoded>) -> bool {
         let Some(missing) = length.checked_sub(self.buffer.len()).filter(|missing| *missing > 0) else {
-            if !body.has_doubt && self.is_vouched_for(&self.buffer[..length]) {
+            if !body.needs_delimiter && self.is_length_certain(&self.buffer[..length]) {
                 return self.emit(body.headers, length, true, parts);
             }
-            let behind = self.buffer[length..].iter().take(8).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            return match self.delimiter.look(&self.buffer, length + behind, self.is_end) {
+            let line_ends = self.buffer[length..].iter().take(8).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            return match self.delimiter.look(&self.buffer, length + line_ends, self.is_end) {
                 Look::Delimiter(_) => self.emit(body.headers, length, true, parts),
                 Look::Unsure => {
-                    body.has_doubt = true;
+                    body.needs_delimiter = true;
                     self.stay(State::Body(body))
                 }
-                Look::Other if self.is_end && length + behind == self.buffer.len() => self.emit(body.headers, length, true, parts),
+                Look::Other if self.is_end && length + line_ends == self.buffer.len() => {
+                    self.emit(body.headers, length, true, parts)
+                }
                 Look::Other => self.scan(body),
             };
         };
@@ -344,10 +347,10 @@ impl Decoder {
         self.stay(State::Body(body))
     }
 
-    /// Whether a body ends where its length says, as far as can be told without the delimiter behind it.
-    fn is_vouched_for(&self, body: &[u8]) -> bool {
+    /// Whether a body's length is certain before the next delimiter has arrived.
+    fn is_length_certain(&self, body: &[u8]) -> bool {
         let is_right = self.lengths == Lengths::Right;
-        match PictureScanner::of(body).map(|mut walk| walk.advance(body)) {
+        match PictureScanner::of(body).map(|mut scanner| scanner.advance(body)) {
             None => is_right,
             // Some cameras pad a picture with zeros and count them.
             Some(Scan::End(end)) => end == body.len() || is_right,
@@ -355,28 +358,28 @@ impl Decoder {
         }
     }
 
-    /// The length is wrong: the body ends somewhere else.
+    /// The length is wrong: searches for the body's end instead.
     fn scan(&mut self, body: Body) -> bool {
         self.lengths = Lengths::Wrong;
         self.enter(State::Body(Body { length: None, ..body }))
     }
 
     fn body_without_length(&mut self, mut body: Body, parts: &mut Vec<Decoded>) -> bool {
-        if body.headers.media.as_ref().is_some_and(|media| media.is_image()) && matches!(body.walk, Scanning::Unknown) {
-            // No picture begins with a line end, so it belongs to the headers.
+        if body.headers.media.as_ref().is_some_and(|media| media.is_image()) && matches!(body.scanning, Scanning::Unknown) {
+            // No picture begins with a line end, so line ends belong to the headers.
             let line_ends = self.buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             self.buffer.advance(line_ends);
             self.searched = self.searched.saturating_sub(line_ends);
         }
         let found = self.delimiter.find(&self.buffer, self.searched, true, self.is_end);
         let shown = found.map_or(self.buffer.len(), |found| without_line_end(&self.buffer[..found.start]));
-        // A picture beyond the limit is not walked to its end: it is refused, and the delimiter behind it found.
-        if let Some(end) = body.walk.advance(&self.buffer[..shown.min(self.bounds.body_bytes)]) {
+        // The scan of a picture stops at the limit: such a picture is refused, and the search continues at its delimiter.
+        if let Some(end) = body.scanning.advance(&self.buffer[..shown.min(self.bounds.body_bytes)]) {
             return self.emit(body.headers, end, false, parts);
         }
         match found {
             Ok(_) => self.emit(body.headers, shown, false, parts),
-            Err(searched) if self.buffer.len() > self.bounds.body_bytes + self.delimiter.reach() => self.drop_part(searched),
+            Err(searched) if self.buffer.len() > self.bounds.body_bytes + self.delimiter.max_len() => self.drop_part(searched),
             Err(searched) => {
                 self.searched = searched;
                 self.stay(State::Body(body))
@@ -384,7 +387,7 @@ impl Decoder {
         }
     }
 
-    /// Hands out a body of so many bytes, which its length has told or something else.
+    /// Emits a body of this many bytes. `by_length`: its `Content-Length` gave the size.
     fn emit(&mut self, headers: Headers, bytes: usize, by_length: bool, parts: &mut Vec<Decoded>) -> bool {
         let body = self.buffer.split_to(bytes).freeze();
         self.starts_line = true;
@@ -397,24 +400,24 @@ impl Decoder {
         if !body.is_empty() {
             parts.push(Decoded { headers, body, has_end: true });
         }
-        self.enter(State::Between(Between { is_behind_length: by_length, ..Between::default() }))
+        self.enter(State::Between(Between { follows_length: by_length, ..Between::default() }))
     }
 }
 
 impl Scanning {
-    /// The offset of the picture's end, if it has come.
+    /// The offset of the picture's end, if it has arrived.
     fn advance(&mut self, body: &[u8]) -> Option<usize> {
         if let Self::Unknown = self {
             if body.len() < PictureScanner::ENOUGH {
                 return None;
             }
-            *self = PictureScanner::of(body).map_or(Self::Nothing, Self::Through);
+            *self = PictureScanner::of(body).map_or(Self::Other, Self::Picture);
         }
-        let Self::Through(walk) = self else { return None };
-        match walk.advance(body) {
+        let Self::Picture(scanner) = self else { return None };
+        match scanner.advance(body) {
             Scan::End(end) => return Some(end),
             Scan::More => {}
-            Scan::Broken => *self = Self::Nothing,
+            Scan::Broken => *self = Self::Other,
         }
         None
     }
@@ -424,7 +427,7 @@ fn is_line_ends(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
-/// The length without the line end that belongs to the delimiter behind.
+/// The length without the line end that belongs to the delimiter after it.
 fn without_line_end(bytes: &[u8]) -> usize {
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     line.strip_suffix(b"\r").filter(|_| line.len() < bytes.len()).unwrap_or(line).len()

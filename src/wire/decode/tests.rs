@@ -1,8 +1,8 @@
-//! What real senders write, byte for byte, named after them; each read in pieces of 1, 2, 7 bytes and as a whole.
+//! Streams of real senders, byte for byte, in tests named after them; each is read in pieces of 1, 2 and 7 bytes and as a whole.
 
 use super::*;
 
-/// Two JPEGs that differ; the second has a thumbnail, and bytes like a delimiter's inside.
+/// Two different JPEGs; the second contains a thumbnail.
 const ONE: &[u8] = b"\xff\xd8\xff\xda\x00\x02one\xff\x00\xff\xd9";
 const TWO: &[u8] = b"\xff\xd8\xff\xe1\x00\x10\xff\xd8\xff\xd9 thumbnail\xff\xda\x00\x02two \xff\xd9";
 
@@ -15,7 +15,7 @@ fn decoded(boundary: Option<&str>, bytes: &[u8], read: usize, bounds: Bounds) ->
     (parts, decoder.refused())
 }
 
-/// The types and bodies of these bytes, whatever the read sizes.
+/// Expects these types and bodies at all read sizes.
 #[track_caller]
 fn expect_refused(boundary: Option<&str>, bytes: &[u8], bounds: Bounds, expected: Expected<'_>, refused: u64) {
     for read in [bytes.len().max(1), 1, 2, 7] {
@@ -33,14 +33,14 @@ fn expect(boundary: &str, bytes: &[u8], expected: Expected<'_>) {
     expect_refused(Some(boundary), bytes, Bounds::bodies(1000), expected, 0);
 }
 
-/// The same with and without a word about the boundary.
+/// The same with and without a `boundary=` parameter.
 #[track_caller]
 fn expect_also_unannounced(boundary: &str, bytes: &[u8], expected: Expected<'_>) {
     expect(boundary, bytes, expected);
     expect_refused(None, bytes, Bounds::bodies(1000), expected, 0);
 }
 
-/// Bytes with pieces filled in for `{}`, one after the other.
+/// The text with the bodies filled in for `{}`, in order.
 fn bytes(text: &str, bodies: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut bodies = bodies.iter();
@@ -106,7 +106,7 @@ mod senders {
     }
 
     #[test]
-    fn esp32_camera_web_server_of_old() {
+    fn older_esp32_camera_web_server() {
         // The delimiter follows the first part instead of leading it.
         let text = "Content-Type: image/jpeg\r\nContent-Length: 13\r\n\r\n{}\r\n--123456789000000000000987654321\r\n\
                     Content-Type: image/jpeg\r\nContent-Length: 30\r\n\r\n{}\r\n--123456789000000000000987654321\r\n";
@@ -121,14 +121,14 @@ mod senders {
 
     #[test]
     fn motion() {
-        // Lengths are padded, and so is nothing else.
+        // Only the lengths are padded.
         let text = "--BoundaryString\r\nContent-type: image/jpeg\r\nContent-Length:        13\r\n\r\n{}\r\n--BoundaryString\r\nContent-type: image/jpeg\r\nContent-Length:        30\r\n\r\n{}\r\n";
         expect_also_unannounced("BoundaryString", &bytes(text, &[ONE, TWO]), JPEGS);
     }
 
     #[test]
     fn zoneminder() {
-        // Two line ends behind each picture, and once LF alone behind the delimiter.
+        // Two line ends after each picture, and once a bare LF after the delimiter.
         let text = "--ZoneMinderFrame\nContent-Type: image/jpeg\r\nContent-Length: 13\r\n\r\n{}\r\n\r\n--ZoneMinderFrame\r\nContent-Type: image/jpeg\r\nContent-Length: 30\r\n\r\n{}\r\n\r\n";
         expect_also_unannounced("ZoneMinderFrame", &bytes(text, &[ONE, TWO]), JPEGS);
     }
@@ -150,7 +150,7 @@ mod senders {
 
     #[test]
     fn python_2_http_server_with_pil() {
-        // No line end behind the delimiter, none in front of it.
+        // No line end after the delimiter, none before it.
         let text = "--jpgboundaryContent-type: image/jpeg\r\nContent-length: 13\r\n\r\n{}--jpgboundaryContent-type: image/jpeg\r\nContent-length: 30\r\n\r\n{}";
         expect_also_unannounced("--jpgboundary", &bytes(text, &[ONE, TWO]), JPEGS);
     }
@@ -164,7 +164,7 @@ mod senders {
 
     #[test]
     fn hikvision_alerts() {
-        // Text whose length counts the line end in front of the delimiter.
+        // Text whose length counts the line end before the delimiter.
         let text = "--boundary\r\nContent-Type: application/xml; charset=\"UTF-8\"\r\nContent-Length: 8\r\n\r\n<a>1</a>--boundary\r\nContent-Type: application/xml; charset=\"UTF-8\"\r\nContent-Length: 10\r\n\r\n<a>2</a>\r\n--boundary\r\n";
         let xml = "application/xml; charset=\"UTF-8\"";
         expect_also_unannounced("boundary", text.as_bytes(), &[(xml, b"<a>1</a>"), (xml, b"<a>2</a>\r\n")]);
@@ -186,13 +186,13 @@ mod dialects {
     use super::*;
 
     #[test]
-    fn line_feeds_alone() {
+    fn bare_line_feeds() {
         let text = "--B\nContent-Type: image/jpeg\n\n{}\n--B\nContent-Type: text/plain\nContent-Length: 3\n\nab\n\n--B--\n";
         expect_also_unannounced("B", &bytes(text, &[TWO]), &[("image/jpeg", TWO), ("text/plain", b"ab\n")]);
     }
 
     #[test]
-    fn dashes_doubled_or_left_out() {
+    fn dashes_doubled_or_missing() {
         let plain = "--B\r\nContent-Type: text/plain\r\n\r\none\r\n--B\r\nContent-Type: text/plain\r\n\r\ntwo\r\n--B--\r\n";
         for (boundary, dashes) in [("--B", "----B"), ("B", "B"), ("--B", "B"), ("B", "----B"), ("-----B", "-----B")] {
             expect(boundary, plain.replace("--B", dashes).as_bytes(), &[("text/plain", b"one"), ("text/plain", b"two")]);
@@ -200,7 +200,7 @@ mod dialects {
     }
 
     #[test]
-    fn a_close_delimiter_in_front_of_each_part() {
+    fn a_close_delimiter_before_each_part() {
         let text = "--B--\r\nContent-Type: text/plain\r\n\r\none\r\n--B--\r\nContent-Type: text/plain\r\n\r\ntwo\r\n--B--\r\n";
         expect("B", text.as_bytes(), &[("text/plain", b"one"), ("text/plain", b"two")]);
     }
@@ -218,7 +218,7 @@ mod dialects {
     }
 
     #[test]
-    fn blank_lines_in_front_of_the_headers_and_of_the_picture() {
+    fn blank_lines_before_the_headers_and_before_the_picture() {
         let text = "--B\r\n\r\nContent-Type: image/jpeg\r\n\r\n\r\n{}\r\n--B\r\n\r\nContent-Type: image/jpeg\r\nContent-Length: 30\r\n\r\n\r\n{}\r\n--B\r\n";
         expect_also_unannounced("B", &bytes(text, &[ONE, TWO]), JPEGS);
     }
@@ -255,7 +255,7 @@ mod dialects {
     }
 
     #[test]
-    fn headers_folded_unknown_and_without_sense() {
+    fn headers_that_are_folded_unknown_or_malformed() {
         let text = "--B\r\nX-Long: a\r\n  folded\r\nnonsense\r\nContent-Type : text/plain\r\n: x\r\n\r\none\r\n--B--";
         expect_also_unannounced("B", text.as_bytes(), &[("text/plain", b"one")]);
     }
@@ -283,7 +283,7 @@ mod ends {
     }
 
     #[test]
-    fn a_whole_picture_leaves_without_waiting_for_a_delimiter() {
+    fn a_complete_picture_is_emitted_without_waiting_for_a_delimiter() {
         let (mut decoder, mut parts) = (Decoder::new(Some("B"), Bounds::bodies(1000)), Vec::new());
         for headers in ["Content-Type: image/jpeg\r\nContent-Length: 13\r\n", "Content-Type: image/jpeg\r\n", ""] {
             decoder.push(&bytes(&format!("\r\n--B\r\n{headers}\r\n{{}}"), &[ONE]), &mut parts);
@@ -293,7 +293,7 @@ mod ends {
     }
 
     #[test]
-    fn a_text_leaves_without_waiting_as_soon_as_a_length_has_proved_right() {
+    fn a_text_is_emitted_at_once_after_a_length_has_proved_right() {
         let (mut decoder, mut parts) = (Decoder::new(Some("B"), Bounds::bodies(1000)), Vec::new());
         let part = b"--B\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\none";
         decoder.push(part, &mut parts);
@@ -326,7 +326,7 @@ mod bounds {
     }
 
     #[test]
-    fn headers_over_the_limits_cost_their_part() {
+    fn a_part_with_headers_over_the_limits_is_dropped() {
         let bounds = Bounds { header_bytes: 100, headers: 4, body_bytes: 100 };
         for headers in ["X: ".to_owned() + &"x".repeat(200), "X: y\r\n".repeat(5), "X: y\r\n".repeat(100) + "Content-Length: 10"] {
             let text = format!("--B\r\n{headers}\r\n\r\nlost\r\n--B\r\nContent-Type: text/plain\r\n\r\none\r\n--B--");
@@ -335,7 +335,7 @@ mod bounds {
     }
 
     #[test]
-    fn what_is_never_a_part_takes_no_memory() {
+    fn bytes_outside_parts_take_no_memory() {
         for (boundary, block) in [
             (Some("B"), "no delimiter "),
             (None, "-- no\n-"),

@@ -1,14 +1,14 @@
-//! Tells from the first bytes how a pipe is to be cut.
+//! Chooses a splitter by the first bytes of a stream (docs/field.md, Pipes). It splits nothing itself.
 
 use super::{
     rule::Split,
     splitter::{Makes, RawPart, Splitter},
 };
 
-/// The longest first line that may be a delimiter.
-const LONGEST: usize = 200;
+/// The longest first line, in bytes, that may be a delimiter.
+const MAX_LINE: usize = 200;
 
-/// Waits for the bytes that tell, then cuts as they say.
+/// Waits for enough bytes, then splits by the rule that they show.
 pub(super) struct Auto<B> {
     first: Vec<u8>,
     chosen: Option<Box<dyn Splitter>>,
@@ -16,7 +16,7 @@ pub(super) struct Auto<B> {
 }
 
 impl<B: Fn(&Split) -> Box<dyn Splitter>> Auto<B> {
-    /// One that chooses among the splitters that `build` gives.
+    /// A splitter that chooses among those that `build` returns.
     pub(super) fn new(build: B) -> Self {
         Self { first: Vec::new(), chosen: None, build }
     }
@@ -67,8 +67,8 @@ impl<B: Fn(&Split) -> Box<dyn Splitter> + Send> Splitter for Auto<B> {
     }
 }
 
-/// How bytes that begin so are cut, or `None` where more are needed. One or two bytes tell lines from pictures; a
-/// first line that could be a delimiter has to wait for the beginning of the second.
+/// The rule for a stream that begins with these bytes, or `None` if more are needed. One or two bytes distinguish lines from
+/// pictures; after a first line that may be a delimiter, the beginning of the second line decides.
 fn sniff(bytes: &[u8]) -> Option<Split> {
     match bytes {
         [] | [0xff] | [b'\r'] | [b'\r', b'\n'] => None,
@@ -88,19 +88,19 @@ fn sniff_start(bytes: &[u8], start: &[u8], split: Split) -> Option<Split> {
 
 /// `--token` and, on the next line, a header.
 fn sniff_multipart(bytes: &[u8]) -> Option<Split> {
-    let shown = &bytes[..bytes.len().min(LONGEST)];
-    let token = shown.iter().take_while(|byte| byte.is_ascii_graphic()).count();
-    let (line, rest) = shown.split_at(token);
+    let start = &bytes[..bytes.len().min(MAX_LINE)];
+    let token = start.iter().take_while(|byte| byte.is_ascii_graphic()).count();
+    let (line, rest) = start.split_at(token);
     if !line.starts_with(&b"--"[..token.min(2)]) {
         return Some(Split::Lines);
     }
-    // `--jpgboundaryContent-type: image/jpeg`, of many a Python 2 server.
+    // `--jpgboundaryContent-type: image/jpeg`, from servers in Python 2.
     if memchr::memmem::find(&line.to_ascii_lowercase(), b"content-type:").is_some() {
         return Some(Split::Multipart);
     }
     let has_token = line.iter().any(|byte| *byte != b'-');
     match rest {
-        [] | [b'\r'] if shown.len() < LONGEST => None,
+        [] | [b'\r'] if start.len() < MAX_LINE => None,
         [b'\n', next @ ..] | [b'\r', b'\n', next @ ..] if has_token => sniff_header(next),
         _ => Some(Split::Lines),
     }
@@ -109,12 +109,14 @@ fn sniff_multipart(bytes: &[u8]) -> Option<Split> {
 fn sniff_header(line: &[u8]) -> Option<Split> {
     let line = line.to_ascii_lowercase();
     let names: [&[u8]; 3] = [b"content-", b"x-", b"http/1."];
-    let told = names.map(|name| sniff_start(&line, name, Split::Multipart));
-    let is = |wanted: Option<Split>| told.contains(&wanted);
-    match () {
-        () if is(Some(Split::Multipart)) => Some(Split::Multipart),
-        () if is(None) => None,
-        () => Some(Split::Lines),
+    let results = names.map(|name| sniff_start(&line, name, Split::Multipart));
+    let has = |expected: Option<Split>| results.contains(&expected);
+    if has(Some(Split::Multipart)) {
+        Some(Split::Multipart)
+    } else if has(None) {
+        None
+    } else {
+        Some(Split::Lines)
     }
 }
 
@@ -123,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_bytes_tell() {
+    fn the_first_bytes_choose_the_splitter() {
         let boundary = "-".repeat(20) + "x";
         for (bytes, split) in [
             (&b""[..], None),
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_is_lost_while_they_are_waited_for() {
+    fn no_byte_is_lost_while_it_waits_for_more() {
         for input in ["--\n", "--frame\nnext\n", "\u{89}PN\n", "\r\n", "-"] {
             let (mut auto, mut bodies) = (Split::Auto.splitter(100, true), Vec::new());
             input.as_bytes().chunks(1).for_each(|data| auto.push(data, &mut bodies));

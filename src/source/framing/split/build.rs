@@ -1,4 +1,4 @@
-//! Which splitter cuts by which rule.
+//! Builds the splitter for a rule: the only file that knows all splitters.
 
 use super::{
     auto::Auto,
@@ -11,8 +11,8 @@ use super::{
 use crate::format::{JpegScanner, PngScanner};
 
 impl Split {
-    /// What cuts so. Text of more than `limit` bytes is cut short, anything else of that size is refused. `is_text`:
-    /// bytes of text that are not UTF-8 are to become U+FFFD.
+    /// The splitter for this rule. It truncates text of more than `limit` bytes, and refuses other bodies over the limit. `is_text`:
+    /// bytes that are not UTF-8 become U+FFFD.
     pub fn splitter(&self, limit: usize, is_text: bool) -> Box<dyn Splitter> {
         let text = |ends| Box::new(Text::new(ends, limit, is_text));
         match self {

@@ -1,5 +1,6 @@
-//! Cuts a pipe into bodies. Every way of cutting has one shape, [`Splitter`]: it is fed what was read, and hands bodies out. Read
-//! sizes make no difference to what comes out, a body leaves with its last byte, and memory stays bounded.
+//! Splits a byte stream into bodies. All splitters have one interface, [`Splitter`]: they take the bytes of each read and return
+//! bodies. The result does not depend on read sizes, a body is returned with its last byte, and memory is bounded. No splitter
+//! knows feeds.
 
 mod auto;
 mod build;

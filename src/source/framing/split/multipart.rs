@@ -1,4 +1,5 @@
-//! A multipart stream on a pipe (`ffmpeg -f mpjpeg -`, `curl` of a camera): each part with its own type.
+//! A multipart stream on a pipe (`ffmpeg -f mpjpeg -`, `curl` from a camera), in which each part has its own type. `wire` decodes
+//! it; this file knows no delimiters.
 
 use std::path::Path;
 
@@ -8,25 +9,25 @@ use crate::{
     wire::{Bounds, Decoded, Decoder},
 };
 
-/// Cuts multipart. The first line that begins with `--` shows the boundary.
+/// Splits multipart. The first line that begins with `--` shows the boundary.
 #[derive(Debug)]
 pub(super) struct Multipart {
     decoder: Decoder,
     parts: Vec<Decoded>,
-    torn: u64,
+    truncated: u64,
 }
 
 impl Multipart {
-    /// Bodies of at most `limit` bytes.
+    /// A splitter for bodies of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self { decoder: Decoder::new(None, Bounds::bodies(limit)), parts: Vec::new(), torn: 0 }
+        Self { decoder: Decoder::new(None, Bounds::bodies(limit)), parts: Vec::new(), truncated: 0 }
     }
 
-    fn hand_out(&mut self, bodies: &mut Vec<RawPart>) {
+    fn take_parts(&mut self, bodies: &mut Vec<RawPart>) {
         for part in self.parts.drain(..) {
             let media = part.headers.media.unwrap_or_else(|| Media::guess(Path::new(""), &part.body));
             if !part.has_end && inspect(&media, &part.body).completeness == Completeness::Truncated {
-                self.torn += 1;
+                self.truncated += 1;
             } else {
                 bodies.push(RawPart { media: Some(media), bytes: part.body, class: None });
             }
@@ -37,12 +38,12 @@ impl Multipart {
 impl Splitter for Multipart {
     fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.decoder.push(data, &mut self.parts);
-        self.hand_out(bodies);
+        self.take_parts(bodies);
     }
 
     fn finish(&mut self, bodies: &mut Vec<RawPart>) {
         self.decoder.finish(&mut self.parts);
-        self.hand_out(bodies);
+        self.take_parts(bodies);
     }
 
     fn makes(&self) -> Option<Makes> {
@@ -50,7 +51,7 @@ impl Splitter for Multipart {
     }
 
     fn refused(&self) -> u64 {
-        self.decoder.refused() + self.torn
+        self.decoder.refused() + self.truncated
     }
 
     fn pending(&self) -> usize {

@@ -1,4 +1,5 @@
-//! Pictures one behind the other, cut where each says that it ends: the moment it is whole, without waiting for the next.
+//! Splits concatenated pictures at their own end marks: each is returned as soon as it is complete, without waiting for the next
+//! (docs/field.md, Pipes). It knows scanners, not formats.
 
 use bytes::{Buf, BytesMut};
 use memchr::memmem;
@@ -6,74 +7,74 @@ use memchr::memmem;
 use super::splitter::{Makes, RawPart, Splitter};
 use crate::format::{ImageClass, Media, Scan, Scanner};
 
-/// Cuts pictures of one format.
+/// Splits pictures of one format.
 #[derive(Debug)]
 pub(super) struct PictureSplitter<W> {
     buffer: BytesMut,
-    /// The walk through the picture that the buffer begins with, if it begins with one.
-    walk: Option<W>,
+    /// The scanner of the picture that the buffer begins with, if it begins with one.
+    scanner: Option<W>,
     limit: usize,
-    /// Bytes that were passed before the buffer's first, and up to which a picture has proved broken.
-    passed: u64,
+    /// Offsets in the stream: of the buffer's first byte, and of the byte up to which a picture has proved broken.
+    consumed: u64,
     broken: u64,
     refused: u64,
     media: Media,
 }
 
 impl<W: Scanner> PictureSplitter<W> {
-    /// Pictures of at most `limit` bytes.
+    /// A splitter for pictures of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         let media = Media::from_known(W::MEDIA);
-        Self { buffer: BytesMut::new(), walk: None, limit, passed: 0, broken: 0, refused: 0, media }
+        Self { buffer: BytesMut::new(), scanner: None, limit, consumed: 0, broken: 0, refused: 0, media }
     }
 
-    fn pass(&mut self, bytes: usize) {
+    fn discard(&mut self, bytes: usize) {
         self.buffer.advance(bytes);
-        self.passed += bytes as u64;
+        self.consumed += bytes as u64;
     }
 
-    /// Looks for the start of a picture; what is in front of it is junk.
-    fn find_start(&mut self) -> bool {
+    /// Searches for the start of a picture, and discards the bytes before it. Returns whether there is one.
+    fn seek_start(&mut self) -> bool {
         let found = memmem::find(&self.buffer, W::START);
-        self.pass(found.unwrap_or((self.buffer.len() + 1).saturating_sub(W::START.len())));
-        self.walk = found.map(|_| W::default());
+        self.discard(found.unwrap_or((self.buffer.len() + 1).saturating_sub(W::START.len())));
+        self.scanner = found.map(|_| W::default());
         found.is_some()
     }
 
-    /// Gives a picture up that is broken or too long, and goes on behind it: where the walk says, since the next may have
-    /// begun inside the last segment. No byte is gone back over twice, or junk could make it quadratic.
-    fn give_up(&mut self, restart: usize, reached: usize) {
-        let goes_back = self.passed + restart as u64 >= self.broken;
-        self.broken = self.broken.max(self.passed + reached as u64);
+    /// Drops a picture that is broken or too long, and continues where the scanner says, since the next may have begun inside the
+    /// last segment. It goes back over a byte only once, or junk would take quadratic time.
+    fn drop_picture(&mut self, restart: usize, reached: usize) {
+        let goes_back = self.consumed + restart as u64 >= self.broken;
+        self.broken = self.broken.max(self.consumed + reached as u64);
         self.refused += 1;
-        self.pass(if goes_back { restart.min(reached) } else { reached });
+        self.discard(if goes_back { restart.min(reached) } else { reached });
     }
 }
 
 impl<W: Scanner> Splitter for PictureSplitter<W> {
     fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>) {
         self.buffer.extend_from_slice(data);
-        while self.walk.is_some() || self.find_start() {
-            let Some(mut walk) = self.walk.take() else { return };
+        while self.scanner.is_some() || self.seek_start() {
+            let Some(mut scanner) = self.scanner.take() else { return };
             let seen = self.buffer.len().min(self.limit);
-            match walk.advance(&self.buffer[..seen]) {
+            match scanner.advance(&self.buffer[..seen]) {
                 Scan::End(end) => {
                     let bytes = self.buffer.split_to(end).freeze();
                     bodies.push(RawPart { media: Some(self.media.clone()), bytes, class: Some(ImageClass::Raster) });
-                    self.passed += end as u64;
+                    self.consumed += end as u64;
                 }
                 Scan::More if self.buffer.len() <= self.limit => {
-                    self.walk = Some(walk);
+                    self.scanner = Some(scanner);
                     return;
                 }
-                Scan::More => self.give_up(walk.restart(), seen),
-                Scan::Broken => self.give_up(walk.restart(), walk.reached()),
+                Scan::More => self.drop_picture(scanner.restart(), seen),
+                Scan::Broken => self.drop_picture(scanner.restart(), scanner.reached()),
             }
         }
     }
 
     fn finish(&mut self, _bodies: &mut Vec<RawPart>) {
-        self.refused += u64::from(self.walk.take().is_some());
+        self.refused += u64::from(self.scanner.take().is_some());
     }
 
     fn makes(&self) -> Option<Makes> {
@@ -85,7 +86,7 @@ impl<W: Scanner> Splitter for PictureSplitter<W> {
     }
 
     fn pending(&self) -> usize {
-        if self.walk.is_some() { self.buffer.len() } else { 0 }
+        if self.scanner.is_some() { self.buffer.len() } else { 0 }
     }
 }
 
@@ -100,7 +101,7 @@ mod tests {
         [b"\xff\xd8\xff\xe0\x00\x04JF", &scan[..], b"\xff\xd9"].concat()
     }
 
-    /// One with a thumbnail in its APP1, which is a JPEG of its own.
+    /// A JPEG with a thumbnail in its APP1, which is itself a JPEG.
     fn with_thumbnail(text: &str) -> Vec<u8> {
         let thumbnail = jpeg("thumb");
         let length = (thumbnail.len() as u16 + 2).to_be_bytes();
@@ -115,7 +116,7 @@ mod tests {
         [PngScanner::START, &chunk(b"IHDR", &[0; 13]), &chunk(b"IDAT", data), &chunk(b"IEND", b"")].concat()
     }
 
-    /// Cuts in pieces of every size and says what came out, which is the same each time.
+    /// Splits at several read sizes, and returns the result, which must be the same each time.
     #[track_caller]
     fn cut<W: Scanner>(input: &[u8], limit: usize) -> (Vec<Vec<u8>>, u64) {
         let cut = |read: usize| {
@@ -128,15 +129,15 @@ mod tests {
             assert!(bodies.iter().all(|body| body.media.as_ref().is_some_and(|media| media.as_str() == W::MEDIA)));
             (bodies.iter().map(|body| body.bytes.to_vec()).collect::<Vec<_>>(), frames.refused())
         };
-        let whole = cut(input.len());
+        let expected = cut(input.len());
         for read in [1, 2, 3, 7] {
-            assert_eq!(cut(read), whole, "in pieces of {read}");
+            assert_eq!(cut(read), expected, "in pieces of {read}");
         }
-        whole
+        expected
     }
 
     #[test]
-    fn jpegs_are_cut_at_their_own_ends() {
+    fn jpegs_are_split_at_their_own_ends() {
         let frames = [jpeg("one"), with_thumbnail("two"), jpeg("three")];
         assert_eq!(cut::<JpegScanner>(&frames.concat(), 1000), (frames.to_vec(), 0));
         let padded = [&b"junk\xff"[..], &frames[0], b"\0\0\xff", &frames[1], b"\xff\xd9\n", &frames[2], b"\xff"].concat();
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_leaves_with_its_last_byte() {
+    fn a_jpeg_is_returned_with_its_last_byte() {
         let (mut frames, mut bodies) = (PictureSplitter::<JpegScanner>::new(1000), Vec::new());
         let (last, before) = (b"\xd9", with_thumbnail("one"));
         frames.push(&before[..before.len() - 1], &mut bodies);
@@ -154,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_that_was_cut_off_costs_itself_alone() {
+    fn a_jpeg_that_was_cut_off_costs_only_itself() {
         let (one, two) = (jpeg("one"), jpeg("two"));
-        // A length that was cut may lead 64 KiB too far, until it is seen that it leads nowhere.
+        // A length that was cut off may lead 64 KiB too far before the scan finds that it is wrong.
         let junk = vec![0; 1 << 16];
-        // Left out: where the cut segment swallows just the start of the next, the two are one JPEG to anybody.
+        // Not tested: where the truncated segment contains exactly the start of the next, the two are one valid JPEG.
         for at in (3..one.len()).filter(|at| ![6, 13].contains(at)) {
-            let torn = [&one[..at], &two, &junk, &two].concat();
-            assert_eq!(cut::<JpegScanner>(&torn, 1 << 20), (vec![two.clone(); 2], 1), "cut at {at}");
+            let input = [&one[..at], &two, &junk, &two].concat();
+            assert_eq!(cut::<JpegScanner>(&input, 1 << 20), (vec![two.clone(); 2], 1), "cut at {at}");
             assert_eq!(cut::<JpegScanner>(&[&two, &one[..at]].concat(), 1000), (vec![two.clone()], 1), "cut at {at}");
         }
     }
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn pngs_are_cut_at_iend_and_broken_ones_dropped() {
+    fn pngs_are_split_at_iend_and_broken_ones_dropped() {
         let (one, two) = (png(b"one"), png(&png(b"inner")));
         let frames = [one.clone(), two.clone(), one.clone()];
         assert_eq!(cut::<PngScanner>(&frames.concat(), 1000), (frames.to_vec(), 0));
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn junk_that_looks_like_frames_takes_linear_time() {
-        // Each start leads through a chunk that fills what is allowed, and proves broken only at its end.
+        // Each start has a chunk of almost the whole limit, which proves broken only at its end.
         let limit = 1 << 20;
         let head = &png(b"")[..33];
         let start = [head, &(limit as u32 - 100).to_be_bytes(), b"IDAT"].concat();

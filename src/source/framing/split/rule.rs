@@ -1,9 +1,9 @@
-//! Where a body ends, as `--split` says it. It says, and cuts nothing.
+//! The rule for the end of a body, as the argument of `--split`. It parses the rule, and splits nothing.
 
-/// Where a body ends.
+/// The rule for the end of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
-    /// Wherever the first bytes suggest: as JPEG, PNG or multipart, otherwise at line ends.
+    /// By the first bytes: as JPEG, PNG or multipart, otherwise at line ends.
     Auto,
     /// At each line end.
     Lines,
@@ -15,17 +15,17 @@ pub enum Split {
     Jpeg,
     /// At a PNG's end.
     Png,
-    /// Where the parts of a multipart stream end.
+    /// At the end of each part of a multipart stream.
     Multipart,
     /// At these bytes.
     Separator(Vec<u8>),
 }
 
 impl Split {
-    /// Reads one of the words, or a separator with `\n`, `\r`, `\t`, `\0`, `\\` and `\x1e` in it.
+    /// Parses one of the words, or a separator with `\n`, `\r`, `\t`, `\0`, `\\` and `\x1e` in it.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Describes the mistake.
     pub fn parse(text: &str) -> Result<Self, String> {
         Ok(match text {
             "auto" => Self::Auto,
@@ -36,7 +36,7 @@ impl Split {
             "png" => Self::Png,
             "multipart" => Self::Multipart,
             "" => return Err("a separator has at least one character".to_owned()),
-            // A misspelt word would otherwise wait for ever for itself.
+            // As a separator, a misspelt word would never occur in the input.
             _ if text.bytes().all(|byte| byte.is_ascii_lowercase()) => {
                 return Err(format!(
                     "it is none of auto, lines, nul, blank, jpeg, png and multipart; a word as a separator takes its line end \

@@ -1,43 +1,43 @@
-//! The shape of everything that cuts, and what comes out.
+//! The interface of all splitters, and their output. It knows no particular splitter.
 
 use bytes::Bytes;
 
 use crate::format::{ImageClass, Media};
 
-/// One body that was cut out.
+/// One body that a splitter has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawPart {
-    /// What it is, where the cutting told.
+    /// Its type, if the format shows it.
     pub media: Option<Media>,
-    /// Its bytes, never none.
+    /// Its bytes, never empty.
     pub bytes: Bytes,
-    /// Which image decoder takes it, where finding its end told.
+    /// Which image decoder reads it, if the scan for its end showed that.
     pub class: Option<ImageClass>,
 }
 
-/// What a splitter makes.
+/// The kind of parts that a splitter makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Makes {
-    /// Frames, of which the newest counts.
+    /// Frames: only the newest counts.
     Frames,
-    /// Text, of which every piece counts.
+    /// Text: every piece counts.
     Text,
 }
 
-/// What cuts one pipe.
+/// Splits one byte stream into bodies.
 pub trait Splitter: std::fmt::Debug + Send {
-    /// Takes what was read and adds the bodies that it completes.
+    /// Takes the bytes of one read, and appends the bodies that they complete.
     fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>);
 
-    /// Takes the end of the pipe, and adds the last body where it needs no end of its own.
+    /// Takes the end of the stream, and appends the last body if that completes it.
     fn finish(&mut self, bodies: &mut Vec<RawPart>);
 
-    /// What it makes; unknown as long as the first bytes have not come that tell.
+    /// The kind of parts; `None` until the first bytes have shown it.
     fn makes(&self) -> Option<Makes>;
 
-    /// Bodies that were too large, broken or cut off.
+    /// The number of bodies that were too large, broken or cut off.
     fn refused(&self) -> u64;
 
-    /// Bytes in hand of a body whose end has not come.
+    /// Bytes held of a body whose end has not come.
     fn pending(&self) -> usize;
 }

@@ -1,4 +1,4 @@
-//! Text, cut where a line, a paragraph or a separator ends.
+//! Splits text at the ends of lines, paragraphs or separators. It knows nothing of pictures or media types.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use memchr::memmem;
 
 use super::splitter::{Makes, RawPart, Splitter};
 
-/// What stands at the end of a piece that was cut.
+/// The end of a piece that was truncated.
 const CUT: &str = " … [cut by mxr: longer than --max-part]";
-/// Room that is given back when it is not needed.
-const ROOM: usize = 1 << 20;
+/// The buffer size in bytes above which unused memory is freed.
+const MAX_IDLE_BUFFER: usize = 1 << 20;
 
-/// Where a piece ends.
+/// The rule for the end of a piece.
 #[derive(Debug)]
 pub(super) enum Ends {
     /// At a line end. An empty line is a piece.
@@ -30,7 +30,7 @@ impl Ends {
         Self::Separator(Box::new(memmem::Finder::new(separator).into_owned()))
     }
 
-    /// Length of the first piece and where the next begins, looking from `from` on. What is in front of it has no end.
+    /// The length of the first piece and the offset of the next. It searches from `from` on; there is no end before that.
     fn next(&self, bytes: &[u8], from: usize) -> Option<(usize, usize)> {
         match self {
             Self::Line => {
@@ -53,7 +53,7 @@ impl Ends {
         }
     }
 
-    /// Bytes of an end that may have been read without the end having been found.
+    /// The most bytes of an incomplete end at the end of a read.
     fn overlap(&self) -> usize {
         match self {
             Self::Line => 1,
@@ -63,7 +63,7 @@ impl Ends {
         }
     }
 
-    /// Where to look on when there are more than these bytes, in which no end was found.
+    /// The offset to search from when more bytes follow this many, in which no end was found.
     fn resume(&self, bytes: usize) -> usize {
         match self {
             Self::Separator(_) => bytes.saturating_sub(self.overlap()),
@@ -80,7 +80,7 @@ fn without_line_ends(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1)
 }
 
-/// Cuts text.
+/// Splits text.
 #[derive(Debug)]
 pub(super) struct Text {
     ends: Ends,
@@ -96,15 +96,16 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Pieces of at most `limit` bytes.
+    /// A splitter for pieces of at most `limit` bytes.
     pub(super) fn new(ends: Ends, limit: usize, is_text: bool) -> Self {
         Self { ends, rest: Vec::new(), searched: 0, limit, skipping: false, is_text }
     }
 
-    /// An empty line stays one: as a newline, since a part without a byte breaks readers.
+    /// The body of a piece; `None` for an empty one. An empty line becomes a newline, since a part without a byte breaks readers
+    /// (docs/field.md, Players and readers).
     fn body(&self, piece: &[u8], is_cut: bool) -> Option<RawPart> {
-        let shown = &piece[..piece.len().min(self.limit)];
-        let bytes = if self.is_text { readable(shown) } else { Cow::Borrowed(shown) };
+        let kept = &piece[..piece.len().min(self.limit)];
+        let bytes = if self.is_text { to_utf8(kept) } else { Cow::Borrowed(kept) };
         let bytes = match &bytes[..] {
             [] if matches!(self.ends, Ends::Line) => Bytes::from_static(b"\n"),
             [] => return None,
@@ -123,8 +124,8 @@ impl Text {
     }
 }
 
-/// UTF-8, with U+FFFD for what is none.
-fn readable(bytes: &[u8]) -> Cow<'_, [u8]> {
+/// The bytes as UTF-8, with U+FFFD for invalid ones.
+fn to_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
     match String::from_utf8_lossy(bytes) {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
@@ -137,10 +138,10 @@ impl Splitter for Text {
         let mut start = 0;
         while let Some((length, next)) = self.ends.next(&self.rest[start..], self.searched) {
             if !std::mem::take(&mut self.skipping) {
-                // As if it had come byte by byte: line ends that are left off count, too.
+                // As if the bytes came one by one: line ends that are stripped count, too.
                 let is_cut = next > self.limit + self.ends.overlap() + 1 && matches!(self.ends, Ends::Blank);
-                let shown = if is_cut { next - 1 } else { length };
-                bodies.extend(self.body(&self.rest[start..start + shown], is_cut));
+                let length = if is_cut { next - 1 } else { length };
+                bodies.extend(self.body(&self.rest[start..start + length], is_cut));
             }
             start += next;
             self.searched = 0;
@@ -150,12 +151,12 @@ impl Splitter for Text {
         if is_long && !std::mem::replace(&mut self.skipping, true) {
             bodies.extend(self.body(&self.rest[start..], true));
         }
-        // Of what is skipped only the beginning of an end has to be remembered.
+        // Of skipped bytes it has to keep only the beginning of an end.
         let kept = if self.skipping { open.min(self.ends.overlap()) } else { open };
         self.rest.drain(..self.rest.len() - kept);
         self.searched = self.ends.resume(kept);
-        if self.rest.capacity() > ROOM && kept < ROOM / 2 {
-            self.rest.shrink_to(ROOM / 2);
+        if self.rest.capacity() > MAX_IDLE_BUFFER && kept < MAX_IDLE_BUFFER / 2 {
+            self.rest.shrink_to(MAX_IDLE_BUFFER / 2);
         }
     }
 
@@ -188,7 +189,7 @@ impl Splitter for Text {
 mod tests {
     use super::*;
 
-    /// The pieces, and that read sizes make no difference.
+    /// The pieces, which must not depend on read sizes.
     #[track_caller]
     fn pieces(ends: impl Fn() -> Ends, input: &[u8], limit: usize) -> Vec<String> {
         let cut = |read: usize| {
@@ -200,11 +201,11 @@ mod tests {
             text.finish(&mut bodies);
             bodies.iter().map(|body| String::from_utf8(body.bytes.to_vec()).unwrap()).collect::<Vec<_>>()
         };
-        let whole = cut(input.len());
+        let expected = cut(input.len());
         for read in [1, 2, 3, 7] {
-            assert_eq!(cut(read), whole, "in pieces of {read}");
+            assert_eq!(cut(read), expected, "in pieces of {read}");
         }
-        whole
+        expected
     }
 
     #[test]
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_over_the_limit_is_cut_visibly_and_the_rest_skipped() {
+    fn a_piece_over_the_limit_is_truncated_with_a_mark_and_the_rest_skipped() {
         for (ends, end) in [("line", "\n"), ("nul", "\0"), ("blank", "\r\n\r\n"), ("separator", "\n---\n")] {
             let ends = || match ends {
                 "line" => Ends::Line,
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_are_shown_as_such_within_the_limit() {
+    fn bytes_that_are_not_utf8_are_replaced_within_the_limit() {
         assert_eq!(pieces(|| Ends::Line, b"a\xffb\n", 100), ["a\u{fffd}b"]);
         let cut = pieces(|| Ends::Line, &[&[0xff; 90][..], b"\n"].concat(), 100);
         assert!(cut[0].len() <= 100 && cut[0].ends_with(CUT), "{cut:?}");
