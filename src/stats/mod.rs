@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Instant, SystemTime},
@@ -17,7 +17,7 @@ use std::{
 use serde::Serialize;
 use slab::Slab;
 
-use crate::{net::neighbourhood, part::unix_time, sync::lock};
+use crate::{net::neighbourhood, part::unix_time, sync::Mutex};
 
 pub use self::counters::{Codes, ConnError, Counters, Disconnect, Limit, Reason};
 pub use self::retained::{Charge, Lease, Retained};
@@ -156,7 +156,7 @@ impl Viewers {
     /// # Errors
     /// The limit that is reached: of all permits, or of those for one address.
     pub fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<ViewerPermit, Limit> {
-        let mut permits = self.lock();
+        let mut permits = self.permits.lock();
         let address = peer.map(|peer| neighbourhood(peer.ip()));
         let of_address = address.and_then(|address| permits.of_address.get(&address).copied()).unwrap_or(0);
         let reached = if permits.taken.len() >= self.limit {
@@ -192,7 +192,7 @@ impl Viewers {
 
     /// The number of viewers since the start, and their counters.
     pub fn sent(&self) -> (u64, Sent) {
-        let permits = self.lock();
+        let permits = self.permits.lock();
         let mut sent = permits.gone;
         permits.taken.iter().for_each(|(_, stats)| sent += stats.sent());
         (permits.came, sent)
@@ -216,11 +216,7 @@ impl Viewers {
             let (seconds, backlog) = (stats.since.elapsed().as_secs_f64(), stats.backlog.load(Relaxed));
             ViewerState { id: stats.id, peer: stats.peer, seconds, sent: parts, bytes, dropped, left_out, backlog }
         };
-        self.lock().taken.iter().map(|(_, stats)| state(stats)).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Permits> {
-        lock(&self.permits)
+        self.permits.lock().taken.iter().map(|(_, stats)| state(stats)).collect()
     }
 }
 
@@ -243,7 +239,7 @@ impl ViewerPermit {
 
 impl Drop for ViewerPermit {
     fn drop(&mut self) {
-        let mut permits = self.viewers.lock();
+        let mut permits = self.viewers.permits.lock();
         if let Some(stats) = permits.taken.try_remove(self.key) {
             permits.gone += stats.sent();
         }
@@ -279,7 +275,7 @@ mod tests {
         assert_eq!((viewers.count(), again.stats.id), (2, 4));
         assert_eq!(viewers.refused.iter().collect::<Vec<_>>(), [("full", 0), ("address", 1)]);
         drop((other, again));
-        assert!(viewers.lock().of_address.is_empty());
+        assert!(viewers.permits.lock().of_address.is_empty());
     }
 
     #[test]

@@ -6,13 +6,13 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::ModifyKind};
 
 use super::batch::{Change, EventBatch};
-use crate::sync::lock;
+use crate::sync::Mutex;
 
 /// Events that wait to be taken; beyond it everything is looked at, so that memory stays flat.
 const MAX_EVENTS: usize = 16_384;
@@ -43,7 +43,7 @@ impl Queue {
         if event.as_ref().is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
             return;
         }
-        let mut events = lock(&self.events);
+        let mut events = self.events.lock();
         if events.len() < MAX_EVENTS {
             events.push(event);
         }
@@ -80,7 +80,7 @@ impl NotifyBackend {
 
     /// Takes the queued events. Returns no directories that are gone, since it does not know: a caller that looks finds out.
     pub(super) fn take(&mut self, batch: &mut EventBatch) -> Vec<PathBuf> {
-        let events = std::mem::take(&mut *lock(&self.queue.events));
+        let events = std::mem::take(&mut *self.queue.events.lock());
         batch.lost |= events.len() >= MAX_EVENTS;
         for event in events {
             match event {
