@@ -30,7 +30,7 @@ pub struct Viewers {
     limit_per_address: usize,
     taken: AtomicUsize,
     /// Viewers that did not get a permit.
-    pub refused: Counters<Limit>,
+    pub rejected: Counters<Limit>,
     /// Viewers that are gone.
     pub gone: Counters<Disconnect>,
     /// Connections that failed.
@@ -142,7 +142,7 @@ impl Viewers {
             limit,
             limit_per_address: limit_per_address.unwrap_or(usize::MAX),
             taken: AtomicUsize::new(0),
-            refused: Counters::default(),
+            rejected: Counters::default(),
             gone: Counters::default(),
             conn_errors: Counters::default(),
             replies: Codes::default(),
@@ -167,7 +167,7 @@ impl Viewers {
             None
         };
         if let Some(limit) = reached {
-            self.refused.count(limit);
+            self.rejected.count(limit);
             return Err(limit);
         }
         if let Some(address) = address {
@@ -273,7 +273,7 @@ mod tests {
         drop(permits);
         let again = viewers.enter(from("192.0.2.1")).unwrap();
         assert_eq!((viewers.count(), again.stats.id), (2, 4));
-        assert_eq!(viewers.refused.iter().collect::<Vec<_>>(), [("full", 0), ("address", 1)]);
+        assert_eq!(viewers.rejected.iter().collect::<Vec<_>>(), [("full", 0), ("address", 1)]);
         drop((other, again));
         assert!(viewers.permits.lock().of_address.is_empty());
     }
