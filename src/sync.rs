@@ -1,14 +1,24 @@
-//! Locks that a panic does not poison.
+//! A lock without poisoning: the state that a panic leaves belongs to one viewer or one source, which ends with it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{self, MutexGuard, PoisonError};
 
-/// Takes a lock, even where a thread panicked while it held it: the state that the panic left belongs to one viewer or one source,
-/// which ends with it.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// The mutex of `std`, which can be locked even after a thread panicked while holding it.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
-/// Takes the value out of a lock, in the same way.
-pub(crate) fn into_inner<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+impl<T> Mutex<T> {
+    /// A lock around this value.
+    pub(crate) const fn new(value: T) -> Self {
+        Self(sync::Mutex::new(value))
+    }
+
+    /// Locks it.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the value.
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -1,12 +1,7 @@
 //! Users and their passwords: `USER:PASSWORD` in plain text, or bcrypt and argon2 hashes of an htpasswd file. It compares in
 //! constant time; it knows nothing of requests.
 
-use std::{
-    fmt,
-    str::FromStr,
-    sync::{Arc, Mutex},
-    thread,
-};
+use std::{fmt, str::FromStr, sync::Arc, thread};
 
 use argon2::{
     Argon2, Params,
@@ -18,7 +13,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::throttle::Permit;
-use crate::sync::lock;
+use crate::sync::Mutex;
 
 /// The most expensive hashes accepted: they cost two or three seconds of a core for each wrong guess, and RFC 9106 (section 4)
 /// recommends argon2 with 2 GiB for one pass.
@@ -188,7 +183,7 @@ impl User {
     }
 
     fn has_confirmed(&self, password: &str) -> bool {
-        lock(&self.confirmed).as_deref().is_some_and(|known| same(known, password).into())
+        self.confirmed.lock().as_deref().is_some_and(|known| same(known, password).into())
     }
 
     fn confirm_by_hash(&self, password: String) -> bool {
@@ -198,7 +193,7 @@ impl User {
             Secret::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok(),
         };
         if is_right {
-            *lock(&self.confirmed) = Some(password);
+            *self.confirmed.lock() = Some(password);
         }
         is_right
     }

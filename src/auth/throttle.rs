@@ -1,19 +1,14 @@
 //! Bounds guesses at passwords and tokens, for each source address by itself: a few are judged at once, then one a second, and
 //! of all sources together one is hashed at a time. It knows addresses and times, not secrets.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep},
 };
 
-use crate::{net::neighbourhood, sync::lock};
+use crate::{net::neighbourhood, sync::Mutex};
 
 /// What a wrong guess costs.
 const PRICE: Duration = Duration::from_secs(1);
@@ -104,7 +99,7 @@ impl LoginThrottle {
     }
 
     fn source(&self, address: Option<IpAddr>) -> Arc<Source> {
-        let mut sources = lock(&self.sources);
+        let mut sources = self.sources.lock();
         if let Some(source) = sources.get(&address) {
             return source.clone();
         }
@@ -140,7 +135,7 @@ impl Source {
     }
 
     fn account(&self) -> std::sync::MutexGuard<'_, Account> {
-        lock(&self.account)
+        self.account.lock()
     }
 
     fn expect_short_line(&self) -> Result<(), TooMany> {
@@ -315,7 +310,7 @@ mod tests {
         for network in 0..20_000_u32 {
             drop(throttle.admit(Some(IpAddr::from(network.to_be_bytes()))).await.unwrap());
         }
-        let remembered = lock(&throttle.sources).len();
+        let remembered = throttle.sources.lock().len();
         assert!((SOURCES / 2..=SOURCES).contains(&remembered), "{remembered}");
     }
 

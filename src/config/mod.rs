@@ -15,7 +15,7 @@ use crate::{
     format::Media,
     http,
     source::{
-        Start, demo,
+        SourceStart, demo,
         framing::{FramingSettings, split::Split},
         name_filter::NameFilter,
         replay::{self, DirSettings, Mode},
@@ -33,7 +33,7 @@ const MOST_THREADS: usize = 256;
 #[derive(Debug)]
 pub struct Config {
     /// Where parts come from.
-    pub source: Start,
+    pub source: SourceStart,
     /// What its feeds have in common.
     pub feeds: feed::Settings,
     /// The type of every part, where the user gave one.
@@ -110,7 +110,7 @@ impl Config {
                 return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
             }
             None => {
-                let mut config = Self::new(Start::new(|context| demo::source(&context)), serve.common, typed)?;
+                let mut config = Self::new(SourceStart::new(|context| demo::source(&context)), serve.common, typed)?;
                 config.http.may_quit = true;
                 return Ok(config);
             }
@@ -125,7 +125,7 @@ impl Config {
                 names: names(serve.glob)?,
             },
         };
-        Self::new(Start::new(|context| replay::source(dir, &context)), serve.common, typed)
+        Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)
     }
 
     /// From `mxr watch`.
@@ -142,7 +142,7 @@ impl Config {
         }
         let (settle, poll) = (Duration::from_millis(watch.settle), watch.poll.map(Duration::from_millis));
         let settings = WatchSettings { paths: watch.paths, names, settle, poll };
-        Self::new(Start::new(|context| watch::source(settings, &context)), watch.common, typed)
+        Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)
     }
 
     /// From `mxr stdin`.
@@ -165,11 +165,11 @@ impl Config {
             return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
         }
         let settings = StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee };
-        let start = Start::new(move |context| stdin::source(&settings, &context));
+        let start = SourceStart::new(move |context| stdin::source(&settings, &context));
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }
 
-    fn new(source: Start, common: Common, typed: Typed) -> Result<Self> {
+    fn new(source: SourceStart, common: Common, typed: Typed) -> Result<Self> {
         let Common { parts, serving, access, log: _ } = common;
         check_unix(&serving, &typed)?;
         if typed.has("public") && access.has_secret() {

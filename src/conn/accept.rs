@@ -21,6 +21,7 @@ use crate::stats::{ConnError, Viewers};
 
 /// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (FIELD: 0.3 s
 /// instead of 7 s).
+#[cfg(target_os = "linux")]
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 /// The pause when connections cannot be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -131,6 +132,7 @@ fn number(socket: &Socket) -> i32 {
 
 /// Keeps a slow viewer's pictures new, and ends a vanished one soon. Set on each socket: one that was accepted while the
 /// listener was young would not inherit it.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "socket2 sets no such timeout on macOS"))]
 fn tune(socket: &Socket, stall: Duration) {
     let Socket::Left(tcp) = socket else { return };
     let socket = SockRef::from(tcp);

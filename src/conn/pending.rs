@@ -4,14 +4,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Weak},
 };
 
 use tokio::sync::Notify;
 
 use crate::{
     stats::{Lease, Retained},
-    sync::lock,
+    sync::Mutex,
 };
 
 /// Connections that may be pending however many viewers there are.
@@ -44,7 +44,7 @@ struct Waiting {
 
 impl Waiting {
     fn retained(&self) -> usize {
-        lock(&self.reply).upgrade().map_or(0, |lease| lease.retained())
+        self.reply.lock().upgrade().map_or(0, |lease| lease.retained())
     }
 }
 
@@ -65,7 +65,7 @@ impl PendingConns {
     /// Whether the next connection evicts another one, with this number of viewers.
     pub(crate) fn is_full(&self, viewers: usize) -> bool {
         let room = self.max_connections.saturating_sub(viewers).clamp(MIN_PENDING.min(self.max_pending), self.max_pending);
-        self.lock().waiting.len() >= room
+        self.set.lock().waiting.len() >= room
     }
 
     /// Adds a connection, and evicts another one where there are too many.
@@ -74,13 +74,13 @@ impl PendingConns {
             self.make_room();
         }
         let waiting = Waiting::default();
-        let number = self.lock().put(waiting.clone());
+        let number = self.set.lock().put(waiting.clone());
         PendingConn { pending: self.clone(), number: Mutex::new(number), waiting }
     }
 
     /// Evicts the connection that has been silent longest.
     pub(crate) fn make_room(&self) {
-        if let Some((_, waiting)) = self.lock().waiting.pop_first() {
+        if let Some((_, waiting)) = self.set.lock().waiting.pop_first() {
             waiting.evicted.notify_one();
         }
     }
@@ -90,7 +90,7 @@ impl PendingConns {
         if !memory.is_exceeded(0) {
             return;
         }
-        let mut set = self.lock();
+        let mut set = self.set.lock();
         set.leaving.retain(|waiting| waiting.retained() > 0);
         let leaving: usize = set.leaving.iter().map(Waiting::retained).sum();
         let readers: Vec<(u64, usize)> = set.waiting.iter().map(|(number, waiting)| (*number, waiting.retained())).collect();
@@ -106,10 +106,6 @@ impl PendingConns {
             }
         }
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, PendingSet> {
-        lock(&self.set)
-    }
 }
 
 impl PendingSet {
@@ -123,8 +119,8 @@ impl PendingSet {
 impl PendingConn {
     /// Notes a request: the connection counts as silent from now on.
     pub(crate) fn mark_active(&self) {
-        let mut number = lock(&self.number);
-        let mut set = self.pending.lock();
+        let mut number = self.number.lock();
+        let mut set = self.pending.set.lock();
         // An evicted one is not there any more, and stays evicted.
         if let Some(waiting) = set.waiting.remove(&number) {
             *number = set.put(waiting);
@@ -133,7 +129,7 @@ impl PendingConn {
 
     /// Counts what a reply keeps in memory, as long as it is being sent.
     pub(crate) fn count_reply(&self, lease: Weak<Lease>) {
-        *lock(&self.waiting.reply) = lease;
+        *self.waiting.reply.lock() = lease;
     }
 
     /// Waits until it is evicted.
@@ -144,8 +140,8 @@ impl PendingConn {
 
 impl Drop for PendingConn {
     fn drop(&mut self) {
-        let number = *lock(&self.number);
-        self.pending.lock().waiting.remove(&number);
+        let number = *self.number.lock();
+        self.pending.set.lock().waiting.remove(&number);
     }
 }
 
@@ -181,7 +177,7 @@ mod tests {
         let third = pending.enter(0);
         assert!(!is_evicted(&first).await && !is_evicted(&third).await);
         drop((first, third));
-        assert!(pending.lock().waiting.is_empty());
+        assert!(pending.set.lock().waiting.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

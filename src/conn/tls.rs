@@ -5,7 +5,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ use tracing::{info, warn};
 use crate::{
     error::{Error, Result},
     file::{self, Reading, Signature},
-    sync::lock,
+    sync::Mutex,
 };
 
 /// How often the files are checked.
@@ -79,7 +79,7 @@ impl Tls {
     /// # Errors
     /// Where the peer does not speak TLS 1.2 or 1.3.
     pub async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.lock().config.clone();
+        let config = self.current.lock().config.clone();
         TlsAcceptor::from(config).accept_with(socket, |session| session.set_buffer_limit(Some(BUFFER_LIMIT))).await
     }
 
@@ -102,11 +102,11 @@ impl Tls {
     fn refresh(&self, asked: bool) {
         let version = self.files.version();
         // While one of them is missing, they are being replaced.
-        if !asked && (version.is_none() || version == self.lock().version) {
+        if !asked && (version.is_none() || version == self.current.lock().version) {
             return;
         }
         let read = self.files.read();
-        let mut current = self.lock();
+        let mut current = self.current.lock();
         current.version = version;
         match read {
             Ok(config) => {
@@ -115,10 +115,6 @@ impl Tls {
             }
             Err(error) => warn!(error = %format_args!("{error:#}"), "the certificate stays as it was"),
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
-        lock(&self.current)
     }
 }
 

@@ -4,7 +4,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::Mutex,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,7 +13,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::sync::lock;
+use crate::sync::Mutex;
 
 /// The least pace of a slow reply, in bytes a second: a modem's.
 const MIN_PACE: f64 = 1024.0;
@@ -76,34 +75,34 @@ impl SlowWrite {
 
 impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<'_, T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *lock(self.io)).poll_read(cx, buf)
+        Pin::new(&mut *self.io.lock()).poll_read(cx, buf)
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<'_, T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *lock(self.io)).poll_write(cx, bytes);
+        let written = Pin::new(&mut *self.io.lock()).poll_write(cx, bytes);
         self.watch(written, cx)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *lock(self.io)).poll_write_vectored(cx, pieces);
+        let written = Pin::new(&mut *self.io.lock()).poll_write_vectored(cx, pieces);
         self.watch(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        lock(self.io).is_write_vectored()
+        self.io.lock().is_write_vectored()
     }
 
     /// After a flush everything is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut *lock(self.io)).poll_flush(cx))?;
+        ready!(Pin::new(&mut *self.io.lock()).poll_flush(cx))?;
         self.slow = None;
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *lock(self.io)).poll_shutdown(cx)
+        Pin::new(&mut *self.io.lock()).poll_shutdown(cx)
     }
 }
 

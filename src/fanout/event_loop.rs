@@ -18,8 +18,9 @@ use tracing::{Span, debug, debug_span, error, field, field::display};
 
 use super::{
     cursor::Cursor,
+    options::Times,
     ready::ReadyList,
-    viewer::{Times, Turn, Viewer},
+    viewer::{Turn, Viewer},
 };
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 use super::{uring::Ring, viewer::disconnect};

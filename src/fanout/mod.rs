@@ -4,6 +4,8 @@
 
 mod cursor;
 mod event_loop;
+mod options;
+mod outbox;
 mod ready;
 #[cfg(test)]
 mod tests;
@@ -14,5 +16,6 @@ mod viewer;
 pub(crate) use self::{
     cursor::{Accepts, Cursor},
     event_loop::{Fanout, FanoutHandle},
-    viewer::{AllFeeds, StreamOptions, Times, Viewer},
+    options::{AllFeeds, StreamOptions, Times},
+    viewer::Viewer,
 };

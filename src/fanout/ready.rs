@@ -4,13 +4,13 @@
 use std::{
     future::poll_fn,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Poll, Wake, Waker},
 };
 
-use crate::sync::lock;
+use crate::sync::Mutex;
 
 /// Collects the numbers of wakers that were woken.
 #[derive(Debug, Default)]
@@ -40,13 +40,13 @@ impl ReadyList {
 
     /// Whether the list has numbers.
     pub(crate) fn has_ready(&self) -> bool {
-        !lock(&self.ready).wakers.is_empty()
+        !self.ready.lock().wakers.is_empty()
     }
 
     /// Waits until the list has numbers, and moves them to `numbers`.
     pub(crate) async fn drain(&self, numbers: &mut Vec<usize>) {
         poll_fn(|cx| {
-            let mut ready = lock(&self.ready);
+            let mut ready = self.ready.lock();
             if ready.wakers.is_empty() {
                 if !ready.listener.as_ref().is_some_and(|listener| listener.will_wake(cx.waker())) {
                     ready.listener = Some(cx.waker().clone());
@@ -69,7 +69,7 @@ impl Wake for ReadyWaker {
             return;
         }
         let ready_list = self.ready_list.clone();
-        let mut ready = lock(&ready_list.ready);
+        let mut ready = ready_list.ready.lock();
         ready.wakers.push(self);
         if ready.wakers.len() == 1
             && let Some(listener) = &ready.listener

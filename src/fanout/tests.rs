@@ -258,11 +258,11 @@ impl Connection for DuplexStream {}
 struct TestConn {
     io: DuplexStream,
     writes_left: usize,
-    room: Arc<Mutex<Room>>,
+    room: Arc<Mutex<TrapRoom>>,
 }
 
 #[derive(Default)]
-struct Room {
+struct TrapRoom {
     is_free: bool,
     waker: Option<Waker>,
 }
@@ -288,9 +288,9 @@ impl Setup {
         fanout: &FanoutHandle<TestConn>,
         pipe: usize,
         writes_left: usize,
-    ) -> (DuplexStream, Arc<Mutex<Room>>) {
+    ) -> (DuplexStream, Arc<Mutex<TrapRoom>>) {
         let (ours, io) = duplex(pipe);
-        let room = Arc::new(Mutex::new(Room::default()));
+        let room = Arc::new(Mutex::new(TrapRoom::default()));
         let cursors = vec![Cursor::new(self.feed.subscribe(0, None), Accepts::All)];
         let (permit, boundary) = (self.viewers.enter(None).unwrap(), self.feed.boundary().clone());
         fanout.admit(Viewer::new(
@@ -364,7 +364,7 @@ async fn the_next_part_of_a_slow_viewer_is_chosen_when_there_is_room() {
     publisher.publish(text("part 3")).unwrap();
     let nothing = tokio::time::timeout(Duration::from_secs(1), viewer.read_u8()).await;
     assert!(nothing.is_err(), "nothing is sent before there is room");
-    let waker = { std::mem::replace(&mut *room.lock().unwrap(), Room { is_free: true, waker: None }).waker };
+    let waker = { std::mem::replace(&mut *room.lock().unwrap(), TrapRoom { is_free: true, waker: None }).waker };
     waker.expect("the loop waits for room").wake();
     let rest = read_until(&mut viewer, "part 3\r\n--b0undary\r\n").await;
     assert!(!rest.contains("part 2"), "{rest}");

@@ -2,9 +2,9 @@
 //! does not know the other viewers.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,76 +13,21 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::{io::ReadBuf, time::Instant};
 
-use super::cursor::{Accepts, Cursor};
+use super::{
+    cursor::Cursor,
+    options::{AllFeeds, StreamOptions, Times},
+    outbox::Outbox,
+};
 use crate::{
     conn::transport::Connection,
-    feed::Registry,
     stats::{Charge, Disconnect, ViewerPermit},
-    wire::{Boundary, Piece},
+    wire::Boundary,
 };
 
-/// The most pieces in one write (the kernel's own limit is 1024).
-const MAX_PIECES: usize = 64;
 /// Bytes that a viewer is sent before others have their turn.
 const TURN_BYTES: usize = 1024 * 1024;
 /// The time that a viewer has to close its side after the close-delimiter.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// The options of a viewer's request, besides the feeds.
-#[derive(Debug, Default)]
-pub(crate) struct StreamOptions {
-    /// The least time between two parts.
-    pub(crate) interval: Option<Duration>,
-    /// Parts after which the stream ends.
-    pub(crate) parts: Option<u64>,
-    /// The least time between two pictures; it does not apply to lines.
-    pub(crate) picture_interval: Option<Duration>,
-    /// The feeds of a viewer that watches all of them, later ones too; each part then names its feed.
-    pub(crate) all: Option<AllFeeds>,
-}
-
-/// The feeds of a registry as they come and go, for a viewer that watches all of them.
-#[derive(Debug)]
-pub(crate) struct AllFeeds {
-    registry: Arc<Registry>,
-    shard: usize,
-    history: Option<usize>,
-    accepts: Accepts,
-    /// The number of the newest mount that it has joined, and the version of the registry that it has seen.
-    joined: u64,
-    version: u64,
-}
-
-impl AllFeeds {
-    /// All feeds, of which it has joined none yet.
-    pub(crate) fn new(registry: Arc<Registry>, shard: usize, history: Option<usize>, accepts: Accepts) -> Self {
-        Self { registry, shard, history, accepts, joined: 0, version: 0 }
-    }
-
-    fn has_changed(&self) -> bool {
-        self.version != self.registry.version()
-    }
-
-    /// Cursors for the feeds that were added since the last call.
-    fn join(&mut self) -> Vec<Cursor> {
-        self.version = self.registry.version();
-        let list = self.registry.list();
-        let new = list.iter().filter(|mounted| mounted.number > self.joined);
-        let cursors = new.map(|mounted| mounted.mount.open().subscribe(self.shard, self.history));
-        let cursors = cursors.map(|subscription| Cursor::new(subscription, self.accepts)).collect();
-        self.joined = list.last().map_or(self.joined, |newest| self.joined.max(newest.number));
-        cursors
-    }
-}
-
-/// Times that apply to every viewer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
-    /// The silence after which the newest part is repeated.
-    pub(crate) keepalive: Option<Duration>,
-    /// The time after which a viewer that takes no byte is disconnected.
-    pub(crate) stall: Duration,
-}
 
 /// The result of a viewer's turn.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,8 +73,7 @@ pub(crate) struct Viewer<T> {
     boundary: Boundary,
     options: StreamOptions,
     pub(super) permit: ViewerPermit,
-    out: SmallVec<[Piece; 1]>,
-    out_bytes: usize,
+    out: Outbox,
     phase: Phase,
     room: Room,
     /// When the unsent parts were chosen.
@@ -154,8 +98,7 @@ impl<T: Connection> Viewer<T> {
             boundary,
             options,
             permit,
-            out: SmallVec::new(),
-            out_bytes: 0,
+            out: Outbox::default(),
             phase: Phase::Fresh,
             room: Room::Likely,
             chosen: now,
@@ -253,13 +196,12 @@ impl<T: Connection> Viewer<T> {
         if self.is_free() && self.room == Room::Likely {
             self.fill(now, cx);
         }
-        let first = self.out.first()?;
-        Some((&self.io, (self.out.len() == 1).then_some(first.bytes())))
+        (!self.out.is_empty()).then(|| (&self.io, self.out.only()))
     }
 
     /// When the unsent parts were chosen, and the bytes of the largest that only readers keep in memory; 0 without one.
     pub(super) fn retained(&self) -> (Instant, usize) {
-        let sent = self.out.iter().filter_map(Piece::charge);
+        let sent = self.out.charges();
         let kept = sent.chain(self.cursors.iter().filter_map(Cursor::kept));
         (self.chosen, kept.filter(|charge| charge.is_released()).map(Charge::bytes).max().unwrap_or(0))
     }
@@ -298,7 +240,7 @@ impl<T: Connection> Viewer<T> {
         let is_named = self.options.all.is_some();
         let again = self.cursors.iter().filter_map(|cursor| Some((cursor.repeat(false)?, cursor.prefix(is_named, 0))));
         if let Some((again, prefix)) = again.min_by_key(|(again, _)| again.len()) {
-            self.queue([prefix.into(), again]);
+            self.out.push([prefix.into(), again]);
         }
         // A feed without a part has nothing to repeat; the next check is one interval away.
         self.moved = now;
@@ -322,17 +264,17 @@ impl<T: Connection> Viewer<T> {
         self.chosen = now;
         // Round robin over the feeds, so that a busy one does not starve the others.
         let mut tried = 0;
-        while tried < self.cursors.len() && !self.is_ending() && self.out.len() < MAX_PIECES {
+        while tried < self.cursors.len() && !self.is_ending() && !self.out.is_full() {
             tried = if self.take_from_next_cursor(interval, now) { 0 } else { tried + 1 };
             self.next_cursor = (self.next_cursor + 1) % self.cursors.len();
-            if self.out_bytes >= TURN_BYTES / 4 || (tried == 0 && self.wait_if_early(interval, now)) {
+            if self.out.bytes() >= TURN_BYTES / 4 || (tried == 0 && self.wait_if_early(interval, now)) {
                 break;
             }
         }
         if self.is_free() && self.is_over() {
             self.end();
         }
-        self.permit.stats.backlog.store(self.out_bytes, Relaxed);
+        self.permit.stats.backlog.store(self.out.bytes(), Relaxed);
     }
 
     /// Checks whether a part has to wait for its time, and notes until when. Half an interval of slack: a source that keeps the
@@ -384,7 +326,7 @@ impl<T: Connection> Viewer<T> {
         let close = if is_last { self.boundary.close_delimiter() } else { Bytes::new() };
         let (prefix, piece) = (cursor.prefix(is_named, taken.dropped), cursor.choose(&run, is_last));
         self.phase = if is_last { Phase::Draining } else { Phase::Live };
-        self.queue([first.into(), prefix.into(), piece, close.into()]);
+        self.out.push([first.into(), prefix.into(), piece, close.into()]);
         if let Some(parts) = &mut self.options.parts {
             *parts -= count;
         }
@@ -400,17 +342,10 @@ impl<T: Connection> Viewer<T> {
         let is_named = self.options.all.is_some();
         let last = self.cursors.iter().rev().find_map(|cursor| Some((cursor.repeat(true)?, cursor.prefix(is_named, 0))));
         match last {
-            Some((again, prefix)) => self.queue([prefix.into(), again, self.boundary.close_delimiter().into()]),
-            None => self.queue([self.boundary.close_delimiter_alone().into()]),
+            Some((again, prefix)) => self.out.push([prefix.into(), again, self.boundary.close_delimiter().into()]),
+            None => self.out.push([self.boundary.close_delimiter_alone().into()]),
         }
         self.phase = Phase::Draining;
-    }
-
-    fn queue<const N: usize>(&mut self, pieces: [Piece; N]) {
-        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
-            self.out_bytes += piece.len();
-            self.out.push(piece);
-        }
     }
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -419,7 +354,7 @@ impl<T: Connection> Viewer<T> {
             (self.phase, self.moved) = (Phase::Closed, now);
             return Poll::Ready(Ok(0));
         }
-        let written = ready!(self.write_out(cx))?;
+        let written = ready!(self.out.write(&mut self.io, cx))?;
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -430,34 +365,9 @@ impl<T: Connection> Viewer<T> {
     /// Removes bytes that the socket has taken.
     pub(super) fn advance(&mut self, written: usize, now: Instant) {
         self.moved = now;
-        self.out_bytes -= written;
-        let (mut complete, mut rest) = (0, written);
-        while self.out.get(complete).is_some_and(|piece| piece.len() <= rest) {
-            rest -= self.out[complete].len();
-            complete += 1;
-        }
-        if complete > 0 {
-            self.out.drain(..complete);
-        }
-        if let Some(piece) = self.out.first_mut() {
-            piece.advance(rest);
-        }
+        self.out.advance(written);
         self.permit.stats.bytes.fetch_add(written as u64, Relaxed);
-        self.permit.stats.backlog.store(self.out_bytes, Relaxed);
-    }
-
-    fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
-        if self.out.len() == 1 {
-            return io.poll_write(cx, self.out[0].bytes());
-        }
-        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
-        let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(&self.out) {
-            *slice = IoSlice::new(piece.bytes());
-            count += 1;
-        }
-        io.poll_write_vectored(cx, &slices[..count])
+        self.permit.stats.backlog.store(self.out.bytes(), Relaxed);
     }
 }
 

@@ -39,9 +39,9 @@ impl Default for Readers {
 
 impl Readers {
     /// Counts one more reader until the guard is dropped.
-    pub(super) fn enter(&self) -> Reader {
+    pub(super) fn enter(&self) -> ReaderGuard {
         self.0.send_modify(|count| *count += 1);
-        Reader(self.0.clone())
+        ReaderGuard(self.0.clone())
     }
 
     /// The count as a source sees it.
@@ -52,9 +52,9 @@ impl Readers {
 
 /// One counted reader.
 #[derive(Debug)]
-pub(super) struct Reader(Arc<watch::Sender<usize>>);
+pub(super) struct ReaderGuard(Arc<watch::Sender<usize>>);
 
-impl Drop for Reader {
+impl Drop for ReaderGuard {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
     }

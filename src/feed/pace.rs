@@ -2,14 +2,11 @@
 //! that comes early waits until its time or the end of the feed, unless a newer one replaces it. This file decides when; the feed
 //! publishes.
 
-use std::{
-    sync::{Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{sync::MutexGuard, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{part::Part, sync::lock};
+use crate::{part::Part, sync::Mutex};
 
 /// The slowest pace, so that no addition to a clock overflows.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -43,7 +40,7 @@ impl Pace {
     }
 
     pub(super) fn slot(&self) -> MutexGuard<'_, PaceSlot> {
-        lock(&self.slot)
+        self.slot.lock()
     }
 
     /// Returns the part if it may be published now; otherwise it waits, in place of an older one.

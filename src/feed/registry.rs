@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{
             AtomicU64, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release},
@@ -19,7 +19,7 @@ use super::{
     shard::Wakers,
     store::Feed,
 };
-use crate::{sync::lock, wire::Boundary};
+use crate::{sync::Mutex, wire::Boundary};
 
 /// The mounts of a process, in the order in which they were added.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Registry {
 
     /// The present mounts.
     pub fn list(&self) -> Arc<Vec<Mounted>> {
-        lock(&self.mounts).list.clone()
+        self.mounts.lock().list.clone()
     }
 
     /// The mount of this name.
@@ -103,7 +103,7 @@ impl Registry {
     /// Changes the list and wakes the loops.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Mounted>, &mut u64) -> T) -> T {
         let result = {
-            let mut mounts = lock(&self.mounts);
+            let mut mounts = self.mounts.lock();
             let Mounts { list, last } = &mut *mounts;
             let result = change(Arc::make_mut(list), last);
             self.version.fetch_add(1, Release);

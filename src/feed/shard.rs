@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, MutexGuard},
     task::Waker,
 };
 
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::limits::Hold;
 use crate::{
-    sync::lock,
+    sync::Mutex,
     wire::{Block, Encoded, Run},
 };
 
@@ -34,7 +34,7 @@ impl Shard {
 
     /// Locks the parts and the numbers.
     pub(super) fn lock(&self) -> MutexGuard<'_, ShardState> {
-        lock(&self.state)
+        self.state.lock()
     }
 
     /// Wakes all that wait for a change.
@@ -50,15 +50,15 @@ pub(super) struct Wakers(Mutex<Slab<Waker>>);
 
 impl Wakers {
     pub(super) fn insert(&self, waker: Waker) -> usize {
-        lock(&self.0).insert(waker)
+        self.0.lock().insert(waker)
     }
 
     pub(super) fn remove(&self, key: usize) {
-        lock(&self.0).try_remove(key);
+        self.0.lock().try_remove(key);
     }
 
     pub(super) fn wake(&self) {
-        for (_, waker) in lock(&self.0).iter() {
+        for (_, waker) in self.0.lock().iter() {
             waker.wake_by_ref();
         }
     }

@@ -2,7 +2,7 @@
 //! does not know its readers.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{
         AtomicU8, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     part::Part,
     stats::Retained,
-    sync::lock,
+    sync::Mutex,
     wire::{self, Boundary, Encoded},
 };
 
@@ -158,7 +158,7 @@ impl Feed {
             None => self.change(|state| state.ended = true),
         }
         self.pace.iter().for_each(|pace| pace.changed.notify_one());
-        lock(&self.source).end();
+        self.source.lock().end();
     }
 
     /// Registers a waker for every change in a loop's shard. Returns the key for `remove_waker`.
@@ -188,13 +188,13 @@ impl Feed {
             dropped,
             viewers,
             newest: state.newest().as_ref().map(NewestState::of),
-            source: lock(&self.source).clone(),
+            source: self.source.lock().clone(),
         }
     }
 
     /// Sets the state of the source; the feed itself sets `Live` at the first part, and `Ended` at the end.
     pub(super) fn set_source(&self, state: SourceState) {
-        lock(&self.source).set(state);
+        self.source.lock().set(state);
     }
 
     /// Publishes a part now, or when it is due if the feed has a pace.
@@ -295,7 +295,7 @@ impl Feed {
         });
         released.iter().for_each(|old| old.charge().release());
         if first == 1 {
-            lock(&self.source).publish();
+            self.source.lock().publish();
         }
     }
 

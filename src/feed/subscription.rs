@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    demand::Reader,
+    demand::ReaderGuard,
     limits::Kind,
     shard::{Shard, ShardState},
     store::Feed,
@@ -45,7 +45,7 @@ pub struct Subscription {
     next: u64,
     /// Up to this sequence every part is taken, even in a feed of kind `Newest`.
     catch_up_to: u64,
-    _reader: Reader,
+    _reader: ReaderGuard,
 }
 
 /// The parts that a reader takes at a time.

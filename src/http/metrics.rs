@@ -35,8 +35,8 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
-        "refused": viewers.refused.sum(),
-        "refused_by_cause": viewers.refused,
+        "refused": viewers.rejected.sum(),
+        "refused_by_cause": viewers.rejected,
         "came": came,
         "gone": viewers.gone,
         "sent": sent,
@@ -103,7 +103,7 @@ impl Scrape {
         table.gauge("mxr_viewers_limit", "Viewers that may be connected at once", viewers.limit() as f64)?;
         table.counter("mxr_viewers_came", "Viewers that have come", came)?;
         table.counters("mxr_viewers_gone", "Viewers that are gone; those that stalled were cut", by_cause(viewers.gone.iter()))?;
-        table.counters("mxr_viewers_refused", "Viewers turned away with 503", by_cause(viewers.refused.iter()))?;
+        table.counters("mxr_viewers_refused", "Viewers turned away with 503", by_cause(viewers.rejected.iter()))?;
         table.counter("mxr_viewers_sent_parts", "Parts handed to viewers", sent.parts)?;
         table.counter("mxr_viewers_sent_bytes", "Bytes handed to viewers", sent.bytes)?;
         table.counter("mxr_viewers_dropped_parts", "Parts replaced before their viewer took them", sent.dropped)?;

@@ -1,13 +1,7 @@
 //! One connection: hyper parses its requests, this file answers them, and hands a connection whose request is for a stream from
 //! hyper to the fan-out (docs/field.md, hyper). It knows feeds, not the sources of their parts.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,7 +28,7 @@ use crate::{
     fanout::{AllFeeds, Cursor, FanoutHandle, StreamOptions, Viewer},
     feed::{Kind, Mount, Registry},
     stats::{ConnError, ViewerPermit, Viewers},
-    sync::{into_inner, lock},
+    sync::Mutex,
 };
 
 /// The time that a client has for the head of a request, and for a TLS handshake.
@@ -113,8 +107,8 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
         server.viewers.conn_errors.count(conn_error(&error));
         return debug!(peer = peer.map(display), %error, "connection ended");
     }
-    let transport = into_inner(transport);
-    let handover = lock(&handover).take();
+    let transport = transport.into_inner();
+    let handover = handover.lock().take();
     match handover {
         Some(Handover { cursors, options, permit }) => {
             let boundary = server.registry.boundary().clone();
@@ -169,7 +163,7 @@ impl RequestHandler {
             return Ok(route);
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
-        let has_left = || lock(transport).has_left();
+        let has_left = || transport.lock().has_left();
         let guesser = Guesser { address: visitor.address(), has_left: &has_left };
         let denied = access.check(request.uri(), request.headers(), guesser).await;
         denied.map_err(|denial| {
@@ -266,7 +260,7 @@ impl RequestHandler {
         let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts));
         let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
         let options = StreamOptions { interval: query.interval, parts: query.parts, picture_interval, all };
-        *lock(handover) = Some(Handover { cursors, options, permit });
+        *handover.lock() = Some(Handover { cursors, options, permit });
         reply
     }
 

@@ -18,9 +18,9 @@ use crate::{
 pub type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// A source with validated settings: with its context, it opens its feeds and returns its work.
-pub struct Start(Box<dyn FnOnce(Context) -> Result<Work> + Send>);
+pub struct SourceStart(Box<dyn FnOnce(Context) -> Result<Work> + Send>);
 
-impl Start {
+impl SourceStart {
     /// A source with this constructor.
     pub fn new(start: impl FnOnce(Context) -> Result<Work> + Send + 'static) -> Self {
         Self(Box::new(start))
@@ -35,9 +35,9 @@ impl Start {
     }
 }
 
-impl fmt::Debug for Start {
+impl fmt::Debug for SourceStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Start")
+        f.write_str("SourceStart")
     }
 }
 

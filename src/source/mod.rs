@@ -12,6 +12,6 @@ mod thread;
 pub mod watch;
 
 pub use self::{
-    context::{Context, Start, Work},
+    context::{Context, SourceStart, Work},
     thread::SourceThread,
 };

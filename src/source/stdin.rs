@@ -43,7 +43,6 @@ fn check_stdin() -> Result<()> {
     if stdin.is_terminal() {
         info!("reading from the terminal: type lines, Ctrl-D ends them");
     }
-    #[cfg(unix)]
     if rustix::fs::fstat(&stdin).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()) {
         let error = Error::new("read standard input", "it is a directory");
         return Err(error.hint("pipe something into it (`tail -f log | mxr stdin`), or use `mxr serve DIR`"));
@@ -110,7 +109,6 @@ fn read(buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-#[cfg(unix)]
 fn wait_readable() -> io::Result<()> {
     if poll_stdin(None).is_err() {
         std::thread::sleep(Duration::from_millis(50));
@@ -118,14 +116,7 @@ fn wait_readable() -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(not(unix))]
-fn wait_readable() -> io::Result<()> {
-    std::thread::sleep(Duration::from_millis(50));
-    Ok(())
-}
-
 /// Waits until there are bytes or the end to read. Returns `false` if neither has come by `deadline`.
-#[cfg(unix)]
 fn wait_readable_until(deadline: Instant) -> bool {
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
@@ -133,12 +124,6 @@ fn wait_readable_until(deadline: Instant) -> bool {
     !left.is_zero() && !matches!(poll_stdin(Some(&timeout)), Ok(0))
 }
 
-#[cfg(not(unix))]
-fn wait_readable_until(deadline: Instant) -> bool {
-    deadline > Instant::now()
-}
-
-#[cfg(unix)]
 fn poll_stdin(timeout: Option<&rustix::event::Timespec>) -> rustix::io::Result<usize> {
     use rustix::event::{PollFd, PollFlags, poll};
     let stdin = io::stdin();

@@ -4,15 +4,12 @@
 use std::{
     collections::BTreeMap,
     marker::PhantomData,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use serde::{Serialize, Serializer};
 
-use crate::sync::lock;
+use crate::sync::Mutex;
 
 /// A closed list of reasons and their names.
 pub trait Reason: Copy + PartialEq + 'static {
@@ -136,16 +133,12 @@ pub struct Codes(Mutex<BTreeMap<u16, u64>>);
 impl Codes {
     /// Counts one more.
     pub fn count(&self, code: u16) {
-        *self.lock().entry(code).or_default() += 1;
+        *self.0.lock().entry(code).or_default() += 1;
     }
 
     /// Every code that was sent, with its count.
     pub fn counts(&self) -> Vec<(u16, u64)> {
-        self.lock().iter().map(|(code, count)| (*code, *count)).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u16, u64>> {
-        lock(&self.0)
+        self.0.lock().iter().map(|(code, count)| (*code, *count)).collect()
     }
 }
 

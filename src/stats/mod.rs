@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Instant, SystemTime},
@@ -17,7 +17,7 @@ use std::{
 use serde::Serialize;
 use slab::Slab;
 
-use crate::{net::neighbourhood, part::unix_time, sync::lock};
+use crate::{net::neighbourhood, part::unix_time, sync::Mutex};
 
 pub use self::counters::{Codes, ConnError, Counters, Disconnect, Limit, Reason};
 pub use self::retained::{Charge, Lease, Retained};
@@ -30,7 +30,7 @@ pub struct Viewers {
     limit_per_address: usize,
     taken: AtomicUsize,
     /// Viewers that did not get a permit.
-    pub refused: Counters<Limit>,
+    pub rejected: Counters<Limit>,
     /// Viewers that are gone.
     pub gone: Counters<Disconnect>,
     /// Connections that failed.
@@ -142,7 +142,7 @@ impl Viewers {
             limit,
             limit_per_address: limit_per_address.unwrap_or(usize::MAX),
             taken: AtomicUsize::new(0),
-            refused: Counters::default(),
+            rejected: Counters::default(),
             gone: Counters::default(),
             conn_errors: Counters::default(),
             replies: Codes::default(),
@@ -156,7 +156,7 @@ impl Viewers {
     /// # Errors
     /// The limit that is reached: of all permits, or of those for one address.
     pub fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<ViewerPermit, Limit> {
-        let mut permits = self.lock();
+        let mut permits = self.permits.lock();
         let address = peer.map(|peer| neighbourhood(peer.ip()));
         let of_address = address.and_then(|address| permits.of_address.get(&address).copied()).unwrap_or(0);
         let reached = if permits.taken.len() >= self.limit {
@@ -167,7 +167,7 @@ impl Viewers {
             None
         };
         if let Some(limit) = reached {
-            self.refused.count(limit);
+            self.rejected.count(limit);
             return Err(limit);
         }
         if let Some(address) = address {
@@ -192,7 +192,7 @@ impl Viewers {
 
     /// The number of viewers since the start, and their counters.
     pub fn sent(&self) -> (u64, Sent) {
-        let permits = self.lock();
+        let permits = self.permits.lock();
         let mut sent = permits.gone;
         permits.taken.iter().for_each(|(_, stats)| sent += stats.sent());
         (permits.came, sent)
@@ -216,11 +216,7 @@ impl Viewers {
             let (seconds, backlog) = (stats.since.elapsed().as_secs_f64(), stats.backlog.load(Relaxed));
             ViewerState { id: stats.id, peer: stats.peer, seconds, sent: parts, bytes, dropped, left_out, backlog }
         };
-        self.lock().taken.iter().map(|(_, stats)| state(stats)).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Permits> {
-        lock(&self.permits)
+        self.permits.lock().taken.iter().map(|(_, stats)| state(stats)).collect()
     }
 }
 
@@ -243,7 +239,7 @@ impl ViewerPermit {
 
 impl Drop for ViewerPermit {
     fn drop(&mut self) {
-        let mut permits = self.viewers.lock();
+        let mut permits = self.viewers.permits.lock();
         if let Some(stats) = permits.taken.try_remove(self.key) {
             permits.gone += stats.sent();
         }
@@ -277,9 +273,9 @@ mod tests {
         drop(permits);
         let again = viewers.enter(from("192.0.2.1")).unwrap();
         assert_eq!((viewers.count(), again.stats.id), (2, 4));
-        assert_eq!(viewers.refused.iter().collect::<Vec<_>>(), [("full", 0), ("address", 1)]);
+        assert_eq!(viewers.rejected.iter().collect::<Vec<_>>(), [("full", 0), ("address", 1)]);
         drop((other, again));
-        assert!(viewers.lock().of_address.is_empty());
+        assert!(viewers.permits.lock().of_address.is_empty());
     }
 
     #[test]

@@ -194,6 +194,27 @@ fn http_and_sources_do_not_know_each_other_nor_a_feed_either() {
     assert!(forbidden.is_empty(), "{}", forbidden.join("\n"));
 }
 
+/// One name, one thing: wherever a type's name stands, it tells which type it is.
+#[test]
+fn no_type_has_the_name_of_another() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in CRATE.rooms().into_values().flatten() {
+        let code = fs::read_to_string(root().join("src").join(&file)).unwrap();
+        let items = code
+            .lines()
+            .map(|line| ["pub(crate) ", "pub(super) ", "pub "].iter().fold(line, |line, word| line.trim_start_matches(word)));
+        let names =
+            items.filter_map(|item| item.split_once(' ').filter(|(word, _)| ["struct", "enum", "trait", "type"].contains(word)));
+        for (_, rest) in names {
+            let name: String = rest.chars().take_while(|letter| letter.is_alphanumeric()).collect();
+            places.entry(name).or_default().push(file.clone());
+        }
+    }
+    assert!(places.len() > 100, "types are found");
+    places.retain(|_, files| files.len() > 1);
+    assert!(places.is_empty(), "{places:#?}");
+}
+
 /// Everything that is wrong with a crate.
 fn complaints(graph: &Graph) -> BTreeSet<String> {
     [forbidden(graph), graph.circles(), differences(&graph.views(), ALLOWED)].concat().into_iter().collect()

@@ -51,6 +51,7 @@ fn every_kind_of_part_is_shown(kind: Kind) {
     let Some(browser) = Browser::start(kind) else { return };
     browser.go(&server.url("/view"));
     wait_for_text(&browser, "No part yet");
+    wait_for_header(&browser, "starting");
     for (colour, name, part) in [(RED, "png", Some(png(RED))), (GREEN, "jpeg", Some(jpeg(GREEN)))].into_iter().chain(
         [(BLUE, "gif"), (PALETTE[3], "webp"), (PALETTE[4], "avif"), (PALETTE[5], "bmp")]
             .map(|(colour, name)| (colour, name, drawn_by_ffmpeg(colour, name))),
@@ -59,6 +60,7 @@ fn every_kind_of_part_is_shown(kind: Kind) {
         folder.put(&format!("picture.{name}"), part);
         wait_for_colour(&browser, colour);
         wait_for_header(&browser, &format!("64 × 64 · image/{name}"));
+        assert!(header(&browser).starts_with("live"), "{}", header(&browser));
     }
     let square = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'><rect width='9' height='9' fill='#14b414'/></svg>";
     folder.put("drawing.svg", square);

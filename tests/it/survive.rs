@@ -126,7 +126,7 @@ fn it_continues_without_an_output_that_nobody_reads() {
         let mut viewer = server.view("/stream");
         viewer.part();
         expect_alive(&folder, &server, &mut viewer);
-        assert!(server.stderr().contains(told), "{stdout}: {}", server.stderr());
+        wait_until("it says so", SOON, || server.stderr().contains(told));
     }
 }
 

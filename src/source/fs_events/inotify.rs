@@ -36,6 +36,9 @@ pub(super) struct InotifyBackend {
 }
 
 impl InotifyBackend {
+    /// A file that a writer closes shows as `Change::Closed`, and opens are counted.
+    pub(super) const REPORTS_CLOSES: bool = true;
+
     /// One without directories. It fails where the user has no instances left.
     #[allow(deprecated, reason = "its replacement is unsafe (tokio #8587); an OwnedFd meets its conditions")]
     pub(super) fn new() -> io::Result<Self> {

@@ -5,14 +5,14 @@
 
 use std::{
     io,
-    path::Path,
-    sync::{Arc, Mutex},
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::ModifyKind};
 
 use super::batch::{Change, EventBatch};
-use crate::sync::lock;
+use crate::sync::Mutex;
 
 /// Events that wait to be taken; beyond it everything is looked at, so that memory stays flat.
 const MAX_EVENTS: usize = 16_384;
@@ -43,7 +43,7 @@ impl Queue {
         if event.as_ref().is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
             return;
         }
-        let mut events = lock(&self.events);
+        let mut events = self.events.lock();
         if events.len() < MAX_EVENTS {
             events.push(event);
         }
@@ -52,6 +52,9 @@ impl Queue {
 }
 
 impl NotifyBackend {
+    /// No system that needs this backend reports who closed a file.
+    pub(super) const REPORTS_CLOSES: bool = false;
+
     /// One without directories.
     pub(super) fn new() -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
@@ -75,9 +78,9 @@ impl NotifyBackend {
         self.queue.has_some.notified().await;
     }
 
-    /// Takes the queued events. It does not know which directories are gone: a caller that looks for them finds out.
-    pub(super) fn take(&mut self, batch: &mut EventBatch) {
-        let events = std::mem::take(&mut *lock(&self.queue.events));
+    /// Takes the queued events. Returns no directories that are gone, since it does not know: a caller that looks finds out.
+    pub(super) fn take(&mut self, batch: &mut EventBatch) -> Vec<PathBuf> {
+        let events = std::mem::take(&mut *self.queue.events.lock());
         batch.lost |= events.len() >= MAX_EVENTS;
         for event in events {
             match event {
@@ -88,6 +91,7 @@ impl NotifyBackend {
                 _ => batch.lost = true,
             }
         }
+        Vec::new()
     }
 }
 

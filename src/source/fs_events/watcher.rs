@@ -19,77 +19,30 @@ use super::{
     notify::NotifyBackend,
 };
 
-/// What the events come from.
+/// Where events come from.
 #[derive(Debug)]
 enum Backend {
+    /// From nowhere: the caller polls.
+    None,
     #[cfg(target_os = "linux")]
     Inotify(InotifyBackend),
     Notify(NotifyBackend),
 }
 
 impl Backend {
-    #[cfg(target_os = "linux")]
     fn new() -> io::Result<Self> {
-        if super::notify::is_wanted_by_a_test() {
-            return NotifyBackend::new().map(Self::Notify);
+        #[cfg(target_os = "linux")]
+        if !super::notify::is_wanted_by_a_test() {
+            return InotifyBackend::new().map(Self::Inotify);
         }
-        InotifyBackend::new().map(Self::Inotify)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn new() -> io::Result<Self> {
         NotifyBackend::new().map(Self::Notify)
-    }
-
-    fn reports_closes(&self) -> bool {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Inotify(_) => true,
-            Self::Notify(_) => false,
-        }
-    }
-
-    fn watch(&mut self, directory: &Path) -> io::Result<()> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Inotify(inotify) => inotify.watch(directory),
-            Self::Notify(notify) => notify.watch(directory),
-        }
-    }
-
-    fn unwatch(&mut self, directory: &Path) {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Inotify(inotify) => inotify.unwatch(directory),
-            Self::Notify(notify) => notify.unwatch(directory),
-        }
-    }
-
-    async fn readable(&self) {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Inotify(inotify) => inotify.readable().await,
-            Self::Notify(notify) => notify.readable().await,
-        }
-    }
-
-    /// Takes the queued events. Returns the directories that are no longer watched since they are gone, as far as it knows.
-    fn take(&mut self, batch: &mut EventBatch) -> Vec<PathBuf> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Inotify(inotify) => inotify.take(batch),
-            Self::Notify(notify) => {
-                notify.take(batch);
-                Vec::new()
-            }
-        }
     }
 }
 
 /// Watches directories.
 #[derive(Debug)]
 pub(in crate::source) struct Watcher {
-    backend: Option<Backend>,
+    backend: Backend,
     watched: HashMap<PathBuf, Identity>,
     /// Watched since the last look.
     added: Vec<PathBuf>,
@@ -103,13 +56,18 @@ type Identity = (u64, u64, Option<SystemTime>);
 impl Watcher {
     /// A watcher without directories. Where the system has no more of them, the log says so and the caller has to poll.
     pub(in crate::source) fn new() -> Self {
-        let backend = Backend::new().inspect_err(report).ok();
-        Self { has_failed: backend.is_none(), backend, ..Self::none() }
+        match Backend::new() {
+            Ok(backend) => Self { backend, has_failed: false, ..Self::none() },
+            Err(error) => {
+                report(&error);
+                Self::none()
+            }
+        }
     }
 
     /// A watcher that never tells of anything: the caller polls.
     pub(in crate::source) fn none() -> Self {
-        Self { backend: None, watched: HashMap::new(), added: Vec::new(), has_failed: true }
+        Self { backend: Backend::None, watched: HashMap::new(), added: Vec::new(), has_failed: true }
     }
 
     /// Whether every directory is watched that exists.
@@ -120,7 +78,13 @@ impl Watcher {
     /// Whether a writer that closes its file shows as `Change::Closed`, and opens are counted. Where it does not, only the end
     /// mark of a format and the time that a file has rested tell that a writer is done, and the caller ought to look more often.
     pub(in crate::source) fn reports_closes(&self) -> bool {
-        self.backend.as_ref().is_none_or(Backend::reports_closes)
+        match self.backend {
+            // It misses everything, not closes alone.
+            Backend::None => true,
+            #[cfg(target_os = "linux")]
+            Backend::Inotify(_) => InotifyBackend::REPORTS_CLOSES,
+            Backend::Notify(_) => NotifyBackend::REPORTS_CLOSES,
+        }
     }
 
     /// Watches the entries of these directories, and of no others; again, where one was replaced since.
@@ -132,8 +96,14 @@ impl Watcher {
     }
 
     fn unwatch(&mut self, directory: &Path) {
-        if let (Some(backend), Some(_)) = (&mut self.backend, self.watched.remove(directory)) {
-            backend.unwatch(directory);
+        if self.watched.remove(directory).is_none() {
+            return;
+        }
+        match &mut self.backend {
+            Backend::None => {}
+            #[cfg(target_os = "linux")]
+            Backend::Inotify(inotify) => inotify.unwatch(directory),
+            Backend::Notify(notify) => notify.unwatch(directory),
         }
     }
 
@@ -143,8 +113,14 @@ impl Watcher {
             return;
         }
         self.unwatch(directory);
-        let (Some(backend), Some(identity)) = (&mut self.backend, identity) else { return };
-        match backend.watch(directory) {
+        let Some(identity) = identity else { return };
+        let watched = match &mut self.backend {
+            Backend::None => return,
+            #[cfg(target_os = "linux")]
+            Backend::Inotify(inotify) => inotify.watch(directory),
+            Backend::Notify(notify) => notify.watch(directory),
+        };
+        match watched {
             Ok(()) => self.added.push(directory.to_owned()),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
             Err(error) => {
@@ -159,15 +135,22 @@ impl Watcher {
     pub(in crate::source) async fn readable(&self) {
         match &self.backend {
             _ if !self.added.is_empty() => {}
-            Some(backend) => backend.readable().await,
-            None => std::future::pending().await,
+            Backend::None => std::future::pending().await,
+            #[cfg(target_os = "linux")]
+            Backend::Inotify(inotify) => inotify.readable().await,
+            Backend::Notify(notify) => notify.readable().await,
         }
     }
 
     /// Takes what has happened so far.
     pub(in crate::source) fn take(&mut self) -> EventBatch {
         let mut batch = EventBatch::default();
-        let gone = self.backend.as_mut().map(|backend| backend.take(&mut batch)).unwrap_or_default();
+        let gone = match &mut self.backend {
+            Backend::None => Vec::new(),
+            #[cfg(target_os = "linux")]
+            Backend::Inotify(inotify) => inotify.take(&mut batch),
+            Backend::Notify(notify) => notify.take(&mut batch),
+        };
         // A directory that is at its place by now has yet to be watched.
         self.watched.retain(|directory, _| !gone.contains(directory));
         self.added.drain(..).chain(gone).for_each(|directory| batch.record(directory, Change::Changing, 0));

@@ -8,7 +8,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard,
+        MutexGuard,
         atomic::{self, AtomicBool},
     },
     time::{Duration, SystemTime},
@@ -22,7 +22,7 @@ use crate::{
     file::{self, Reading, Signature},
     format::{self, Completeness, Media},
     part::Part,
-    sync::lock,
+    sync::Mutex,
 };
 
 /// Bytes of frames kept between two rounds.
@@ -207,7 +207,7 @@ impl FrameCache {
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        lock(&self.cache)
+        self.cache.lock()
     }
 
     pub(super) fn say_empty(&self) {

@@ -59,6 +59,15 @@ fn a_file_whose_writer_was_not_seen_to_close_is_shown_when_it_has_rested() {
 }
 
 #[test]
+fn a_file_whose_clock_is_ahead_of_ours_is_shown_when_it_has_rested_by_ours() {
+    let mut file = Trial::new(Content::Png);
+    file.write(Content::Png);
+    file.changed += OLD;
+    file.event(Change::Changing, 0);
+    file.expect(Action::Publish, 2 * SETTLE);
+}
+
+#[test]
 fn a_check_without_an_event_reads_only_what_has_changed() {
     let mut file = Trial::new(Content::Png);
     file.on(Input::Check);

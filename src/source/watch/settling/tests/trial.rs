@@ -32,7 +32,7 @@ pub(super) struct Trial {
     pub(super) settling: Settling,
     pub(super) now: Instant,
     pub(super) state: i64,
-    changed: Instant,
+    pub(super) changed: Instant,
     pub(super) content: Option<Content>,
     pub(super) reads: usize,
 }

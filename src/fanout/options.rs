@@ -1,0 +1,62 @@
+//! The options of a viewer, and the list of feeds that a viewer of all feeds follows. It knows no sockets and no bytes.
+
+use std::{sync::Arc, time::Duration};
+
+use super::cursor::{Accepts, Cursor};
+use crate::feed::Registry;
+
+/// The options of a viewer's request, besides the feeds.
+#[derive(Debug, Default)]
+pub(crate) struct StreamOptions {
+    /// The least time between two parts.
+    pub(crate) interval: Option<Duration>,
+    /// Parts after which the stream ends.
+    pub(crate) parts: Option<u64>,
+    /// The least time between two pictures; it does not apply to lines.
+    pub(crate) picture_interval: Option<Duration>,
+    /// The feeds of a viewer that watches all of them, later ones too; each part then names its feed.
+    pub(crate) all: Option<AllFeeds>,
+}
+
+/// The changing list of feeds in a registry, for a viewer that watches all of them.
+#[derive(Debug)]
+pub(crate) struct AllFeeds {
+    pub(super) registry: Arc<Registry>,
+    shard: usize,
+    history: Option<usize>,
+    accepts: Accepts,
+    /// The number of the newest mount that it has joined, and the version of the registry that it has seen.
+    joined: u64,
+    version: u64,
+}
+
+impl AllFeeds {
+    /// All feeds, of which it has joined none yet.
+    pub(crate) fn new(registry: Arc<Registry>, shard: usize, history: Option<usize>, accepts: Accepts) -> Self {
+        Self { registry, shard, history, accepts, joined: 0, version: 0 }
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        self.version != self.registry.version()
+    }
+
+    /// Cursors for the feeds that were added since the last call.
+    pub(super) fn join(&mut self) -> Vec<Cursor> {
+        self.version = self.registry.version();
+        let list = self.registry.list();
+        let new = list.iter().filter(|mounted| mounted.number > self.joined);
+        let cursors = new.map(|mounted| mounted.mount.open().subscribe(self.shard, self.history));
+        let cursors = cursors.map(|subscription| Cursor::new(subscription, self.accepts)).collect();
+        self.joined = list.last().map_or(self.joined, |newest| self.joined.max(newest.number));
+        cursors
+    }
+}
+
+/// Times that apply to every viewer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// The silence after which the newest part is repeated.
+    pub(crate) keepalive: Option<Duration>,
+    /// The time after which a viewer that takes no byte is disconnected.
+    pub(crate) stall: Duration,
+}
