@@ -1,14 +1,14 @@
-//! How long from a rename to the first byte at a viewer: mxr beside a bare loop of inotify, read and send, in one run.
+//! The time from a rename to the first byte at a viewer: mxr beside a bare loop of inotify, read and send, in one run.
 //!
 //! `cargo bench --bench latency` prints both, in microseconds, and their ratio. A picture of 100 KB is renamed into
-//! place again and again; one viewer reads. Rounds alternate, since the machine's speed drifts.
+//! place repeatedly; one viewer reads. Rounds alternate, since the machine's speed drifts.
 #![allow(
     missing_docs,
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::panic,
     clippy::expect_used,
-    reason = "a bench talks and stops"
+    reason = "a bench prints its results and panics on failure"
 )]
 
 use std::{
@@ -53,7 +53,7 @@ fn main() {
     println!("{:30} p50 {:7.2}     p99 {:7.2}", "ratio", medians[1][0] / medians[0][0], medians[1][1] / medians[0][1]);
 }
 
-/// Noise of about 100 KB.
+/// A PNG of noise, about 100 KB.
 fn picture(seed: u8) -> Vec<u8> {
     let mut state = u32::from(seed) + 1;
     let mut noise = || {
@@ -97,7 +97,7 @@ impl Server {
         server
     }
 
-    /// Reads what is there until nothing comes for a moment.
+    /// Reads until no bytes come for a moment.
     fn drain(&mut self) {
         self.viewer.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         while self.viewer.read(&mut self.buffer).is_ok_and(|bytes| bytes > 0) {}
@@ -130,7 +130,7 @@ impl Drop for Server {
     }
 }
 
-/// One thread, one viewer: what arrives under the name is read and sent.
+/// One thread, one viewer: reads and sends each file that is renamed to the name.
 fn bare(folder: &Path) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("{}", listener.local_addr().unwrap());

@@ -27,9 +27,10 @@ impl fmt::Write for EscapingWriter<'_, '_> {
     }
 
     fn write_char(&mut self, letter: char) -> fmt::Result {
-        match letter.is_control() || redirects_or_breaks(letter) {
-            true => write!(self.0, "{}", letter.escape_default()),
-            false => self.0.write_char(letter),
+        if letter.is_control() || redirects_or_breaks(letter) {
+            write!(self.0, "{}", letter.escape_default())
+        } else {
+            self.0.write_char(letter)
         }
     }
 }

@@ -165,9 +165,11 @@ fn listen_to_signals(shutdown: &CancellationToken) -> Result<()> {
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut ends = vec![catch(SignalKind::terminate())?];
     let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
-    match has_terminal && !is_hangup_ignored() {
-        true => ends.push(catch(SignalKind::hangup())?),
-        false => log_hangups(catch(SignalKind::hangup())?),
+    let hangup = catch(SignalKind::hangup())?;
+    if has_terminal && !is_hangup_ignored() {
+        ends.push(hangup);
+    } else {
+        log_hangups(hangup);
     }
     let again = shutdown.clone();
     tokio::spawn(async move {

@@ -89,10 +89,12 @@ impl Terminal {
         let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(terminal.clone());
         let builder = builder.fmt_fields(format::debug_fn(write_field).delimited(" "));
         // A second start in one process (tests) keeps the first log.
-        let _ = match log.is_json {
-            true => builder.json().flatten_event(true).try_init(),
-            false if is_terminal => builder.without_time().with_ansi(std::env::var_os("NO_COLOR").is_none()).try_init(),
-            false => builder.with_ansi(false).try_init(),
+        let _ = if log.is_json {
+            builder.json().flatten_event(true).try_init()
+        } else if is_terminal {
+            builder.without_time().with_ansi(std::env::var_os("NO_COLOR").is_none()).try_init()
+        } else {
+            builder.with_ansi(false).try_init()
         };
         terminal
     }

@@ -1,4 +1,4 @@
-//! What a part costs, counted: no allocation a viewer. Alone in its program, since every allocation here counts.
+//! The allocations of a part, counted: none per viewer. It is the only test of its program, since the count includes every allocation.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -48,16 +48,16 @@ fn serve(shutdown: CancellationToken) -> (SocketAddr, Publisher) {
     tell.recv().unwrap()
 }
 
-/// Reads up to the delimiter behind the next part, without an allocation.
+/// Reads up to the delimiter after the next part, without an allocation.
 fn read_part(viewer: &mut TcpStream) {
     let (mut buffer, mut filled) = ([0; 4096], 0);
-    // The first delimiter stands in front of a part, behind the head.
+    // The first delimiter comes before a part, after the head.
     while filled < SIZE || !buffer[..filled].ends_with(DELIMITER) {
         filled += viewer.read(&mut buffer[filled..]).unwrap();
     }
 }
 
-/// Blocks that are allocated for 50 parts, with so many viewers.
+/// The number of allocations for 50 parts, with this many viewers.
 fn blocks(viewers: usize) -> u64 {
     let shutdown = CancellationToken::new();
     let (address, publisher) = serve(shutdown.clone());

@@ -1,5 +1,5 @@
-//! The yardstick: epoll, one prebuilt buffer a part, one `send` a viewer, viewers that are not drained are skipped and
-//! get the newest part later. It parses no request and keeps no books.
+//! The baseline: epoll, one prebuilt buffer per part, one `send` per viewer; a viewer that has not read its last part is skipped, and
+//! gets the newest later. It parses no request and counts nothing.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -23,7 +23,7 @@ struct Viewer {
     socket: TcpStream,
     pending: Option<(Rc<Vec<u8>>, usize)>,
     newest: u64,
-    /// The request has come and the head has left.
+    /// The request has arrived and the head has been sent.
     is_open: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn serve(work: Work) {
             sequence += 1;
             part = Rc::new(encode(work, sequence));
             for viewer in viewers.iter_mut().filter(|viewer| viewer.is_open && viewer.pending.is_none()) {
-                give(viewer, &part, sequence);
+                start(viewer, &part, sequence);
             }
         }
     }
@@ -98,11 +98,11 @@ fn ready(viewer: &mut Viewer, part: &Rc<Vec<u8>>, sequence: u64) {
         send(viewer);
     }
     if viewer.pending.is_none() && viewer.newest < sequence {
-        give(viewer, part, sequence);
+        start(viewer, part, sequence);
     }
 }
 
-fn give(viewer: &mut Viewer, part: &Rc<Vec<u8>>, sequence: u64) {
+fn start(viewer: &mut Viewer, part: &Rc<Vec<u8>>, sequence: u64) {
     viewer.newest = sequence;
     viewer.pending = Some((part.clone(), 0));
     send(viewer);

@@ -1,8 +1,8 @@
-//! What a delivered part costs: mxr's fan-out beside a bare epoll sender and beside other servers, in the same run, with the
-//! same bytes and viewers; what a crowd costs; how old the picture of a slow viewer is.
+//! The cost of a delivered part: mxr's fan-out beside a bare epoll sender and other servers, in the same run, with the same bytes and
+//! viewers; the cost of 10,000 viewers; the age of the picture of a slow viewer.
 //!
-//! `cargo bench --bench fanout` runs all of it; a word behind `--` picks: `table` (or a part of a row's name, such as
-//! `"1000 x"`), `crowd`, `slow`, `link`. `benches/README.md` says how to read it. The bench starts itself again as the
+//! `cargo bench --bench fanout` runs all of it; a word after `--` selects one: `table` (or a part of a row's name, such as
+//! `"1000 x"`), `many`, `slow`, `link`. `benches/README.md` explains the results. The bench starts itself again as the
 //! servers (core 0) and as the load (core 1), so that each has its own CPU clock and memory.
 #![allow(
     missing_docs,
@@ -11,12 +11,12 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a bench talks and stops"
+    reason = "a bench prints its results and panics on failure"
 )]
 
 mod bare;
-mod crowd;
 mod load;
+mod many;
 mod measure;
 mod ours;
 mod peers;
@@ -40,13 +40,13 @@ fn main() -> ExitCode {
         ("ours", Some(work)) => ours::serve(work),
         ("load", Some(work)) => load::run(work, args[6].parse().expect("a port"), &args[7]),
         ("slow", Some(work)) => slow::read(args[6].parse().expect("an address"), work),
-        ("crowd", _) => crowd::run(),
+        ("many", _) => many::run(),
         ("slow", _) => slow::run(),
         ("link", _) => slow::run_over_a_link(),
         ("table", _) => table::run(""),
         ("", _) => {
             table::run("");
-            crowd::run();
+            many::run();
             slow::run();
             slow::run_over_a_link();
         }

@@ -1,4 +1,4 @@
-//! Runs one server under one load: what a part costs, how soon it is there, what a viewer takes of memory.
+//! Runs one server under one load, and measures the CPU time of a part, its latency, and the memory of a viewer.
 
 use std::time::Duration;
 
@@ -28,14 +28,14 @@ impl Server {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures {
-    /// Microseconds of CPU a delivered part.
+    /// Microseconds of CPU per delivered part.
     pub(crate) cost: f64,
-    /// Delivered parts, of those that were published for all viewers.
+    /// The share of parts delivered, of those published for all viewers.
     pub(crate) delivered: f64,
     /// Microseconds from publishing to the last byte.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// KiB of the server's memory a viewer, beyond what it had without.
+    /// KiB of the server's memory per viewer, beyond its memory without viewers.
     pub(crate) memory: f64,
 }
 
@@ -69,9 +69,9 @@ fn under_load(work: Work, port: &str, target: &str, servers: &[u32]) -> Figures 
     let memory_after: i64 = servers.iter().copied().map(memory).sum();
     let before: Duration = servers.iter().copied().map(cpu).sum();
     load.go();
-    let said = load.numbers();
+    let results = load.numbers();
     let spent = servers.iter().copied().map(cpu).sum::<Duration>() - before;
-    let [parts, micros, p50, p99] = said[..] else { panic!("the load said {said:?}") };
+    let [parts, micros, p50, p99] = results[..] else { panic!("the load printed {results:?}") };
     let published = micros / 1e6 * f64::from(work.rate) * work.viewers as f64;
     Figures {
         cost: spent.as_secs_f64() * 1e6 / parts.max(1.0),

@@ -1,4 +1,4 @@
-//! mxr's own feed and server, with a source that publishes on a clock: what is measured is the fan-out.
+//! mxr's own feed and server, with a source that publishes on a clock, so that the measurement covers only the fan-out.
 
 use std::{os::fd::OwnedFd, time::Duration};
 
@@ -44,11 +44,11 @@ pub(crate) fn serve(work: Work) {
     });
 }
 
-/// The kernel's own timer: tokio's wakes the thread twice where its wheel turns, which is no cost of the fan-out.
+/// A timer of the kernel: tokio's wakes the thread twice when its wheel turns, which is not a cost of the fan-out.
 struct Clock(AsyncFd<OwnedFd>);
 
 impl Clock {
-    #[allow(deprecated, reason = "what takes its place is unsafe (tokio #8587); an OwnedFd keeps what is asked for there")]
+    #[allow(deprecated, reason = "the replacement is unsafe (tokio #8587); an OwnedFd fulfils its requirements")]
     fn new(interval: Duration) -> Self {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).expect("timer");
         let every = Timespec { tv_sec: interval.as_secs() as i64, tv_nsec: interval.subsec_nanos().into() };

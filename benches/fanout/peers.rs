@@ -1,4 +1,4 @@
-//! Other servers under the same load, where they are installed: nginx with nchan (Debian: nginx, libnginx-mod-nchan) and a
+//! Other servers under the same load, if they are installed: nginx with nchan (Debian: nginx, libnginx-mod-nchan) and a
 //! program on aiohttp (Debian: python3-aiohttp). ustreamer takes its frames from a camera, so it cannot have this load.
 
 use std::{
@@ -21,7 +21,7 @@ use crate::{
 };
 
 const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
-/// Debian's, which has its packages.
+/// Debian's Python, for which aiohttp is a package.
 const PYTHON: &str = "/usr/bin/python3";
 const AIOHTTP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/fanout/aiohttp_feed.py");
 
@@ -32,7 +32,7 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// Those that can be measured here.
+    /// The servers that can be measured on this machine.
     pub(crate) fn installed() -> impl Iterator<Item = Self> {
         [Self::Nchan, Self::Aiohttp].into_iter().filter(|peer| match peer {
             Self::Nchan => Path::new(NCHAN).exists(),
@@ -106,7 +106,7 @@ fn nginx(folder: &Path, port: u16) -> String {
     )
 }
 
-/// Puts a part into nchan on a clock, from core 1.
+/// Publishes parts into nchan on a clock, from core 1.
 struct Publisher {
     is_done: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

@@ -1,4 +1,4 @@
-//! Draws the table: cost of a delivered part against the number of viewers, as `docs/fanout.svg`.
+//! Plots the table: the cost of a delivered part against the number of viewers, as `docs/fanout.svg`.
 
 use std::fmt::Write;
 
@@ -9,15 +9,15 @@ use crate::{
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/fanout.svg");
 const SIZES: [usize; 3] = [100_000, 10_000, 1_000];
-/// Pixels of one panel, of the space between two, and of what is around them.
+/// Pixels of one panel, of the gap between two, and of the margins.
 const WIDTH: f64 = 230.0;
 const HEIGHT: f64 = 210.0;
 const GAP: f64 = 70.0;
 const LEFT: f64 = 60.0;
 const TOP: f64 = 40.0;
 /// Microseconds at the ends of the axis.
-const LEAST: f64 = 3.0;
-const MOST: f64 = 300.0;
+const MIN_COST: f64 = 3.0;
+const MAX_COST: f64 = 300.0;
 
 pub(crate) fn draw(rows: &[Row]) {
     let mut svg = String::from(
@@ -59,9 +59,9 @@ fn colour(server: Server) -> &'static str {
     }
 }
 
-/// 1 to 1,000 viewers across, cost upwards, both in powers of ten.
+/// The position of a point: 1 to 1,000 viewers across, cost upwards, both axes logarithmic.
 fn place(left: f64, viewers: f64, cost: f64) -> (f64, f64) {
-    let share = (cost.clamp(LEAST, MOST) / LEAST).log10() / (MOST / LEAST).log10();
+    let share = (cost.clamp(MIN_COST, MAX_COST) / MIN_COST).log10() / (MAX_COST / MIN_COST).log10();
     (left + viewers.log10() / 3.0 * WIDTH, TOP + (1.0 - share) * HEIGHT)
 }
 
@@ -77,7 +77,7 @@ fn axes(svg: &mut String, left: f64, title: &str) {
         );
     }
     for viewers in [1.0, 10.0, 100.0, 1000.0] {
-        let x = place(left, viewers, LEAST).0;
+        let x = place(left, viewers, MIN_COST).0;
         let _ = writeln!(
             svg,
             "<path d='M{x:.1} {TOP}v{HEIGHT}' stroke='#ddd'/><text x='{x:.1}' y='{}' text-anchor='middle' fill='#555'>{viewers}</text>",

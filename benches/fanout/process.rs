@@ -1,4 +1,5 @@
-//! A started program: its pipes, its CPU clock, its memory, the core that it runs on.
+//! A started program: its pipes, its CPU clock, its memory, the core that it runs on. It knows roles of this bench, not what they
+//! measure.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -8,14 +9,14 @@ use std::{
 
 use crate::work::Work;
 
-/// A program of ours that was started, with its first line of output: the port. Dropping it kills it.
+/// A started program, whose first line of output is its port. Dropping it kills it.
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) output: BufReader<std::process::ChildStdout>,
 }
 
 impl Running {
-    /// This bench again, in another role.
+    /// Starts this bench again, in another role.
     pub(crate) fn role(role: &str, work: Work, args: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("own path"));
         command.arg(role).args(work.args()).args(args);
@@ -34,14 +35,14 @@ impl Running {
         line.trim().to_owned()
     }
 
-    /// The words of its next line that are numbers.
+    /// The numbers in its next line.
     pub(crate) fn numbers(&mut self) -> Vec<f64> {
         self.line().split_whitespace().filter_map(|word| word.parse().ok()).collect()
     }
 
     pub(crate) fn go(&mut self) {
-        let stdin = self.child.stdin.as_mut().expect("its input is ours");
-        stdin.write_all(b"go\n").expect("it listens");
+        let stdin = self.child.stdin.as_mut().expect("a pipe to its input");
+        stdin.write_all(b"go\n").expect("it reads its input");
     }
 }
 
@@ -51,7 +52,7 @@ impl Drop for Running {
     }
 }
 
-/// What the threads of a process have run, to the nanosecond (`schedstat`; `/proc/PID/stat` ticks in 10 ms).
+/// The CPU time of all threads of a process, to the nanosecond (`schedstat`; `/proc/PID/stat` ticks in 10 ms).
 pub(crate) fn cpu(pid: u32) -> Duration {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());

@@ -1,5 +1,5 @@
-//! How old the picture is that a slow viewer sees: one that reads 1 MB/s of a 3 MB/s feed beside a hundred fast ones, and
-//! one behind a link of 10 Mbit/s.
+//! The age of the picture that a slow viewer sees: one that reads 1 MB/s of a 3 MB/s feed beside a hundred fast ones, and one behind
+//! a link of 10 Mbit/s.
 
 use std::{
     io::{Read, Write},
@@ -27,20 +27,20 @@ pub(crate) fn run() {
     println!("\n100 viewers of 100 KB pictures at 30/s, without and with one that reads 1 MB/s (medians of {ROUNDS} rounds):");
     let rounds: Vec<_> = (0..ROUNDS).map(|_| ROLES.map(|role| [beside(role, false), beside(role, true)])).collect();
     for (index, role) in ROLES.into_iter().enumerate() {
-        let alone = median(rounds.iter().map(|round| round[index][0][0]));
-        let [fast, p50, p99, most] = [0, 1, 2, 3].map(|at| median(rounds.iter().map(|round| round[index][1][at])));
-        let [p50, p99, most] = [p50, p99, most].map(|micros| micros / 1e6);
+        let without = median(rounds.iter().map(|round| round[index][0][0]));
+        let [fast, p50, p99, max_waiting] = [0, 1, 2, 3].map(|at| median(rounds.iter().map(|round| round[index][1][at])));
+        let [p50, p99, max_waiting] = [p50, p99, max_waiting].map(|micros| micros / 1e6);
         println!(
             "{role}: the slow one's parts are {p50:.2} s old, {p99:.2} at p99; the fast ones' p99 goes from {:.1} to {:.1} ms; \
              at most {:.0} KB wait in the kernel for the slow one",
-            alone / 1e3,
+            without / 1e3,
             fast / 1e3,
-            most * 1e3
+            max_waiting * 1e3
         );
     }
 }
 
-/// The fast viewers' p99; where there is a slow one its p50 and p99, and the most that waited for it.
+/// The fast viewers' p99; with a slow one also its p50 and p99, and the most bytes that waited for it.
 fn beside(role: &str, slowly: bool) -> [f64; 4] {
     let mut server = Running::role(role, WORK, &[]);
     let port = server.line();
@@ -61,8 +61,8 @@ pub(crate) fn read(server: SocketAddr, work: Work) {
     let own = socket.local_addr().expect("address").port();
     let is_far = !server.ip().is_loopback();
     let (mut finder, mut ages, mut buffer, mut bytes) = (Finder::default(), Vec::new(), [0; 5_000], 0);
-    // Looking takes a while, with many connections: not at every read.
-    let (mut most, mut look) = (0, Duration::ZERO);
+    // The check is slow with many connections, so it is not made at every read.
+    let (mut max_waiting, mut next_check) = (0, Duration::ZERO);
     let begin = Instant::now();
     while begin.elapsed() < work.time {
         let Ok(read @ 1..) = socket.read(&mut buffer) else { break };
@@ -74,17 +74,17 @@ pub(crate) fn read(server: SocketAddr, work: Work) {
         }
         // A link is slow by itself.
         if !is_far {
-            if begin.elapsed() >= look {
-                most = most.max(waiting(server.port(), own));
-                look += Duration::from_millis(300);
+            if begin.elapsed() >= next_check {
+                max_waiting = max_waiting.max(waiting(server.port(), own));
+                next_check += Duration::from_millis(300);
             }
             std::thread::sleep(Duration::from_secs_f64(bytes as f64 / READS).saturating_sub(begin.elapsed()));
         }
     }
-    println!("{} {} {most}", quantile(&mut ages, 0.5), quantile(&mut ages, 0.99));
+    println!("{} {} {max_waiting}", quantile(&mut ages, 0.5), quantile(&mut ages, 0.99));
 }
 
-/// What the sender's kernel holds for a connection (`tx_queue` of /proc/net/tcp), in bytes.
+/// The bytes that the sender's kernel holds for a connection (`tx_queue` of /proc/net/tcp).
 fn waiting(server: u16, reader: u16) -> u64 {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let line = table.lines().find(|line| {

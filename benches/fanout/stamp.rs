@@ -1,4 +1,4 @@
-//! Bodies that tell when they were published, whatever the framing around them: a stamp at the start, a mark at the end.
+//! Bodies that contain the time at which they were published, independent of the framing: a stamp at the start, a mark at the end.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,7 +29,7 @@ pub(crate) struct Finder {
 }
 
 impl Finder {
-    /// Takes bytes, and gives when the parts that end in them were published.
+    /// Takes bytes, and returns the publishing times of the parts that end in them, in microseconds since 1970.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<u64> {
         self.rest.extend_from_slice(bytes);
         let (mut found, mut at) = (Vec::new(), 0);
@@ -44,7 +44,7 @@ impl Finder {
                 }
                 Some(published) => {
                     let Some(end) = memmem::find(rest, END) else {
-                        // All but what may be the beginning of a mark has been looked at.
+                        // Only the last bytes may still be the beginning of a mark.
                         at += rest.len().saturating_sub(END.len());
                         break;
                     };

@@ -1,4 +1,4 @@
-//! The table: viewers by size of part, every server in turn, as Markdown; and the plot of it.
+//! The table: rows by size of parts and number of viewers, every server in turn, as Markdown; and its plot.
 
 use crate::{
     measure::{Figures, Row, Server, figures},
@@ -7,7 +7,7 @@ use crate::{
     work::Work,
 };
 
-/// Rounds a row; each runs every server, one after the other, since the machine's speed drifts.
+/// Rounds per row; each runs every server, one after the other, since the machine's speed drifts.
 pub(crate) const ROUNDS: usize = 3;
 
 /// Every row whose name contains `filter`.
@@ -63,7 +63,7 @@ fn measure_row(name: &str, work: Work) -> Vec<Row> {
     servers.iter().enumerate().map(row).collect()
 }
 
-/// The middle one of several values.
+/// The median of several values.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);

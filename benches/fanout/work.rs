@@ -1,4 +1,4 @@
-//! What is measured: how large the parts are, how many a second, for how many viewers.
+//! A workload: the size of parts, their rate, the number of viewers. It measures nothing.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(crate) struct Work {
     pub(crate) rate: u32,
     /// Viewers.
     pub(crate) viewers: usize,
-    /// How long it is measured.
+    /// The duration of the measurement.
     pub(crate) time: Duration,
     /// mxr's fan-out threads.
     pub(crate) threads: usize,
@@ -38,7 +38,7 @@ impl Work {
         Duration::from_secs(1) / self.rate
     }
 
-    /// Small parts are lines of a log, of which each counts; large ones are pictures.
+    /// Whether the parts are lines of a log, of which each counts: small parts are, large ones are pictures.
     pub(crate) fn is_text(&self) -> bool {
         self.size <= 1000
     }

@@ -1,6 +1,6 @@
-//! What every fuzzer checks: nothing panics, no limit is passed, and read sizes make no difference.
+//! The checks of every fuzzer: nothing panics, no limit is exceeded, and the result does not depend on read sizes.
 //!
-//! The first two bytes of the input are read sizes, the third picks limits; the rest is the stream.
+//! The first two bytes of the input are read sizes, the third selects limits; the rest is the stream.
 
 use mxr::{
     source::framing::split::{RawPart, Split},
@@ -13,14 +13,14 @@ fn parse(input: &[u8]) -> Option<([usize; 2], usize, &[u8])> {
     Some(([usize::from(*first % 64) + 1, usize::from(*second) + 1], [64, 1000, 1 << 20][usize::from(*limit % 3)], stream))
 }
 
-/// Cuts the stream so, in pieces and as a whole.
-pub fn split(way: &str, input: &[u8]) {
+/// Splits the stream by this rule, in pieces and as a whole.
+pub fn split(rule: &str, input: &[u8]) {
     let Some((sizes, limit, stream)) = parse(input) else { return };
-    let split = Split::parse(way).expect("a way of cutting");
-    assert_eq!(cut(&split, limit, stream, sizes), cut(&split, limit, stream, [usize::MAX; 2]));
+    let split = Split::parse(rule).expect("a rule");
+    assert_eq!(run(&split, limit, stream, sizes), run(&split, limit, stream, [usize::MAX; 2]));
 }
 
-fn cut(split: &Split, limit: usize, stream: &[u8], sizes: [usize; 2]) -> (Vec<RawPart>, u64) {
+fn run(split: &Split, limit: usize, stream: &[u8], sizes: [usize; 2]) -> (Vec<RawPart>, u64) {
     let (mut splitter, mut bodies) = (split.splitter(limit, true), Vec::new());
     pieces(stream, sizes, |piece| splitter.push(piece, &mut bodies));
     splitter.finish(&mut bodies);
@@ -28,7 +28,7 @@ fn cut(split: &Split, limit: usize, stream: &[u8], sizes: [usize; 2]) -> (Vec<Ra
     (bodies, splitter.refused())
 }
 
-/// Decodes the stream, with the boundary `B` announced and not, in pieces and as a whole.
+/// Decodes the stream, with the boundary `B` and without a boundary, in pieces and as a whole.
 pub fn decode(input: &[u8]) {
     let Some((sizes, limit, stream)) = parse(input) else { return };
     let bounds = Bounds { header_bytes: 200, headers: 4, body_bytes: limit };
@@ -48,8 +48,8 @@ fn parts(boundary: Option<&str>, bounds: Bounds, stream: &[u8], sizes: [usize; 2
 fn pieces(stream: &[u8], sizes: [usize; 2], mut push: impl FnMut(&[u8])) {
     let (mut rest, mut sizes) = (stream, sizes.into_iter().cycle());
     while !rest.is_empty() {
-        let (piece, behind) = rest.split_at(rest.len().min(sizes.next().unwrap_or(1)));
+        let (piece, remaining) = rest.split_at(rest.len().min(sizes.next().unwrap_or(1)));
         push(piece);
-        rest = behind;
+        rest = remaining;
     }
 }

@@ -1,5 +1,5 @@
 //! The feed itself: checks the parts that are published, has them encoded once, on the thread of its source, and holds them. It
-//! does not know who reads them.
+//! does not know its readers.
 
 use std::sync::{
     Arc,

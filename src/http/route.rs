@@ -127,11 +127,13 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
         parts,
         history: query.number("history")?,
         mixed: accepts(headers, ACCEPT, "multipart/mixed"),
-        accepts: match is_img(headers) {
-            false => Accepts::All,
+        accepts: if !is_img(headers) {
+            Accepts::All
+        } else if agent.contains("AppleWebKit") {
             // Chromium and WebKit paint a part once they have the next part's headers (crbug 527446).
-            true if agent.contains("AppleWebKit") => Accepts::Pictures(Layout::EarlyHeaders),
-            true => Accepts::Pictures(Layout::Plain),
+            Accepts::Pictures(Layout::EarlyHeaders)
+        } else {
+            Accepts::Pictures(Layout::Plain)
         },
         is_browser: is_browser(headers),
     })

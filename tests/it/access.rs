@@ -1,4 +1,4 @@
-//! Who may look: nobody without a password or the token where one is asked for, by whatever route; and secrets stay secret.
+//! Access control: a server with a password or a token shows nothing without it on any route, and secrets stay secret.
 
 use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
@@ -22,7 +22,7 @@ const ROUTES: [&str; 11] = [
     "/api/frame.jpeg",
 ];
 
-/// One watched red picture, which is there for who has this key (a header line).
+/// One watched red picture, and a check that it needs this key (a header line).
 fn watched(args: &[&str], key: &str) -> (Folder, Server) {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
@@ -63,14 +63,14 @@ fn without_the_password_nothing_is_shown() {
 }
 
 #[test]
-fn health_is_open_and_tells_nothing() {
+fn health_needs_no_password_and_reveals_nothing() {
     let (_folder, server) = watched(&["--auth", "me:secret", "--token", "T0ken"], BEARER);
     let reply = server.get("/healthz");
     assert_eq!((reply.head.status, reply.text().trim()), (200, "ok"));
 }
 
 #[test]
-fn curl_knows_the_password() {
+fn curl_logs_in_with_the_password() {
     let Some(curl) = tool(&["curl"]) else { return };
     let (_folder, server) = watched(&["--auth", "me:pass:word with, all", "--token", "T0ken"], BEARER);
     let snapshot = |user: &str| Command::new(&curl).args(["-sf", "-u", user]).arg(server.url("/snapshot")).output().unwrap();
@@ -81,7 +81,7 @@ fn curl_knows_the_password() {
 }
 
 #[test]
-fn what_htpasswd_writes_is_understood() {
+fn password_files_of_htpasswd_are_read() {
     let Some(htpasswd) = tool(&["htpasswd"]) else { return };
     let folder = Folder::new();
     let path = folder.file("users");
@@ -103,7 +103,7 @@ fn what_htpasswd_writes_is_understood() {
 }
 
 #[test]
-fn the_token_opens_by_url_by_header_and_by_cookie() {
+fn the_token_gives_access_by_url_by_header_and_by_cookie() {
     let (_folder, server) = watched(&["--token", "T0ken-_.~"], "Authorization: Bearer T0ken-_.~");
     for path in ROUTES {
         let query = if path.contains('?') { '&' } else { '?' };
@@ -120,7 +120,7 @@ fn the_token_opens_by_url_by_header_and_by_cookie() {
 }
 
 #[test]
-fn the_page_takes_the_token_out_of_the_address_bar() {
+fn the_page_removes_the_token_from_the_address_bar() {
     let (_folder, server) = watched(&["--token", "T0ken"], BEARER);
     for (path, location) in [("/?token=T0ken", "./"), ("/view?token=T0ken&a=1", "view?a=1")] {
         let head = server.request("GET", path, &[NAVIGATION]).head;
@@ -139,7 +139,7 @@ fn the_page_takes_the_token_out_of_the_address_bar() {
 }
 
 #[test]
-fn a_browser_is_logged_in_by_the_url_and_stays_so() {
+fn a_url_logs_a_browser_in_and_it_stays_logged_in() {
     for kind in [Kind::Chromium, Kind::Firefox] {
         let Some(browser) = Browser::start(kind) else { continue };
         let (folder, server) = watched(&["--token", "T0ken"], BEARER);
@@ -153,7 +153,7 @@ fn a_browser_is_logged_in_by_the_url_and_stays_so() {
 }
 
 #[test]
-fn a_page_whose_token_is_old_says_so() {
+fn a_page_with_an_old_token_shows_that() {
     for kind in [Kind::Chromium, Kind::Firefox] {
         let Some(browser) = Browser::start(kind) else { continue };
         let (folder, server) = watched(&["--token", "T0ken"], BEARER);
@@ -183,7 +183,7 @@ fn a_picture_with_its_token_is_shown_on_another_site() {
 }
 
 #[test]
-fn beyond_this_machine_a_token_is_drawn_and_printed() {
+fn an_exposed_server_generates_and_prints_a_token() {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     let server = mxr(["watch", "--host", "0.0.0.0", "-vv"]).arg(folder.file("a.png")).start();
@@ -200,16 +200,16 @@ fn beyond_this_machine_a_token_is_drawn_and_printed() {
 }
 
 #[test]
-fn the_qr_code_is_of_the_url_with_the_token() {
+fn the_qr_code_contains_the_url_with_the_token() {
     let server = mxr(["serve", "--demo", "--host", "0.0.0.0", "--token", "T0ken", "--qr"]).start();
-    // Below the code stands what is in it.
+    // The text below the code is its content.
     wait_until("the code is drawn", SOON, || server.stderr().contains("/?token=T0ken"));
     assert!(server.stderr().contains('█'));
     assert!(!String::from_utf8(server.stdout()).unwrap().contains("T0ken"), "who chose it knows it");
 }
 
 #[test]
-fn public_and_loopback_ask_for_nothing() {
+fn public_and_loopback_servers_need_no_token() {
     for args in [&["--host", "0.0.0.0", "--public"][..], &["--host", "127.0.0.2"]] {
         let (_folder, server) = watched(args, "Accept: */*");
         assert!(!String::from_utf8(server.stdout()).unwrap().contains("token"));
@@ -250,7 +250,7 @@ fn secrets_come_from_files_and_from_the_environment() {
 }
 
 #[test]
-fn files_of_secrets_are_read_as_other_systems_write_them() {
+fn secret_files_of_other_systems_are_read() {
     let folder = Folder::new();
     folder.put("token", "\u{feff}T0ken\r\n");
     folder.put("users", "\u{feff}me:secret\r\n");
@@ -261,7 +261,7 @@ fn files_of_secrets_are_read_as_other_systems_write_them() {
 }
 
 #[test]
-fn secrets_that_others_can_read_are_warned_of() {
+fn a_secret_that_others_can_read_causes_a_warning() {
     let folder = Folder::new();
     let set_mode = |name: &str, mode: u32| {
         std::fs::set_permissions(folder.file(name), std::fs::Permissions::from_mode(mode)).unwrap();
@@ -275,7 +275,7 @@ fn secrets_that_others_can_read_are_warned_of() {
         assert_eq!(said.matches("every user of this machine can read it").count(), warnings, "{mode:o}: {said}");
         assert_eq!(said.matches("chmod o= ").count(), warnings, "{mode:o}: {said}");
     }
-    // As `--auth-file <(…)` has it.
+    // The form of `--auth-file <(…)`.
     let fifo = folder.file("fifo");
     printed_by(Command::new("mkfifo").args(["-m", "644"]).arg(&fifo));
     let server = mxr(["serve", "--demo", "--port", "0", "--auth-file"]).arg(&fifo).spawn();
@@ -286,7 +286,7 @@ fn secrets_that_others_can_read_are_warned_of() {
 }
 
 #[test]
-fn secrets_that_cannot_be_used_are_told_without_showing_them() {
+fn an_error_about_a_secret_does_not_show_it() {
     let folder = Folder::new();
     folder.put("users", "me:secret\nhunter2\n");
     folder.put("token", "hunter 2\n");
@@ -316,14 +316,14 @@ fn secrets_that_cannot_be_used_are_told_without_showing_them() {
 }
 
 #[test]
-fn a_source_that_guesses_waits_and_no_other_does() {
+fn a_guesser_waits_and_nobody_else_does() {
     let (_folder, server) = watched(&["--token", "T0ken"], BEARER);
     let guess = || {
         let mut connection = Connection::open_from("127.0.0.2", &server.host);
         connection.send(format!("GET /snapshot?token=guess HTTP/1.1\r\nHost: {}\r\n\r\n", server.host));
         connection
     };
-    // A few are answered at once; the tenth in a row is due in five seconds.
+    // The first few are answered at once; the tenth in a row waits five seconds.
     let mut guesses: Vec<_> = (0..10).map(|_| guess()).collect();
     for first in &mut guesses[..5] {
         assert_eq!(first.reply("GET").head.status, 403);
@@ -332,7 +332,7 @@ fn a_source_that_guesses_waits_and_no_other_does() {
         assert_eq!(status(&server, "/snapshot?token=T0ken", &[]), 200, "another source");
     }
     guesses[9].expect_silence(A_WHILE);
-    // Who goes on is sent away, for a while.
+    // A guesser that continues gets 429 for a while.
     guesses.extend((0..10).map(|_| guess()));
     let refused = guesses[19].reply("GET").head;
     assert_eq!(refused.status, 429);
@@ -356,11 +356,11 @@ fn guess(server: &Server, source: &str, behind: &str) -> Connection {
 }
 
 #[test]
-fn a_password_that_is_being_hashed_holds_up_no_end() {
+fn hashing_a_password_does_not_delay_the_shutdown() {
     for threads in ["1", "3"] {
         let folder = Folder::new();
         let users = hashed(&folder, 4);
-        // Nobody computes this one in the time of a test.
+        // A hash of this cost takes longer than the test.
         let dear = std::fs::read_to_string(&users).unwrap().replace("$04$", "$15$");
         folder.put("users", dear);
         let server = mxr(["serve", "--demo", "--threads", threads, "--auth-file", &users]).start();
@@ -374,7 +374,7 @@ fn a_password_that_is_being_hashed_holds_up_no_end() {
 }
 
 #[test]
-fn guesses_whose_peer_has_left_are_not_hashed() {
+fn guesses_of_peers_that_left_are_not_hashed() {
     let folder = Folder::new();
     let users = hashed(&folder, 9);
     let server = mxr(["serve", "--demo", "--auth-file", &users]).start();
@@ -386,7 +386,7 @@ fn guesses_whose_peer_has_left_are_not_hashed() {
     let before = server.cpu_time();
     for source in 3..43 {
         for _ in 0..5 {
-            // What lies unread behind a request hides from hyper that its sender is gone.
+            // Unread bytes after a request hide from hyper that the peer has left (docs/field.md, hyper).
             drop(guess(&server, &format!("127.0.0.{source}"), "GET / HTTP"));
         }
     }
@@ -396,7 +396,7 @@ fn guesses_whose_peer_has_left_are_not_hashed() {
 }
 
 #[test]
-fn a_right_one_is_never_slowed() {
+fn a_correct_password_is_never_throttled() {
     let (_folder, server) = watched(&["--token", "T0ken"], BEARER);
     for _ in 0..100 {
         assert_eq!(status(&server, "/snapshot?token=T0ken", &[]), 200);
@@ -404,7 +404,7 @@ fn a_right_one_is_never_slowed() {
 }
 
 #[test]
-fn right_passwords_that_one_address_sends_at_once_are_all_let_in() {
+fn many_correct_passwords_from_one_address_at_once_are_all_accepted() {
     let folder = Folder::new();
     let users = hashed(&folder, 9);
     let server = mxr(["serve", "--demo", "--auth-file", &users]).start();
@@ -420,7 +420,7 @@ fn right_passwords_that_one_address_sends_at_once_are_all_let_in() {
 }
 
 #[test]
-fn ffmpeg_reads_a_feed_by_its_token() {
+fn ffmpeg_reads_a_feed_with_its_token() {
     let Some(ffmpeg) = tool(&["ffmpeg"]) else { return };
     let folder = Folder::new();
     folder.put("a.jpg", jpeg(RED));

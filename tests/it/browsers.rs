@@ -1,4 +1,4 @@
-//! What a person sees in a real Chromium and a real Firefox, read back from pixels and visible text.
+//! The display in a real Chromium and a real Firefox, read back from pixels and visible text.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,8 +8,8 @@ use crate::support::{
     BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, Page, RED, SOON, Server, look_for, mxr, near, padded_png, png, wait_until,
 };
 
-/// Puts an `<img>` of the feed into the document and notes in `window.seen`, in milliseconds since 1970, at which
-/// animation frame it turned to which colour.
+/// Puts an `<img>` of the feed into the document and records in `window.seen` each colour that it shows, with
+/// the time of the animation frame in milliseconds since 1970.
 const WATCH_AN_IMG: &str = r"
     const image = new Image();
     image.style = 'position: fixed; inset: 0; width: 300px; height: 300px; z-index: 9';
@@ -22,7 +22,7 @@ const WATCH_AN_IMG: &str = r"
     let last = '';
     const look = async () => {
         if (image.naturalWidth > 0) {
-            // Not the <img> itself: Firefox caches what it once drew of it.
+            // A copy, not the <img> itself, of which Firefox caches the pixels.
             const bitmap = await createImageBitmap(image).catch(() => null);
             if (bitmap) {
                 context.drawImage(bitmap, 0, 0, 1, 1);
@@ -43,14 +43,14 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() * 1000.0
 }
 
-/// What the newest entry of `window.seen` is.
+/// The newest entry of `window.seen`.
 fn newest_seen(browser: &Browser) -> Option<(Colour, f64)> {
     let seen = browser.run("return window.seen.at(-1)", json!([]));
     let colour: Colour = serde_json::from_value(seen.get("colour")?.clone()).ok()?;
     Some((colour, seen["at"].as_f64()?))
 }
 
-/// Waits until the page's `<img>` has this colour, and says since when.
+/// Waits until the page's `<img>` has this colour, and returns since when.
 fn wait_for_colour(browser: &Browser, colour: Colour) -> Option<f64> {
     look_for(Duration::from_millis(1500), || newest_seen(browser).filter(|(seen, _)| near(*seen, colour)).map(|(_, at)| at))
 }
@@ -73,7 +73,7 @@ fn a_picture_is_on_screen_at_once(kind: Kind) {
     for colour in PALETTE[1..].iter().chain(&PALETTE[..5]) {
         let published = now();
         folder.put("a.png", png(*colour));
-        // Nothing else is published while it is waited for: each of them is the last before a pause.
+        // Nothing else is published during the wait: each of them is the last part before a pause.
         let painted = wait_for_colour(&browser, *colour);
         delays.push(painted.map_or(f64::INFINITY, |at| at - published));
     }
@@ -103,7 +103,7 @@ fn the_picture_stays_when_the_server_ends(kind: Kind) {
     folder.put("a.png", png(GREEN));
     wait_for_colour(&browser, GREEN).expect("the second picture");
     server.stop().success();
-    // It has time to throw the picture away, if it were to.
+    // Time for the browser to discard the picture, if it did.
     for _ in 0..10 {
         assert!(near(browser.screenshot().get_pixel(150, 150).0, GREEN));
     }
@@ -119,7 +119,7 @@ fn firefox_keeps_the_picture_when_the_server_ends() {
     the_picture_stays_when_the_server_ends(Kind::Firefox);
 }
 
-/// Waits until the screen has this colour in the middle of its upper left.
+/// Waits until the middle of the upper left quarter of the screen has this colour.
 fn wait_for_pixel(browser: &Browser, colour: Colour) {
     wait_until(&format!("{colour:?} is on the screen"), SOON, || near(browser.screenshot().get_pixel(50, 50).0, colour));
 }
@@ -133,7 +133,7 @@ fn an_img_on_a_foreign_page_outlives_parts_that_are_no_pictures(kind: Kind) {
     browser.go(&page.url);
     server.wait_for_viewers(1);
     for (at, colour) in [RED, GREEN, BLUE].into_iter().enumerate() {
-        // Chromium keeps back what a foreign <img> gets until it has 1024 bytes to look at.
+        // Chromium holds back the first 1024 bytes for an <img> on another site, to sniff them.
         folder.put("picture.png", padded_png(colour, 1000, 1));
         wait_for_pixel(&browser, colour);
         for (name, body) in [
@@ -204,12 +204,12 @@ fn the_page_comes_back_with_the_server(kind: Kind) {
 }
 
 #[test]
-fn the_page_comes_back_with_the_server_in_chromium() {
+fn the_page_reconnects_to_a_restarted_server_in_chromium() {
     the_page_comes_back_with_the_server(Kind::Chromium);
 }
 
 #[test]
-fn the_page_comes_back_with_the_server_in_firefox() {
+fn the_page_reconnects_to_a_restarted_server_in_firefox() {
     the_page_comes_back_with_the_server(Kind::Firefox);
 }
 
@@ -220,7 +220,7 @@ fn parts_are_inert(kind: Kind) {
     let server = mxr(["watch"]).arg(folder.path()).start();
     let Some(browser) = Browser::start(kind) else { return };
     for path in ["/view", "/stream", "/snapshot"] {
-        // Chromium shows no multipart but pictures, and says so with an empty document.
+        // Chromium shows only pictures of a multipart reply, otherwise an empty document (docs/field.md, Browsers).
         if path == "/stream" && kind == Kind::Chromium {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What a shell sees of `mxr`: its output, its messages and its exit codes.
+//! The interface of `mxr` to a shell: output, messages and exit codes.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -51,7 +51,7 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
 }
 
 #[test]
-fn who_puts_a_file_in_the_wrong_place_is_told_the_right_one() {
+fn a_file_in_the_wrong_place_causes_a_hint_with_the_right_one() {
     let folder = Folder::new();
     for name in ["a.png", "b.png", "a.log"] {
         folder.put(name, "");
@@ -74,7 +74,7 @@ fn who_puts_a_file_in_the_wrong_place_is_told_the_right_one() {
 }
 
 #[test]
-fn a_number_below_zero_is_judged_as_a_number() {
+fn a_negative_number_is_parsed_as_a_number() {
     for (args, said) in [
         (&["serve", "--keepalive", "-1"][..], "it must be a number of seconds"),
         (&["watch", ".", "--max-fps", "-0.5"], "it must be more than 0"),
@@ -90,7 +90,7 @@ fn no_command_at_all_shows_the_usage() {
 }
 
 #[test]
-fn help_and_version_are_a_clean_end() {
+fn help_and_version_exit_with_success() {
     for (args, said) in [
         (&["--version"][..], concat!("mxr ", env!("CARGO_PKG_VERSION"))),
         (&["--help"], "/snapshot"),
@@ -102,7 +102,7 @@ fn help_and_version_are_a_clean_end() {
 }
 
 #[test]
-fn a_failure_says_what_could_not_be_done_and_why() {
+fn a_failure_names_the_action_and_the_reason() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for failure in [
@@ -115,18 +115,18 @@ fn a_failure_says_what_could_not_be_done_and_why() {
 }
 
 #[test]
-fn standard_output_holds_the_urls_and_nothing_else() {
+fn standard_output_contains_only_the_urls() {
     let (folder, server) = watched(png(RED));
     let url = server.url("/");
     server.view("/stream").part();
     folder.put("a.png", "not a picture at all");
     server.get("/snapshot");
-    // No colours in a log that is no terminal.
+    // No colours in a log that is not a terminal.
     assert_eq!(server.stop().no_stderr("\u{1b}").printed(), format!("{url}\n"));
 }
 
 #[test]
-fn the_url_is_printed_once_connections_are_taken() {
+fn the_url_is_printed_once_connections_are_accepted() {
     for _ in 0..10 {
         assert_eq!(mxr(["serve", "--demo"]).start().get("/healthz").head.status, 200);
     }
@@ -144,7 +144,7 @@ fn flags_have_environment_variables() {
 }
 
 #[test]
-fn what_the_environment_says_and_this_command_cannot_use_is_no_mistake() {
+fn a_variable_that_this_command_does_not_use_is_no_error() {
     let folder = Folder::new();
     let path = folder.file("mxr.sock");
     let by_path = mxr(["serve", "--demo", "--unix"]).arg(&path).env("MXR_PORT", "1").env("MXR_HOST", "::1");
@@ -161,7 +161,7 @@ fn what_the_environment_says_and_this_command_cannot_use_is_no_mistake() {
 }
 
 #[test]
-fn a_variable_that_switches_says_yes_or_no_and_nothing_else() {
+fn a_switch_variable_accepts_only_yes_or_no() {
     let reply = |value: &str| {
         let server = mxr(["serve", "--demo", "--host", "0.0.0.0"]).env("MXR_PUBLIC", value).start();
         server.get("/state").head.status
@@ -177,7 +177,7 @@ fn a_variable_that_switches_says_yes_or_no_and_nothing_else() {
 }
 
 #[test]
-fn a_mistake_in_a_variable_is_told_by_its_name() {
+fn a_mistake_in_a_variable_is_reported_with_its_name() {
     for (variable, value) in [("MXR_PORT", "abc"), ("MXR_MAX_PART", "much"), ("MXR_LOG_FORMAT", "xml"), ("MXR_VERBOSE", "x")] {
         let named = format!("'{value}' for '{variable}'");
         mxr(["serve", "--demo"]).env(variable, value).run().usage_error().stderr(&named).no_stderr("--port");
@@ -191,7 +191,7 @@ fn a_mistake_in_a_variable_is_told_by_its_name() {
 }
 
 #[test]
-fn another_loopback_address_can_be_asked_for() {
+fn another_loopback_address_can_be_chosen() {
     let server = mxr(["serve", "--demo", "--host", "127.0.0.2"]).start();
     assert!(server.host.starts_with("127.0.0.2:"));
     assert_eq!(server.get("/healthz").head.status, 200);
@@ -208,7 +208,7 @@ fn the_loopback_of_ipv6_is_printed_in_brackets() {
 }
 
 #[test]
-fn a_signal_is_a_clean_end_with_viewers_attached() {
+fn a_signal_ends_it_cleanly_with_viewers_connected() {
     for signal in [Signal::TERM, Signal::INT] {
         let (_folder, server) = watched(png(RED));
         let mut viewers: Vec<_> = (0..20).map(|_| server.view("/stream")).collect();
@@ -227,7 +227,7 @@ fn a_signal_is_a_clean_end_with_viewers_attached() {
 }
 
 #[test]
-fn a_stalled_viewer_holds_up_no_end() {
+fn a_stalled_viewer_does_not_delay_the_shutdown() {
     let (_folder, server) = watched(noise(10_000_000, 1));
     let _stalled: Vec<_> = (0..5).map(|_| server.view_narrowly("/stream")).collect();
     let _silent = TcpStream::connect(&server.host).unwrap();
@@ -244,7 +244,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
     reader.part();
     server.wait_for_viewers(2);
     server.signal(Signal::INT);
-    // The first is heard when the feed ends; the stalled viewer still holds up the end of the program.
+    // The first signal has arrived when the feed ends; the stalled viewer still delays the end of the program.
     reader.part();
     reader.expect_end();
     server.signal(Signal::INT);
@@ -252,14 +252,14 @@ fn a_second_ctrl_c_ends_it_at_once() {
 }
 
 #[test]
-fn the_code_on_the_terminal_is_that_of_the_url_for_other_machines() {
+fn the_qr_code_on_the_terminal_contains_the_url_for_other_machines() {
     let server = mxr(["serve", "--demo", "--host", "0.0.0.0", "--public", "--qr"]).start();
     wait_until("the code is drawn", SOON, || server.stderr().lines().last().is_some_and(|line| line.starts_with("http")));
     let finished = server.stop();
     let stdout = String::from_utf8(finished.stdout).unwrap();
     let url = stdout.lines().last().unwrap();
     assert!(finished.stderr.contains(url));
-    // On a dark terminal a block is light, and each line of text holds two of modules.
+    // On a dark terminal a block is light, and each line of text contains two rows of modules.
     let lines = finished.stderr.lines().filter(|line| line.contains('█'));
     let rows: Vec<Vec<bool>> =
         lines.flat_map(|line| ["█▀", "█▄"].map(|light| line.chars().map(|block| !light.contains(block)).collect())).collect();
@@ -283,7 +283,7 @@ fn the_log_can_be_json() {
 }
 
 #[test]
-fn a_standard_error_that_nobody_reads_holds_up_nobody() {
+fn an_unread_standard_error_delays_nobody() {
     let folder = Folder::new();
     folder.put("a.txt", "text");
     let unread = std::io::pipe().unwrap();
@@ -298,7 +298,7 @@ fn a_standard_error_that_nobody_reads_holds_up_nobody() {
 }
 
 #[test]
-fn names_of_files_are_text_in_the_log_in_errors_and_in_hints() {
+fn file_names_are_escaped_in_logs_errors_and_hints() {
     const NAME: &str = "e\x1b]0;pwn\x07\x1b[31mred\nFORGED \u{9b}1m";
     const SHOWN: &str = r"e\u{1b}]0;pwn\u{7}\u{1b}[31mred\nFORGED \u{9b}1m";
     let folder = Folder::new();
@@ -318,7 +318,7 @@ fn names_of_files_are_text_in_the_log_in_errors_and_in_hints() {
 }
 
 #[test]
-fn the_log_has_its_colours_on_a_terminal() {
+fn the_log_has_colours_on_a_terminal() {
     let Some(script) = tool(&["script"]) else { return };
     let folder = Folder::new();
     folder.write("\x1b[31m.png", "");

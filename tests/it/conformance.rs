@@ -1,11 +1,11 @@
-//! Requests that RFC 9112 and RFC 9110 do not allow, or allow to be refused, each with what it is answered. After each of them a
-//! good request is served: nothing that one peer sends reaches another.
+//! Requests that RFC 9112 and RFC 9110 forbid, or allow a server to refuse, each with its reply. After each of them the server
+//! answers a valid request: bytes from one peer never affect another.
 
 use std::{io::Read, time::Duration};
 
 use crate::support::{Connection, Folder, Server, mxr};
 
-/// What is sent, and the status codes that are right: 0 where it may be closed without one.
+/// A request, and its correct status codes; 0 means that the server may close the connection without a reply.
 type Case = (&'static str, &'static [u16]);
 
 const BAD: &[u16] = &[400];
@@ -145,7 +145,7 @@ const BODIES: &[Case] = &[
     ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", METHOD),
 ];
 
-/// Queries of ours that make no sense.
+/// Invalid values in mxr's own queries.
 const QUERIES: &[Case] = &[
     ("GET /stream?fps=fast HTTP/1.1H", BAD),
     ("GET /stream?fps=0 HTTP/1.1H", BAD),
@@ -176,7 +176,7 @@ fn bytes_of(case: &str) -> Vec<u8> {
     [line, &rest].concat().chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect()
 }
 
-/// The status, or 0 where the connection was closed without one.
+/// The status, or 0 if the connection was closed without a reply.
 fn status_of(server: &Server, request: &[u8]) -> u16 {
     let mut connection = Connection::open(&server.host);
     connection.send(request);
@@ -203,7 +203,7 @@ fn expect_refused(cases: &[Case]) {
 }
 
 #[test]
-fn request_lines_that_are_none() {
+fn malformed_request_lines() {
     expect_refused(LINES);
 }
 
@@ -213,23 +213,23 @@ fn targets_and_methods_that_are_not_served() {
 }
 
 #[test]
-fn header_lines_that_are_none() {
+fn malformed_header_lines() {
     expect_refused(HEADERS);
 }
 
 #[test]
-fn bodies_whose_end_is_in_doubt() {
+fn bodies_with_an_ambiguous_end() {
     expect_refused(BODIES);
 }
 
 #[test]
-fn queries_that_make_no_sense() {
+fn invalid_queries() {
     expect_refused(QUERIES);
 }
 
-/// RFC 9112, section 6.1: both lengths in one request are answered once at the most, and nothing behind it is.
+/// RFC 9112, section 6.1: a request with both lengths gets at most one reply, and the bytes after it get none.
 #[test]
-fn what_may_be_smuggled_behind_a_body_is_not_answered() {
+fn a_request_smuggled_after_a_body_is_not_answered() {
     let (_folder, server) = server();
     for body in
         ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5", "Content-Length: 5"]
@@ -244,7 +244,7 @@ fn what_may_be_smuggled_behind_a_body_is_not_answered() {
 }
 
 #[test]
-fn what_is_too_long_is_refused() {
+fn requests_that_are_too_long_are_refused() {
     let (_folder, server) = server();
     let long = "x".repeat(9000);
     for request in [

@@ -40,10 +40,10 @@ fn a_part_costs_one_system_call_a_viewer_or_with_io_uring_one_for_all() {
     let Some(strace) = tool(&["strace"]) else { return };
     let (few, many) = (calls(strace.to_str().unwrap(), 10), calls(strace.to_str().unwrap(), 60));
     let [sends, enters, wakes, all] = [0, 1, 2, 3].map(|kind| (many[kind] - few[kind]) / 50.0);
-    // With io_uring a viewer whose own bell rings just then has a send of its own.
+    // With io_uring a viewer that is woken at that moment has a separate send.
     let (own, shared) = match cfg!(feature = "io-uring") {
         true if enters > 0.0 => (0.0, 1.0),
-        // Without the feature, and where the kernel gives no io_uring.
+        // Without the feature, or without io_uring in the kernel.
         _ => (40.0, 0.0),
     };
     assert!((sends - own).abs() < if shared > 0.0 { 8.0 } else { 1.0 }, "{sends} sends a part for 40 viewers");

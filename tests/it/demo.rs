@@ -1,4 +1,4 @@
-//! The demo is the one of the contract, byte for byte and pause for pause.
+//! The demo plays its known bytes and pauses exactly.
 
 use std::{thread, time::Duration};
 
@@ -8,7 +8,7 @@ const FIRST: &str = "Hello,       text       ";
 const SECOND: &str = "       plain      world!";
 const WORDS: [&str; 6] = ["Hello,", "the", "<i>wonderful</i>", "world", "of", "HTML!"];
 
-/// The picture, as the contract prints it.
+/// The picture in base64.
 const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgBAMAAACBVGfHAAAAMFBMVEXy9PH+/xb/ysn/ev8A+vmhk/+XmJYA6wCBgYD/R0UArQA1\
 ZiodCuEAMQAAAXEFCARuxRLHAAAAg0lEQVR42r3OR1UFURAE0DuFAhz0eQZIGpCAOL4EsDAWMEB2MArI6Z3TK1Z/eztULW/YYXtk\
 9focAAURYPKEgATQHFQHHYDl6oYdBqm28QpxDADEQQcd5s1/e7zhHCsu9Y29wXL3bBu4xgWSYrSTQ6NMCMQZIBSMX0kJ8CMJYwpR\
@@ -18,7 +18,7 @@ fn demo() -> Server {
     mxr(["serve", "--demo"]).start()
 }
 
-/// Media type, body and pause behind it in milliseconds.
+/// Media type, body and the pause after it in milliseconds.
 fn script() -> Vec<(&'static str, Vec<u8>, i64)> {
     use base64::prelude::{BASE64_STANDARD, Engine};
     let mut script = Vec::new();
@@ -54,17 +54,17 @@ fn plays_fifteen_parts_with_their_pauses_and_closes() {
         .map(|(pair, (_, _, pause))| (pair[1].arrived - pair[0].arrived).as_millis() as i64 - pause)
         .collect();
     late.sort_unstable();
-    // A busy machine is late with one and catches up with the next; most have to be on time.
+    // On a busy machine one part may be late and the next on time again; most have to be on time.
     assert!(late[3] > -50 && late[10] < 100 && late[0] > -400 && late[13] < 1000, "{late:?} ms late");
 }
 
 #[test]
-fn is_what_serve_alone_does() {
+fn is_the_same_as_serve_without_arguments() {
     assert_eq!(mxr(["serve"]).start().view("/").part().text(), FIRST);
 }
 
 #[test]
-fn gives_each_viewer_a_run_of_its_own() {
+fn gives_each_viewer_its_own_run() {
     let server = demo();
     let mut early = server.view("/");
     early.part();
@@ -78,14 +78,14 @@ fn gives_each_viewer_a_run_of_its_own() {
 }
 
 #[test]
-fn sends_an_img_its_picture_alone() {
+fn sends_an_img_only_its_picture() {
     let parts = demo().view_with("/", CHROMIUM_IMAGE).parts_to_end();
     assert!(!parts.is_empty());
     assert!(parts.iter().all(|part| part.media() == "image/png" && part.body == script()[6].1), "{parts:?}");
 }
 
 #[test]
-fn quits_when_asked_to() {
+fn quits_on_request() {
     let server = demo();
     let mut viewer = server.view("/");
     viewer.part();
@@ -104,7 +104,7 @@ fn does_not_quit_for_another_site() {
         assert_eq!(server.request("GET", "/quit", &[line]).head.status, 403, "{line}");
     }
     assert_eq!(server.get("/healthz").head.status, 200);
-    // A browser that is told to say nothing of where it comes from, to an address that it does not trust.
+    // A browser with a no-referrer policy sends this to an address that is not a secure context.
     assert_eq!(server.request("GET", "/quit", &["User-Agent: Mozilla/5.0 (X11) Gecko/20100101"]).head.status, 403);
     assert_eq!(server.request("GET", "/quit", &["Sec-Fetch-Dest: image"]).head.status, 403);
     assert_eq!(server.request("HEAD", "/quit", &[]).head.status, 405);
@@ -112,7 +112,7 @@ fn does_not_quit_for_another_site() {
 }
 
 #[test]
-fn alone_can_be_quit() {
+fn is_the_only_source_with_quit() {
     let folder = Folder::new();
     folder.put("note.txt", "hello");
     let server = mxr(["watch"]).arg(folder.file("note.txt")).start();

@@ -16,7 +16,7 @@ fn serve(folder: &Folder, args: &[&str]) -> Server {
     mxr(["serve"]).arg(folder.path()).args(args).start()
 }
 
-/// The bodies of a whole run, as text.
+/// The bodies of a complete run, as text.
 fn run(folder: &Folder, args: &[&str]) -> Vec<String> {
     let server = serve(folder, &[&["--once", "--fps", "100"], args].concat());
     server.view("/stream").parts_to_end().iter().map(Part::text).collect()
@@ -39,7 +39,7 @@ fn frames_come_in_natural_order() {
 }
 
 #[test]
-fn once_gives_each_viewer_a_run_of_its_own_and_the_end() {
+fn once_gives_each_viewer_its_own_run_and_the_end() {
     let folder = folder_of(&["1.txt", "2.txt", "3.txt"]);
     let server = serve(&folder, &["--once", "--fps", "20"]);
     let mut early = server.view("/stream");
@@ -54,7 +54,7 @@ fn once_gives_each_viewer_a_run_of_its_own_and_the_end() {
 }
 
 #[test]
-fn frames_come_at_the_rate_asked_for() {
+fn frames_come_at_the_requested_rate() {
     let names: Vec<_> = (0..21).map(|at| format!("{at}.txt")).collect();
     let folder = folder_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
     for (args, expected) in [(&["--once"][..], 100), (&["--once", "--fps", "40"], 25)] {
@@ -62,7 +62,7 @@ fn frames_come_at_the_rate_asked_for() {
         let gaps = parts.windows(2).map(|pair| (pair[1].arrived - pair[0].arrived).as_millis());
         let mut gaps: Vec<_> = gaps.collect();
         gaps.sort_unstable();
-        // A busy machine is late with some and hurries with others; the one in the middle is right, and so is the whole.
+        // On a busy machine some are late and others early; the median is right, and so is the sum.
         assert!(gaps[10].abs_diff(expected) < expected / 3, "{gaps:?} ms instead of {expected} for {args:?}");
         assert!(gaps.iter().sum::<u128>() > expected * 17, "{gaps:?} ms instead of {expected} for {args:?}");
     }
@@ -90,7 +90,7 @@ fn all_viewers_share_one_loop() {
 }
 
 #[test]
-fn follow_waits_for_new_frames_behind_the_last() {
+fn follow_waits_for_new_frames_after_the_last() {
     let folder = folder_of(&["1.txt", "2.txt"]);
     let server = serve(&folder, &["--follow", "--fps", "50"]);
     let mut viewer = server.view("/stream");
@@ -122,13 +122,13 @@ fn follow_waits_for_the_writer_of_a_frame_without_an_end_mark() {
         file.write_all(name.as_bytes()).unwrap();
         drop(file);
         let text = viewer.part().text();
-        // Where the machine stood still for as long as a writer may, half a frame is a frame.
+        // If the machine paused for as long as a writer may, half a frame counts as a frame.
         assert!(longest > A_WHILE / 6 || text == "half and ".repeat(40) + name, "{text}");
     }
 }
 
 #[test]
-fn the_glob_picks_frames_by_name() {
+fn the_glob_selects_frames_by_name() {
     let folder = folder_of(&["a1.txt", "a2.md", "a3.txt", "b4.txt"]);
     assert_eq!(run(&folder, &["--glob", "a*.txt"]), ["a1.txt", "a3.txt"]);
     assert_eq!(run(&folder, &["--glob", "*.{md,txt}"]), ["a1.txt", "a2.md", "a3.txt", "b4.txt"]);
@@ -187,7 +187,7 @@ fn the_type_comes_from_the_name() {
 }
 
 #[test]
-fn the_type_comes_from_the_content_where_the_name_says_nothing() {
+fn the_type_comes_from_the_content_if_the_name_tells_nothing() {
     let folder = Folder::new();
     folder.put("1", png(RED));
     folder.put("2", jpeg(GREEN));
@@ -230,7 +230,7 @@ fn a_hundred_thousand_frames_start_at_once() {
     let mut viewer = server.view("/stream");
     assert_eq!(viewer.part().text(), "0");
     let (delivered, worked) = (start.elapsed(), server.cpu_time());
-    // The time on the clock depends on what else the machine does; the work does not. A debug build does five times of it.
+    // CPU time, since elapsed time depends on the other work of the machine. A debug build takes five times as long.
     let is_fast = printed < Duration::from_secs(1) && delivered < SOON && worked < Duration::from_secs(3);
     assert!(is_fast, "URL after {printed:?}, first frame after {delivered:?} and {worked:?} of work");
     assert_eq!(viewer.part().text(), "1");
@@ -267,7 +267,7 @@ fn pictures_of_a_directory_arrive_byte_for_byte() {
 }
 
 #[test]
-fn what_is_left_out_is_told_once_and_costs_nothing_more() {
+fn a_skipped_frame_is_logged_once_and_costs_nothing_more() {
     for mode in [&[][..], &["--follow"]] {
         let folder = Folder::new();
         (0..1500).for_each(|at| folder.write(&format!("{at}.png"), ""));
@@ -276,7 +276,7 @@ fn what_is_left_out_is_told_once_and_costs_nothing_more() {
         let mut viewer = server.view("/stream");
         folder.put("new.png", png(RED));
         assert_eq!(viewer.part().body, png(RED), "the next frame is shown");
-        // Rounds follow each other as they did since.
+        // Rounds still follow each other at the same pace.
         let before = server.cpu_time();
         thread::sleep(Duration::from_secs(3));
         let worked = server.cpu_time() - before;
@@ -288,7 +288,7 @@ fn what_is_left_out_is_told_once_and_costs_nothing_more() {
 }
 
 #[test]
-fn a_frame_that_was_left_out_is_shown_as_soon_as_it_is_whole() {
+fn a_skipped_frame_is_shown_as_soon_as_it_is_complete() {
     for mode in [&[][..], &["--follow"]] {
         let folder = Folder::new();
         folder.write("1.png", &png(RED)[..20]);

@@ -1,6 +1,6 @@
-//! What is generated and committed: man pages, completion scripts and the usage in the README from the command line's
-//! definition, the rooms in docs/architecture.md from the sources. These tests are the generator as well:
-//! `MXR_BLESS=1 cargo test --test it docs::` rewrites what is stale.
+//! The generated files that are committed: man pages, completion scripts and the usage in the README come from the definition of the
+//! command line, the table of folders in docs/architecture.md comes from the sources. These tests are also the generator:
+//! `MXR_BLESS=1 cargo test --test it docs::` rewrites stale files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ use crate::{
 
 /// Rewrites every generated text.
 const BLESS: &str = "MXR_BLESS=1 cargo test --test it docs::";
-/// The width of the usage in the README, whatever the terminal of whoever writes it.
+/// The width of the usage in the README, independent of the terminal.
 const COLUMNS: &str = "100";
 
 const EXIT_STATUS: [(ExitCode, &str); 4] = [
@@ -139,7 +139,7 @@ fn routes_are_the_same_in_the_readme_in_help_and_in_fact() {
         let documented = path.strip_suffix("/NAME").unwrap_or(path);
         let in_help = |ending: &str| help.contains(&format!("{documented}{ending}"));
         assert!([" ", ",", ".", "\n", "["].iter().any(|ending| in_help(ending)), "--help does not speak of {path}");
-        // The last, which ends the server, is asked for by its head: it is there for GET alone.
+        // The last route ends the server and allows only GET, so this requests its head.
         let status = server.request("HEAD", &path.replace("NAME", "demo"), &["Sec-Fetch-Site: cross-site"]).head.status;
         assert_ne!(status, 404, "{path}");
     }
@@ -182,7 +182,7 @@ fn bash_completes() {
             spec=($(complete -p mxr)); while [[ ${spec[0]} != -F ]]; do spec=(\"${spec[@]:1}\"); done
             \"${spec[1]}\" mxr \"${COMP_WORDS[-1]}\" \"${COMP_WORDS[-2]}\"
             printf '%s\\n' \"${COMPREPLY[@]}\"";
-        said(Command::new(&shell).args(["--norc", "--noprofile", "-c", code, "bash"]).arg(&script.path).arg(words))
+        output_of(Command::new(&shell).args(["--norc", "--noprofile", "-c", code, "bash"]).arg(&script.path).arg(words))
     };
     assert_eq!(complete("mxr wa"), "watch\n");
     assert_eq!(complete("mxr stdin --win"), "--window\n");
@@ -196,7 +196,7 @@ fn fish_completes() {
     let complete = |words: &str| {
         let code = format!("source '{}'; complete -C '{words}'", script.path.display());
         let home = script.folder.path();
-        let text = said(Command::new(&shell).args(["--no-config", "-c", &code]).env("HOME", home).env("XDG_DATA_HOME", home));
+        let text = output_of(Command::new(&shell).args(["--no-config", "-c", &code]).env("HOME", home).env("XDG_DATA_HOME", home));
         text.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(complete("mxr wa"), ["watch"]);
@@ -204,7 +204,7 @@ fn fish_completes() {
     assert_eq!(complete("mxr serve --log-format j"), ["json"]);
 }
 
-/// zsh completes for somebody who types alone: so Tab is pressed in a terminal, and what the line became is run.
+/// zsh completes only in a terminal: so this presses Tab in one, and runs the completed line.
 #[test]
 fn zsh_completes() {
     let Some(shell) = tool(&["zsh"]) else { return };
@@ -221,14 +221,14 @@ fn zsh_completes() {
             wait_for '*<ran *>*'
             zpty -d shell; print -r -- ${${text##*<ran }%%>*}";
         let mut command = Command::new(&shell);
-        said(command.args(["-f", "-c", code, "zsh"]).arg(&shell).arg(words).env("ZDOTDIR", folder)).trim().to_owned()
+        output_of(command.args(["-f", "-c", code, "zsh"]).arg(&shell).arg(words).env("ZDOTDIR", folder)).trim().to_owned()
     };
     assert_eq!(complete("mxr wa"), "watch");
     assert_eq!(complete("mxr stdin --win"), "stdin --window");
     assert_eq!(complete("mxr serve --log-format j"), "serve --log-format json");
 }
 
-/// A completion script as `mxr` prints it, in a folder of its own.
+/// A completion script as `mxr` prints it, in its own folder.
 struct Script {
     folder: tempfile::TempDir,
     path: PathBuf,
@@ -245,8 +245,8 @@ impl Script {
     }
 }
 
-/// Standard output of a shell that ends by itself and says nothing on standard error.
-fn said(command: &mut Command) -> String {
+/// Standard output of a shell that ends by itself and prints nothing to standard error.
+fn output_of(command: &mut Command) -> String {
     command.env("TERM", "dumb").env_remove("COLUMNS").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     if look_for(SOON * 3, || child.try_wait().unwrap()).is_none() {
@@ -333,12 +333,12 @@ fn man_pages() -> BTreeMap<String, String> {
     pages.map(page).collect()
 }
 
-/// A man page with the date that the committed one has; once it says something else and is rewritten, with today's.
+/// A man page with the date of the committed one, or with today's if its text has changed.
 fn dated(name: &str, page: impl Fn(&str) -> String) -> String {
     let found = fs::read_to_string(root().join("man").join(name)).unwrap_or_default();
     let date = found.lines().find_map(|line| line.strip_prefix(".TH ")?.split(' ').nth(2));
     let text = page(date.unwrap_or_default());
-    if text != found && is_blessed() { page(said(Command::new("date").args(["-u", "+%F"])).trim()) } else { text }
+    if text != found && is_blessed() { page(output_of(Command::new("date").args(["-u", "+%F"])).trim()) } else { text }
 }
 
 fn page_name(command: &clap::Command) -> String {
@@ -366,13 +366,13 @@ fn man_page(mut command: clap::Command, root: &clap::Command, date: &str) -> Str
     exit_status(&mut rest);
     see_also(&name, root, &mut rest);
     page.extend(rest.render().into_bytes());
-    // Every section is rendered as a document of its own; the preamble about apostrophes is needed once.
+    // Every section is rendered as a separate document; the preamble about apostrophes is needed only once.
     let (page, preamble) = (String::from_utf8(page).unwrap(), Roff::new().render());
-    // mandoc warns of line breaks around an empty line, in front of possible values, and of a backslash written as `\\`.
+    // mandoc warns of line breaks around an empty line before possible values, and of a backslash written as `\\`.
     wrapped(&(preamble.clone() + &page.replace(&preamble, "").replace(".br\n\n.br\n", ".sp\n").replace(r"\\", r"\e")))
 }
 
-/// Running text in lines of 80 characters, as mandoc wants them; what begins with a dot or an apostrophe is a request.
+/// Running text in lines of 80 characters, as mandoc wants them; a line that begins with a dot or an apostrophe is a request.
 fn wrapped(page: &str) -> String {
     let mut is_filled = true;
     let mut lines: Vec<String> = Vec::new();
@@ -410,7 +410,7 @@ fn synopsis(command: &mut clap::Command) -> Roff {
     roff
 }
 
-/// The paragraphs behind the help, which have a heading and lines of two columns each.
+/// The paragraphs after the help, each with a heading and lines of two columns.
 fn paragraphs(text: &str, roff: &mut Roff) {
     let lists = text.split("\n\n").filter_map(|paragraph| paragraph.split_once(":\n"));
     for (heading, list) in lists {
@@ -427,7 +427,7 @@ fn paragraphs(text: &str, roff: &mut Roff) {
                     is_listed = false;
                 }
                 None => {
-                    // What may stand in a query is a list of its own.
+                    // The keys of a query are a separate list.
                     if line.trim_start().starts_with('?') {
                         roff.control("br", []);
                     }

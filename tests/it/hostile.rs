@@ -1,5 +1,5 @@
-//! Parts that mean harm, in a real Chromium and a real Firefox: whatever is in them, in their names or in their types, nothing
-//! of it runs, nothing is asked for in its name, and the page shows the next part as if nothing had been.
+//! Hostile parts in a real Chromium and a real Firefox: no script in their bodies, names or types runs, none of them causes a
+//! request, and the page shows the next part as usual.
 
 use std::process::Stdio;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{BLUE, Browser, Folder, GREEN, Kind, Page, RED, SOON, mxr, near, png, wait_until};
 
-/// What each of them would do: leave a mark on any document that it reaches, and ask another site for a picture.
+/// The attack in each of them: it marks every document that it reaches, and requests a picture from another site.
 fn harm(trap: &str) -> String {
     format!(
         "for(const w of [window,parent,top])try{{w.ran=1;w.document.title='ran'}}catch{{}}document.title='ran';\
@@ -84,7 +84,7 @@ fn attacks(trap: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Fails where anything has run, or gone away.
+/// Fails if any script has run, or if the page has navigated away.
 fn nothing_ran(browser: &Browser, what: &str) {
     let signs =
         "return [window.ran, ({}).ran, document.title === 'ran', location.pathname, document.querySelectorAll('main').length]";
@@ -110,7 +110,7 @@ fn hostile_parts_run_nothing(kind: Kind) {
         });
         if name.ends_with(".html") {
             wait_until(&format!("{name} can be read"), SOON, || browser.text().contains("quiet"));
-            // Clicks reach it, and lead nowhere.
+            // Clicks reach it, and have no effect.
             browser.click(400, 80);
             assert!(browser.text().contains("quiet"), "{name}: {}", browser.text());
         }
@@ -175,7 +175,7 @@ fn hostile_lines_break_nothing(kind: Kind) {
     assert!(text.contains("before") && text.contains("<script>window.ran=1</script>"), "{}", &text[..200]);
     assert!(text.contains("5,226,496 more characters"), "it says how much of a line is not shown");
     nothing_ran(&browser, "hostile lines");
-    // It still answers.
+    // The page still responds.
     let answers = browser.run("return new Promise(done => requestAnimationFrame(() => done(1)))", json!([]));
     assert_eq!(answers, json!(1));
 }

@@ -1,5 +1,5 @@
-//! How the viewer page holds on to its server, in a real Chromium and a real Firefox: it says how old what it shows is, tells a
-//! quiet source from a lost connection, comes back by itself, and leaves an ended feed alone.
+//! The viewer page's connection to its server, in a real Chromium and a real Firefox: the page shows the age of the picture,
+//! distinguishes a quiet source from a lost connection, reconnects by itself, and does not request a feed that has ended.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{BLUE, Browser, Folder, GREEN, Kind, RED, SOON, jpeg, mxr, near, png, wait_until};
 
-/// What the page says of its feed: state, name, more of the state, readings.
+/// The page's text about its feed: state, name, more of the state, readings.
 fn header(browser: &Browser) -> String {
     let script = "return [...document.querySelectorAll('header')].map(header => header.textContent).join()";
     browser.run(script, json!([])).as_str().unwrap_or_default().to_owned()
@@ -22,7 +22,7 @@ fn wait_for_header(browser: &Browser, text: &str) {
     wait_until(&format!("the header says {text:?}"), SOON, || header(browser).contains(text));
 }
 
-/// Has the page draw its lots: 0 is the shortest pause before it tries again, 100 one that no test waits for.
+/// Sets the page's random numbers: 0 gives the shortest pause before it retries, 100 one that no test waits for.
 fn draw_lots(browser: &Browser, lot: f64) {
     browser.run("const lot = arguments[0]; Math.random = () => lot", json!([lot]));
 }
@@ -36,18 +36,18 @@ fn hide(browser: &Browser, hidden: bool) {
 fn only_what_is_late_by_its_own_rhythm_is_stale(kind: Kind) {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
-    // Nothing is due that the page could miss while its clock leaps.
+    // The page has no timer that it could miss while its clock jumps.
     let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0"]).start();
     let Some(browser) = Browser::start(kind) else { return };
     browser.go(&server.url("/"));
     wait_for_header(&browser, "#1");
     let leap = |minutes: u32| {
-        // Firefox gives scripts of a driver a Date of their own.
+        // In Firefox scripts of a driver have a separate Date.
         browser.run("const { now } = window.Date, ms = 60000 * arguments[0]; window.Date.now = () => now() + ms", json!([minutes]));
     };
     leap(30);
     wait_for_header(&browser, "quieta.png30 min ago");
-    // Of two parts it is not known whether the third is late: not so soon.
+    // After two parts the page cannot know yet that the third is late.
     folder.put("a.png", png(GREEN));
     wait_for_header(&browser, "#2");
     wait_for_header(&browser, "quieta.png30 min ago");
@@ -56,12 +56,12 @@ fn only_what_is_late_by_its_own_rhythm_is_stale(kind: Kind) {
 }
 
 #[test]
-fn only_what_is_late_by_its_own_rhythm_is_stale_in_chromium() {
+fn a_feed_is_stale_only_when_late_by_its_own_rhythm_in_chromium() {
     only_what_is_late_by_its_own_rhythm_is_stale(Kind::Chromium);
 }
 
 #[test]
-fn only_what_is_late_by_its_own_rhythm_is_stale_in_firefox() {
+fn a_feed_is_stale_only_when_late_by_its_own_rhythm_in_firefox() {
     only_what_is_late_by_its_own_rhythm_is_stale(Kind::Firefox);
 }
 
@@ -77,7 +77,7 @@ fn a_quiet_source_is_told_from_a_lost_connection(kind: Kind) {
     wait_for_header(&browser, "60 min ago");
     assert!(header(&browser).starts_with("quiet"), "{}", header(&browser));
     draw_lots(&browser, 0.0);
-    // The connection stands, but nothing comes any more, not even what keeps it alive.
+    // The connection is open, but nothing arrives any more, not even keepalives.
     server.signal(Signal::STOP);
     wait_for_header(&browser, "no data");
     assert!(header(&browser).starts_with("reconnecting"), "{}", header(&browser));
@@ -91,26 +91,26 @@ fn a_quiet_source_is_told_from_a_lost_connection(kind: Kind) {
     wait_for_header(&browser, "no answer, next try in");
     draw_lots(&browser, 100.0);
     let again = mxr(["watch"]).arg(folder.file("a.png")).start_at(port);
-    // The try that was due may still come before this one; then the pause is long.
+    // The retry that was due may still come first; then the pause is long.
     browser.run("window.dispatchEvent(new Event('online'))", json!([]));
     wait_for_header(&browser, "live");
     drop(again);
     wait_for_header(&browser, "reconnecting");
     let _last = mxr(["watch"]).arg(folder.file("a.png")).start_at(port);
     assert!(header(&browser).contains("reconnecting"), "{}", header(&browser));
-    // Whoever looks at the page again need not wait for the pause to end.
+    // A user who returns to the page need not wait for the pause to end.
     hide(&browser, true);
     hide(&browser, false);
     wait_for_header(&browser, "live");
 }
 
 #[test]
-fn a_quiet_source_is_told_from_a_lost_connection_in_chromium() {
+fn a_quiet_source_is_distinguished_from_a_lost_connection_in_chromium() {
     a_quiet_source_is_told_from_a_lost_connection(Kind::Chromium);
 }
 
 #[test]
-fn a_quiet_source_is_told_from_a_lost_connection_in_firefox() {
+fn a_quiet_source_is_distinguished_from_a_lost_connection_in_firefox() {
     a_quiet_source_is_told_from_a_lost_connection(Kind::Firefox);
 }
 
@@ -142,12 +142,12 @@ fn an_ended_feed_is_left_alone_until_it_is_asked_for_again(kind: Kind) {
 }
 
 #[test]
-fn an_ended_feed_is_left_alone_until_it_is_asked_for_again_in_chromium() {
+fn an_ended_feed_is_not_requested_until_the_user_asks_in_chromium() {
     an_ended_feed_is_left_alone_until_it_is_asked_for_again(Kind::Chromium);
 }
 
 #[test]
-fn an_ended_feed_is_left_alone_until_it_is_asked_for_again_in_firefox() {
+fn an_ended_feed_is_not_requested_until_the_user_asks_in_firefox() {
     an_ended_feed_is_left_alone_until_it_is_asked_for_again(Kind::Firefox);
 }
 
@@ -163,7 +163,7 @@ fn a_server_that_was_stopped_and_started_again_is_found(kind: Kind) {
         new MutationObserver(note).observe(document.querySelector('header'), { childList: true, subtree: true })";
     browser.run(remember, json!([]));
     let port = server.port();
-    // Unlike one that is killed it ends its streams.
+    // Unlike a killed server, it ends its streams.
     server.stop().success();
     wait_for_header(&browser, "ended, then no answer, ");
     folder.put("a.png", png(GREEN));
@@ -175,12 +175,12 @@ fn a_server_that_was_stopped_and_started_again_is_found(kind: Kind) {
 }
 
 #[test]
-fn a_server_that_was_stopped_and_started_again_is_found_in_chromium() {
+fn a_restarted_server_is_found_in_chromium() {
     a_server_that_was_stopped_and_started_again_is_found(Kind::Chromium);
 }
 
 #[test]
-fn a_server_that_was_stopped_and_started_again_is_found_in_firefox() {
+fn a_restarted_server_is_found_in_firefox() {
     a_server_that_was_stopped_and_started_again_is_found(Kind::Firefox);
 }
 
@@ -189,7 +189,7 @@ fn whatever_comes_to_an_open_page_is_shown_as_what_it_is(kind: Kind) {
     let Some(browser) = Browser::start(kind) else { return };
     browser.go(&server.url("/"));
     server.wait_for_viewers(1);
-    // The page was there before anybody knew what comes on the pipe.
+    // The page was open before the first bytes on the pipe.
     server.write(jpeg(BLUE));
     wait_until("the picture is on the screen", SOON, || near(browser.screenshot().get_pixel(400, 240).0, BLUE));
     let port = server.port();
@@ -203,11 +203,11 @@ fn whatever_comes_to_an_open_page_is_shown_as_what_it_is(kind: Kind) {
 }
 
 #[test]
-fn whatever_comes_to_an_open_page_is_shown_as_what_it_is_in_chromium() {
+fn an_open_page_shows_any_kind_of_part_in_chromium() {
     whatever_comes_to_an_open_page_is_shown_as_what_it_is(Kind::Chromium);
 }
 
 #[test]
-fn whatever_comes_to_an_open_page_is_shown_as_what_it_is_in_firefox() {
+fn an_open_page_shows_any_kind_of_part_in_firefox() {
     whatever_comes_to_an_open_page_is_shown_as_what_it_is(Kind::Firefox);
 }

@@ -1,5 +1,5 @@
-//! `/metrics` is what Prometheus takes, named as its users expect, and its numbers are those of what happened. `/state` and the
-//! log tell the same.
+//! `/metrics` has the format of Prometheus and the names that its users expect, and its numbers match the events. `/state` and the
+//! log agree with it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ struct Scrape {
 }
 
 impl Scrape {
-    /// Reads the text format (prometheus.io/docs/instrumenting/exposition_formats), and nothing that is not in it.
+    /// Reads the text format (prometheus.io/docs/instrumenting/exposition_formats), and accepts nothing else.
     fn read(text: &str) -> Self {
         let mut scrape = Self::default();
         assert!(text.ends_with('\n'), "the last line has no end");
@@ -46,7 +46,7 @@ impl Scrape {
         scrape
     }
 
-    /// What `promtool check metrics` complains of.
+    /// The problems that `promtool check metrics` would report.
     fn lint(&self) {
         for (name, kind) in &self.kind {
             assert!(self.help.get(name).is_some_and(|help| !help.is_empty()), "{name} has no help");
@@ -92,7 +92,7 @@ fn watched(args: &[&str]) -> (Folder, Server) {
 }
 
 #[test]
-fn every_name_and_cause_is_there_from_the_start() {
+fn every_name_and_cause_is_listed_from_the_start() {
     let (_folder, server) = watched(&[]);
     let scrape = scrape(&server);
     for cause in ["left", "broken", "stalled", "finished", "panicked"] {
@@ -111,7 +111,7 @@ fn every_name_and_cause_is_there_from_the_start() {
 }
 
 #[test]
-fn the_numbers_are_those_of_what_happened() {
+fn the_numbers_match_the_events() {
     let (folder, server) = watched(&["--max-viewers", "2"]);
     let (mut one, mut two) = (server.view("/stream"), server.view("/stream"));
     let pictures = [png(RED), noise(20_000, 1), noise(20_000, 2)];
@@ -147,7 +147,7 @@ fn the_numbers_are_those_of_what_happened() {
 }
 
 #[test]
-fn what_is_cut_and_what_is_malformed_is_counted() {
+fn disconnected_viewers_and_malformed_requests_are_counted() {
     let (folder, server) = watched(&["--stall-timeout", "0.5"]);
     let _stuck = server.view_narrowly("/stream");
     let mut nonsense = Connection::open(&server.host);
@@ -179,7 +179,7 @@ fn a_name_with_quotes_breaks_nothing() {
 }
 
 #[test]
-fn each_viewer_has_a_span_of_its_own_in_the_log() {
+fn each_viewer_has_its_own_span_in_the_log() {
     let (_folder, server) = watched(&["-v", "--log-format", "json"]);
     let mut viewer = server.view("/stream");
     viewer.part();

@@ -1,4 +1,4 @@
-//! Behind a real nginx: nothing is held back, the page works below a path, and the proxy is believed where it is trusted.
+//! mxr behind a real nginx: no part is delayed, the page works below a path, and a trusted proxy identifies the visitor.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::{
     wait_until,
 };
 
-/// A watched red picture; nothing is repeated, so that nothing pushes out what a proxy holds back.
+/// A watched red picture, never repeated, since a repeat would push out the bytes that a proxy buffers.
 fn watched(args: &[&str]) -> (Folder, Server) {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
@@ -15,7 +15,7 @@ fn watched(args: &[&str]) -> (Folder, Server) {
     (folder, server)
 }
 
-/// A viewer behind nginx. It says HTTP/1.0, since nginx would chunk the stream otherwise.
+/// A viewer behind nginx. It uses HTTP/1.0, since otherwise nginx would send chunks.
 fn view(nginx: &Nginx, path: &str) -> Viewer {
     let mut connection = Connection::open(&nginx.host);
     connection.send(format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", nginx.host));
@@ -30,7 +30,7 @@ fn get(nginx: &Nginx, path: &str, lines: &[&str]) -> Reply {
 }
 
 #[test]
-fn nginx_holds_no_part_back() {
+fn nginx_delays_no_part() {
     let (folder, server) = watched(&[]);
     let locations = format!("location /cam/ {{ proxy_pass http://{}/; }}", server.host);
     let Some(nginx) = Nginx::start(&locations) else { return };
@@ -52,7 +52,7 @@ fn nginx_holds_no_part_back() {
 }
 
 #[test]
-fn the_page_works_below_a_path_that_nginx_takes_off() {
+fn the_page_works_below_a_path_that_nginx_strips() {
     let (folder, server) = watched(&["--token", "T0ken"]);
     let locations = format!("location /house/cam/ {{ proxy_pass http://{}/; }}", server.host);
     let Some(nginx) = Nginx::start(&locations) else { return };
@@ -78,7 +78,7 @@ fn the_page_works_below_a_path_that_nginx_passes_on() {
     assert_eq!((bare.status, bare.want("Location")), (307, "cam/?token=T0ken"));
 }
 
-/// In both browsers, from the URL with the token on.
+/// Tests the page in both browsers, starting with the URL with the token.
 fn expect_page(folder: &Folder, nginx: &Nginx, path: &str) {
     for kind in [Kind::Chromium, Kind::Firefox] {
         let Some(browser) = Browser::start(kind) else { continue };
@@ -109,7 +109,7 @@ fn nginx_reaches_it_by_a_unix_socket() {
 }
 
 #[test]
-fn what_nginx_says_of_the_visitor_counts_where_it_is_trusted() {
+fn headers_of_a_trusted_nginx_describe_the_visitor() {
     let headers = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto https;
                    proxy_set_header X-Forwarded-Host $host;";
     for trusted in [false, true] {
@@ -128,7 +128,7 @@ fn what_nginx_says_of_the_visitor_counts_where_it_is_trusted() {
 }
 
 #[test]
-fn visitors_of_a_trusted_proxy_are_slowed_each_for_itself() {
+fn visitors_of_a_trusted_proxy_are_throttled_separately() {
     let (_folder, server) = watched(&["--token", "T0ken", "--trust-proxy"]);
     let headers = "proxy_set_header X-Forwarded-For $arg_from;";
     let Some(nginx) = Nginx::start(&format!("location / {{ proxy_pass http://{}; {headers} }}", server.host)) else { return };
@@ -144,7 +144,7 @@ fn visitors_of_a_trusted_proxy_are_slowed_each_for_itself() {
 }
 
 #[test]
-fn the_name_that_nginx_was_asked_for_has_to_be_allowed() {
+fn the_host_that_nginx_passes_on_has_to_be_allowed() {
     let (_folder, server) = watched(&["--trust-proxy", "--allow-host", "cam.example"]);
     for (name, status) in [("cam.example", 200), ("evil.example", 403), ("localhost", 200)] {
         let headers = format!("proxy_set_header X-Forwarded-Host {name};");

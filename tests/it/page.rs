@@ -1,5 +1,5 @@
-//! The viewer page in a real Chromium and a real Firefox: what it shows of each kind of part, of lines, of several feeds
-//! and of the past, read back from pixels and from visible text.
+//! The viewer page in a real Chromium and a real Firefox: how it shows each kind of part, lines, several feeds and past parts, read
+//! back from pixels and from visible text.
 
 use std::{
     fs::File,
@@ -13,7 +13,7 @@ use crate::support::{
     BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, RED, SOON, axe, drawn_by_ffmpeg, jpeg, mxr, near, png, root, wait_until,
 };
 
-/// Waits until a good deal of the screen has this colour.
+/// Waits until a large area of the screen has this colour.
 fn wait_for_colour(browser: &Browser, colour: Colour) {
     let pixels = || browser.screenshot().pixels().filter(|pixel| near(pixel.0, colour)).count();
     wait_until(&format!("{colour:?} is on the screen"), SOON, || pixels() > 1000);
@@ -23,7 +23,7 @@ fn wait_for_text(browser: &Browser, text: &str) {
     wait_until(&format!("{text:?} is on the screen"), SOON, || browser.text().contains(text));
 }
 
-/// What the page says of itself: state, name and readings of the first feed.
+/// The text of the page: state, name and readings of the first feed.
 fn header(browser: &Browser) -> String {
     let script = "return [...document.querySelectorAll('header')].find(header => header.offsetHeight)?.textContent ?? ''";
     browser.run(script, json!([])).as_str().unwrap_or_default().to_owned()
@@ -95,7 +95,7 @@ fn every_kind_of_part_is_shown(kind: Kind) {
     folder.put("what.bin", [0, 1, 2, 0xff]);
     wait_for_text(&browser, "application/octet-stream");
     assert!(browser.text().contains("4 B, not shown by this browser"), "{}", browser.text());
-    // Whatever came before, a picture is shown again.
+    // After any other part, the page shows a picture again.
     folder.put("picture.png", png(RED));
     wait_for_colour(&browser, RED);
 }
@@ -241,7 +241,7 @@ fn a_log_reads_like_a_terminal(kind: Kind) {
     let copied = browser.run(copied, json!([]));
     assert_eq!(copied.as_str().unwrap().trim_end(), "plain\ntrue colour\ncarried bold done\nline quiet", "as it is copied");
 
-    // At first the end is followed; who scrolls away is not pulled back.
+    // At first the page follows the end; once the user scrolls away, it stays there.
     server.write((0..200).map(|at| format!("number {at}\n")).collect::<String>());
     wait_for_the_end_of(&browser, "number 199");
     scroll_away(&browser);
@@ -306,18 +306,18 @@ fn parts_of_several_lines_are_set_apart(kind: Kind) {
 }
 
 #[test]
-fn parts_of_several_lines_are_set_apart_in_chromium() {
+fn parts_of_several_lines_are_separated_in_chromium() {
     parts_of_several_lines_are_set_apart(Kind::Chromium);
 }
 
 #[test]
-fn parts_of_several_lines_are_set_apart_in_firefox() {
+fn parts_of_several_lines_are_separated_in_firefox() {
     parts_of_several_lines_are_set_apart(Kind::Firefox);
 }
 
-/// How many pixels of the log are below what is to be seen, once there is one.
+/// The pixels of the log below the visible area, once there is a log.
 const REST: &str = "const log = document.querySelector('.log'); return log && log.scrollHeight - log.scrollTop - log.clientHeight";
-/// Scrolls up a little, by hand. Each is a turn of the wheel, so that one of them is still fresh when the page hears of it.
+/// Scrolls up a little, as a user would: in several turns of the wheel, so that one is recent when the page handles the event.
 const SCROLL: &str = "const log = document.querySelector('.log'); log.dispatchEvent(new WheelEvent('wheel')); log.scrollTop -= 9";
 
 fn wait_for_the_end_of(browser: &Browser, text: &str) {
@@ -350,7 +350,7 @@ fn a_text_that_grows_is_shown_from_its_end(kind: Kind) {
     wait_for_text(&browser, "number 159");
     assert_eq!(top(), before, "who scrolls away is not pulled back");
 
-    // Of another text it is known only once it has grown.
+    // The page knows that another text grows only once it has grown.
     let folder = Folder::new();
     folder.put("notes.txt", lines(157));
     let server = mxr(["watch"]).arg(folder.file("notes.txt")).start();
@@ -374,7 +374,7 @@ fn a_text_that_grows_is_shown_from_its_end_in_firefox() {
     a_text_that_grows_is_shown_from_its_end(Kind::Firefox);
 }
 
-/// Notes the longest task in `window.longest`, where the browser tells of long ones.
+/// Records the longest task in `window.longest`, if the browser reports long tasks.
 const WATCH_TASKS: &str = "
     window.longest = 0;
     new PerformanceObserver(list => { for (const task of list.getEntries()) longest = Math.max(longest, task.duration) })
@@ -390,18 +390,18 @@ fn a_burst_of_lines_leaves_the_tab_alive_and_what_was_missed_is_told(kind: Kind)
     browser.run(WATCH_TASKS, json!([]));
     let lines =
         |from: u32, to: u32| (from..to).map(|at| format!("\x1b[3{}m line {at}\x1b[0m of many\n", at % 8)).collect::<String>();
-    // The text of all lines would have the browser lay them out at each look.
+    // Reading the text of all lines would force a layout at each check.
     let last = "return [...document.querySelectorAll('.block:last-of-type')].pop()?.lastChild.textContent";
     let last_is = |line: &str| browser.run(last, json!([])).as_str().unwrap_or_default().trim() == line;
     server.write(lines(0, 100_000));
     wait_until("the last line is there", 6 * SOON, || last_is("line 99999 of many"));
     let count = browser.run("return document.querySelectorAll('.line').length", json!([]));
     assert!((9_000..=10_000).contains(&count.as_u64().unwrap()), "the scrollback is bounded, and full: {count}");
-    // By hand, on a quiet machine, 100 ms are the bound (the note of the release says what was measured).
+    // On a quiet machine 100 ms is the limit.
     let longest = browser.run("return window.longest", json!([])).as_f64().unwrap();
     assert!(longest < 1000.0, "the tab froze for {longest} ms");
 
-    // A hidden tab closes its stream, and is told what it missed.
+    // A hidden tab closes its stream, and later shows the number of missed lines.
     let hide = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true });
         document.dispatchEvent(new Event('visibilitychange'))";
     browser.run(hide, json!([true]));
@@ -415,12 +415,12 @@ fn a_burst_of_lines_leaves_the_tab_alive_and_what_was_missed_is_told(kind: Kind)
 }
 
 #[test]
-fn a_burst_of_lines_leaves_chromium_alive_and_what_was_missed_is_told() {
+fn a_burst_of_lines_leaves_chromium_responsive_and_missed_lines_are_shown() {
     a_burst_of_lines_leaves_the_tab_alive_and_what_was_missed_is_told(Kind::Chromium);
 }
 
 #[test]
-fn a_burst_of_lines_leaves_firefox_alive_and_what_was_missed_is_told() {
+fn a_burst_of_lines_leaves_firefox_responsive_and_missed_lines_are_shown() {
     a_burst_of_lines_leaves_the_tab_alive_and_what_was_missed_is_told(Kind::Firefox);
 }
 
@@ -429,22 +429,22 @@ fn the_splitter_cuts_alike(kind: Kind) {
     let source = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
     let splitter = source("src/http/page/split.js").replace("\nexport {", "\n// {");
     let cases = source("tests/page/split.cases.mjs").replace("\nexport ", "\n");
-    // It reads by 1, by 7 and whole.
+    // With reads of 1 byte, of 7 bytes, and of all bytes.
     let failures = browser.run(&format!("{splitter}\n{cases}\nreturn failures(makeSplitter)"), json!([]));
     assert_eq!(failures, json!([]));
 }
 
 #[test]
-fn the_splitter_cuts_alike_in_chromium() {
+fn the_splitter_works_the_same_in_chromium() {
     the_splitter_cuts_alike(Kind::Chromium);
 }
 
 #[test]
-fn the_splitter_cuts_alike_in_firefox() {
+fn the_splitter_works_the_same_in_firefox() {
     the_splitter_cuts_alike(Kind::Firefox);
 }
 
-/// What axe-core finds that hinders people, in light and in dark, with where it is.
+/// The accessibility problems that axe-core finds, in light and dark mode, with their elements.
 fn hindrances(browser: &Browser, axe: &str) -> Vec<Value> {
     let script = "
         const { violations } = await axe.run(document, { iframes: false, resultTypes: ['violations'] });
@@ -459,7 +459,7 @@ fn hindrances(browser: &Browser, axe: &str) -> Vec<Value> {
 }
 
 #[test]
-fn axe_finds_nothing_that_hinders_people() {
+fn axe_finds_no_accessibility_problem() {
     let Some(axe) = axe() else { return };
     let axe = std::fs::read_to_string(axe).unwrap();
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! Real programs replace a watched file, each in its own way: every part is whole, and the last state leaves at once.
+//! Real programs replace a watched file, each in its own way: every part is complete, and the last state is sent at once.
 //! `cargo test --test it programs:: -- --nocapture` prints how soon.
 
 use std::{
@@ -16,9 +16,9 @@ use rustix::fs::inotify;
 
 use crate::support::{Folder, PALETTE, Server, Viewer, mxr, padded_png, png, python, tool, wait_for};
 
-/// How long the last state may take on a machine that is busy with something else. A fixed delay would show in the figures.
+/// The time that the last state may take on a busy machine. A fixed delay would be visible in the printed times.
 const BUSY: Duration = Duration::from_secs(5);
-/// How long a program may take.
+/// The time that a program may take.
 const RUNS: Duration = Duration::from_secs(60);
 
 type Parts = Arc<Mutex<Vec<(Instant, Vec<u8>)>>>;
@@ -59,7 +59,7 @@ impl Watched {
         self.delays.push(arrived.saturating_duration_since(*self.closed.lock().unwrap()));
     }
 
-    /// Every part was whole to a decoder, and the last state of each run came soon.
+    /// Expects that a decoder accepts every part, and that the last state of each run came soon.
     fn finish(mut self, decode: impl Fn(&[u8])) {
         self.server.terminate();
         self.viewer.join().unwrap();
@@ -86,7 +86,7 @@ fn collect(mut viewer: Viewer, parts: Parts) -> thread::JoinHandle<()> {
     })
 }
 
-/// Notes when the file was closed by a writer or moved into place.
+/// Records when a writer closed the file, or when it was moved into place.
 fn note_closings(folder: &Path, name: &str) -> Arc<Mutex<Instant>> {
     let closed = Arc::new(Mutex::new(Instant::now()));
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
@@ -108,7 +108,7 @@ fn is_picture(body: &[u8]) {
     image::load_from_memory(body).expect("a whole picture");
 }
 
-/// A document that says which it is at both ends.
+/// A document with its number at both ends.
 fn json(number: usize) -> String {
     format!("{{\n\"first\": {number},\n\"text\": \"{}\",\n\"last\": {number}\n}}\n", "x".repeat(300_000))
 }
@@ -140,7 +140,7 @@ fn copied(name: &str, flags: &[&str]) {
     watched.finish(is_picture);
 }
 
-/// Has a program draw one picture after another; `draw` gets the program and a number.
+/// Runs a program that draws one picture after another; `draw` gets the program and a number.
 #[track_caller]
 fn drawn(file: &str, program: Option<PathBuf>, runs: usize, draw: impl Fn(&Path, usize) -> Command) {
     let Some(program) = program else { return };
@@ -158,7 +158,7 @@ fn command<const N: usize>(program: &Path, args: [&str; N]) -> Command {
 #[test]
 fn vim() {
     edited(&["vim", "vim.tiny"], |vim, number| {
-        // vim writes differently below /tmp, where no backup is wanted.
+        // vim writes differently below /tmp, where it makes no backup (docs/field.md, Programs that save).
         let edit = format!("%s/\\(st\": \\)\\d*/\\1{number}/");
         command(vim, ["-es", "-u", "NONE", "-N", "-c", "set backupskip=", "-c", &edit, "-c", "wq", "report.json"])
     });
@@ -237,7 +237,7 @@ fn pdftoppm() {
     });
 }
 
-/// One page, a triangle on it. Its table is left to be made up by the reader.
+/// One page with a triangle, without a cross-reference table, which readers reconstruct.
 const PDF: &str = "%PDF-1.4
 1 0 obj <</Type /Catalog /Pages 2 0 R>> endobj
 2 0 obj <</Type /Pages /Kids [3 0 R] /Count 1>> endobj

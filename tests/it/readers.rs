@@ -1,4 +1,4 @@
-//! Programs of others read a feed of JPEGs without an error.
+//! Other programs read a feed of JPEGs without an error.
 
 use std::{
     path::Path,

@@ -1,4 +1,4 @@
-//! What is malformed, foreign or too much is refused, and whoever watches notices nothing of it.
+//! Malformed, foreign and excessive requests are refused, and a connected viewer is not disturbed.
 
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ fn a_body_is_not_waited_for() {
 }
 
 #[test]
-fn a_peer_that_connects_and_says_nothing_is_closed() {
+fn a_silent_connection_is_closed() {
     let mut watched = Watched::new(&[]);
     let start = Instant::now();
     let mut silent = Connection::open(&watched.server.host);
@@ -108,7 +108,7 @@ fn a_peer_that_connects_and_says_nothing_is_closed() {
 }
 
 #[test]
-fn many_peers_that_connect_and_leave_cost_nothing() {
+fn many_clients_that_connect_and_leave_cost_nothing() {
     let mut watched = Watched::new(&[]);
     for round in 0..200 {
         let mut connection = Connection::open(&watched.server.host);
@@ -124,7 +124,7 @@ fn many_peers_that_connect_and_leave_cost_nothing() {
 }
 
 #[test]
-fn one_viewer_too_many_is_told_to_come_again() {
+fn a_viewer_over_the_limit_is_told_to_retry() {
     let mut watched = Watched::new(&["--max-viewers", "2"]);
     let mut second = watched.server.view("/stream");
     assert_eq!(second.part().body, png(RED));
@@ -139,7 +139,7 @@ fn one_viewer_too_many_is_told_to_come_again() {
 }
 
 #[test]
-fn a_stalled_viewer_is_cut_in_time() {
+fn a_stalled_viewer_is_disconnected_in_time() {
     let mut watched = Watched::new(&["--stall-timeout", "1"]);
     let _stalled = watched.server.view_narrowly("/stream");
     watched.server.wait_for_viewers(2);

@@ -1,4 +1,4 @@
-//! What fuzzers found of the reading of requests stays found, and what they look for is looked for at random here as well.
+//! The parsers of requests pass the inputs that fuzzers found, and random inputs of the same kind.
 
 use std::fs;
 
@@ -17,21 +17,21 @@ fn replay(name: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn what_fuzzers_found_of_hosts_stays_found() {
+fn inputs_that_fuzzers_found_for_hosts_pass() {
     replay("host", fuzz::host);
 }
 
 #[test]
-fn what_fuzzers_found_of_targets_stays_found() {
+fn inputs_that_fuzzers_found_for_targets_pass() {
     replay("target", fuzz::target);
 }
 
 #[test]
-fn what_fuzzers_found_of_accept_stays_found() {
+fn inputs_that_fuzzers_found_for_accept_pass() {
     replay("accept", fuzz::accept);
 }
 
-/// Words in any order: nearly right, and now and then quite.
+/// Words in random order: nearly valid, and sometimes valid.
 fn of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     vec(select(words), 0..8).prop_map(|words| words.concat().into_bytes())
 }
@@ -84,17 +84,17 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn hosts_of_any_words_are_judged(value in of(HOSTS)) {
+    fn random_hosts_are_checked(value in of(HOSTS)) {
         fuzz::host(&value);
     }
 
     #[test]
-    fn targets_of_any_words_are_read(value in of(TARGETS)) {
+    fn random_targets_are_parsed(value in of(TARGETS)) {
         fuzz::target(&value);
     }
 
     #[test]
-    fn accept_of_any_words_is_read(value in of(ACCEPTS)) {
+    fn random_accept_headers_are_parsed(value in of(ACCEPTS)) {
         fuzz::accept(&value);
     }
 }

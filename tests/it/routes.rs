@@ -1,4 +1,4 @@
-//! Each route answers as the contract's table says.
+//! The reply of each route.
 
 use std::{
     io::Read,
@@ -74,7 +74,7 @@ fn the_page_is_the_page_for_everything() {
 }
 
 #[test]
-fn the_page_is_compressed_for_a_browser_that_takes_gzip() {
+fn the_page_is_compressed_for_a_browser_that_accepts_gzip() {
     let server = mxr(["serve", "--demo"]).start();
     let plain = server.get("/view");
     assert_eq!(plain.head.get("Content-Encoding"), None);
@@ -94,7 +94,7 @@ fn the_page_is_compressed_for_a_browser_that_takes_gzip() {
 }
 
 #[test]
-fn the_page_brings_all_it_needs_with_it() {
+fn the_page_loads_nothing_else() {
     let (_folder, server) = one_picture();
     let page = server.get("/view").text();
     for foreign in ["src=\"http", "src='http", "href=\"http", "url(http", "src=\"//", "import "] {
@@ -103,7 +103,7 @@ fn the_page_brings_all_it_needs_with_it() {
 }
 
 #[test]
-fn feeds_are_picked_by_name() {
+fn feeds_are_selected_by_name() {
     let (_folder, server) = two_pictures();
     assert_eq!(server.view("/stream/a.png").part().body, png(RED));
     assert_eq!(server.view("/stream/b.png").part().body, png(GREEN));
@@ -205,7 +205,7 @@ fn a_snapshot_after_a_sequence_waits_for_a_newer_one() {
 }
 
 #[test]
-fn a_snapshot_before_the_first_part_says_when_to_come_again() {
+fn a_snapshot_before_the_first_part_tells_when_to_retry() {
     let folder = Folder::new();
     let server = mxr(["watch"]).arg(folder.file("later.png")).start();
     let reply = server.get("/snapshot");
@@ -227,7 +227,7 @@ fn head_is_get_without_the_body() {
 }
 
 #[test]
-fn head_of_a_feed_ends_behind_the_head() {
+fn head_of_a_feed_ends_after_the_head() {
     let (_folder, server) = one_picture();
     for path in ["/", "/stream"] {
         let mut connection = Connection::open(&server.host);
@@ -249,7 +249,7 @@ fn unknown_paths_are_404() {
 }
 
 #[test]
-fn other_methods_are_405_and_told_what_is_allowed() {
+fn other_methods_are_405_with_the_allowed_ones() {
     let (_folder, server) = one_picture();
     for (method, path) in [("POST", "/"), ("PUT", "/stream"), ("DELETE", "/snapshot"), ("OPTIONS", "/view"), ("PATCH", "/healthz")]
     {
@@ -269,7 +269,7 @@ fn unknown_query_keys_are_ignored() {
 }
 
 #[test]
-fn the_state_tells_of_feeds_and_viewers() {
+fn the_state_lists_feeds_and_viewers() {
     let (_folder, server) = two_pictures();
     let mut viewer = server.view("/stream/b.png");
     viewer.part();
@@ -307,7 +307,7 @@ fn finite_replies_share_a_connection() {
 }
 
 #[test]
-fn what_is_nowhere_is_told_where_to_look_below_the_prefix_too() {
+fn an_unknown_path_gets_hints_that_include_the_prefix() {
     for (args, told) in [(&[][..], "try /, /stream, "), (&["--route-prefix", "/cam"], "try /cam/, /cam/stream, ")] {
         let server = mxr(["serve", "--demo"]).args(args).start();
         for path in ["/nowhere", "/cam/nowhere"] {
@@ -319,7 +319,7 @@ fn what_is_nowhere_is_told_where_to_look_below_the_prefix_too() {
 }
 
 #[test]
-fn repeats_do_not_count_among_the_parts_that_were_asked_for() {
+fn repeats_do_not_count_as_requested_parts() {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0.1"]).start();

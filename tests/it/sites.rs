@@ -1,4 +1,4 @@
-//! What pages of other sites may do with a feed: show its pictures. And what a name in a URL cannot do: leave the feeds.
+//! Pages of other sites may show the pictures of a feed, and nothing else; and no name in a URL leads to a file.
 
 use serde_json::json;
 
@@ -13,12 +13,12 @@ fn watched(args: &[&str]) -> (Folder, Server) {
     (folder, server)
 }
 
-/// The server under another name than the page, which makes it another site.
+/// The server under a name that differs from the page's, so that the browser treats it as another site.
 fn elsewhere(server: &Server, path: &str) -> String {
     format!("http://localhost:{}{path}", server.port())
 }
 
-/// A page of another site that tries everything; `document.title` is what its script could read.
+/// A page of another site that tries every access; `document.title` has the result of its script.
 fn page(server: &Server) -> Page {
     let (picture, view, state) = (elsewhere(server, "/stream"), elsewhere(server, "/view"), elsewhere(server, "/state"));
     Page::serve(&format!(
@@ -29,7 +29,7 @@ fn page(server: &Server) -> Page {
 }
 
 #[test]
-fn another_site_shows_pictures_and_no_more() {
+fn another_site_may_only_show_pictures() {
     for kind in [Kind::Chromium, Kind::Firefox] {
         let Some(browser) = Browser::start(kind) else { continue };
         let (_folder, server) = watched(&[]);
@@ -43,7 +43,7 @@ fn another_site_shows_pictures_and_no_more() {
 }
 
 #[test]
-fn another_site_may_do_what_it_is_allowed() {
+fn another_site_may_do_more_if_it_is_allowed_to() {
     for kind in [Kind::Chromium, Kind::Firefox] {
         let Some(browser) = Browser::start(kind) else { continue };
         let (_folder, server) = watched(&["--allow-embed", "--allow-origin", "*"]);
@@ -54,7 +54,7 @@ fn another_site_may_do_what_it_is_allowed() {
 }
 
 #[test]
-fn a_frame_of_another_site_asks_with_the_token_in_its_url() {
+fn a_frame_on_another_site_uses_the_token_in_its_url() {
     for kind in [Kind::Chromium, Kind::Firefox] {
         let Some(browser) = Browser::start(kind) else { continue };
         let folder = Folder::new();
@@ -70,7 +70,7 @@ fn a_frame_of_another_site_asks_with_the_token_in_its_url() {
 }
 
 #[test]
-fn what_the_browser_says_of_the_other_site_decides() {
+fn the_headers_of_the_browser_decide_about_another_site() {
     let (_folder, server) = watched(&[]);
     let status = |path: &str, dest: &str, site: &str| {
         let lines = [format!("Sec-Fetch-Dest: {dest}"), format!("Sec-Fetch-Site: {site}")];
@@ -97,7 +97,7 @@ fn what_the_browser_says_of_the_other_site_decides() {
 }
 
 #[test]
-fn replies_say_what_browsers_shall_allow() {
+fn replies_tell_browsers_what_to_allow() {
     let (_folder, server) = watched(&["--allow-embed=https://a.example"]);
     let head = |path: &str, lines: &[&str]| server.request("HEAD", path, lines).head;
     for path in ["/", "/stream", "/snapshot", "/view", "/state", "/nothing"] {
@@ -143,7 +143,7 @@ fn a_name_never_becomes_a_path() {
             "..%c0%afoutside",
             "%ff",
         ] {
-            // Under go2rtc's path the only feed has any name.
+            // Under go2rtc's path any name leads to the only feed.
             let aliased = server.get(&format!("/api/frame.jpeg?src={name}"));
             assert_eq!((aliased.head.status, &aliased.body), (200, &server.get("/snapshot").body), "{name}");
             for path in [format!("/snapshot/{name}"), format!("/stream/{name}"), format!("/{name}")] {

@@ -1,5 +1,5 @@
-//! Minutes of what otherwise takes months: 30 pictures a second to viewers that stay, come and go, stall, reset and vanish.
-//! Memory, descriptors and threads are looked at every few seconds; after the warm-up none of them grows. `tests/soak` runs it.
+//! Compresses months into minutes: 30 pictures a second to viewers that stay, come and go, stall, reset and vanish. The test checks
+//! memory, descriptors and threads every few seconds; after the warm-up none of them may grow. `tests/soak` runs it.
 
 use std::{
     env, fs,
@@ -21,14 +21,14 @@ use crate::support::{Folder, PALETTE, SOON, Server, jpeg, mxr, tool, wait_until}
 
 /// Pictures a second.
 const FPS: u32 = 30;
-/// How often to look.
+/// The time between two samples.
 const LOOK: Duration = Duration::from_secs(2);
-/// What a minute may add to memory once it has warmed up, beside the noise of allocators.
+/// The memory that a minute may add after the warm-up, besides the noise of allocators.
 const MOST_KIB_A_MINUTE: f64 = 64.0;
-/// What the whole run may add, likewise: this bounds short runs, where a slope means little.
+/// The memory that the whole run may add, for short runs, in which a slope means little.
 const MOST_KIB: f64 = 2048.0;
 
-/// One look at the process.
+/// One sample of the process.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     minutes: f64,
@@ -45,7 +45,7 @@ impl Look {
     }
 }
 
-/// What the crowd has done.
+/// The actions of all viewers so far.
 #[derive(Debug, Default)]
 struct Deeds {
     churned: AtomicU64,
@@ -54,7 +54,7 @@ struct Deeds {
     vanished: AtomicU64,
 }
 
-/// Where viewers are, and until when.
+/// The address for viewers, and the time at which they stop.
 #[derive(Clone)]
 struct Crowd {
     host: SocketAddr,
@@ -74,7 +74,7 @@ impl Crowd {
         Some(stream)
     }
 
-    /// Reads for so long.
+    /// Reads for this long.
     fn read(&self, stream: &mut TcpStream, how_long: Duration) {
         let (start, mut buffer) = (Instant::now(), vec![0; 1 << 16]);
         while self.go_on() && start.elapsed() < how_long && stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
@@ -89,7 +89,7 @@ impl Crowd {
         })
     }
 
-    /// The kinds of viewers, each on threads of its own.
+    /// The kinds of viewers, each on its own threads.
     fn start(&self) -> Vec<JoinHandle<()>> {
         let stay = |crowd: &Self| crowd.connect().iter_mut().for_each(|stream| crowd.read(stream, Duration::MAX));
         let churn = |crowd: &Self| {
@@ -117,14 +117,14 @@ impl Crowd {
     }
 }
 
-/// A second network that is connected to the server's by a cable, which can be pulled.
+/// A second network, connected to the server's by a link that can be cut.
 struct Cable {
     far: Child,
     near: u32,
 }
 
 impl Cable {
-    /// Nothing where there is no leave to lay one.
+    /// `None` without the permission to create one.
     fn lay(server: &Server) -> Option<Self> {
         let far = Command::new("unshare").args(["-n", "sleep", "86400"]).stderr(Stdio::null()).spawn().ok()?;
         let cable = Self { far, near: server.pid() };
@@ -151,7 +151,7 @@ impl Cable {
         assert!(Command::new("nsenter").arg(net).args(["ip", "link", "set", "far", state]).status().unwrap().success());
     }
 
-    /// Viewers come over the cable, it is pulled, they end unheard, it is put back.
+    /// Viewers connect over the link; it is cut, they end without the server noticing, and it is restored.
     fn vanish(&self, crowd: &Crowd) {
         let far = fs::File::open(format!("/proc/{}/ns/net", self.far.id())).unwrap();
         move_into_link_name_space(std::os::fd::AsFd::as_fd(&far), Some(LinkNameSpaceType::Network)).unwrap();
@@ -162,7 +162,7 @@ impl Cable {
             self.set("down");
             crowd.deeds.vanished.fetch_add(viewers.len() as u64, Relaxed);
             drop(viewers);
-            // Longer than the stall time: the server gives them up while it hears nothing.
+            // Longer than the stall time: the server disconnects them while the link is cut.
             thread::sleep(Duration::from_secs(3));
             self.set("up");
         }
@@ -176,7 +176,7 @@ impl Drop for Cable {
     }
 }
 
-/// Least squares: what a minute adds.
+/// The growth per minute, by least squares.
 fn slope(looks: &[Look]) -> f64 {
     let count = looks.len() as f64;
     let (x, y) =
@@ -185,7 +185,7 @@ fn slope(looks: &[Look]) -> f64 {
     over / looks.iter().map(|look| (look.minutes - x).powi(2)).sum::<f64>()
 }
 
-/// Starts the server in a network of its own, where there is leave, so that what is done to it stays there.
+/// Starts the server in its own network namespace, if permitted, so that changes to the network stay there.
 fn server(folder: &Folder) -> (Server, bool) {
     let mxr =
         mxr(["watch"]).arg(folder.file("a.jpg")).args(["--stall-timeout", "2", "--host", "0.0.0.0", "--public", "--port", "0"]);

@@ -1,4 +1,4 @@
-//! `… | mxr stdin --split HOW`: whatever stands between the parts, each arrives whole, with its type, as soon as it is there.
+//! `… | mxr stdin --split HOW`: with every kind of separator each part arrives complete, with its type, as soon as it ends.
 
 use std::{
     process::{Command, Stdio},
@@ -18,7 +18,7 @@ fn parts_to_end(viewer: &mut Viewer) -> Vec<Part> {
     parts
 }
 
-/// What viewers get of this input, as text.
+/// The parts that viewers get from this input, as text.
 fn texts(split: &str, input: &[u8]) -> Vec<String> {
     let mut server = stdin(&["--split", split, "--exit-on-eof"]);
     let mut viewer = server.view("/stream");
@@ -45,13 +45,13 @@ fn documents_between_separators_are_parts() {
 }
 
 #[test]
-fn a_first_line_with_dashes_is_a_line_all_the_same() {
+fn a_first_line_with_dashes_is_a_line() {
     assert_eq!(texts("auto", b"--- a/file\n+++ b/file\n"), ["--- a/file", "+++ b/file"]);
     assert_eq!(texts("auto", b"--verbose\n"), ["--verbose"]);
 }
 
 #[test]
-fn a_way_that_there_is_not_is_an_error() {
+fn an_unknown_split_is_an_error() {
     for split in ["mjpeg", "", "\\q"] {
         mxr(["stdin", "--split", split]).run().usage_error().stderr("mxr: cannot use --split");
     }
@@ -59,7 +59,7 @@ fn a_way_that_there_is_not_is_an_error() {
 }
 
 #[test]
-fn pictures_are_known_by_their_first_bytes_and_leave_with_their_last() {
+fn pictures_are_recognized_by_their_first_bytes_and_sent_with_their_last() {
     for (media, pictures) in [("image/jpeg", [RED, GREEN, BLUE].map(jpeg)), ("image/png", [RED, GREEN, BLUE].map(png))] {
         let mut server = stdin(&[]);
         let mut viewer = server.view("/stream");
@@ -108,7 +108,7 @@ fn parts_of_multipart_keep_their_types() {
 }
 
 #[test]
-fn what_is_torn_is_left_out_and_counted() {
+fn truncated_parts_are_skipped_and_counted() {
     let mut server = stdin(&["--max-part", "100KiB"]);
     let mut viewer = server.view("/stream");
     server.wait_for_viewers(1);
@@ -155,7 +155,7 @@ fn bytes_without_an_end_are_explained_once() {
     assert_eq!(server.view("/stream").part().text(), "a line whose end is held back, and held back");
 }
 
-/// Every frame that ffmpeg sends arrives, and a decoder takes it.
+/// Every frame that ffmpeg sends arrives, and a decoder accepts it.
 #[track_caller]
 fn ffmpeg(format: &[&str], media: &str) {
     let Some(ffmpeg) = tool(&["ffmpeg"]) else { return };
@@ -171,7 +171,7 @@ fn ffmpeg(format: &[&str], media: &str) {
     assert!(producer.wait().unwrap().success());
     let first = parts[0].sequence();
     assert!(first <= 30 && parts.last().unwrap().sequence() == 60, "{first} to {}", parts.last().unwrap().sequence());
-    // Some may be replaced before a busy machine has sent them: the newest wins. Most are not.
+    // A busy machine may replace some before it has sent them, but not most.
     assert!(parts.len() as u64 * 2 > 60 - first, "{} of {}", parts.len(), 61 - first);
     for part in &parts {
         assert_eq!(part.media(), media);

@@ -11,12 +11,12 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::support::{A_WHILE, Connection, Folder, Part, SOON, Server, Viewer, alone, mxr, tool, wait_for, wait_until};
 
-/// A server whose standard input is ours.
+/// A server whose standard input the test writes.
 fn stdin(args: &[&str]) -> Server {
     mxr(["stdin"]).args(args).stdin(Stdio::piped()).start()
 }
 
-/// Waits until so many parts are published.
+/// Waits until this many parts are published.
 fn wait_for_published(server: &Server, count: u64) {
     wait_until(&format!("{count} parts are published"), SOON, || server.state()["feeds"][0]["published"] == count);
 }
@@ -44,7 +44,7 @@ fn each_line_is_a_part() {
 }
 
 #[test]
-fn who_pipes_a_film_in_is_told_what_is_recognized() {
+fn a_piped_film_causes_a_hint_about_recognized_formats() {
     const MP4: &[u8] = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2";
     for (args, first, is_told) in [
         (&[][..], MP4, true),
@@ -88,7 +88,7 @@ fn twenty_thousand_lines_reach_three_viewers_in_order() {
 
 #[test]
 fn a_late_viewer_has_the_newest_line_at_once() {
-    // Milliseconds are measured.
+    // Measured in milliseconds, so the test has the machine to itself.
     alone();
     let mut server = stdin(&[]);
     server.write((0..1000).map(|at| format!("line {at}\n")).collect::<String>());
@@ -123,7 +123,7 @@ fn an_empty_line_breaks_no_reader() {
 }
 
 #[test]
-fn a_line_over_the_limit_is_cut_with_a_visible_mark() {
+fn a_line_over_the_limit_is_truncated_with_a_visible_mark() {
     let mut server = stdin(&["--max-part", "1KiB"]);
     let mut viewer = server.view("/stream");
     server.write("x".repeat(100_000) + "\nafter\n");
@@ -169,7 +169,7 @@ fn a_window_makes_each_part_the_last_lines() {
 }
 
 #[test]
-fn a_line_over_the_limit_is_cut_in_a_window_too() {
+fn a_line_over_the_limit_is_truncated_in_a_window_too() {
     let mut server = stdin(&["--window", "3", "--max-part", "1KiB"]);
     let mut viewer = server.view("/stream");
     for line in ["x".repeat(2000), "y".repeat(1024), "z".repeat(1023)] {
@@ -191,7 +191,7 @@ fn the_type_given_is_the_type_of_each_line() {
 }
 
 #[test]
-fn tee_copies_the_input_behind_the_urls() {
+fn tee_copies_the_input_after_the_urls() {
     let mut server = stdin(&["--tee", "--exit-on-eof"]);
     let input = b"one\n\n\xff\x00two\nlast without a newline";
     server.write(input);
@@ -202,7 +202,7 @@ fn tee_copies_the_input_behind_the_urls() {
 }
 
 #[test]
-fn exit_on_eof_gives_viewers_what_is_left_and_ends() {
+fn exit_on_eof_sends_the_remaining_parts_and_ends() {
     let mut server = stdin(&["--exit-on-eof"]);
     let mut viewer = server.view("/stream");
     server.wait_for_viewers(1);
@@ -214,7 +214,7 @@ fn exit_on_eof_gives_viewers_what_is_left_and_ends() {
 }
 
 #[test]
-fn without_it_the_last_lines_stay_served() {
+fn without_exit_on_eof_the_last_lines_are_still_served() {
     let mut server = stdin(&[]);
     let mut early = server.view("/stream");
     server.wait_for_viewers(1);
@@ -248,7 +248,7 @@ fn a_viewer_may_ask_for_the_history() {
 }
 
 #[test]
-fn a_stalled_viewer_never_blocks_the_input_and_is_told_what_it_missed() {
+fn a_stalled_viewer_never_blocks_the_input_and_gets_the_number_of_missed_lines() {
     let mut server = stdin(&[]);
     let mut stalled = server.view_narrowly("/stream");
     server.wait_for_viewers(1);
@@ -323,7 +323,7 @@ fn a_directory_as_input_is_an_error() {
 }
 
 #[test]
-fn a_terminal_as_input_is_told_what_to_type() {
+fn a_terminal_as_input_gets_a_hint_what_to_type() {
     let Some(script) = tool(&["script"]) else { return };
     let mut terminal = mxr(["stdin", "--port", "0"]).in_terminal(&script).stdin(Stdio::piped()).spawn();
     let said = |server: &Server| String::from_utf8_lossy(&server.stdout()).into_owned();
@@ -339,7 +339,7 @@ fn a_terminal_as_input_is_told_what_to_type() {
 }
 
 #[test]
-fn a_silent_input_holds_up_no_end() {
+fn a_silent_input_does_not_delay_the_shutdown() {
     let server = stdin(&[]);
     let mut viewer = server.view("/stream");
     let start = Instant::now();
@@ -351,8 +351,8 @@ fn a_silent_input_holds_up_no_end() {
 }
 
 #[test]
-fn who_pipes_a_progress_bar_in_is_told_how_to_cut_it() {
-    // At once, or behind lines and without a pause.
+fn a_piped_progress_bar_causes_a_hint_how_to_split_it() {
+    // At once, or after lines and without a pause.
     for first in ["", "a line\n"] {
         let mut server = stdin(&[]);
         server.write(first);

@@ -1,5 +1,5 @@
-//! What a machine does to a program that runs for months: disks that fail or are full, files that are none, no memory, a clock
-//! that jumps, a terminal that goes away. The feed lives on, and docs/reliability.md names what is measured here.
+//! The faults of a machine on which a program runs for months: disks that fail or are full, paths that are no files, lack of memory,
+//! a clock that jumps, a terminal that disappears. The feed continues, and docs/reliability.md lists these tests.
 
 use std::{
     fs::{self, File},
@@ -39,7 +39,7 @@ fn expect_alive(folder: &Folder, server: &Server, viewer: &mut Viewer) {
 }
 
 #[test]
-fn what_is_no_file_or_too_large_is_passed_over() {
+fn a_path_that_is_no_file_or_too_large_is_skipped() {
     let (folder, server, mut viewer) = watched(|mxr| mxr);
     let before = server.memory();
     let put = |odd: &dyn Fn(&Path)| {
@@ -58,7 +58,7 @@ fn what_is_no_file_or_too_large_is_passed_over() {
     for (words, odd) in cases {
         let last = server.get("/snapshot").text();
         put(odd);
-        // What was said less than a minute ago is not said again.
+        // The log repeats no warning within a minute.
         wait_until(words, SOON, || server.stderr().contains(words));
         assert_eq!(server.get("/snapshot").text(), last, "the last one stays");
         viewer.expect_silence(A_WHILE);
@@ -69,7 +69,7 @@ fn what_is_no_file_or_too_large_is_passed_over() {
 }
 
 #[test]
-fn a_disk_that_fails_costs_its_own_feed_alone() {
+fn a_failing_disk_affects_only_its_own_feed() {
     let Some(strace) = tool(&["strace"]) else { return };
     let folder = Folder::new();
     folder.put("a.txt", "before");
@@ -90,9 +90,9 @@ fn a_disk_that_fails_costs_its_own_feed_alone() {
 }
 
 #[test]
-fn a_part_that_memory_does_not_hold_is_left_out() {
+fn a_part_without_memory_for_it_is_skipped() {
     let Some(prlimit) = tool(&["prlimit"]) else { return };
-    // Each way of having no memory: for reading it, and for its copy beside it.
+    // Both kinds of lack of memory: for reading the file, and for the copy in the feed.
     for megabytes in [400, 120] {
         let limit = format!("--as={}", 300 * MIB);
         let (folder, server, mut viewer) = watched(|mxr| mxr.args(["--max-part", "2GiB"]).wrapped(&prlimit, &[&limit]));
@@ -105,7 +105,7 @@ fn a_part_that_memory_does_not_hold_is_left_out() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_is_done_without() {
+fn it_continues_without_a_log_that_cannot_be_written() {
     for stderr in ["/dev/full", "&-"] {
         let code = format!("exec \"$0\" \"$@\" 2>{stderr}");
         let (folder, server, mut viewer) = watched(|mxr| mxr.args(["-vv", "--log-format", "json"]).wrapped("sh", &["-c", &code]));
@@ -117,7 +117,7 @@ fn a_log_that_cannot_be_written_is_done_without() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_is_done_without() {
+fn it_continues_without_an_output_that_nobody_reads() {
     for (stdout, told) in [(">&-", ""), (">/dev/full", "cannot print the URL"), ("| true", "")] {
         let folder = Folder::new();
         folder.put("a.txt", "before");
@@ -131,7 +131,7 @@ fn an_output_that_nobody_reads_is_done_without() {
 }
 
 #[test]
-fn a_pipe_goes_on_where_its_copy_has_no_reader() {
+fn a_pipe_continues_when_its_copy_has_no_reader() {
     let code = "{ seq 3; sleep 1; seq 4 6; sleep 60; } | \"$0\" \"$@\" --tee | true";
     let server = mxr(["stdin"]).wrapped("sh", &["-c", code]).start_unseen();
     let mut viewer = server.view("/stream?history=10");
@@ -141,14 +141,14 @@ fn a_pipe_goes_on_where_its_copy_has_no_reader() {
 }
 
 #[test]
-fn a_hang_up_ends_what_has_a_terminal_and_nothing_else() {
+fn a_hangup_ends_only_a_program_with_a_terminal() {
     let (folder, server, mut viewer) = watched(|mxr| mxr);
     server.signal(Signal::HUP);
     wait_until("the log says so", SOON, || server.stderr().contains("SIGHUP"));
     expect_alive(&folder, &server, &mut viewer);
     let Some(script) = tool(&["script"]) else { return };
     let (_folder, server, mut viewer) = watched(|mxr| mxr.in_terminal(&script));
-    // The terminal is gone with the program that drew it.
+    // The terminal disappears with its program.
     server.signal(Signal::KILL);
     assert_eq!(viewer.parts_to_end().len(), 1, "the newest once more, and the close-delimiter");
 }
@@ -158,7 +158,7 @@ fn now() -> f64 {
 }
 
 #[test]
-fn a_clock_that_jumps_moves_timestamps_and_no_deadline() {
+fn a_clock_jump_changes_timestamps_and_no_deadline() {
     if tool(&["faketime"]).is_none() {
         return;
     }
@@ -167,7 +167,7 @@ fn a_clock_that_jumps_moves_timestamps_and_no_deadline() {
     let folder = Folder::new();
     folder.put("a.txt", "zero");
     let clock = folder.beside("clock");
-    // Renamed into place: the program reads it at each look at the clock.
+    // Renamed into place: faketime reads the file whenever the program asks for the time.
     let set = |offset: &str| {
         fs::write(folder.beside("new"), offset).unwrap();
         fs::rename(folder.beside("new"), &clock).unwrap();
@@ -193,7 +193,7 @@ fn a_clock_that_jumps_moves_timestamps_and_no_deadline() {
         for pause in arrivals.windows(2).map(|pair| pair[1] - pair[0]) {
             assert!((Duration::from_millis(300)..Duration::from_secs(5)).contains(&pause), "{step}: repeated after {pause:?}");
         }
-        // A viewer that takes nothing goes in its time, whatever the clock says.
+        // A viewer that takes no byte is disconnected in time, independently of the clock.
         let _stuck = server.view_narrowly("/stream");
         server.wait_for_viewers(2);
         let mut seed = 0;
@@ -210,7 +210,7 @@ fn a_clock_that_jumps_moves_timestamps_and_no_deadline() {
 }
 
 #[test]
-fn a_watch_queue_that_overflows_loses_nothing_that_is_still_there() {
+fn a_watch_queue_overflow_loses_no_file_that_still_exists() {
     let folder = Folder::new();
     folder.put("a.txt", "before");
     let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "0"]).start();
@@ -222,7 +222,7 @@ fn a_watch_queue_that_overflows_loses_nothing_that_is_still_there() {
     for n in 0..most / 3 {
         folder.write(&format!("{n}.txt"), "noise");
     }
-    // By the clock of the files it is the newest beyond doubt.
+    // Its file time is certainly the newest.
     let newest = wait_for("the clock of files moves", SOON, || {
         folder.write("newest.txt", "newest");
         let modified = |name: &str| fs::metadata(folder.file(name)).unwrap().modified().unwrap();

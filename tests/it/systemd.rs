@@ -1,4 +1,4 @@
-//! Started by systemd: with a socket that is open already, and telling how it goes.
+//! mxr under systemd: with a socket that systemd has opened, and with status notifications.
 
 use std::{
     fs,
@@ -13,11 +13,11 @@ use crate::support::{
     Connection, Folder, RED, SOON, Server, Viewer, free_port, mxr, png, printed_by, root, tool, wait_for, wait_until,
 };
 
-/// Has systemd-socket-activate listen at this place and start mxr at the first connection.
+/// Runs systemd-socket-activate, which listens on this address and starts mxr at the first connection.
 fn activated(folder: &Folder, place: &str, args: &[&str]) -> Option<Server> {
     let program = tool(&["systemd-socket-activate"])?;
     folder.put("a.png", png(RED));
-    // Its own address is ignored: the port is taken, and would be an error.
+    // mxr ignores its own address: the port is in use, and would be an error.
     let taken = place.rsplit_once(':').map_or("1", |(_, port)| port);
     let command = mxr(["watch"]).arg(folder.file("a.png")).args(["--port", taken]).args(args);
     Some(command.wrapped(program, &["-l", place]).spawn())
@@ -60,7 +60,7 @@ fn a_unix_socket_of_systemd_is_used_and_stays() {
 }
 
 #[test]
-fn an_exposed_socket_of_systemd_takes_a_token_too() {
+fn an_exposed_socket_of_systemd_needs_a_token_too() {
     let folder = Folder::new();
     let port = free_port();
     let Some(server) = activated(&folder, &format!("0.0.0.0:{port}"), &[]) else { return };
@@ -78,7 +78,7 @@ fn a_socket_for_another_process_is_left_alone() {
 }
 
 #[test]
-fn systemd_is_told_ready_alive_and_stopping() {
+fn systemd_is_notified_of_ready_alive_and_stopping() {
     let folder = Folder::new();
     let path = folder.beside("notify");
     let notified = UnixDatagram::bind(&path).unwrap();
@@ -102,18 +102,18 @@ fn systemd_is_told_ready_alive_and_stopping() {
 }
 
 #[test]
-fn the_units_are_understood_and_hardened() {
+fn the_units_are_valid_and_hardened() {
     let Some(analyze) = tool(&["systemd-analyze"]) else { return };
     let folder = Folder::new();
     let contrib = root().join("contrib");
     let unit = fs::read_to_string(contrib.join("mxr.service")).unwrap();
-    // It is verified that the program is there.
+    // systemd-analyze checks that the program exists.
     folder.put("mxr.service", unit.replace("/usr/local/bin/mxr", env!("CARGO_BIN_EXE_mxr")));
     folder.put("mxr.socket", fs::read(contrib.join("mxr.socket")).unwrap());
     let units = [folder.file("mxr.service"), folder.file("mxr.socket")];
     let output = Command::new(&analyze).args(["verify", "--man=no"]).args(&units).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!said.contains("mxr.service") && !said.contains("mxr.socket"), "{said}");
-    // 0 is the least exposed, 100 what a service without a word about it is.
+    // 0 is the least exposed; a service without any hardening has 100.
     printed_by(Command::new(&analyze).args(["security", "--offline=yes", "--threshold=20"]).arg(&units[0]));
 }

@@ -1,4 +1,4 @@
-//! https, with certificates of an authority of the test's own and with real clients.
+//! HTTPS, with certificates of a test authority and with real clients.
 
 use std::{
     fs,
@@ -82,7 +82,7 @@ fn curl_reads_snapshots_and_streams_over_https() {
     command.arg("-N");
     let (_reader, mut stream) = Reader::start(command);
     assert_eq!(part(&mut stream), png(RED));
-    // Small and large ones leave whole, and at once: nothing follows that could push them out.
+    // Small and large parts are sent completely and at once, though no later bytes push them out.
     for seed in 1..20 {
         let picture = noise(if seed % 2 == 0 { 300 } else { 900_000 }, seed);
         folder.put("a.png", &picture);
@@ -96,7 +96,7 @@ fn curl_reads_snapshots_and_streams_over_https() {
 }
 
 #[test]
-fn a_slow_reader_over_https_gets_whole_and_newest_parts() {
+fn a_slow_reader_over_https_gets_complete_and_newest_parts() {
     let Some(program) = tool(&["curl"]) else { return };
     let ca = Ca::new();
     ca.sign("one");
@@ -137,7 +137,7 @@ fn chromium_shows_the_page_over_https() {
     assert_eq!(browser.run("return isSecureContext", json!([])), json!(true));
 }
 
-/// By the system's own program: one hash is no reason for a crate.
+/// Uses the system's own program, since one hash does not justify a crate.
 fn sha256(bytes: &[u8]) -> Vec<u8> {
     let folder = Folder::new();
     folder.put("key", bytes);
@@ -147,7 +147,7 @@ fn sha256(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
+fn a_new_certificate_is_used_and_a_broken_one_is_not() {
     let Some(program) = tool(&["curl"]) else { return };
     let ca = Ca::new();
     ca.sign("first");
@@ -172,12 +172,12 @@ fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
     ca.sign("third");
     server.signal(Signal::HUP);
     wait_until("the good one is taken", SOON, || subject() == "third");
-    // Who was there before goes on: the keepalive repeats the part.
+    // An earlier viewer stays connected: the keepalive repeats the part.
     assert_eq!(part(&mut stream), png(RED));
 }
 
 #[test]
-fn a_fifo_in_the_place_of_a_certificate_holds_up_neither_the_next_nor_the_end() {
+fn a_fifo_in_place_of_a_certificate_delays_neither_the_next_one_nor_the_shutdown() {
     let Some(program) = tool(&["curl"]) else { return };
     let ca = Ca::new();
     ca.sign("first");
@@ -199,7 +199,7 @@ fn a_fifo_in_the_place_of_a_certificate_holds_up_neither_the_next_nor_the_end() 
 }
 
 #[test]
-fn a_key_that_everybody_may_read_from_now_on_is_told() {
+fn a_key_that_becomes_readable_by_everybody_causes_a_warning() {
     let ca = Ca::new();
     ca.sign("one");
     let (_folder, server) = watched(&ca, &[]);
@@ -229,7 +229,7 @@ fn plain_http_and_silence_on_the_https_port_harm_nobody() {
 }
 
 #[test]
-fn a_key_that_is_encrypted_is_told_from_one_that_is_none() {
+fn an_encrypted_key_is_distinguished_from_an_invalid_one() {
     let Some(openssl) = tool(&["openssl"]) else { return };
     let (ca, folder) = (Ca::new(), Folder::new());
     ca.sign("one");
@@ -244,7 +244,7 @@ fn a_key_that_is_encrypted_is_told_from_one_that_is_none() {
 }
 
 #[test]
-fn certificates_that_cannot_be_used_are_told() {
+fn unusable_certificates_are_errors() {
     let ca = Ca::new();
     ca.sign("one");
     let other = Ca::new();

@@ -1,4 +1,4 @@
-//! A Unix socket in place of a port.
+//! A Unix socket instead of a port.
 
 use std::{
     fs,
@@ -44,7 +44,7 @@ fn a_unix_socket_serves_and_goes_away_at_the_end() {
 }
 
 #[test]
-fn nobody_else_may_connect_unless_the_mode_says_so() {
+fn nobody_else_may_connect_unless_the_mode_allows_it() {
     let folder = Folder::new();
     let path = folder.file("mxr.sock");
     let _server = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
@@ -62,7 +62,7 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     mxr(["serve", "--demo", "--unix"]).arg(&path).run().failure().stderr("another program listens there");
     assert!(UnixStream::connect(&path).is_ok(), "the first goes on");
     drop(server);
-    // Killed, it could not clean up.
+    // Killed, it could not remove its socket.
     assert!(path.exists());
     let _third = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
     folder.put("file", "precious");
@@ -73,7 +73,7 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
 }
 
 #[test]
-fn a_socket_of_a_later_start_is_left_alone() {
+fn a_socket_of_a_later_start_is_not_removed() {
     let folder = Folder::new();
     let path = folder.file("mxr.sock");
     let server = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();

@@ -1,4 +1,4 @@
-//! No viewer waits for another, none holds one up, and none leaves anything behind.
+//! No viewer waits for another or delays another, and none leaves resources behind.
 
 use std::{
     thread,
@@ -14,7 +14,7 @@ fn watched_picture(args: &[&str]) -> (Folder, Server) {
     (folder, server)
 }
 
-/// Puts pictures of 200 KB, each when all these viewers have the one before.
+/// Publishes pictures of 200 KB, each when all these viewers have the previous one.
 fn push(folder: &Folder, viewers: &mut [Viewer], seeds: std::ops::Range<u32>) {
     for seed in seeds {
         let picture = noise(200_000, seed);
@@ -26,7 +26,7 @@ fn push(folder: &Folder, viewers: &mut [Viewer], seeds: std::ops::Range<u32>) {
 }
 
 #[test]
-fn everyone_gets_everything_beside_one_who_never_reads() {
+fn viewers_get_everything_beside_one_that_never_reads() {
     let (folder, server) = watched_picture(&[]);
     let mut viewers: Vec<_> = (0..5).map(|_| server.view("/stream")).collect();
     for viewer in &mut viewers {
@@ -44,7 +44,7 @@ fn everyone_gets_everything_beside_one_who_never_reads() {
 }
 
 #[test]
-fn one_who_stalled_sees_the_newest_picture_soon_after() {
+fn a_viewer_that_stalled_soon_sees_the_newest_picture() {
     let (folder, server) = watched_picture(&[]);
     let mut viewers = [server.view("/stream")];
     viewers[0].part();
@@ -72,7 +72,7 @@ fn memory_is_bounded_whatever_viewers_do() {
 }
 
 #[test]
-fn one_who_leaves_is_gone_within_a_second() {
+fn a_viewer_that_leaves_is_gone_within_a_second() {
     let (_folder, server) = watched_picture(&[]);
     let mut stays = server.view("/stream");
     stays.part();
@@ -95,7 +95,7 @@ fn one_who_leaves_is_gone_within_a_second() {
 }
 
 #[test]
-fn what_a_viewer_sends_meanwhile_is_ignored() {
+fn bytes_that_a_viewer_sends_are_ignored() {
     let (folder, server) = watched_picture(&[]);
     let mut viewers = [server.view("/stream")];
     viewers[0].part();
@@ -116,7 +116,7 @@ fn two_hundred_viewers_get_every_picture() {
 }
 
 #[test]
-fn a_slow_reader_gets_whole_pictures() {
+fn a_slow_reader_gets_complete_pictures() {
     let (folder, server) = watched_picture(&[]);
     let mut slow = server.view_narrowly("/stream");
     let writer = thread::spawn(move || {
@@ -130,7 +130,7 @@ fn a_slow_reader_gets_whole_pictures() {
     let (start, newest) = (Instant::now(), noise(100_000, 59));
     loop {
         let part = slow.part();
-        assert!(image::load_from_memory(&part.body).is_ok(), "part {} is torn", part.sequence());
+        assert!(image::load_from_memory(&part.body).is_ok(), "part {} is incomplete", part.sequence());
         if part.body == newest {
             break;
         }
@@ -159,7 +159,7 @@ fn viewers_on_several_threads_get_the_same_and_the_end() {
 }
 
 #[test]
-fn those_who_are_in_go_on_seeing_when_descriptors_run_out() {
+fn connected_viewers_continue_when_descriptors_run_out() {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     let command = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0"]);

@@ -1,4 +1,4 @@
-//! `mxr watch` pushes a file now and whenever a writer is done with it.
+//! `mxr watch` pushes a file at once, and each time a writer has finished it.
 
 use std::{
     fs::{self, File},
@@ -36,8 +36,8 @@ fn a_file_is_pushed_now_and_at_each_change() {
 }
 
 #[test]
-fn a_whole_file_leaves_within_milliseconds() {
-    // Milliseconds are measured.
+fn a_complete_file_is_sent_within_milliseconds() {
+    // Measured in milliseconds, so the test has the machine to itself.
     alone();
     let folder = Folder::new();
     folder.put("a.png", png(RED));
@@ -52,12 +52,12 @@ fn a_whole_file_leaves_within_milliseconds() {
         delays.push(start.elapsed());
     }
     delays.sort();
-    // Whatever else the machine does, a fixed delay would be in each of them.
+    // Independently of other work on the machine, each of them would include a fixed delay.
     assert!(delays[5] < Duration::from_millis(20), "{delays:?}");
 }
 
 #[test]
-fn a_file_that_is_removed_and_made_again_is_pushed_again() {
+fn a_recreated_file_is_pushed_again() {
     let folder = Folder::new();
     folder.put("a.txt", "before");
     let server = watch(&folder, &["a.txt"]);
@@ -71,7 +71,7 @@ fn a_file_that_is_removed_and_made_again_is_pushed_again() {
 }
 
 #[test]
-fn a_folder_that_is_removed_and_made_again_is_found_again() {
+fn a_recreated_folder_is_found_again() {
     let folder = Folder::new();
     folder.put("a.txt", "before");
     let server = watch(&folder, &["a.txt"]);
@@ -87,7 +87,7 @@ fn a_folder_that_is_removed_and_made_again_is_found_again() {
 }
 
 #[test]
-fn a_file_that_is_not_there_yet_is_waited_for() {
+fn it_waits_for_a_file_that_does_not_exist_yet() {
     let folder = Folder::new();
     let server = watch(&folder, &["later.txt"]);
     wait_until("the log says that the file is not there yet", SOON, || server.stderr().contains("later.txt"));
@@ -99,20 +99,20 @@ fn a_file_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
-fn who_waits_for_a_pattern_or_for_standard_input_is_told_what_to_type() {
+fn watching_a_pattern_or_standard_input_causes_a_hint_what_to_type() {
     let folder = Folder::new();
     let hint = format!("for a pattern: mxr watch {} --glob '*.txt'", folder.path().display());
     for (name, hint) in [("*.txt", hint.as_str()), ("-", "standard input is what `mxr stdin` shows")] {
         let server = watch(&folder, &[name]);
         wait_until("the log says so", SOON, || server.stderr().contains(hint));
-        // It may be a name all the same.
+        // It may still be a file name.
         folder.put(name, "here");
         assert_eq!(server.view("/stream").part().text(), "here");
     }
 }
 
 #[test]
-fn a_directory_pushes_whichever_file_changed() {
+fn a_directory_pushes_the_file_that_changed() {
     let folder = Folder::new();
     let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "0"]).start();
     let mut viewer = server.view("/stream");
@@ -126,7 +126,7 @@ fn a_directory_pushes_whichever_file_changed() {
 }
 
 #[test]
-fn a_directory_pushes_only_what_the_glob_picks() {
+fn a_directory_pushes_only_files_that_the_glob_selects() {
     let folder = Folder::new();
     let server = mxr(["watch"]).arg(folder.path()).args(["--glob", "*.txt"]).start();
     let mut viewer = server.view("/stream");
@@ -165,7 +165,7 @@ fn files_of_the_same_name_are_feeds_of_different_names() {
 }
 
 #[test]
-fn names_with_odd_letters_are_found() {
+fn names_with_unusual_characters_are_found() {
     let folder = Folder::new();
     folder.put("plot größe 1.txt", "odd");
     let server = watch(&folder, &["plot größe 1.txt"]);
@@ -189,7 +189,7 @@ fn identical_bytes_are_not_pushed_again() {
 }
 
 #[test]
-fn identical_bytes_are_pushed_again_where_that_is_wanted() {
+fn identical_bytes_are_pushed_again_on_request() {
     let folder = Folder::new();
     folder.put("a.txt", "same");
     let server = mxr(["watch"]).arg(folder.file("a.txt")).args(["--keep-same", "--keepalive", "0"]).start();
@@ -221,7 +221,7 @@ fn a_picture_is_never_pushed_half() {
 }
 
 #[test]
-fn the_log_says_what_is_amiss_with_a_file_and_that_it_is_well_again() {
+fn the_log_reports_a_problem_with_a_file_and_its_end() {
     let folder = Folder::new();
     let server = watch(&folder, &["a.png"]);
     let picture = png(RED);
@@ -244,7 +244,7 @@ fn the_log_says_what_is_amiss_with_a_file_and_that_it_is_well_again() {
 }
 
 #[test]
-fn a_link_that_is_pointed_elsewhere_is_pushed() {
+fn a_link_with_a_new_target_is_pushed() {
     let folder = Folder::new();
     fs::write(folder.beside("one"), "one").unwrap();
     fs::write(folder.beside("two"), "two").unwrap();
@@ -258,7 +258,7 @@ fn a_link_that_is_pointed_elsewhere_is_pushed() {
 }
 
 #[test]
-fn a_path_without_a_folder_is_watched_where_one_stands() {
+fn a_path_without_a_folder_is_in_the_current_directory() {
     let folder = Folder::new();
     let server = mxr(["watch", "a.txt"]).current_dir(&folder.path()).start();
     let mut viewer = server.view("/stream/a.txt");
@@ -275,7 +275,7 @@ fn the_type_given_is_the_type_sent() {
 }
 
 #[test]
-fn a_file_over_the_limit_is_left_out_and_the_log_says_so() {
+fn a_file_over_the_limit_is_skipped_and_logged() {
     let folder = Folder::new();
     folder.put("a.txt", "small");
     let server = mxr(["watch"]).arg(folder.file("a.txt")).args(["--max-part", "1KiB"]).start();
@@ -288,7 +288,7 @@ fn a_file_over_the_limit_is_left_out_and_the_log_says_so() {
 }
 
 #[test]
-fn events_come_from_the_backend_that_the_test_wants() {
+fn events_come_from_the_backend_that_the_test_selects() {
     let folder = Folder::new();
     let server = watch(&folder, &["a.txt"]);
     let has_thread_of_notify = || {
@@ -296,12 +296,12 @@ fn events_come_from_the_backend_that_the_test_wants() {
         let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
         names.collect::<String>().contains("notify")
     };
-    // The log says that the file is missing long after the work has begun.
+    // The log reports the missing file long after the work has begun.
     wait_until("the source works", SOON, || server.stderr().contains("a.txt"));
     assert_eq!(has_thread_of_notify(), is_notify());
 }
 
-/// System calls that a change and a few readers of one file cost, where so many files are watched.
+/// System calls for a change and a few readers of one file, with this many files watched.
 fn calls_a_change(strace: &str, files: usize) -> f64 {
     let folder = Folder::new();
     let names: Vec<_> = (0..files).map(|at| format!("{at}.txt")).collect();
@@ -330,30 +330,30 @@ fn calls_a_change(strace: &str, files: usize) -> f64 {
 fn a_change_costs_the_same_however_many_files_are_watched() {
     let Some(strace) = tool(&["strace"]) else { return };
     let [few, many] = [10, 200].map(|files| calls_a_change(strace.to_str().unwrap(), files));
-    // Beside that there is a look at each of them every 700 ms.
+    // In addition mxr checks each of them every 700 ms.
     assert!(many < few + 500.0, "{few} system calls with 10 files, {many} with 200");
 }
 
 with_notify_too! {
     a_file_is_pushed_now_and_at_each_change,
-    a_whole_file_leaves_within_milliseconds,
-    a_file_that_is_removed_and_made_again_is_pushed_again,
-    a_folder_that_is_removed_and_made_again_is_found_again,
-    a_file_that_is_not_there_yet_is_waited_for,
-    who_waits_for_a_pattern_or_for_standard_input_is_told_what_to_type,
-    a_directory_pushes_whichever_file_changed,
-    a_directory_pushes_only_what_the_glob_picks,
+    a_complete_file_is_sent_within_milliseconds,
+    a_recreated_file_is_pushed_again,
+    a_recreated_folder_is_found_again,
+    it_waits_for_a_file_that_does_not_exist_yet,
+    watching_a_pattern_or_standard_input_causes_a_hint_what_to_type,
+    a_directory_pushes_the_file_that_changed,
+    a_directory_pushes_only_files_that_the_glob_selects,
     several_files_are_several_feeds_named_after_them,
     files_of_the_same_name_are_feeds_of_different_names,
-    names_with_odd_letters_are_found,
+    names_with_unusual_characters_are_found,
     identical_bytes_are_not_pushed_again,
-    identical_bytes_are_pushed_again_where_that_is_wanted,
+    identical_bytes_are_pushed_again_on_request,
     a_picture_is_never_pushed_half,
-    the_log_says_what_is_amiss_with_a_file_and_that_it_is_well_again,
-    a_link_that_is_pointed_elsewhere_is_pushed,
-    a_path_without_a_folder_is_watched_where_one_stands,
+    the_log_reports_a_problem_with_a_file_and_its_end,
+    a_link_with_a_new_target_is_pushed,
+    a_path_without_a_folder_is_in_the_current_directory,
     the_type_given_is_the_type_sent,
-    a_file_over_the_limit_is_left_out_and_the_log_says_so,
-    events_come_from_the_backend_that_the_test_wants;
+    a_file_over_the_limit_is_skipped_and_logged,
+    events_come_from_the_backend_that_the_test_selects;
     except a_change_costs_the_same_however_many_files_are_watched
 }

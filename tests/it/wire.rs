@@ -1,4 +1,4 @@
-//! The bytes of a feed are those of the contract, to the last CRLF.
+//! The bytes of a feed, to the last CRLF.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ fn now() -> f64 {
 }
 
 #[test]
-fn the_head_of_a_feed_lets_no_one_cache_buffer_or_sniff_it() {
+fn the_head_of_a_feed_forbids_caching_buffering_and_sniffing() {
     let (_folder, server) = watched_picture(&[]);
     let viewer = server.view("/stream");
     let head = &viewer.head;
@@ -50,7 +50,7 @@ fn two_processes_have_different_boundaries() {
 }
 
 #[test]
-fn a_boundary_of_ones_own_is_used_as_it_is() {
+fn a_boundary_of_the_user_is_used_as_it_is() {
     let (_folder, server) = watched_picture(&["--boundary", "boundarydonotcross"]);
     assert_eq!(server.view("/stream").boundary, "boundarydonotcross");
 }
@@ -75,7 +75,7 @@ fn a_part_is_delimiter_four_headers_body_delimiter() {
 }
 
 #[test]
-fn the_next_delimiter_leaves_in_the_same_write_as_the_part() {
+fn the_next_delimiter_is_sent_in_the_same_write_as_the_part() {
     let (folder, server) = watched_picture(&[]);
     let mut viewer = server.view("/stream");
     viewer.part();
@@ -88,7 +88,7 @@ fn the_next_delimiter_leaves_in_the_same_write_as_the_part() {
 
 #[test]
 fn the_head_and_the_newest_part_come_at_once() {
-    // Milliseconds are measured.
+    // Measured in milliseconds, so the test has the machine to itself.
     alone();
     let (_folder, server) = watched_picture(&[]);
     let start = Instant::now();
@@ -97,7 +97,7 @@ fn the_head_and_the_newest_part_come_at_once() {
 }
 
 #[test]
-fn a_feed_without_a_part_has_a_head_at_once_and_the_close_delimiter_alone() {
+fn a_feed_without_a_part_has_a_head_at_once_and_only_the_close_delimiter() {
     let folder = Folder::new();
     let server = mxr(["watch"]).arg(folder.file("later.png")).start();
     let mut viewer = server.view("/stream");
@@ -108,7 +108,7 @@ fn a_feed_without_a_part_has_a_head_at_once_and_the_close_delimiter_alone() {
 }
 
 #[test]
-fn at_the_end_the_newest_part_goes_out_once_more_before_the_close_delimiter() {
+fn at_the_end_the_newest_part_is_repeated_before_the_close_delimiter() {
     let (folder, server) = watched_picture(&[]);
     let mut viewer = server.view("/stream");
     viewer.part();
@@ -143,7 +143,7 @@ fn the_keepalive_of_zero_repeats_nothing() {
 }
 
 #[test]
-fn who_accepts_multipart_mixed_gets_the_same_bytes_under_that_type() {
+fn a_client_that_accepts_multipart_mixed_gets_the_same_bytes_with_that_type() {
     let (folder, server) = watched_picture(&[]);
     let mut plain = server.view("/stream");
     let mut mixed = server.view_with("/stream", &["Accept: multipart/mixed"]);
@@ -156,7 +156,7 @@ fn who_accepts_multipart_mixed_gets_the_same_bytes_under_that_type() {
 }
 
 #[test]
-fn parts_ends_the_feed_right_behind_the_last() {
+fn a_number_of_parts_ends_the_feed_after_the_last() {
     let (folder, server) = watched_picture(&[]);
     let mut one = server.view("/stream?parts=1");
     let mut two = server.view("/stream?parts=2");
@@ -191,7 +191,7 @@ fn a_part_that_contains_the_boundary_is_not_sent() {
 }
 
 #[test]
-fn html_and_svg_leave_under_a_sandbox_policy() {
+fn html_and_svg_are_sent_with_a_sandbox_policy() {
     for (name, body) in [("page.html", "<h1>hello</h1>"), ("drawing.svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>")] {
         let folder = Folder::new();
         folder.put(name, body);
@@ -206,13 +206,13 @@ fn html_and_svg_leave_under_a_sandbox_policy() {
 mod an_img {
     use super::*;
 
-    /// What stands behind the delimiter, when nothing newer is there.
+    /// The bytes after the delimiter while there is no newer part.
     fn early() -> Vec<(String, String)> {
         vec![("Content-Type".to_owned(), "image/png".to_owned())]
     }
 
     #[test]
-    fn of_chromium_gets_the_next_headers_right_behind_the_delimiter() {
+    fn of_chromium_gets_the_next_headers_right_after_the_delimiter() {
         let (folder, server) = watched_picture(&[]);
         let mut viewer = server.view_with("/stream", CHROMIUM_IMAGE);
         assert_eq!(viewer.part().body, png(RED));
@@ -248,7 +248,7 @@ mod an_img {
     }
 
     #[test]
-    fn keeps_its_picture_at_the_end_though_text_came_behind_it() {
+    fn keeps_its_picture_at_the_end_though_text_came_after_it() {
         for lines in [CHROMIUM_IMAGE, FIREFOX_IMAGE] {
             let folder = Folder::new();
             let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "1"]).start();
@@ -276,7 +276,7 @@ mod an_img {
     }
 
     #[test]
-    fn of_firefox_gets_the_delimiter_alone() {
+    fn of_firefox_gets_only_the_delimiter() {
         let (_folder, server) = watched_picture(&[]);
         let mut viewer = server.view_with("/stream", FIREFOX_IMAGE);
         viewer.part();
@@ -284,7 +284,7 @@ mod an_img {
     }
 
     #[test]
-    fn is_sent_no_part_that_is_not_a_picture_of_its_family() {
+    fn is_sent_only_pictures_of_its_class() {
         let folder = Folder::new();
         let server = mxr(["watch"]).arg(folder.path()).start();
         let mut all = server.view("/stream");

@@ -122,10 +122,12 @@ impl Framing {
     /// Logs, once, why nothing appears.
     pub(super) fn hint(&mut self) {
         self.stall_hint = StallHint { due: None, is_over: true, ..self.stall_hint };
-        match self.stall_hint.has_parts {
-            _ if self.shows_progress_bar() => info!("lines come that end in \\r alone, as those of progress bars do: {RETURNS}"),
-            true => info!("bytes are waiting for the end of their part. {BUFFERING}"),
-            false => info!("there are bytes, but no whole part yet. {BUFFERING}; or --split does not fit what comes"),
+        if self.shows_progress_bar() {
+            info!("lines come that end in \\r alone, as those of progress bars do: {RETURNS}");
+        } else if self.stall_hint.has_parts {
+            info!("bytes are waiting for the end of their part. {BUFFERING}");
+        } else {
+            info!("there are bytes, but no whole part yet. {BUFFERING}; or --split does not fit what comes");
         }
     }
 

@@ -39,22 +39,22 @@ struct Driver {
     profile: TempDir,
 }
 
-/// A starting browser on a busy machine takes its time.
+/// The time that a browser may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 impl Browser {
-    /// Starts one, or says that it is not installed.
+    /// Starts a browser; `None` if it is not installed.
     pub fn start(kind: Kind) -> Option<Self> {
         Self::start_trusting(kind, None)
     }
 
-    /// The same; `pin` is what Chromium shall trust as if an authority had signed it.
+    /// The same; Chromium trusts the key with this `pin` as if an authority had signed it.
     pub fn start_trusting(kind: Kind, pin: Option<&str>) -> Option<Self> {
         let (driver, program) = match kind {
             Kind::Chromium => (tool(&["chromedriver"])?, tool(&["chromium", "chromium-browser", "google-chrome"])?),
             Kind::Firefox => (tool(&["geckodriver"])?, tool(&["firefox-esr", "firefox"])?),
         };
-        // It takes all processors that there are, and what it shows is timed.
+        // A browser uses all processors, and the tests measure its times.
         alone();
         let (driver, port) = Driver::start(kind, &driver);
         let agent = Agent::config_builder().timeout_global(Some(START)).http_status_as_error(false).build().into();
@@ -63,7 +63,7 @@ impl Browser {
         if let (Some(pin), Some(args)) = (pin, capabilities["goog:chromeOptions"]["args"].as_array_mut()) {
             args.push(json!(format!("--ignore-certificate-errors-spki-list={pin}")));
         }
-        // Feeds never finish loading, so nobody waits for that; and a script in a frame that goes away never ends.
+        // Feeds never finish loading, so commands must not wait for that; and a script in a frame that disappears never ends.
         capabilities["pageLoadStrategy"] = json!("none");
         capabilities["timeouts"] = json!({ "script": 3000 });
         let answer = browser.post("", json!({ "capabilities": { "alwaysMatch": capabilities } }));
@@ -72,16 +72,16 @@ impl Browser {
         Some(browser)
     }
 
-    /// Navigates, and waits until the new document is there, loaded or not.
+    /// Navigates, and waits until the new document exists, loaded or not.
     pub fn go(&self, url: &str) {
         self.go_by_way_of(url, url);
     }
 
-    /// The same, where the server sends it on to another URL.
+    /// The same, if the server redirects to another URL.
     pub fn go_by_way_of(&self, url: &str, end: &str) {
         self.post("/url", json!({ "url": url }));
         let script = json!({ "script": "return document.documentElement !== null && location.href", "args": [] });
-        // While one document leaves for another a script may find neither.
+        // Between two documents a script may find neither.
         let is_there = || self.try_post("/execute/sync", script.clone()).is_ok_and(|href| href == json!(end));
         wait_until(&format!("the browser is at {end}"), SOON, is_there);
     }
@@ -97,7 +97,7 @@ impl Browser {
         self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
     }
 
-    /// Has Chromium say that its user wants light or dark pages.
+    /// Sets the colour scheme that Chromium's user prefers, light or dark.
     pub fn prefer(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.post("/goog/cdp/execute", json!({ "cmd": "Emulation.setEmulatedMedia", "params": features }));
@@ -113,12 +113,12 @@ impl Browser {
         self.post("/actions", json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": actions }] }));
     }
 
-    /// What is on the screen.
+    /// A screenshot.
     pub fn screenshot(&self) -> RgbImage {
         image::load_from_memory(&self.screenshot_png().expect("a screenshot")).unwrap().into_rgb8()
     }
 
-    /// Leaves a screenshot where a person can look at it, among the build's temporary files, and says where.
+    /// Saves a screenshot among the build's temporary files, and returns its path.
     pub fn keep_screenshot(&self, name: &str) -> Option<PathBuf> {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.png"));
         fs::write(&path, self.screenshot_png()?).ok()?;
@@ -130,12 +130,12 @@ impl Browser {
         BASE64_STANDARD.decode(value(&mut answer).ok()?.as_str()?).ok()
     }
 
-    /// The text that a person sees, that of frames included.
+    /// The visible text, including that of frames.
     pub fn text(&self) -> String {
         let mut text = self.own_text();
         let elements = self.post("/elements", json!({ "using": "css selector", "value": "iframe" }));
         for frame in elements.as_array().into_iter().flatten() {
-            // A frame may be gone again by now: this is one look at a page that changes.
+            // A frame may have disappeared by now: the page changes meanwhile.
             if self.try_post("/frame", json!({ "id": frame })).is_ok() {
                 text = text + "\n" + &self.own_text();
             }
@@ -168,7 +168,7 @@ impl Drop for Browser {
         }
         let processes = self.driver.descendants();
         let _ = self.agent.delete(&self.session).call();
-        // What did not leave with the session: the driver first, so that it starts nothing again.
+        // Ends the processes that the session left: the driver first, so that it restarts nothing.
         self.driver.end();
         for (pid, started) in processes {
             if process(pid).is_some_and(|(_, again)| again == started) {
@@ -179,8 +179,8 @@ impl Drop for Browser {
 }
 
 impl Driver {
-    /// Starts the driver on a free port. chromedriver takes one that is free under IPv6 and ends where the same number is
-    /// taken under IPv4: then once more.
+    /// Starts the driver on a free port. chromedriver picks one that is free under IPv6, and exits if it is in use under IPv4: then
+    /// this tries again.
     fn start(kind: Kind, program: &Path) -> (Self, u16) {
         (0..5).find_map(|_| Self::try_start(kind, program)).expect("the driver says its port")
     }
@@ -207,7 +207,7 @@ impl Driver {
         Some((driver, port))
     }
 
-    /// Every process below the driver, with the time of its start, by which it is known again.
+    /// Every descendant of the driver, with its start time, which identifies it.
     fn descendants(&self) -> Vec<(i32, u64)> {
         let all: Vec<_> = fs::read_dir("/proc")
             .unwrap()
@@ -276,7 +276,7 @@ fn capabilities(kind: Kind, program: &PathBuf, profile: &Path) -> Value {
     }
 }
 
-/// What a command returned, or the driver's message.
+/// The result of a command, or the driver's error message.
 fn value(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Value, String> {
     let status = answer.status();
     let body: Value = answer.body_mut().with_config().limit(1 << 27).read_json().map_err(|error| error.to_string())?;

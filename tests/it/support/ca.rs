@@ -1,4 +1,4 @@
-//! An authority of the test's own and certificates that it signs, in files as mxr wants them.
+//! A test authority and certificates that it signs, in the files that mxr expects.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
@@ -22,7 +22,7 @@ impl Ca {
         Self { issuer, folder }
     }
 
-    /// Signs a certificate for localhost and 127.0.0.1, over the one before. Gives its pin: the SHA-256 of the key.
+    /// Signs a certificate for localhost and 127.0.0.1, in place of the previous one. Returns its pin: the SHA-256 of the key.
     pub fn sign(&self, name: &str) -> Vec<u8> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();

@@ -1,5 +1,4 @@
-//! One raw TCP connection and the HTTP/1.1 that is read from it by hand, so that no library hides
-//! a byte. It knows nothing of parts.
+//! One raw TCP connection and a parser of HTTP/1.1 without a library, which could hide a byte. It knows nothing of parts.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -9,11 +8,11 @@ use std::{
 
 use super::SOON;
 
-/// A connection whose received bytes are taken off in the order of arrival.
+/// A connection; its methods take the received bytes in order.
 pub struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
-    /// When the newest of the received bytes came.
+    /// When the last bytes were received.
     pub arrival: Instant,
 }
 
@@ -25,7 +24,7 @@ pub struct Head {
     fields: Vec<(String, String)>,
 }
 
-/// A whole finite reply.
+/// A complete finite reply.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub head: Head,
@@ -37,7 +36,7 @@ impl Connection {
         Self::over(TcpStream::connect(host).expect("the server accepts"))
     }
 
-    /// From an address of one's own, as another machine would have it.
+    /// Connects from this address, as another machine would.
     pub fn open_from(source: &str, host: &str) -> Self {
         let address: std::net::SocketAddr = host.parse().unwrap();
         let source: std::net::IpAddr = source.parse().unwrap();
@@ -56,17 +55,17 @@ impl Connection {
         &self.stream
     }
 
-    /// Sends bytes; a peer that has closed already is for the reads to notice.
+    /// Sends bytes; a peer that has closed already shows at the next read.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
-    /// Ends the sending side alone.
+    /// Closes only the sending side.
     pub fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// One `read` of the socket, whatever it brings; empty at the end of the stream.
+    /// The bytes of one `read` of the socket; empty at the end of the stream.
     pub fn read_once(&mut self, deadline: Duration) -> Option<Vec<u8>> {
         self.stream.set_read_timeout(Some(deadline.max(Duration::from_millis(1)))).unwrap();
         let mut buffer = vec![0; 1 << 20];
@@ -81,7 +80,7 @@ impl Connection {
         }
     }
 
-    /// Reads on; fails the test when nothing comes in time. False at the end of the stream.
+    /// Reads more bytes; fails the test if none arrive in time. Returns false at the end of the stream.
     fn more(&mut self, wanted: &str) -> bool {
         let Some(bytes) = self.read_once(SOON) else {
             panic!("waited {SOON:?} in vain for {wanted}; unread: {}", show(&self.received));
@@ -90,7 +89,7 @@ impl Connection {
         !bytes.is_empty()
     }
 
-    /// Takes exactly so many bytes.
+    /// Takes exactly this many bytes.
     pub fn exactly(&mut self, count: usize) -> Vec<u8> {
         while self.received.len() < count {
             assert!(self.more("more bytes"), "the stream ended before {count} bytes: {}", show(&self.received));
@@ -121,20 +120,20 @@ impl Connection {
         }
     }
 
-    /// Takes all that comes until the peer closes.
+    /// Takes all bytes until the peer closes.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.more("the end of the stream") {}
         std::mem::take(&mut self.received)
     }
 
-    /// Nothing lies unread and the peer closes.
+    /// Expects that the peer closes without further bytes.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let rest = self.rest();
         assert!(rest.is_empty(), "expected the end of the stream, got {}", show(&rest));
     }
 
-    /// Nothing lies unread and nothing comes for so long.
+    /// Expects no bytes for this long.
     #[track_caller]
     pub fn expect_silence(&mut self, duration: Duration) {
         assert!(self.received.is_empty(), "expected silence, {} lay unread", show(&self.received));
@@ -153,7 +152,7 @@ impl Connection {
         Head { version: version.to_owned(), status, fields }
     }
 
-    /// Takes a whole reply: its head, then the body that the head announces.
+    /// Takes a complete reply: its head, then the body that the head announces.
     pub fn reply(&mut self, method: &str) -> Reply {
         let head = self.head();
         assert!(head.get("Transfer-Encoding").is_none(), "a finite reply says its length: {head:?}");
@@ -167,7 +166,7 @@ impl Connection {
 }
 
 impl Head {
-    /// The value of the field, which may be there once at most.
+    /// The value of the field, which must not occur twice.
     #[track_caller]
     pub fn get(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
@@ -176,7 +175,7 @@ impl Head {
         value
     }
 
-    /// The value of a field that has to be there.
+    /// The value of a required field.
     #[track_caller]
     pub fn want(&self, name: &str) -> &str {
         self.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}"))
@@ -193,14 +192,14 @@ impl Reply {
     }
 }
 
-/// Cuts one header line.
+/// Splits one header line.
 pub fn field(line: &str) -> (String, String) {
     let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("not a header line: {line:?}"));
     assert!(!name.contains(char::is_whitespace), "not a header line: {line:?}");
     (name.to_owned(), value.to_owned())
 }
 
-/// Where the marker begins.
+/// The offset of the marker.
 fn find(bytes: &[u8], marker: &[u8]) -> Option<usize> {
     bytes.windows(marker.len()).position(|window| window == marker)
 }

@@ -1,4 +1,4 @@
-//! What a run of mxr leaves behind, and what is expected of it, as a sentence:
+//! The result of a run of mxr, with expectations that read as a sentence:
 //! `mxr(["serve", "--fps", "5"]).run().usage_error().stderr("no DIR")`.
 
 use std::process::ExitStatus;
@@ -17,14 +17,14 @@ impl Finished {
         self.code(0)
     }
 
-    /// It could not do what it was asked for, and printed no URL.
+    /// Expects a failure without a URL on standard output.
     #[track_caller]
     pub fn failure(self) -> Self {
         assert!(self.stdout.is_empty(), "{} prints {}", self.line, self.stdout.escape_ascii());
         self.code(1)
     }
 
-    /// It did not understand what it was asked for, and printed no URL.
+    /// Expects a usage error without a URL on standard output.
     #[track_caller]
     pub fn usage_error(self) -> Self {
         assert!(self.stdout.is_empty(), "{} prints {}", self.line, self.stdout.escape_ascii());
@@ -37,7 +37,7 @@ impl Finished {
         self
     }
 
-    /// Standard error contains this.
+    /// Expects this on standard error.
     #[track_caller]
     pub fn stderr(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "{} does not say {text:?}: {}", self.line, self.stderr);
@@ -50,7 +50,7 @@ impl Finished {
         self
     }
 
-    /// Standard output contains this.
+    /// Expects this on standard output.
     #[track_caller]
     pub fn stdout(self, text: &str) -> Self {
         let stdout = String::from_utf8_lossy(&self.stdout);

@@ -25,17 +25,17 @@ impl Folder {
         self.temp.path().join("feed")
     }
 
-    /// A file in it, there or not.
+    /// The path of a file in it, which need not exist.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 
-    /// A place in the same file system that nobody serves.
+    /// A path in the same file system that is not served.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.temp.path().join("beside").join(name)
     }
 
-    /// Writes the file elsewhere and renames it into place.
+    /// Writes the file under another path and renames it into place.
     pub fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let written = self.beside(name);
         fs::write(&written, bytes).unwrap();

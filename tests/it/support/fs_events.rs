@@ -6,10 +6,10 @@ thread_local! {
     static IS_NOTIFY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What mxr on Linux takes as a wish for the notify backend. Set for all tests, it reaches every server.
+/// The variable that selects the notify backend on Linux. Set for all tests, it applies to every server.
 pub const VARIABLE: &str = "TEST_MXR_FS_EVENTS";
 
-/// Whether the test on this thread wants the notify backend.
+/// Whether the test on this thread uses the notify backend.
 pub fn is_notify() -> bool {
     IS_NOTIFY.get()
 }
@@ -27,7 +27,7 @@ pub fn with_notify(test: fn()) {
     test();
 }
 
-/// The tests of a file once more, with the backend that macOS has in place of inotify, but for those that count what Linux does.
+/// The tests of a file again with the notify backend, which macOS uses, except those that count system calls of Linux.
 macro_rules! with_notify_too {
     ($($test:ident),+ $(,)?; except $($left_out:ident),* $(,)?) => {
         mod with_notify {

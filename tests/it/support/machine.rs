@@ -1,12 +1,12 @@
-//! Who may use the machine. Tests run beside one another, as many as it has processors, but for those that measure: what they
-//! find would be that of their neighbours. Every test that starts mxr has a share of the machine until it ends.
+//! Shares the machine among tests. Tests run in parallel, one per processor, except those that measure, whose results would depend
+//! on the others. Every test that starts mxr holds a share of the machine until it ends.
 
 use std::{
     cell::RefCell,
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// A test that waits for the machine is let in before tests that begin later.
+/// A test that waits for the whole machine has priority over tests that begin later.
 static MACHINE: RwLock<()> = RwLock::new(());
 
 #[expect(dead_code, reason = "held, not read")]
@@ -16,18 +16,18 @@ enum Use {
 }
 
 thread_local! {
-    /// A test has a thread of its own, at whose end this is given back.
+    /// Each test has its own thread, at whose end this is returned.
     static USE: RefCell<Option<Use>> = const { RefCell::new(None) };
 }
 
-/// Gives this test its share, for which it waits while another has the machine alone. On the test's own thread.
+/// Takes a share for this test, after any test that has the machine to itself. To be called on the test's own thread.
 pub fn share() {
     USE.with_borrow_mut(|held| {
         held.get_or_insert_with(|| Use::Shared(MACHINE.read().unwrap_or_else(PoisonError::into_inner)));
     });
 }
 
-/// Waits until the other tests that have begun are done, and keeps further ones from starting mxr until this one ends.
+/// Waits until the other running tests have ended, and prevents others from starting mxr until this one ends.
 pub fn alone() {
     USE.with_borrow_mut(|held| {
         if !matches!(held, Some(Use::Alone(_))) {

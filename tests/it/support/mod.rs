@@ -1,6 +1,5 @@
-//! What the black-box tests stand on: the real binary on a free port, a viewer that reads its
-//! bytes strictly, folders and pictures to feed it, real browsers to look at it.
-//! It knows the program from outside alone: its command line, its routes and its bytes.
+//! Support for the black-box tests: the real binary on a free port, a viewer that reads its bytes strictly, folders and pictures to
+//! feed it, real browsers to show it. It knows the program only from outside: its command line, its routes and its bytes.
 
 mod browser;
 mod ca;
@@ -38,26 +37,25 @@ pub use tool::{axe, python, skip, tool};
 pub use viewer::{Part, Viewer};
 pub use watched::Watched;
 
-/// How long a test waits for something that ought to happen soon. Generous, since it is only spent
-/// where a test fails.
+/// The time that a test waits for an event. Generous, since only a failing test spends it.
 pub const SOON: Duration = Duration::from_secs(10);
 
-/// How long nothing has to happen before a test believes that nothing will.
+/// The time without an event after which a test assumes that none will come.
 pub const A_WHILE: Duration = Duration::from_millis(300);
 
-/// What an `<img>` of Chromium asks for.
+/// The headers of an `<img>` in Chromium.
 pub const CHROMIUM_IMAGE: &[&str] = &[
     "Accept: image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
 ];
 
-/// What an `<img>` of Firefox asks for.
+/// The headers of an `<img>` in Firefox.
 pub const FIREFOX_IMAGE: &[&str] = &[
     "Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
 ];
 
-/// What a navigating browser asks for.
+/// The headers of a browser's navigation.
 pub const NAVIGATION: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 /// The folder of the crate.
@@ -65,12 +63,12 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A port that nobody has at the moment, for programs that cannot say which one they took.
+/// A port that is free at the moment, for programs that cannot report the port they chose.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// What a real client prints; it has to end well.
+/// The output of a real client, which must succeed.
 #[track_caller]
 pub fn printed_by(command: &mut std::process::Command) -> Vec<u8> {
     let output = command.stdin(std::process::Stdio::null()).output().unwrap();
@@ -78,17 +76,17 @@ pub fn printed_by(command: &mut std::process::Command) -> Vec<u8> {
     output.stdout
 }
 
-/// Looks every few milliseconds until the condition holds; fails the test after the deadline.
+/// Checks every few milliseconds until the condition holds; fails the test after the deadline.
 pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
     wait_for(what, deadline, || condition().then_some(()));
 }
 
-/// Looks every few milliseconds until there is something to return; fails the test after the deadline.
+/// Checks every few milliseconds until there is a result; fails the test after the deadline.
 pub fn wait_for<T>(what: &str, deadline: Duration, look: impl FnMut() -> Option<T>) -> T {
     look_for(deadline, look).unwrap_or_else(|| panic!("waited {deadline:?} in vain until {what}"))
 }
 
-/// Looks every few milliseconds until there is something to return, or the deadline is over.
+/// Checks every few milliseconds until there is a result, or the deadline has passed.
 pub fn look_for<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! A real nginx with locations of the test's own in its one server.
+//! A real nginx whose one server has the locations of the test.
 
 use std::{
     fs,
@@ -16,11 +16,11 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one, or says that it is not installed.
+    /// Starts nginx; `None` if it is not installed.
     pub fn start(locations: &str) -> Option<Self> {
         let program =
             tool(&["nginx"]).or_else(|| Some("/usr/sbin/nginx".into()).filter(|path: &std::path::PathBuf| path.exists()))?;
-        // Somebody may take the port before nginx does.
+        // Another program may take the port before nginx does.
         for _ in 0..5 {
             let port = free_port();
             let folder = Folder::new();
@@ -62,7 +62,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // TERM, so that the master takes its worker along.
+        // TERM, so that the master ends its worker too.
         if let Some(pid) = rustix::process::Pid::from_raw(self.child.id() as i32) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }

@@ -1,4 +1,4 @@
-//! A page on a site of its own, for feeds that are put into somebody else's HTML.
+//! A page on another site, for feeds that are embedded in its HTML.
 
 use std::{
     io::{Read, Write},
@@ -28,7 +28,7 @@ impl Page {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (mut stream, reply, count) = (stream.unwrap(), reply.clone(), count.clone());
-                // A thread each: browsers open connections that they then do not use.
+                // A thread for each connection: browsers open some that they do not use.
                 thread::spawn(move || {
                     let asks = stream.read(&mut [0; 8192]).is_ok_and(|bytes| bytes > 0);
                     count.fetch_add(usize::from(asks), Relaxed);
@@ -39,7 +39,7 @@ impl Page {
         Self { url, asked }
     }
 
-    /// How often it was asked for.
+    /// The number of requests so far.
     pub fn asked(&self) -> usize {
         self.asked.load(Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Pictures of one colour, small and whole, and pictures that no encoder makes small.
+//! Pictures of one colour, which are small, and pictures of noise, which no encoder makes small.
 
 use std::{
     io::Cursor,
@@ -15,7 +15,7 @@ pub const RED: Colour = [220, 20, 20];
 pub const GREEN: Colour = [20, 180, 20];
 pub const BLUE: Colour = [20, 20, 220];
 
-/// Colours that stay apart in any encoding.
+/// Colours that stay distinct in any encoding.
 pub const PALETTE: [Colour; 6] = [RED, GREEN, BLUE, [220, 220, 20], [20, 220, 220], [220, 20, 220]];
 
 /// A PNG of 64 by 64 pixels.
@@ -28,18 +28,18 @@ pub fn jpeg(colour: Colour) -> Vec<u8> {
     jpeg_of(colour, 64)
 }
 
-/// A JPEG of so many pixels each way.
+/// A square JPEG with sides of this many pixels.
 pub fn jpeg_of(colour: Colour, pixels: u32) -> Vec<u8> {
     encode(RgbImage::from_pixel(pixels, pixels, Rgb(colour)), ImageFormat::Jpeg)
 }
 
-/// A PNG of about so many bytes, another one for another seed.
+/// A PNG of about this many bytes, which depends on the seed.
 pub fn noise(bytes: usize, seed: u32) -> Vec<u8> {
     padded_png(RED, bytes, seed)
 }
 
-/// A PNG of 64 by 64 pixels with so many bytes more, in a chunk that decoders pass over (PNG, section 5.4): encoding a
-/// large picture takes its time.
+/// A PNG of 64 by 64 pixels with this many bytes more, in a chunk that decoders skip (PNG, section 5.4), since encoding a
+/// large picture takes long.
 pub fn padded_png(colour: Colour, bytes: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
     let random = std::iter::repeat_with(|| {
@@ -77,7 +77,7 @@ pub fn drawn_by_ffmpeg(colour: Colour, extension: &str) -> Option<Vec<u8>> {
     Some(std::fs::read(file).unwrap())
 }
 
-/// Whether two colours are the same to the eye.
+/// Whether two colours look the same.
 pub fn near(a: Colour, b: Colour) -> bool {
     a.iter().zip(b).all(|(a, b)| a.abs_diff(b) < 40)
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{Connection, Finished, Reply, SOON, Viewer, fs_events, machine::share, wait_for, wait_until};
 
-/// A command line in the making.
+/// A builder of a command line.
 pub struct Mxr {
     command: Command,
 }
@@ -33,7 +33,7 @@ pub struct Server {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// `mxr ARGS…`, with nothing of the environment's own settings.
+/// `mxr ARGS…`, without mxr's settings from the environment.
 pub fn mxr<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Mxr {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mxr"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MXR_")) {
@@ -77,14 +77,14 @@ impl Mxr {
         self
     }
 
-    /// Has another program start it: `PROGRAM ARGS… mxr …`.
+    /// Lets another program start it: `PROGRAM ARGS… mxr …`.
     pub fn wrapped(self, program: impl AsRef<OsStr>, args: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(args).arg(self.command.get_program()).args(self.command.get_args());
         self.started_by(command)
     }
 
-    /// Has it started on a terminal of its own, by script(1); what it writes there is on standard output.
+    /// Starts it on its own terminal, with script(1); its output on the terminal is on standard output.
     pub fn in_terminal(self, script: &Path) -> Self {
         let words = [self.command.get_program()].into_iter().chain(self.command.get_args());
         let line: Vec<_> = words.map(|word| format!("'{}'", word.to_str().expect("UTF-8"))).collect();
@@ -109,7 +109,7 @@ impl Mxr {
         self.start_at(0)
     }
 
-    /// Starts it where nobody can read its URL: on a port that was free a moment ago.
+    /// Starts it without reading its URL, on a port that was free a moment ago.
     pub fn start_unseen(self) -> Server {
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
         let mut server = self.arg("--port").arg(port.to_string()).spawn();
@@ -118,7 +118,7 @@ impl Mxr {
         server
     }
 
-    /// Starts it on a port that a server had before.
+    /// Starts it on the port of an earlier server.
     pub fn start_at(self, port: u16) -> Server {
         self.arg("--port").arg(port.to_string()).spawn().listening()
     }
@@ -129,12 +129,12 @@ impl Mxr {
         self.spawn().finish()
     }
 
-    /// Starts it, without a word about its port.
+    /// Starts it, without a port argument.
     pub fn spawn(mut self) -> Server {
         share();
         let mut child = self.command.spawn().expect("the binary starts");
         let (stdout, out) = collect(child.stdout.take().unwrap());
-        // A test may have taken it for itself.
+        // A test may have taken the pipe.
         let (stderr, err) = child.stderr.take().map(collect).unzip();
         let readers = std::iter::once(out).chain(err).collect();
         let line = format!("{:?}", self.command);
@@ -199,7 +199,7 @@ impl Server {
         Viewer::open(&self.host, path, lines)
     }
 
-    /// A viewer whose end of the connection holds little, so that it is soon full.
+    /// A viewer with a small receive buffer, which is soon full.
     pub fn view_narrowly(&self, path: &str) -> Viewer {
         Viewer::over(self.open_narrowly(), &self.host, path, &[])
     }
@@ -217,12 +217,12 @@ impl Server {
         self.get("/state").json()
     }
 
-    /// Every viewer that `/state` tells of.
+    /// Every viewer in `/state`.
     pub fn viewers(&self) -> Vec<Value> {
         self.state()["viewers"].as_array().expect("a list of viewers").clone()
     }
 
-    /// Waits until so many viewers are there.
+    /// Waits until there are this many viewers.
     pub fn wait_for_viewers(&self, count: usize) {
         wait_until(&format!("{count} viewers are there"), SOON, || self.viewers().len() == count);
     }
@@ -232,7 +232,7 @@ impl Server {
         self.status("VmRSS:")
     }
 
-    /// The most resident memory that it ever had, in bytes.
+    /// The peak of its resident memory in bytes.
     pub fn memory_at_most(&self) -> u64 {
         self.status("VmHWM:")
     }
@@ -244,7 +244,7 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// File descriptors that it holds.
+    /// The number of its open file descriptors.
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
@@ -255,7 +255,7 @@ impl Server {
         (0..).find(is_free).unwrap()
     }
 
-    /// Time that it has spent on a processor (proc_pid_stat(5), fields 14 and 15, in hundredths of a second).
+    /// Its CPU time (proc_pid_stat(5), fields 14 and 15, in hundredths of a second).
     pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -302,7 +302,7 @@ impl Server {
         self.finish_within(SOON)
     }
 
-    /// Waits for its end, and for the end of what it wrote.
+    /// Waits for its end, and for the end of its output.
     #[track_caller]
     pub fn finish_within(mut self, deadline: Duration) -> Finished {
         let status = wait_for("mxr ends", deadline, || self.child.try_wait().unwrap());
@@ -315,7 +315,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // What runs mxr (strace, faketime, a shell) does not take it along when it is killed.
+        // When the program that runs mxr (strace, faketime, a shell) is killed, mxr continues.
         let wrapped = match self.child.try_wait() {
             Ok(None) => std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).unwrap_or_default(),
             _ => String::new(),

@@ -1,4 +1,4 @@
-//! Programs of others that a test needs: found on the PATH, or the test says that it is skipped.
+//! Other programs that a test needs: found on the PATH, or the test reports that it is skipped.
 
 use std::{
     env,
@@ -7,20 +7,20 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The first of these programs that is installed. Where none is, the test is told to skip itself,
-/// or fails where everything has to be there (`CI` or `MXR_TESTS_STRICT` is set).
+/// The first of these programs that is installed. Without one the result is `None`, so that the test skips itself; with `CI` or
+/// `MXR_TESTS_STRICT` set, the test fails.
 pub fn tool(names: &[&str]) -> Option<PathBuf> {
     let found = names.iter().find_map(|name| on_path(name).next());
     found.or_else(|| missing(names[0]))
 }
 
-/// The script of axe-core (https://github.com/dequelabs/axe-core), which `tests/run` puts among what is built.
+/// The script of axe-core (https://github.com/dequelabs/axe-core), which `tests/run` puts into the build folder.
 pub fn axe() -> Option<PathBuf> {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../axe/node_modules/axe-core/axe.min.js");
     Some(file).filter(|file| file.is_file()).or_else(|| missing("axe-core"))
 }
 
-/// A Python that has this module. Where none is, as `tool`.
+/// A Python with this module; without one as for `tool`.
 pub fn python(module: &str) -> Option<PathBuf> {
     let has_module = |python: &PathBuf| {
         let import = format!("import {module}");
@@ -42,7 +42,7 @@ fn missing(what: &str) -> Option<PathBuf> {
     None
 }
 
-/// Says, past the test runner, why a test is skipped: the runner keeps what a passing test prints to itself.
+/// Prints why a test is skipped, bypassing the test runner, which hides the output of a test that passes.
 pub fn skip(why: &str) {
     let _ = writeln!(stderr(), "skipped: {why}");
 }

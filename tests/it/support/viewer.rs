@@ -1,5 +1,5 @@
-//! A viewer that takes a feed apart byte by byte and accepts nothing but what the contract
-//! promises: no preamble, CRLF, four headers in their order, the delimiter right behind the body.
+//! A viewer that parses a feed byte by byte and accepts only the exact format: no preamble, CRLF, four headers in their order, the
+//! delimiter directly after the body.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ pub struct Viewer {
     early: Option<Vec<(String, String)>>,
 }
 
-/// Where in the stream the next unread byte stands.
+/// The position of the next unread byte in the stream.
 #[derive(Debug, PartialEq)]
 enum Place {
-    /// In front of the first delimiter.
+    /// Before the first delimiter.
     Start,
-    /// Behind a delimiter.
+    /// After a delimiter.
     Part,
-    /// Behind the close-delimiter.
+    /// After the close-delimiter.
     End,
 }
 
@@ -29,7 +29,7 @@ enum Place {
 pub struct Part {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// When the delimiter behind it was there.
+    /// When the delimiter after it was received.
     pub arrived: Instant,
 }
 
@@ -39,7 +39,7 @@ impl Viewer {
         Self::over(Connection::open(host), host, path, lines)
     }
 
-    /// The same on a connection that is there already.
+    /// The same on an existing connection.
     pub fn over(mut connection: Connection, host: &str, path: &str, lines: &[&str]) -> Self {
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n");
         for line in lines {
@@ -49,7 +49,7 @@ impl Viewer {
         Self::answered(connection)
     }
 
-    /// Reads the head of a feed that was asked for.
+    /// Reads the head of a requested feed.
     pub fn answered(mut connection: Connection) -> Self {
         let head = connection.head();
         assert_eq!(head.status, 200, "{head:?}");
@@ -64,7 +64,7 @@ impl Viewer {
         self.next().expect("the feed ended where a part was expected")
     }
 
-    /// The next part, or none behind the close-delimiter and the end of the connection.
+    /// The next part, or `None` after the close-delimiter and the end of the connection.
     pub fn next(&mut self) -> Option<Part> {
         if self.place == Place::Start {
             self.connection.expect(format!("--{}", self.boundary));
@@ -89,7 +89,7 @@ impl Viewer {
         Some(Part { headers, body, arrived: self.connection.arrival })
     }
 
-    /// Parts as long as they are other than wanted, then the wanted one.
+    /// Skips parts until the expected one, and returns that.
     pub fn part_where(&mut self, mut wanted: impl FnMut(&Part) -> bool) -> Part {
         loop {
             let part = self.part();
@@ -104,20 +104,20 @@ impl Viewer {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// The headers of a part that is yet to come, as an `<img>` gets them.
+    /// The early headers of the next part, as an `<img>` gets them.
     pub fn early_headers(&mut self) -> &[(String, String)] {
         assert_eq!(self.place, Place::Part);
         let headers = self.headers();
         self.early.insert(headers)
     }
 
-    /// The feed ends here: the close-delimiter was or is the next thing, then the connection closes.
+    /// Expects that the feed ends here: with the close-delimiter, unless that was read already, and the end of the connection.
     #[track_caller]
     pub fn expect_end(&mut self) {
         assert_eq!(self.next(), None, "expected the end of the feed");
     }
 
-    /// Nothing lies unread and nothing comes for so long.
+    /// Expects no bytes for this long.
     #[track_caller]
     pub fn expect_silence(&mut self, duration: Duration) {
         self.connection.expect_silence(duration);

@@ -1,4 +1,4 @@
-//! A server with a viewer that must not be disturbed, whatever others do.
+//! A server with a viewer that other connections must not disturb.
 
 use super::{BLUE, Connection, Folder, Mxr, Part, RED, Server, Viewer, mxr, noise, png};
 
@@ -11,12 +11,12 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Of a red picture, with these arguments.
+    /// Starts a server of a red picture, with these arguments.
     pub fn new(args: &[&str]) -> Self {
         Self::wrapped(args, |mxr| mxr)
     }
 
-    /// The same, where something is done to the command line as a whole.
+    /// The same, with a change to the whole command line.
     pub fn wrapped(args: &[&str], wrapper: impl FnOnce(Mxr) -> Mxr) -> Self {
         // The test holds the other end of every connection.
         rlimit::increase_nofile_limit(1 << 16).unwrap();
@@ -30,7 +30,7 @@ impl Watched {
         watched
     }
 
-    /// The viewer's next part, behind which no other was left out.
+    /// The viewer's next part, with no part missing before it.
     #[track_caller]
     pub fn part(&mut self) -> Part {
         let part = self.viewer.part();
@@ -39,7 +39,7 @@ impl Watched {
         part
     }
 
-    /// Pushes pictures of about so many bytes, each when the viewer has had the one before.
+    /// Pushes pictures of about this many bytes, each when the viewer has read the previous one.
     #[track_caller]
     pub fn push(&mut self, seeds: std::ops::Range<u32>, size: usize) {
         for seed in seeds {
@@ -47,7 +47,7 @@ impl Watched {
         }
     }
 
-    /// The viewer got nothing out of turn and gets what comes, and requests are answered.
+    /// Expects that the viewer got no unexpected bytes and gets the next part, and that requests are answered.
     #[track_caller]
     pub fn expect_undisturbed(&mut self) {
         self.show(png(BLUE));
@@ -55,7 +55,7 @@ impl Watched {
         assert_eq!(self.server.get("/healthz").head.status, 200);
     }
 
-    /// The status that these bytes are answered with; `{host}` in them is the server's.
+    /// The status of the reply to these bytes; `{host}` in them becomes the server's.
     pub fn answer(&self, request: &str) -> u16 {
         let mut connection = Connection::open(&self.server.host);
         connection.send(request.replace("{host}", &self.server.host));

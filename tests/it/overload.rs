@@ -1,5 +1,5 @@
-//! What peers do to a server that anybody reaches: they vanish, reset, stall, trickle, flood. Each costs a bounded amount for
-//! a bounded time, and whoever watches notices nothing. docs/reliability.md names what is measured here.
+//! Peers of a public server vanish, reset, stall, trickle and flood. Each costs a limited amount for a limited time, and a connected
+//! viewer is not disturbed. docs/reliability.md lists these tests.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -27,7 +27,7 @@ fn a_viewer_that_resets_is_gone_within_a_second() {
     watched.expect_undisturbed();
 }
 
-/// A network of its own, in which no packet moves from one moment on: neither FIN nor RST tells of the viewer's end.
+/// A separate network, in which packets stop at one moment: neither FIN nor RST reports the viewer's end.
 #[test]
 fn a_viewer_that_vanishes_is_disconnected_after_the_stall_time() {
     let (Some(unshare), Some(nsenter), Some(ip)) = (tool(&["unshare"]), tool(&["nsenter"]), tool(&["ip"])) else { return };
@@ -76,7 +76,7 @@ fn a_hundred_stuck_viewers_cost_less_than_64_kib_each() {
     watched.server.wait_for_viewers(1);
 }
 
-/// What a server holds when so many have each begun another picture and take it slowly, and how many it has cut.
+/// The memory of a server when this many viewers each slowly read a different picture, and the number that it has disconnected.
 fn slow_readers(path: &str, cut: &str) -> (u64, u64) {
     const SIZE: usize = 3_000_000;
     let mut watched = Watched::new(&[]);
@@ -101,19 +101,19 @@ fn slow_readers(path: &str, cut: &str) -> (u64, u64) {
 }
 
 #[test]
-fn slow_viewers_keep_64_mib_of_old_parts_at_most() {
+fn slow_viewers_keep_at_most_64_mib_of_old_parts() {
     let (grown, cut) = slow_readers("/stream", "mxr_viewers_gone_total{cause=\"crowded\"}");
     assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
 }
 
 #[test]
-fn slow_readers_of_snapshots_keep_64_mib_of_them_at_most() {
+fn slow_readers_of_snapshots_keep_at_most_64_mib_of_them() {
     let (grown, cut) = slow_readers("/snapshot", "mxr_errors_total{cause=\"crowded\"}");
     assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
 }
 
 #[test]
-fn a_peer_that_sends_a_body_for_ever_is_closed_at_once() {
+fn a_client_that_sends_an_endless_body_is_disconnected_at_once() {
     let mut watched = Watched::new(&[]);
     for head in ["POST /stream HTTP/1.1\r\nContent-Length: 1000000", "GET /snapshot HTTP/1.1\r\nTransfer-Encoding: chunked"] {
         let mut slow = Connection::open(&watched.server.host);
@@ -132,7 +132,7 @@ fn a_peer_that_sends_a_body_for_ever_is_closed_at_once() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_its_reply_is_closed_in_time() {
+fn a_client_that_does_not_read_a_reply_is_disconnected_in_time() {
     let mut watched = Watched::new(&["--stall-timeout", "1", "--max-part", "64MiB"]);
     let before = watched.server.open_files();
     let large = png(RED).into_iter().chain(std::iter::repeat_n(0, 32_000_000)).collect::<Vec<u8>>();
@@ -147,7 +147,7 @@ fn a_peer_that_does_not_read_its_reply_is_closed_in_time() {
         .collect();
     wait_until("they are let in", SOON, || watched.server.open_files() >= before + 10);
     wait_until("they are closed", SOON, || watched.server.open_files() <= before + 1);
-    // The last of them may be open still.
+    // The last of them may still be open.
     let ended = || ["broken", "timeout"].map(|cause| watched.count(&format!("mxr_errors_total{{cause=\"{cause}\"}}")));
     wait_until("they are counted", SOON, || ended().iter().sum::<u64>() == 10);
     drop(silent);
@@ -180,7 +180,7 @@ fn a_flood_of_huge_requests_costs_nothing() {
 }
 
 #[test]
-fn a_crowd_leaves_descriptors_for_the_files() {
+fn many_connections_leave_descriptors_for_files() {
     let Some(prlimit) = tool(&["prlimit"]) else { return };
     let mut watched = Watched::wrapped(&[], |mxr| mxr.wrapped(&prlimit, &["--nofile=64"]));
     let _crowd: Vec<_> = (0..200).map(|_| TcpStream::connect(&watched.server.host).unwrap()).collect();
@@ -196,7 +196,7 @@ fn a_crowd_leaves_descriptors_for_the_files() {
 fn without_file_descriptors_it_waits_without_spinning_and_recovers() {
     let Some(prlimit) = tool(&["prlimit"]) else { return };
     let mut watched = Watched::new(&[]);
-    // One is left, for the moment.
+    // One descriptor is free, for the moment.
     let pid = watched.server.pid().to_string();
     let limit = |descriptors: usize| {
         let status = Command::new(&prlimit).args(["--pid", &pid, &format!("--nofile={descriptors}:10000")]).status().unwrap();
@@ -215,7 +215,7 @@ fn without_file_descriptors_it_waits_without_spinning_and_recovers() {
     let start = Instant::now();
     assert_eq!(watched.server.get("/healthz").head.status, 200);
     assert!(start.elapsed() < Duration::from_secs(8), "answered again after {:?}", start.elapsed());
-    // Who has the last descriptor keeps it where nobody waits.
+    // The connection with the last descriptor keeps it while no other waits.
     for _ in 0..20 {
         assert_eq!(watched.server.get("/healthz").head.status, 200);
     }
@@ -225,7 +225,7 @@ fn without_file_descriptors_it_waits_without_spinning_and_recovers() {
 }
 
 #[test]
-fn a_crowd_that_connects_and_says_nothing_keeps_nobody_out() {
+fn many_silent_connections_keep_nobody_out() {
     let mut watched = Watched::new(&[]);
     let before = watched.server.memory();
     let start = Instant::now();
@@ -253,7 +253,7 @@ fn ask_from(server: &Server, address: [u8; 4]) -> Connection {
 }
 
 #[test]
-fn one_address_does_not_take_every_seat() {
+fn one_address_does_not_take_every_permit() {
     let mut watched = Watched::new(&["--max-viewers-per-address", "2", "--max-viewers", "4"]);
     let _second = Viewer::answered(ask_from(&watched.server, [127, 0, 0, 1]));
     let refused = ask_from(&watched.server, [127, 0, 0, 1]).head();

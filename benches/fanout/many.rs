@@ -1,4 +1,5 @@
-//! Ten thousand viewers: whether 5,000 a second get in, what each costs, and how soon it is noticed that all have left.
+//! Ten thousand viewers: whether 5,000 a second can connect, the memory of each, and the time until the server has detected that all
+//! have left.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -28,17 +29,17 @@ pub(crate) fn run() {
         let connected = begin.elapsed();
         let served = served(&mut sockets, begin);
         let cost = (memory(pid) - before) as f64 / VIEWERS as f64;
-        let parting = Instant::now();
+        let left_at = Instant::now();
         drop(sockets);
-        // The bare sender never looks.
-        while role == "ours" && open_files(pid) > files && parting.elapsed() < Duration::from_secs(10) {
+        // The bare sender never detects it.
+        while role == "ours" && open_files(pid) > files && left_at.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let gone = parting.elapsed();
+        let gone = left_at.elapsed();
         println!(
             "{role}: {:.0} connected a second, {served} have a part after {:.2} s, {cost:.2} KiB each{}",
             VIEWERS as f64 / connected.as_secs_f64(),
-            (parting - begin).as_secs_f64(),
+            (left_at - begin).as_secs_f64(),
             if role == "ours" { format!(", all gone {:.2} s after they left", gone.as_secs_f64()) } else { String::new() }
         );
     }
@@ -52,7 +53,7 @@ fn connect(port: u16, due: Instant) -> TcpStream {
     socket
 }
 
-/// How many of them have been sent a part within 10 seconds.
+/// The number of viewers that got a part within 10 seconds.
 fn served(sockets: &mut [TcpStream], begin: Instant) -> usize {
     let mut bytes = vec![0usize; sockets.len()];
     let mut scratch = vec![0; 64 << 10];

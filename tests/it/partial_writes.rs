@@ -1,5 +1,5 @@
-//! A file that is rewritten in place, in two halves with pauses between them, is never pushed torn.
-//! `MXR_TESTS_WRITES=10000 cargo test --test it torn:: -- --nocapture` writes so often and prints what was pushed.
+//! A file that is rewritten in place, in two halves with pauses between them, is never pushed incomplete.
+//! `MXR_TESTS_WRITES=10000 cargo test --test it partial_writes:: -- --nocapture` writes this often and prints the results.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,12 +10,12 @@ use std::{
 
 use crate::support::{Folder, PALETTE, SOON, jpeg_of, mxr, padded_png, wait_until, with_notify_too};
 
-/// How a writer goes about it.
+/// How a writer rewrites the file.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     /// Truncates, writes, closes.
     Anew,
-    /// Overwrites what is there, closes.
+    /// Overwrites the old bytes, closes.
     Over,
     /// Keeps the file open: truncates and writes.
     Open,
@@ -27,21 +27,21 @@ fn never_torn(name: &str, way: Way, pictures: Vec<Vec<u8>>) {
     let writes: usize = std::env::var("MXR_TESTS_WRITES").map_or(61, |writes| writes.parse().expect("a number"));
     let folder = Folder::new();
     folder.put(name, &pictures[0]);
-    // A machine that is busy may well lie still for longer than the usual 100 ms in the middle of a write.
+    // A busy machine may pause for longer than the usual 100 ms in the middle of a write.
     let server = mxr(["watch", "--settle", "1000"]).arg(folder.file(name)).start();
     wait_until("the first is there", SOON, || server.get("/snapshot").body == pictures[0]);
     let mut viewer = server.view("/stream");
     let whole = pictures.clone();
     let watcher = thread::spawn(move || {
-        let (mut parts, mut torn) = (0, Vec::new());
+        let (mut parts, mut incomplete) = (0, Vec::new());
         while let Some(part) = viewer.next() {
             // Repeated parts are one.
             parts = part.sequence();
             if !whole.contains(&part.body) {
-                torn.push(part.sequence());
+                incomplete.push(part.sequence());
             }
         }
-        (parts, torn)
+        (parts, incomplete)
     });
     let open = || OpenOptions::new().write(true).open(folder.file(name)).unwrap();
     let mut kept = Some(open());
@@ -56,7 +56,7 @@ fn never_torn(name: &str, way: Way, pictures: Vec<Vec<u8>>) {
             _ => open(),
         };
         file.write_all(first).unwrap();
-        // Pauses of 0 to 50 ms in the middle and of 0 to 20 behind, in no order.
+        // Pauses of 0 to 50 ms in the middle and of 0 to 20 ms afterwards, in random order.
         thread::sleep(Duration::from_millis((write * 37 % 51) as u64));
         file.write_all(second).unwrap();
         kept = matches!(way, Way::Open).then_some(file);
@@ -66,9 +66,9 @@ fn never_torn(name: &str, way: Way, pictures: Vec<Vec<u8>>) {
     let last = &pictures[writes % pictures.len()];
     wait_until("the last state is there", SOON, || server.get("/snapshot").body == *last);
     server.terminate();
-    let (parts, torn) = watcher.join().unwrap();
-    println!("{name} {way:?}: {writes} writes, {parts} parts, {} torn", torn.len());
-    assert!(torn.is_empty(), "torn: {torn:?} of {parts}");
+    let (parts, incomplete) = watcher.join().unwrap();
+    println!("{name} {way:?}: {writes} writes, {parts} parts, {} incomplete", incomplete.len());
+    assert!(incomplete.is_empty(), "incomplete: {incomplete:?} of {parts}");
     assert!(parts > 1, "{parts} parts");
 }
 
@@ -80,7 +80,7 @@ fn jpegs() -> Vec<Vec<u8>> {
     of_one_size(PALETTE.into_iter().map(|colour| jpeg_of(colour, 640)).collect())
 }
 
-/// So that neither the size nor what lies behind the end tells of a file of two halves.
+/// Pads the pictures to the same size, so that neither the size nor bytes after the end reveal a file of two halves.
 fn of_one_size(mut pictures: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let size = pictures.iter().map(Vec::len).max().unwrap();
     pictures.iter_mut().for_each(|picture| picture.resize(size, 0));
@@ -88,12 +88,12 @@ fn of_one_size(mut pictures: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn pngs_that_are_written_anew() {
+fn pngs_that_are_truncated_and_written() {
     never_torn("a.png", Way::Anew, pngs());
 }
 
 #[test]
-fn pngs_that_are_written_over() {
+fn pngs_that_are_overwritten() {
     never_torn("a.png", Way::Over, pngs());
 }
 
@@ -103,12 +103,12 @@ fn pngs_whose_file_stays_open() {
 }
 
 #[test]
-fn jpegs_that_are_written_anew() {
+fn jpegs_that_are_truncated_and_written() {
     never_torn("a.jpg", Way::Anew, jpegs());
 }
 
 #[test]
-fn jpegs_that_are_written_over() {
+fn jpegs_that_are_overwritten() {
     never_torn("a.jpg", Way::Over, jpegs());
 }
 
@@ -118,11 +118,11 @@ fn jpegs_whose_file_stays_open() {
 }
 
 with_notify_too! {
-    pngs_that_are_written_anew,
-    pngs_that_are_written_over,
+    pngs_that_are_truncated_and_written,
+    pngs_that_are_overwritten,
     pngs_whose_file_stays_open,
-    jpegs_that_are_written_anew,
-    jpegs_that_are_written_over,
+    jpegs_that_are_truncated_and_written,
+    jpegs_that_are_overwritten,
     jpegs_whose_file_stays_open;
     except
 }

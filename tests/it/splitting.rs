@@ -1,4 +1,4 @@
-//! However a pipe is read, in single bytes or megabytes, the same parts come out of it; and what mxr writes it reads.
+//! The parts of a pipe do not depend on the sizes of its reads, from single bytes to megabytes; and mxr decodes what it encodes.
 
 use std::{
     fs,
@@ -16,10 +16,10 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::support::root;
 
-/// Every way of cutting.
+/// Every rule for splitting.
 const WAYS: [&str; 9] = ["auto", "lines", "nul", "blank", "\\n--\\n", "\\x61ab", "jpeg", "png", "multipart"];
 
-/// Pieces of `data` whose sizes repeat after these.
+/// Pieces of `data` with these sizes, repeated.
 fn pieces<'a>(data: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let (mut rest, mut pieces) = (data, Vec::new());
     for size in sizes.iter().cycle() {
@@ -61,14 +61,14 @@ fn png(data: &[u8]) -> Vec<u8> {
     [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &[0; 13])[..], &chunk(b"IDAT", data), &chunk(b"IEND", b"")].concat()
 }
 
-/// A JPEG with a segment and a scan; what is data there must not hold a marker.
+/// A JPEG with a segment and a scan, whose data must not contain a marker.
 fn jpeg(segment: &[u8], scan: &[u8]) -> Vec<u8> {
     let length = u16::try_from(segment.len() + 2).unwrap().to_be_bytes();
     let scan: Vec<u8> = scan.iter().flat_map(|byte| if *byte == 0xff { vec![0xff, 0] } else { vec![*byte] }).collect();
     [b"\xff\xd8\xff\xe1", &length[..], segment, b"\xff\xda\x00\x02", &scan, b"\xff\xd9"].concat()
 }
 
-/// Streams made of what the formats are made of, so that they are nearly right, and now and then quite.
+/// Streams made of elements of the formats, so that they are nearly valid, and sometimes valid.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let words: Vec<Vec<u8>> = [
         &b"\r\n"[..],
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded(parts in parts(), announced in any::<bool>(), sizes in sizes()) {
+    fn encoded_parts_are_decoded(parts in parts(), announced in any::<bool>(), sizes in sizes()) {
         let boundary = Boundary::random();
         let parts: Vec<Part> = parts.into_iter().enumerate().map(|(at, (media, body))| Part {
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_000_000_123_456 + at as u64),
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn pictures_come_out_of_a_pipe_as_they_went_in(data in vec(vec(any::<u8>(), 0..200), 1..8), junk in vec(select(b"\0 \n-".to_vec()), 0..9), is_png in any::<bool>(), sizes in sizes()) {
+    fn pictures_leave_a_pipe_unchanged(data in vec(vec(any::<u8>(), 0..200), 1..8), junk in vec(select(b"\0 \n-".to_vec()), 0..9), is_png in any::<bool>(), sizes in sizes()) {
         let pictures: Vec<_> = data.iter().map(|data| if is_png { png(data) } else { jpeg(data, data) }).collect();
         let stream: Vec<u8> = pictures.iter().flat_map(|picture| [&picture[..], &junk].concat()).collect();
         let (bodies, refused) = split("auto", 1000, &stream, &sizes);
@@ -185,16 +185,16 @@ proptest! {
     }
 
     #[test]
-    fn lines_come_out_of_a_pipe_as_they_went_in(lines in vec("[a-zü ]{1,50}", 0..20), sizes in sizes()) {
+    fn lines_leave_a_pipe_unchanged(lines in vec("[a-zü ]{1,50}", 0..20), sizes in sizes()) {
         let stream = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         let (bodies, _) = split("lines", 1000, stream.as_bytes(), &sizes);
         prop_assert_eq!(bodies.iter().map(|body| String::from_utf8(body.bytes.to_vec()).unwrap()).collect::<Vec<_>>(), lines);
     }
 }
 
-/// What fuzzing found worth keeping is read once more, in pieces of every size.
+/// Reads the corpus of the fuzzers once more, in pieces of every size.
 #[test]
-fn the_corpus_of_the_fuzzers_holds_no_surprise() {
+fn the_corpus_of_the_fuzzers_passes() {
     let corpus = root().join("fuzz/corpus");
     let mut count = 0;
     for folder in fs::read_dir(corpus).expect("fuzz/corpus") {

@@ -1,5 +1,5 @@
-//! `mxr watch` never stops noticing: whatever happens to a file, its directory, the links on the way to it or the queue
-//! of events, the newest state shows soon.
+//! `mxr watch` never misses a change for long: after changes to a file, its directory or the links on its path, and after an
+//! overflow of the event queue, the newest state is shown soon.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ use crate::support::{
     A_WHILE, BLUE, Folder, GREEN, Mxr, RED, SOON, Server, Viewer, alone, mxr, noise, png, python, skip, tool, wait_until,
 };
 
-/// One second is promised; a machine that is busy with something else may take another two.
+/// mxr guarantees one second; a busy machine may take another two.
 const NOTICED: Duration = Duration::from_secs(3);
 
 fn watch(path: impl AsRef<Path>) -> Mxr {
@@ -41,7 +41,7 @@ fn expect(viewer: &mut Viewer, text: &str) {
 }
 
 #[test]
-fn a_parent_that_is_removed_and_made_again_is_found_again() {
+fn a_recreated_parent_is_found_again() {
     let folder = Folder::new();
     let inner = folder.file("parent/inner");
     let make = |text: &str| {
@@ -61,8 +61,8 @@ fn a_parent_that_is_removed_and_made_again_is_found_again() {
 }
 
 #[test]
-fn a_directory_that_is_removed_and_made_again_is_listened_to_again() {
-    // Milliseconds are measured.
+fn a_recreated_directory_reports_events_again() {
+    // Measured in milliseconds, so the test has the machine to itself.
     alone();
     let folder = Folder::new();
     folder.put("a.txt", "zero");
@@ -85,7 +85,7 @@ fn a_directory_that_is_removed_and_made_again_is_listened_to_again() {
 }
 
 #[test]
-fn a_watched_directory_that_is_removed_and_made_again_is_found_again() {
+fn a_recreated_watched_directory_is_found_again() {
     for flags in [&[][..], &["--poll"]] {
         let folder = Folder::new();
         folder.put("a.txt", "zero");
@@ -127,7 +127,7 @@ fn a_kubernetes_volume_is_followed_through_its_swaps() {
 }
 
 #[test]
-fn a_link_to_a_directory_that_is_pointed_elsewhere_is_followed() {
+fn a_link_that_is_changed_to_another_directory_is_followed() {
     let folder = Folder::new();
     for run in ["run1", "run2"] {
         fs::create_dir(folder.file(run)).unwrap();
@@ -143,7 +143,7 @@ fn a_link_to_a_directory_that_is_pointed_elsewhere_is_followed() {
 }
 
 #[test]
-fn a_write_through_a_hard_link_elsewhere_is_noticed() {
+fn a_write_through_a_hard_link_in_another_directory_is_detected() {
     let folder = Folder::new();
     folder.put("a.txt", "zero");
     fs::hard_link(folder.file("a.txt"), folder.beside("elsewhere")).unwrap();
@@ -157,14 +157,14 @@ fn a_write_through_a_hard_link_elsewhere_is_noticed() {
 }
 
 #[test]
-fn a_writer_that_maps_the_file_is_noticed() {
+fn a_write_through_a_memory_map_is_detected() {
     let Some(python) = python("mmap") else { return };
     let folder = Folder::new();
     folder.put("a.png", noise(50_000, 0));
     let server = watch(folder.file("a.png")).start();
     let mut viewer = server.view("/stream");
     viewer.part();
-    // One half, and before the other a pause in which somebody looks: nothing but the close tells of the second.
+    // After the first half a pause in which mxr reads the file: then only the close shows that the second has been written.
     let script = "import mmap, sys, time\n\
                   new = open('new.png', 'rb').read()\n\
                   with open('a.png', 'r+b') as file, mmap.mmap(file.fileno(), len(new)) as bytes:\n\
@@ -183,7 +183,7 @@ fn a_writer_that_maps_the_file_is_noticed() {
 }
 
 #[test]
-fn a_log_that_is_appended_to_without_rest_is_shown() {
+fn a_log_with_constant_appends_is_shown() {
     let folder = Folder::new();
     folder.put("a.log", "zero\n");
     let (_server, mut viewer) = watched(folder.file("a.log"), "zero\n");
@@ -212,7 +212,7 @@ fn without_rest(mut write: impl FnMut(usize) + Send + 'static) -> thread::JoinHa
 }
 
 #[test]
-fn a_picture_that_is_rewritten_without_rest_is_shown() {
+fn a_picture_that_is_rewritten_constantly_is_shown() {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     let server = watch(folder.file("a.png")).start();
@@ -229,7 +229,7 @@ fn a_picture_that_is_rewritten_without_rest_is_shown() {
 }
 
 #[test]
-fn a_queue_that_overflows_costs_nothing_but_time() {
+fn a_queue_overflow_costs_only_time() {
     let folder = Folder::new();
     folder.put("a.txt", "zero");
     let (file, mut of_file) = watched(folder.file("a.txt"), "zero");
@@ -240,12 +240,12 @@ fn a_queue_that_overflows_costs_nothing_but_time() {
     for number in 0..8000 {
         folder.write(&format!("other{}.txt", number % 100), "other");
     }
-    // Which of two files of one tick of the clock is the newer nobody knows.
+    // Of two files of the same tick of the clock, either may be the newer.
     thread::sleep(Duration::from_millis(20));
     folder.write("a.txt", "one");
     servers.iter().for_each(|server| server.signal(Signal::CONT));
     expect(&mut of_file, "one");
-    // What was still in the queue may be shown first, and again; in the end it is the newest.
+    // Files still in the queue may be shown first, and again; in the end the newest is shown.
     wait_until("the directory shows the newest", SOON, || {
         of_directory.part_where(|part| part.text() == "one");
         thread::sleep(A_WHILE);
@@ -256,7 +256,7 @@ fn a_queue_that_overflows_costs_nothing_but_time() {
     expect(&mut of_directory, "two");
 }
 
-/// Starts mxr where the kernel grants that much of inotify: limits are the user namespace's own.
+/// Starts mxr in a user namespace with these limits of inotify.
 fn with_limit(limit: &str, path: &Path) -> Option<Server> {
     let unshare = tool(&["unshare"])?;
     let can = Command::new(&unshare).args(["-Ur", "test", "-w", &format!("/proc/sys/user/{limit}")]).output().unwrap();
@@ -269,7 +269,7 @@ fn with_limit(limit: &str, path: &Path) -> Option<Server> {
 }
 
 #[test]
-fn without_instances_or_watches_of_inotify_it_says_which_limit_and_polls() {
+fn at_a_limit_of_inotify_it_names_the_limit_and_polls() {
     for (limit, sysctl) in
         [("max_inotify_instances", "fs.inotify.max_user_instances"), ("max_inotify_watches", "fs.inotify.max_user_watches")]
     {
@@ -339,18 +339,18 @@ fn the_newest_of_thirty_thousand_files_shows_and_memory_stays_flat() {
     }
     let start = Instant::now();
     viewer.part_where(|part| part.text() == "30000");
-    // Three seconds are promised.
+    // mxr guarantees three seconds.
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
     let grown = server.memory_at_most().saturating_sub(before) >> 20;
     assert!(grown < 16, "{grown} MiB more");
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_of_once_and_the_feed_lives() {
+fn an_unreadable_file_is_logged_once_and_the_feed_continues() {
     let folder = Folder::new();
     folder.put("a.txt", "zero");
     let (server, mut viewer) = watched(folder.file("a.txt"), "zero");
-    // A link to itself cannot be read by anybody, not even by root.
+    // Nobody can read a link to itself, not even root.
     symlink("a.txt", folder.file("link")).unwrap();
     fs::rename(folder.file("link"), folder.file("a.txt")).unwrap();
     wait_until("the log says so", SOON, || server.stderr().contains("cannot read it"));
@@ -361,7 +361,7 @@ fn a_file_that_cannot_be_read_is_told_of_once_and_the_feed_lives() {
 }
 
 #[test]
-fn a_file_that_grows_beyond_the_limit_is_warned_of_once() {
+fn a_file_that_grows_beyond_the_limit_causes_one_warning() {
     let folder = Folder::new();
     folder.put("a.txt", "zero");
     let server = watch(folder.file("a.txt")).args(["--max-part", "1KiB"]).start();
@@ -378,7 +378,7 @@ fn a_file_that_grows_beyond_the_limit_is_warned_of_once() {
 }
 
 #[test]
-fn what_is_not_pushed_is_not_read() {
+fn a_state_that_is_not_pushed_is_not_read() {
     let folder = Folder::new();
     folder.put("a.png", noise(2_000_000, 0));
     let server = watch(folder.file("a.png")).args(["--max-fps", "2"]).start();
@@ -396,7 +396,7 @@ fn what_is_not_pushed_is_not_read() {
     assert!(read < most, "{read} bytes read, {most} at the most for what was pushed");
 }
 
-/// Everything that it has read so far, from files and sockets (proc_pid_io(5)).
+/// The bytes that it has read so far, from files and sockets (proc_pid_io(5)).
 fn bytes_read(server: &Server) -> u64 {
     let io = fs::read_to_string(format!("/proc/{}/io", server.pid())).unwrap();
     io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
