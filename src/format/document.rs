@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_json_document_is_incomplete() {
-        let whole = br#"{"a": [1, "x"]}"#;
-        assert!(is_complete_json(whole) && is_complete_json(b"{}\n{}\n"));
-        assert!((0..whole.len()).all(|n| !is_complete_json(&whole[..n])));
+        let complete = br#"{"a": [1, "x"]}"#;
+        assert!(is_complete_json(complete) && is_complete_json(b"{}\n{}\n"));
+        assert!((0..complete.len()).all(|n| !is_complete_json(&complete[..n])));
     }
 
     #[test]

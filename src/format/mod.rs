@@ -248,10 +248,10 @@ mod tests {
     #[test]
     fn an_svg_is_complete_when_its_root_is_closed() {
         let svg = Media::from_known("image/svg+xml");
-        let whole = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><g/></svg>\n";
-        assert_eq!(inspect(&svg, whole).completeness, Completeness::Complete);
-        assert_eq!(image_class(&svg, whole), ImageClass::Svg);
-        assert!((0..whole.len() - 1).all(|n| inspect(&svg, &whole[..n]).completeness == Completeness::Truncated));
+        let complete = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><g/></svg>\n";
+        assert_eq!(inspect(&svg, complete).completeness, Completeness::Complete);
+        assert_eq!(image_class(&svg, complete), ImageClass::Svg);
+        assert!((0..complete.len() - 1).all(|n| inspect(&svg, &complete[..n]).completeness == Completeness::Truncated));
     }
 
     #[test]

@@ -271,9 +271,9 @@ fn a_secret_that_others_can_read_causes_a_warning() {
     for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o644, 2)] {
         ["token", "users"].iter().for_each(|name| set_mode(name, mode));
         let files = mxr(["serve", "--demo", "--token-file"]).arg(folder.file("token")).arg("--auth-file").arg(folder.file("users"));
-        let said = files.start().stop().stderr;
-        assert_eq!(said.matches("every user of this machine can read it").count(), warnings, "{mode:o}: {said}");
-        assert_eq!(said.matches("chmod o= ").count(), warnings, "{mode:o}: {said}");
+        let output = files.start().stop().stderr;
+        assert_eq!(output.matches("every user of this machine can read it").count(), warnings, "{mode:o}: {output}");
+        assert_eq!(output.matches("chmod o= ").count(), warnings, "{mode:o}: {output}");
     }
     // The form of `--auth-file <(…)`.
     let fifo = folder.file("fifo");

@@ -64,9 +64,9 @@ fn a_file_in_the_wrong_place_causes_a_hint_with_the_right_one() {
         (&["serve", "a.png", "b.png"], "'mxr watch' takes several files"),
         (&["watch", "--token", "a.png"], "'--token' took a.png"),
     ] {
-        let said = mxr(args).current_dir(&folder.path()).run().usage_error().stderr;
-        let tips: Vec<&str> = said.lines().filter(|line| line.contains("tip: ")).collect();
-        assert!(tips.len() == 1 && tips[0].contains(tip), "{args:?}: {said}");
+        let output = mxr(args).current_dir(&folder.path()).run().usage_error().stderr;
+        let tips: Vec<&str> = output.lines().filter(|line| line.contains("tip: ")).collect();
+        assert!(tips.len() == 1 && tips[0].contains(tip), "{args:?}: {output}");
     }
     for args in [&["nothing.png"][..], &["stdin", "nothing.log"], &["watch", "--token", "nothing.png"]] {
         mxr(args).current_dir(&folder.path()).run().usage_error().no_stderr("tip: ");
@@ -75,12 +75,12 @@ fn a_file_in_the_wrong_place_causes_a_hint_with_the_right_one() {
 
 #[test]
 fn a_negative_number_is_parsed_as_a_number() {
-    for (args, said) in [
+    for (args, output) in [
         (&["serve", "--keepalive", "-1"][..], "it must be a number of seconds"),
         (&["watch", ".", "--max-fps", "-0.5"], "it must be more than 0"),
         (&["serve", "-p", "-1"], "-1 is not in 0..=65535"),
     ] {
-        mxr(args).run().usage_error().stderr(said).no_stderr("tip: ");
+        mxr(args).run().usage_error().stderr(output).no_stderr("tip: ");
     }
 }
 
@@ -91,13 +91,13 @@ fn no_command_at_all_shows_the_usage() {
 
 #[test]
 fn help_and_version_exit_with_success() {
-    for (args, said) in [
+    for (args, output) in [
         (&["--version"][..], concat!("mxr ", env!("CARGO_PKG_VERSION"))),
         (&["--help"], "/snapshot"),
         (&["serve", "--help"], "MXR_PORT"),
         (&["completions", "bash"], "complete"),
     ] {
-        mxr(args).run().success().stdout(said);
+        mxr(args).run().success().stdout(output);
     }
 }
 
@@ -304,17 +304,17 @@ fn file_names_are_escaped_in_logs_errors_and_hints() {
     let folder = Folder::new();
     folder.write(NAME, "");
     folder.write("plain name.png", "");
-    let is_text = |said: &str| said.contains(SHOWN) && !said.contains(|letter: char| letter.is_control() && letter != '\n');
+    let is_text = |output: &str| output.contains(SHOWN) && !output.contains(|letter: char| letter.is_control() && letter != '\n');
     let server = mxr(["serve"]).arg(folder.path()).start();
     wait_until("both are left out", SOON, || server.stderr().matches("left out").count() == 2);
-    let said = server.stderr();
-    assert!(is_text(&said) && !said.contains("\nFORGED"), "{said:?}");
-    assert!(said.contains(&format!("frame={}\n", folder.file("plain name.png").display())), "{said:?}");
-    let said = mxr(["serve", "--port", "0"]).arg(folder.file(NAME)).run().stderr;
-    assert!(is_text(&said) && said.starts_with("mxr: cannot read the directory"), "{said:?}");
+    let output = server.stderr();
+    assert!(is_text(&output) && !output.contains("\nFORGED"), "{output:?}");
+    assert!(output.contains(&format!("frame={}\n", folder.file("plain name.png").display())), "{output:?}");
+    let output = mxr(["serve", "--port", "0"]).arg(folder.file(NAME)).run().stderr;
+    assert!(is_text(&output) && output.starts_with("mxr: cannot read the directory"), "{output:?}");
     let server = mxr(["watch"]).arg(folder.file(NAME)).start();
-    let said = server.get("/stream/x").text();
-    assert!(is_text(&said) && said.contains("hint: there is e"), "{said:?}");
+    let output = server.get("/stream/x").text();
+    assert!(is_text(&output) && output.contains("hint: there is e"), "{output:?}");
 }
 
 #[test]
@@ -325,9 +325,9 @@ fn the_log_has_colours_on_a_terminal() {
     let log = |args: &[(&str, &str)]| {
         let server = mxr(["serve", "--port", "0"]).arg(folder.path());
         let server = args.iter().fold(server, |server, (name, value)| server.env(name, value)).in_terminal(&script).spawn();
-        let said = || String::from_utf8_lossy(&server.stdout()).into_owned();
-        wait_until("it is left out", SOON, || said().contains(r"\u{1b}[31m.png"));
-        said()
+        let output = || String::from_utf8_lossy(&server.stdout()).into_owned();
+        wait_until("it is left out", SOON, || output().contains(r"\u{1b}[31m.png"));
+        output()
     };
     let colourful = log(&[]);
     assert!(colourful.contains("\x1b[3mframe\x1b[0m\x1b[2m=\x1b[0m/"), "{colourful:?}");

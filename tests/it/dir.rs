@@ -281,9 +281,13 @@ fn a_skipped_frame_is_logged_once_and_costs_nothing_more() {
         thread::sleep(Duration::from_secs(3));
         let worked = server.cpu_time() - before;
         assert!(worked < Duration::from_secs(1), "{worked:?} of work in 3 s, {mode:?}");
-        let said = server.stderr();
-        let named: std::collections::HashSet<_> = said.lines().filter(|line| line.contains("left out: ")).collect();
-        assert_eq!((named.len(), said.matches("left out: ").count(), said.matches("not named").count()), (100, 100, 1), "{mode:?}");
+        let output = server.stderr();
+        let named: std::collections::HashSet<_> = output.lines().filter(|line| line.contains("left out: ")).collect();
+        assert_eq!(
+            (named.len(), output.matches("left out: ").count(), output.matches("not named").count()),
+            (100, 100, 1),
+            "{mode:?}"
+        );
     }
 }
 

@@ -87,15 +87,15 @@ fn is_in(room: &str, name: &str) -> bool {
 
 /// Every file that imports what its room must not see.
 fn forbidden(graph: &Graph) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut complaints = Vec::new();
     for (room, forbidden) in FORBIDDEN {
         for (file, imports) in graph.imports.iter().filter(|(file, _)| is_in(room, file)) {
             let names = imports.keys().chain(&graph.crates[file]);
             let seen = names.filter(|name| forbidden.iter().any(|forbidden| is_in(forbidden, name)));
-            told.extend(seen.map(|name| format!("{file} imports {name}, of which {room} must not know")));
+            complaints.extend(seen.map(|name| format!("{file} imports {name}, of which {room} must not know")));
         }
     }
-    told
+    complaints
 }
 
 /// Rooms in the order of the drawing, each with its floor: one above all that it sees.
@@ -247,7 +247,7 @@ fn complaints_about(planted: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_forbidden_import_is_seen_wherever_it_stands() {
-    let told = complaints_about(&[
+    let complaints = complaints_about(&[
         ("http/mod.rs", "#[cfg(test)]\nmod tests;\nuse crate::source::Planted;"),
         ("http/braces.rs", "use crate::{part::{Media, Part}, source::{self as planted, Planted}};"),
         ("http/code.rs", "fn planted() -> crate::source::Planted {}"),
@@ -259,41 +259,41 @@ fn a_forbidden_import_is_seen_wherever_it_stands() {
     ]);
     for file in ["mod", "braces", "code", "macro", "block", "name", "star", "deep/planted/mod"] {
         let complaint = format!("http/{file}.rs imports source/mod.rs, of which http must not know");
-        assert!(told.contains(&complaint), "{complaint}: {told}");
+        assert!(complaints.contains(&complaint), "{complaint}: {complaints}");
     }
-    let told = complaints_about(&[
+    let complaints = complaints_about(&[
         ("source/planted/mod.rs", "use super::super::http::Planted;"),
         ("feed/mod.rs", "fn planted(request: hyper::Request<()>) {}"),
     ]);
-    assert!(told.contains("source/planted/mod.rs imports http/mod.rs, of which source must not know"), "{told}");
-    assert!(told.contains("feed/mod.rs imports hyper, of which feed must not know"), "{told}");
+    assert!(complaints.contains("source/planted/mod.rs imports http/mod.rs, of which source must not know"), "{complaints}");
+    assert!(complaints.contains("feed/mod.rs imports hyper, of which feed must not know"), "{complaints}");
 }
 
 #[test]
 fn what_a_module_hands_on_is_an_import_from_where_it_is() {
-    let told = complaints_about(&[
+    let complaints = complaints_about(&[
         ("planted/mod.rs", "mod inner;\npub use inner::Inner;\npub struct Outer;"),
         ("planted/inner.rs", "pub struct Inner;"),
         ("part.rs", "use crate::planted::Inner;"),
         ("wound/mod.rs", "mod inner;\npub use inner::Inner;\npub struct Outer;"),
         ("wound/inner.rs", "use super::Outer;\npub struct Inner;"),
     ]);
-    assert!(told.contains("part -> planted: is there, and not in the table"), "{told}");
-    assert!(told.contains("wound/inner.rs <-> wound/mod.rs (Outer)"), "{told}");
-    assert!(!told.contains("planted/mod.rs"), "{told}");
+    assert!(complaints.contains("part -> planted: is there, and not in the table"), "{complaints}");
+    assert!(complaints.contains("wound/inner.rs <-> wound/mod.rs (Outer)"), "{complaints}");
+    assert!(!complaints.contains("planted/mod.rs"), "{complaints}");
 }
 
 #[test]
 fn the_table_is_neither_too_short_nor_too_long() {
-    let told = complaints_about(&[("part.rs", "use crate::cli::Planted;")]);
-    assert!(told.contains("part -> cli: is there, and not in the table"), "{told}");
-    let told = differences(&Rooms::from([("a".to_owned(), BTreeSet::new())]), &[("a", &["b"]), ("c", &[])]);
-    assert_eq!(told, ["a -> b: is in the table, and not there", "c: is in the table, and not there"]);
+    let complaints = complaints_about(&[("part.rs", "use crate::cli::Planted;")]);
+    assert!(complaints.contains("part -> cli: is there, and not in the table"), "{complaints}");
+    let complaints = differences(&Rooms::from([("a".to_owned(), BTreeSet::new())]), &[("a", &["b"]), ("c", &[])]);
+    assert_eq!(complaints, ["a -> b: is in the table, and not there", "c: is in the table, and not there"]);
 }
 
 #[test]
 fn what_tests_import_is_free() {
-    let told = complaints_about(&[
+    let complaints = complaints_about(&[
         (
             "http/mod.rs",
             "#[cfg(test)]\nmod planted {\n    use crate::source::Planted;\n}\n#[cfg(test)]\nuse crate::source::Planted;",
@@ -301,5 +301,5 @@ fn what_tests_import_is_free() {
         ("part.rs", "#[cfg(test)]\nmod planted;"),
         ("part/planted.rs", "use crate::source::Planted;"),
     ]);
-    assert_eq!(told, "");
+    assert_eq!(complaints, "");
 }

@@ -256,7 +256,7 @@ fn a_queue_overflow_costs_only_time() {
     expect(&mut of_directory, "two");
 }
 
-/// Starts mxr in a user namespace with these limits of inotify.
+/// Starts mxr in a user namespace in which this limit of inotify is 0.
 fn with_limit(limit: &str, path: &Path) -> Option<Server> {
     let unshare = tool(&["unshare"])?;
     let can = Command::new(&unshare).args(["-Ur", "test", "-w", &format!("/proc/sys/user/{limit}")]).output().unwrap();
@@ -392,8 +392,8 @@ fn a_state_that_is_not_pushed_is_not_read() {
     }
     viewer.part_where(|part| part.body == pictures[3]);
     let read = bytes_read(&server) - before;
-    let most = (start.elapsed().as_millis() as u64 / 500 + 2) * 2_100_000;
-    assert!(read < most, "{read} bytes read, {most} at the most for what was pushed");
+    let limit = (start.elapsed().as_millis() as u64 / 500 + 2) * 2_100_000;
+    assert!(read < limit, "{read} bytes read, at most {limit} for the pushed states");
 }
 
 /// The bytes that it has read so far, from files and sockets (proc_pid_io(5)).

@@ -68,9 +68,9 @@ fn a_hundred_stuck_viewers_cost_less_than_64_kib_each() {
     let stuck: Vec<_> = (0..100).map(|_| watched.server.view_narrowly("/stream")).collect();
     watched.push(10..60, size);
     let grown = watched.server.memory().saturating_sub(before);
-    let most = 100 * 64 * KIB + 2 * size as u64;
+    let limit = 100 * 64 * KIB + 2 * size as u64;
     eprintln!("100 stuck viewers: {} KiB each", grown / 100 / KIB);
-    assert!(grown < most, "{grown} bytes, more than {most}");
+    assert!(grown < limit, "{grown} bytes, more than {limit}");
     assert_eq!(watched.server.viewers().len(), 101);
     drop(stuck);
     watched.server.wait_for_viewers(1);
@@ -289,14 +289,14 @@ fn slow_attacks_hold_nothing_after_the_timeout() {
         attack(&["-X", "-w", "10", "-y", "20", "-n", "1", "-z", "5", "-k", "3"]),
     ];
     wait_until("they are there", SOON, || watched.server.open_files() > before + 100);
-    let mut most = 0;
+    let mut peak = 0;
     let start = Instant::now();
     wait_until("all are closed", SOON * 2, || {
         let held = watched.server.open_files() - before;
-        most = most.max(held);
+        peak = peak.max(held);
         held <= 1
     });
-    eprintln!("slowhttptest held {most} connections, none after {:?}", start.elapsed());
+    eprintln!("slowhttptest held {peak} connections, none after {:?}", start.elapsed());
     for mut attack in attacks {
         let _ = attack.kill();
         attack.wait().unwrap();

@@ -271,8 +271,8 @@ fn judge(looks: &[Look], minutes: f64) {
     println!("after the warm-up: {:+.1} KiB a minute, second half against first {grown:+.0} KiB", slope(warm));
     assert!(grown < MOST_KIB, "grown by {grown} KiB");
     assert!(minutes < 5.0 || slope(warm) < MOST_KIB_A_MINUTE, "{} KiB a minute", slope(warm));
-    let most = |number: fn(&Look) -> usize| (first.iter().map(number).max(), last.iter().map(number).max());
-    let (files, threads) = (most(|look| look.files), most(|look| look.threads));
+    let peaks = |number: fn(&Look) -> usize| (first.iter().map(number).max(), last.iter().map(number).max());
+    let (files, threads) = (peaks(|look| look.files), peaks(|look| look.threads));
     println!("most descriptors {files:?}, most threads {threads:?}, in each half");
     assert!(files.1 <= files.0.map(|files| files + 10), "{files:?}");
     assert!(threads.1 <= threads.0, "{threads:?}");

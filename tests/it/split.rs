@@ -136,10 +136,10 @@ fn a_pace_thins_the_feed_and_keeps_the_last() {
         server.write(frame);
         std::thread::sleep(Duration::from_millis(10));
     }
-    let most = start.elapsed().as_millis() as usize / 100 + 2;
+    let limit = start.elapsed().as_millis() as usize / 100 + 2;
     drop(server.take_stdin());
     let parts = parts_to_end(&mut viewer);
-    assert!((5..=most).contains(&parts.len()), "{} parts, {most} at the most", parts.len());
+    assert!((5..=limit).contains(&parts.len()), "{} parts, at most {limit}", parts.len());
     assert_eq!(parts.last().unwrap().body, *frames.last().unwrap());
 }
 

@@ -61,9 +61,9 @@ fn a_piped_film_causes_a_hint_about_recognized_formats() {
         }
         server.write([first, b"\n", first].concat());
         drop(server.take_stdin());
-        let said = server.finish().stderr;
-        assert_eq!(said.matches("--split").count(), usize::from(is_told), "{args:?} {}: {said}", first.escape_ascii());
-        assert_eq!(said.contains("multipart are recognized"), is_told, "{args:?} {}: {said}", first.escape_ascii());
+        let output = server.finish().stderr;
+        assert_eq!(output.matches("--split").count(), usize::from(is_told), "{args:?} {}: {output}", first.escape_ascii());
+        assert_eq!(output.contains("multipart are recognized"), is_told, "{args:?} {}: {output}", first.escape_ascii());
     }
 }
 
@@ -326,11 +326,11 @@ fn a_directory_as_input_is_an_error() {
 fn a_terminal_as_input_gets_a_hint_what_to_type() {
     let Some(script) = tool(&["script"]) else { return };
     let mut terminal = mxr(["stdin", "--port", "0"]).in_terminal(&script).stdin(Stdio::piped()).spawn();
-    let said = |server: &Server| String::from_utf8_lossy(&server.stdout()).into_owned();
-    wait_until("it says what to type", SOON, || said(&terminal).contains("Ctrl-D"));
+    let output = |server: &Server| String::from_utf8_lossy(&server.stdout()).into_owned();
+    wait_until("it says what to type", SOON, || output(&terminal).contains("Ctrl-D"));
     terminal.host = wait_for("it prints its URL", SOON, || {
-        let said = said(&terminal);
-        let (_, url) = said.split_once("http://")?;
+        let output = output(&terminal);
+        let (_, url) = output.split_once("http://")?;
         url.split_once('/').map(|(host, _)| host.to_owned())
     });
     let mut viewer = terminal.view("/stream");

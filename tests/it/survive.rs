@@ -85,8 +85,8 @@ fn a_failing_disk_affects_only_its_own_feed() {
         expect_alive(&folder, &server, &mut viewer);
     }
     assert_eq!(server.get("/snapshot/bad.txt").head.status, 503);
-    let said = server.stderr().matches("Input/output error").count();
-    assert!(said < 3, "said {said} times");
+    let warnings = server.stderr().matches("Input/output error").count();
+    assert!(warnings < 3, "{warnings} warnings");
 }
 
 #[test]
@@ -216,17 +216,17 @@ fn a_watch_queue_overflow_loses_no_file_that_still_exists() {
     let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "0"]).start();
     let mut viewer = server.view("/stream");
     viewer.part();
-    let most: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    let limit: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
     server.signal(Signal::STOP);
     // Each is created, opened, written and closed: four events, and a reader that stands still.
-    for n in 0..most / 3 {
+    for n in 0..limit / 3 {
         folder.write(&format!("{n}.txt"), "noise");
     }
     // Its file time is certainly the newest.
     let newest = wait_for("the clock of files moves", SOON, || {
         folder.write("newest.txt", "newest");
         let modified = |name: &str| fs::metadata(folder.file(name)).unwrap().modified().unwrap();
-        (modified("newest.txt") > modified(&format!("{}.txt", most / 3 - 1))).then_some("newest")
+        (modified("newest.txt") > modified(&format!("{}.txt", limit / 3 - 1))).then_some("newest")
     });
     server.signal(Signal::CONT);
     let part = viewer.part_where(|part| part.body == newest.as_bytes());

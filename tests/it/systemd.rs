@@ -18,8 +18,8 @@ fn activated(folder: &Folder, place: &str, args: &[&str]) -> Option<Server> {
     let program = tool(&["systemd-socket-activate"])?;
     folder.put("a.png", png(RED));
     // mxr ignores its own address: the port is in use, and would be an error.
-    let taken = place.rsplit_once(':').map_or("1", |(_, port)| port);
-    let command = mxr(["watch"]).arg(folder.file("a.png")).args(["--port", taken]).args(args);
+    let port_in_use = place.rsplit_once(':').map_or("1", |(_, port)| port);
+    let command = mxr(["watch"]).arg(folder.file("a.png")).args(["--port", port_in_use]).args(args);
     Some(command.wrapped(program, &["-l", place]).spawn())
 }
 
@@ -112,8 +112,8 @@ fn the_units_are_valid_and_hardened() {
     folder.put("mxr.socket", fs::read(contrib.join("mxr.socket")).unwrap());
     let units = [folder.file("mxr.service"), folder.file("mxr.socket")];
     let output = Command::new(&analyze).args(["verify", "--man=no"]).args(&units).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!said.contains("mxr.service") && !said.contains("mxr.socket"), "{said}");
+    let output = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.contains("mxr.service") && !output.contains("mxr.socket"), "{output}");
     // 0 is the least exposed; a service without any hardening has 100.
     printed_by(Command::new(&analyze).args(["security", "--offline=yes", "--threshold=20"]).arg(&units[0]));
 }

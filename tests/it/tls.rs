@@ -154,8 +154,8 @@ fn a_new_certificate_is_used_and_a_broken_one_is_not() {
     let (_folder, server) = watched(&ca, &[]);
     let subject = || {
         let output = curl(&program, &ca, &server.url("/healthz")).arg("-v").output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let line = said.lines().find(|line| line.contains("subject: CN=")).unwrap_or_else(|| panic!("{said}")).to_owned();
+        let output = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = output.lines().find(|line| line.contains("subject: CN=")).unwrap_or_else(|| panic!("{output}")).to_owned();
         line.rsplit_once('=').unwrap().1.to_owned()
     };
     assert_eq!(subject(), "first");

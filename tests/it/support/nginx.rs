@@ -49,8 +49,8 @@ impl Nginx {
             if listens == Some(true) {
                 return Some(nginx);
             }
-            let said = fs::read_to_string(nginx.folder.file("error.log")).unwrap_or_default();
-            assert!(said.contains("Address already in use"), "{said}");
+            let log = fs::read_to_string(nginx.folder.file("error.log")).unwrap_or_default();
+            assert!(log.contains("Address already in use"), "{log}");
         }
         panic!("nginx finds no free port");
     }
