@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   source ──▶ Part ──▶ Feed ──▶ wire::encode (once) ──▶ Subscription ──▶ fanout ──▶ sockets
-//!   demo dir            newest part,                     a cursor,        one loop over
-//!   watch stdin         bounded history                  newest or every  the viewers
+//!                       newest part,                     a cursor,        one loop over
+//!                       bounded history                  newest or every  the viewers
 //! ```
 //!
 //! - [`cli`] defines the command line, [`config`] validates it, [`run`] executes one invocation, [`error`] reports failures

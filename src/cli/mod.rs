@@ -4,8 +4,4 @@ mod args;
 mod read;
 mod suggest;
 
-pub use self::{
-    args::{AccessArgs, Cli, Command, Common, Log, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
-    read::read,
-    suggest::unknown_variables,
-};
+pub use self::{args::*, read::read, suggest::unknown_variables};

@@ -77,6 +77,11 @@ impl Context {
         publisher
     }
 
+    /// The type of a part: the user's, or else this one, which is known to be well-formed.
+    pub fn media_or(&self, usual: &str) -> Media {
+        self.media.clone().unwrap_or_else(|| Media::from_known(usual))
+    }
+
     /// Offers runs under this name: `play` publishes one for each viewer, from the start.
     pub fn open_runs<F>(&self, name: impl Into<String>, play: impl Fn(Publisher) -> F + Send + Sync + 'static)
     where

@@ -173,6 +173,39 @@ fn every_option_and_variable_is_in_a_man_page() {
 }
 
 #[test]
+fn every_option_has_its_variable() {
+    // One that only says what is so anyway, and clap's own.
+    let is_exempt = |arg: &clap::Arg| ["demo", "help", "version"].contains(&arg.get_id().as_str());
+    for command in root_command().get_subcommands().filter(|command| command.get_name() != "completions") {
+        for arg in command.get_arguments().filter(|arg| !arg.is_positional() && !is_exempt(arg)) {
+            let (command, long) = (command.get_name(), arg.get_long().unwrap());
+            let wanted = format!("MXR_{}", long.replace('-', "_").to_uppercase());
+            let variable = arg.get_env().map(|name| name.to_str().unwrap().to_owned());
+            assert_eq!(variable, Some(wanted), "the variable of `mxr {command} --{long}`: it has env = \"MXR_…\"");
+        }
+    }
+}
+
+#[test]
+fn every_command_is_in_the_changelog() {
+    let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    for command in root_command().get_subcommands().filter(|command| command.get_name() != "help") {
+        let name = format!("`mxr {}", command.get_name());
+        assert!(changelog.contains(&name), "CHANGELOG.md does not speak of {name}`");
+    }
+}
+
+#[test]
+fn every_file_of_tests_is_in_the_program() {
+    let program = fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
+    for entry in fs::read_dir(root().join("tests/it")).unwrap() {
+        let path = entry.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        assert!(module == "main" || program.contains(&format!("mod {module};")), "tests/it/main.rs does not name {module}");
+    }
+}
+
+#[test]
 fn bash_completes() {
     let Some(shell) = tool(&["bash"]) else { return };
     let script = Script::new(Shell::Bash, "mxr.bash");
@@ -337,7 +370,7 @@ fn man_pages() -> BTreeMap<String, String> {
 fn dated(name: &str, page: impl Fn(&str) -> String) -> String {
     let found = fs::read_to_string(root().join("man").join(name)).unwrap_or_default();
     let date = found.lines().find_map(|line| line.strip_prefix(".TH ")?.split(' ').nth(2));
-    let text = page(date.unwrap_or_default());
+    let text = page(date.unwrap_or("1970-01-01"));
     if text != found && is_blessed() { page(output_of(Command::new("date").args(["-u", "+%F"])).trim()) } else { text }
 }
 

@@ -212,7 +212,7 @@ fn no_type_has_the_name_of_another() {
     }
     assert!(places.len() > 100, "types are found");
     places.retain(|_, files| files.len() > 1);
-    assert!(places.is_empty(), "{places:#?}");
+    assert!(places.is_empty(), "types of one name in several files; give the new one a name of its own: {places:#?}");
 }
 
 /// Everything that is wrong with a crate.

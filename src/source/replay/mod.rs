@@ -55,7 +55,7 @@ pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
 }
 
 async fn play_in_a_loop(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
-    let mut clock = Clock::new(interval);
+    let mut ticker = Ticker::new(interval);
     let mut listed = None;
     let mut list = Vec::new();
     loop {
@@ -66,7 +66,7 @@ async fn play_in_a_loop(frames: &FrameCache, interval: Duration, publisher: &Pub
         let mut shown = Vec::new();
         for path in list {
             if let Some(frame) = frames.read(&path) {
-                clock.tick().await;
+                ticker.tick().await;
                 frames.push(publisher, frame.part, &path);
                 shown.push(path);
             }
@@ -80,13 +80,13 @@ async fn play_in_a_loop(frames: &FrameCache, interval: Duration, publisher: &Pub
 }
 
 async fn play_once(frames: Arc<FrameCache>, interval: Duration, publisher: Publisher) {
-    let mut clock = Clock::new(interval);
+    let mut ticker = Ticker::new(interval);
     let mut parts = frames.list().into_iter().filter_map(|path| Some((frames.read(&path)?.part, path)));
     let mut next = parts.next();
     // One ahead, so that the last is known when it is published and the close-delimiter follows it directly.
     while let Some((part, path)) = next {
         next = parts.next();
-        clock.tick().await;
+        ticker.tick().await;
         if !publisher.room().await {
             return;
         }
@@ -100,7 +100,7 @@ async fn play_once(frames: Arc<FrameCache>, interval: Duration, publisher: Publi
 }
 
 async fn follow(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
-    let mut clock = Clock::new(interval);
+    let mut ticker = Ticker::new(interval);
     let mut watcher = Watcher::new();
     let mut played: HashSet<OsString> = HashSet::new();
     let mut finished: HashSet<OsString> = HashSet::new();
@@ -119,7 +119,7 @@ async fn follow(frames: &FrameCache, interval: Duration, publisher: &Publisher) 
                     wait = SETTLE;
                     continue;
                 }
-                clock.tick().await;
+                ticker.tick().await;
                 frames.push(publisher, frame.part, &path);
                 played.insert(name);
             }
@@ -147,12 +147,12 @@ async fn changes(watcher: &mut Watcher, wait: Duration) -> EventBatch {
 }
 
 /// Ticks every interval; what came too late is not made up for.
-struct Clock {
+struct Ticker {
     next: Instant,
     interval: Duration,
 }
 
-impl Clock {
+impl Ticker {
     fn new(interval: Duration) -> Self {
         Self { next: Instant::now(), interval }
     }
