@@ -121,15 +121,15 @@ impl Cursor {
     }
 
     /// The bytes of parts to send now. `last`: a close-delimiter follows them.
-    pub(super) fn choose(&mut self, run: &Run, last: bool) -> Piece {
-        let piece = run.piece(self.accepts.layout(), self.has_early_headers(), last);
+    pub(super) fn choose(&mut self, run: Run, last: bool) -> Piece {
+        let has_early_headers = self.has_early_headers();
         if self.accepts != Accepts::All {
             let picture = run.last();
             self.class = Some(picture.class());
             self.picture = Some(picture);
         }
         self.has_begun = true;
-        piece
+        run.piece(self.accepts.layout(), has_early_headers, last)
     }
 
     /// The newest part again, for a viewer that has it. `last`: a close-delimiter follows it.
@@ -189,7 +189,7 @@ mod tests {
     /// The next parts as bytes, and how many could not be shown.
     fn next(cursor: &mut Cursor) -> (u64, String) {
         let taken = cursor.take(u64::MAX).unwrap();
-        let piece = taken.run.map(|run| cursor.choose(&run, false));
+        let piece = taken.run.map(|run| cursor.choose(run, false));
         (taken.left_out, piece.map_or_else(String::new, |piece| String::from_utf8(piece.bytes().to_vec()).unwrap()))
     }
 

@@ -324,7 +324,7 @@ impl<T: Connection> Viewer<T> {
         let cursor = &mut self.cursors[self.next_cursor];
         let first = if self.phase == Phase::Fresh { self.boundary.first_delimiter() } else { Bytes::new() };
         let close = if is_last { self.boundary.close_delimiter() } else { Bytes::new() };
-        let (prefix, piece) = (cursor.prefix(is_named, taken.dropped), cursor.choose(&run, is_last));
+        let (prefix, piece) = (cursor.prefix(is_named, taken.dropped), cursor.choose(run, is_last));
         self.phase = if is_last { Phase::Draining } else { Phase::Live };
         self.out.push([first.into(), prefix.into(), piece, close.into()]);
         if let Some(parts) = &mut self.options.parts {

@@ -128,8 +128,10 @@ impl ShardState {
 
     /// The parts from this sequence on, which must be held, as far as they lie in one block and within these limits.
     pub(super) fn run(&self, from: u64, parts: u64, bytes: usize) -> Option<Run> {
-        let at = self.blocks.partition_point(|block| block.sequences().end <= from);
-        self.blocks.get(at).map(|block| block.run(from, parts, bytes))
+        // Nearly every reader is at the newest block; the others' blocks lie far apart in memory.
+        let newest = self.blocks.back().filter(|block| block.sequences().start <= from);
+        let older = || self.blocks.get(self.blocks.partition_point(|block| block.sequences().end <= from));
+        newest.or_else(older).map(|block| block.run(from, parts, bytes))
     }
 
     /// The parts held, newest first.

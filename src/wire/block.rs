@@ -187,7 +187,7 @@ impl Run {
     }
 
     /// The bytes that a viewer gets for these parts, with the arguments of `Encoded::piece`.
-    pub fn piece(&self, layout: Layout, opened: bool, last: bool) -> Piece {
+    pub fn piece(self, layout: Layout, opened: bool, last: bool) -> Piece {
         let (first, final_part) = (&self.block.parts[self.at], &self.block.parts[self.at + self.count - 1]);
         let start = if opened { first.body } else { first.start };
         let end = match layout {
@@ -195,7 +195,7 @@ impl Run {
             Layout::Plain => final_part.next,
             Layout::EarlyHeaders => final_part.end,
         };
-        Piece::Shared { block: self.block.clone(), range: start..end }
+        Piece::Shared { range: start..end, block: self.block }
     }
 }
 
