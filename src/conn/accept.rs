@@ -19,8 +19,8 @@ use super::{
 };
 use crate::stats::{ConnError, Viewers};
 
-/// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (FIELD: 0.3 s
-/// instead of 7 s).
+/// Unsent bytes that the kernel may hold for a viewer: more than this and a slow link shows old pictures (docs/field.md, Sockets:
+/// 0.3 s instead of 7 s).
 #[cfg(target_os = "linux")]
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 /// The pause when connections cannot be accepted.
