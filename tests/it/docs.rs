@@ -63,7 +63,18 @@ fn the_rooms_in_the_architecture_are_those_of_the_sources() {
     let (start, end) = ("<!-- rooms: begin -->\n", "<!-- rooms: end -->");
     let (before, rest) = text.split_once(start).expect("docs/architecture.md has a place for the rooms");
     let (_, after) = rest.split_once(end).unwrap();
-    expect_file(&path, &[before, start, &drawing(), end, after].concat());
+    let wanted = [before, start, &drawing(), end, after].concat();
+    // Nearly every change makes a room longer or shorter: the lengths are those of the last time that the page was written.
+    if is_blessed() || without_lengths(&text) != without_lengths(&wanted) {
+        expect_file(&path, &wanted);
+    }
+}
+
+/// The page without the column of the lengths, and without their sum.
+fn without_lengths(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.ends_with(" lines without tests."));
+    let column = |line: &str| line.split('|').enumerate().filter(|(at, _)| *at != 4).map(|(_, cell)| cell).collect();
+    lines.map(|line| if line.starts_with("| ") { column(line) } else { line.to_owned() }).collect()
 }
 
 #[test]
