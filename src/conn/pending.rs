@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     stats::{Lease, Retained},
@@ -38,13 +38,22 @@ struct PendingSet {
 #[derive(Debug, Clone, Default)]
 struct Waiting {
     evicted: Arc<Notify>,
-    /// What its reply keeps in memory, for as long as it is being sent.
-    reply: Arc<Mutex<Weak<Lease>>>,
+    reply: Arc<Mutex<Option<PendingReply>>>,
+}
+
+/// The last reply of a connection.
+#[derive(Debug, Clone)]
+struct PendingReply {
+    since: Instant,
+    /// What it keeps in memory, for as long as it is being sent.
+    lease: Weak<Lease>,
 }
 
 impl Waiting {
-    fn retained(&self) -> usize {
-        self.reply.lock().upgrade().map_or(0, |lease| lease.retained())
+    /// When its reply began, and the bytes that are in memory for readers alone.
+    fn retained(&self) -> Option<(Instant, usize)> {
+        let PendingReply { since, lease } = self.reply.lock().clone()?;
+        Some((since, lease.upgrade()?.retained())).filter(|(_, bytes)| *bytes > 0)
     }
 }
 
@@ -85,19 +94,25 @@ impl PendingConns {
         }
     }
 
-    /// Evicts the connections that have been at their replies for longest, where too much is in memory for readers alone.
-    pub(crate) fn evict_slowest(&self, memory: &Retained) {
+    /// Evicts the connections that have been at their replies for longest, where too much is in memory for readers alone: only
+    /// those whose replies began before `until`, if a reader of another kind began then. `largest` is the largest block that such
+    /// a reader keeps, in bytes. Returns by how many bytes too much is in memory when those are gone that were evicted.
+    pub(crate) fn evict_slowest(&self, memory: &Retained, largest: usize, until: Option<Instant>) -> usize {
         if !memory.is_exceeded(0) {
-            return;
+            return 0;
         }
         let mut set = self.set.lock();
-        set.leaving.retain(|waiting| waiting.retained() > 0);
-        let leaving: usize = set.leaving.iter().map(Waiting::retained).sum();
-        let readers: Vec<(u64, usize)> = set.waiting.iter().map(|(number, waiting)| (*number, waiting.retained())).collect();
-        let mut excess = memory.excess(readers.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)).saturating_sub(leaving);
-        for (number, bytes) in readers.into_iter().filter(|(_, bytes)| *bytes > 0) {
-            if excess == 0 {
-                return;
+        let retained = |waiting: &Waiting| waiting.retained().map_or(0, |(_, bytes)| bytes);
+        set.leaving.retain(|waiting| retained(waiting) > 0);
+        let leaving: usize = set.leaving.iter().map(retained).sum();
+        let replies = set.waiting.iter().filter_map(|(number, waiting)| Some((waiting.retained()?, *number)));
+        let mut replies: Vec<((Instant, usize), u64)> = replies.collect();
+        replies.sort_unstable();
+        let largest = replies.iter().map(|((_, bytes), _)| *bytes).max().unwrap_or(0).max(largest);
+        let mut excess = memory.excess(largest).saturating_sub(leaving);
+        for ((since, bytes), number) in replies {
+            if excess == 0 || until.is_some_and(|until| since >= until) {
+                break;
             }
             excess = excess.saturating_sub(bytes);
             if let Some(waiting) = set.waiting.remove(&number) {
@@ -105,6 +120,7 @@ impl PendingConns {
                 set.leaving.push(waiting);
             }
         }
+        excess
     }
 }
 
@@ -129,7 +145,7 @@ impl PendingConn {
 
     /// Counts what a reply keeps in memory, as long as it is being sent.
     pub(crate) fn count_reply(&self, lease: Weak<Lease>) {
-        *self.waiting.reply.lock() = lease;
+        *self.waiting.reply.lock() = Some(PendingReply { since: Instant::now(), lease });
     }
 
     /// Waits until it is evicted.
@@ -199,11 +215,11 @@ mod tests {
         let shared = part();
         let replies =
             [reply(&conns[0], part()), reply(&conns[1], shared.clone()), reply(&conns[2], shared), reply(&conns[3], part())];
-        pending.evict_slowest(&memory);
+        pending.evict_slowest(&memory, 0, None);
         assert!(!is_evicted(&conns[0]).await, "three of 20 MiB are none too many");
         let _fourth = reply(&conns[4], part());
-        pending.evict_slowest(&memory);
-        pending.evict_slowest(&memory);
+        pending.evict_slowest(&memory, 0, None);
+        pending.evict_slowest(&memory, 0, None);
         assert!(is_evicted(&conns[0]).await);
         for conn in &conns[1..] {
             assert!(!is_evicted(conn).await, "it is on its way out already, and that is enough");

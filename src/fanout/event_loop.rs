@@ -25,7 +25,7 @@ use super::{
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 use super::{uring::Ring, viewer::disconnect};
 use crate::{
-    conn::transport::Connection,
+    conn::{pending::PendingConns, transport::Connection},
     feed::Registry,
     panic::{PanicScope, catch},
     stats::{Disconnect, Reason, Sent},
@@ -60,6 +60,8 @@ pub(crate) struct Fanout<T> {
     shard: usize,
     ready_list: Arc<ReadyList>,
     registry: Arc<Registry>,
+    /// Connections that read replies; what these keep in memory counts together with what viewers keep.
+    pending: Arc<PendingConns>,
     /// The key of the loop's waker in the registry.
     waker: usize,
     arrivals: mpsc::UnboundedReceiver<Viewer<T>>,
@@ -80,7 +82,7 @@ struct Slot<T> {
 
 impl<T: Connection> Fanout<T> {
     /// The loop of this shard, for viewers of the registry's feeds and of runs.
-    pub(crate) fn new(registry: Arc<Registry>, shard: usize, times: Times) -> (FanoutHandle<T>, Self) {
+    pub(crate) fn new(registry: Arc<Registry>, pending: Arc<PendingConns>, shard: usize, times: Times) -> (FanoutHandle<T>, Self) {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let ready_list = Arc::new(ReadyList::default());
         let waker = registry.register_waker(shard, ready_list.waker(FEEDS));
@@ -90,6 +92,7 @@ impl<T: Connection> Fanout<T> {
             shard,
             ready_list,
             registry,
+            pending,
             waker,
             arrivals,
             times,
@@ -179,19 +182,21 @@ impl<T: Connection> Fanout<T> {
         }
     }
 
-    /// Limits the memory that viewers can keep: while only readers keep too much in memory, this disconnects the viewers whose parts
-    /// were chosen first.
+    /// Limits the memory that readers can keep: while too much is in memory for readers alone, this disconnects those that have been
+    /// at their parts for longest, whether these are viewers of this loop or readers of snapshots.
     fn evict_slowest(&mut self) {
         let retained = self.viewers.iter().map(|(key, slot)| (slot.viewer.retained(), key));
         let mut readers: Vec<_> = retained.filter(|((_, bytes), _)| *bytes > 0).collect();
         readers.sort_unstable();
         let largest = readers.iter().map(|((_, bytes), _)| *bytes).max().unwrap_or(0);
-        for (_, key) in readers {
-            if !self.registry.settings().memory.is_exceeded(largest) {
+        let memory = self.registry.settings().memory.clone();
+        for ((since, _), key) in readers {
+            if self.pending.evict_slowest(&memory, largest, Some(since)) == 0 {
                 return;
             }
             self.remove(key, Disconnect::Crowded);
         }
+        self.pending.evict_slowest(&memory, 0, None);
     }
 
     /// Submits the sends to viewers on plain sockets that are not full, all at once. Viewers that have more to send, or no room,

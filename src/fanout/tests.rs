@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Accepts, AllFeeds, Cursor, Fanout, FanoutHandle, StreamOptions, Times, Viewer};
 use crate::{
-    conn::transport::Connection,
+    conn::{pending::PendingConns, transport::Connection},
     feed::{Feed, Hold, Kind, Limits, Opener, Publisher, Registry, Settings},
     format::Media,
     part::Part,
     source::demo,
-    stats::{Disconnect, Reason, Viewers},
+    stats::{Disconnect, Lease, Reason, Viewers},
     wire::Boundary,
 };
 
@@ -30,6 +30,7 @@ const TIMES: Times = Times { keepalive: Some(Duration::from_secs(5)), stall: Dur
 struct Setup {
     feed: Arc<Feed>,
     opener: Opener,
+    pending: Arc<PendingConns>,
     fanout: FanoutHandle<DuplexStream>,
     viewers: Arc<Viewers>,
     shutdown: CancellationToken,
@@ -46,10 +47,11 @@ fn setup(kind: Kind) -> (Publisher, Setup) {
             (publisher, registry.find("test").unwrap().open())
         }
     };
-    let (handle, fanout) = Fanout::new(registry, 0, TIMES);
+    let pending = PendingConns::new(100, 100);
+    let (handle, fanout) = Fanout::new(registry, pending.clone(), 0, TIMES);
     let shutdown = CancellationToken::new();
     tokio::spawn(fanout.run(shutdown.clone()));
-    (publisher, Setup { feed, opener, fanout: handle, viewers: Viewers::new(100), shutdown })
+    (publisher, Setup { feed, opener, pending, fanout: handle, viewers: Viewers::new(100), shutdown })
 }
 
 impl Setup {
@@ -84,6 +86,41 @@ async fn the_slowest_viewers_are_disconnected_when_old_parts_fill_the_memory() {
         let is_disconnected = viewer.read_exact(&mut [0; 1000]).await.is_err();
         assert_eq!(is_disconnected, number < crowded as usize, "the slowest are disconnected");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_does_not_pay_for_replies_that_began_before_it() {
+    let (publisher, setup) = setup(Kind::Newest);
+    let memory = setup.opener.registry().settings().memory.clone();
+    let replies: Vec<_> = (0..25)
+        .map(|_| {
+            let (conn, charge) = (setup.pending.enter(0), memory.charge(3 << 20));
+            charge.release();
+            let lease = Arc::new(Lease::new(charge));
+            conn.count_reply(Arc::downgrade(&lease));
+            (conn, lease)
+        })
+        .collect();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    publisher.publish(text("one ".repeat(100))).unwrap();
+    let mut viewer = setup.enter(64, StreamOptions::default());
+    viewer.read_exact(&mut [0; 50]).await.unwrap();
+    for part in ["two", "three"] {
+        publisher.publish(text(part)).unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(setup.viewers.count(), 1, "it is younger than the replies");
+    let mut evicted = 0;
+    for (conn, _) in &replies {
+        evicted += usize::from(tokio::time::timeout(Duration::from_millis(1), conn.evicted()).await.is_ok());
+    }
+    assert_eq!(evicted, 4, "75 MiB are at most 64 again");
+    // Once too few bytes are the replies' that began before it, the viewer goes.
+    let later: Vec<_> = replies.iter().map(|_| memory.charge(3 << 20)).collect();
+    later.iter().for_each(|charge| charge.release());
+    publisher.publish(text("four")).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(setup.viewers.count(), 0);
 }
 
 fn text(body: impl Into<bytes::Bytes>) -> Part {
@@ -278,7 +315,7 @@ impl Connection for TestConn {
 impl Setup {
     /// A loop for test connections.
     fn test_conn_loop(&self) -> FanoutHandle<TestConn> {
-        let (handle, fanout) = Fanout::new(self.opener.registry().clone(), 0, TIMES);
+        let (handle, fanout) = Fanout::new(self.opener.registry().clone(), self.pending.clone(), 0, TIMES);
         tokio::spawn(fanout.run(self.shutdown.clone()));
         handle
     }

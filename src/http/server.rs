@@ -284,7 +284,7 @@ impl RequestHandler {
         };
         let Some(part) = part else { return response::no_part_yet() };
         let reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
-        self.pending.evict_slowest(&self.registry.settings().memory);
+        self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
         reply
     }
 

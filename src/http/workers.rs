@@ -110,7 +110,7 @@ struct Shared {
 impl Shared {
     fn worker(&self, shard: usize) -> Worker {
         let times = Times { keepalive: self.options.keepalive, stall: self.options.stall };
-        let (handle, fanout) = Fanout::new(self.registry.clone(), shard, times);
+        let (handle, fanout) = Fanout::new(self.registry.clone(), self.pending.clone(), shard, times);
         let (registry, viewers, options) = (self.registry.clone(), self.viewers.clone(), self.options.clone());
         let (pending, shutdown) = (self.pending.clone(), self.shutdown.clone());
         Worker { server: Arc::new(RequestHandler { registry, viewers, options, pending, shard, fanout: handle, shutdown }), fanout }
