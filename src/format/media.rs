@@ -69,6 +69,11 @@ impl Media {
         self.0.starts_with("text/") && charset.is_none_or(|charset| charset.starts_with("utf-8"))
     }
 
+    /// Whether it is a `text/` type, in whatever charset.
+    pub fn is_text(&self) -> bool {
+        self.0.starts_with("text/")
+    }
+
     /// Whether it is an `image/` type.
     pub fn is_image(&self) -> bool {
         self.0.starts_with("image/")

@@ -15,12 +15,14 @@ pub use self::picture::{JpegScanner, PictureScanner, PngScanner, Scan, Scanner, 
 /// Whether a body is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completeness {
-    /// The end mark or the length of the format shows that nothing is missing.
+    /// The end mark or the length of the format is certain proof that nothing is missing.
     Complete,
+    /// The format has no end mark, and any beginning of it can be shown: plain text, CSV, Markdown.
+    Readable,
+    /// The bytes cannot prove that nothing is missing: binary formats without an end mark.
+    Unknown,
     /// Something is missing, or the start does not match the type.
     Truncated,
-    /// The format has no end mark.
-    Unknown,
 }
 
 /// The decoder of an `<img>` that reads a body. Chromium's tab crashes when they mix, so a viewer gets one class only
@@ -61,6 +63,7 @@ pub fn inspect(media: &Media, body: &[u8]) -> Inspection {
     let completeness = match is_complete {
         Some(true) => Completeness::Complete,
         Some(false) => Completeness::Truncated,
+        None if media.is_text() && media.essence() != "text/html" => Completeness::Readable,
         None => Completeness::Unknown,
     };
     Inspection { completeness, class: picture.class, is_checksummed: body.first() == Some(&0x89), unlike: unlike(media, body) }
