@@ -1,9 +1,10 @@
 //! `mxr serve DIR` replays a directory of frames in natural order.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::Write,
-    os::unix::fs::symlink,
+    os::unix::{ffi::OsStrExt, fs::symlink},
     thread,
     time::{Duration, Instant},
 };
@@ -36,6 +37,26 @@ fn frames_come_in_natural_order() {
     let folder = folder_of(&["frame10.txt", "frame2.txt", "frame1.txt", "frame02b.txt", "a9.txt", "a11.txt", "frame9.txt"]);
     let order = ["a9.txt", "a11.txt", "frame1.txt", "frame2.txt", "frame02b.txt", "frame9.txt", "frame10.txt"];
     assert_eq!(run(&folder, &[]), order);
+}
+
+#[test]
+fn names_that_are_not_utf_8_have_their_place_among_numbered_ones() {
+    let folder = Folder::new();
+    let (mut frames, mut expected) = (Vec::new(), Vec::new());
+    for number in 1..=300 {
+        if number % 3 == 2 && (11..41).contains(&number) {
+            frames.push((format!("IMG_{number} M\u{e4}rz.txt"), format!("{number} in March")));
+        }
+        frames.push((format!("IMG_{number}.txt"), number.to_string()));
+    }
+    for (name, text) in frames {
+        // In Latin-1 each letter is one byte.
+        let name: Vec<u8> = name.chars().map(|letter| letter as u8).collect();
+        fs::write(folder.path().join(OsStr::from_bytes(&name)), &text).unwrap();
+        expected.push(text);
+    }
+    let server = serve(&folder, &["--once", "--fps", "1000"]);
+    assert_eq!(server.view("/stream").parts_to_end().iter().map(Part::text).collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -2,9 +2,8 @@
 //! unreadable frames are left out and logged once. When a frame is played is not decided here.
 
 use std::{
-    cmp::Ordering,
     collections::{HashMap, HashSet},
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -16,7 +15,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use crate::source::name_filter::NameFilter;
+use crate::source::{name_filter::NameFilter, natural_order::compare};
 use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
@@ -241,11 +240,6 @@ impl Cache {
         self.left_out.retain(|path, _| listed.contains(path.as_path()));
         self.said_more &= self.left_out.len() > MAX_NAMED;
     }
-}
-
-/// `frame2` before `frame10`; names that differ only otherwise keep a fixed order.
-pub(super) fn compare(a: &OsStr, b: &OsStr) -> Ordering {
-    alphanumeric_sort::compare_os_str(a, b).then_with(|| a.cmp(b))
 }
 
 #[cfg(test)]

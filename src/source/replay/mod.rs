@@ -11,10 +11,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use self::frame_cache::{FrameCache, SETTLE, compare};
+use self::frame_cache::{FrameCache, SETTLE};
 use super::{
     context::{Context, Work, name_of},
     fs_events::{EventBatch, Watcher},
+    natural_order::compare,
 };
 use crate::{
     error::{Error, Result},
