@@ -69,19 +69,35 @@ struct Caller<'a> {
     conn: &'a PendingConn,
 }
 
-/// Serves requests with hyper until one is for a stream, then hands the transport over to the fan-out.
+/// Serves one connection, until it is evicted or the server has shut down. Whatever it waits for meanwhile (a handshake, a
+/// request, a peer that does not read) ends with it.
 pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: PendingConn, server: Arc<RequestHandler>) {
-    let opened = tokio::time::timeout(HEAD_TIMEOUT, transport::open(socket, server.options.tls.as_ref())).await;
+    // Leaves time for a reply that is being sent, such as the one to /quit.
+    let shut_down = async {
+        server.shutdown.cancelled().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    tokio::select! {
+        () = serve_requests(socket, peer, &conn, &server) => {}
+        () = conn.evicted() => server.viewers.conn_errors.count(ConnError::Crowded),
+        () = shut_down => {}
+    }
+}
+
+/// Serves requests with hyper until one is for a stream, then hands the transport over to the fan-out.
+async fn serve_requests(socket: Socket, peer: Option<SocketAddr>, conn: &PendingConn, server: &Arc<RequestHandler>) {
+    let opened = transport::open(socket, server.options.tls.as_ref(), || conn.mark_active());
+    let opened = tokio::time::timeout(HEAD_TIMEOUT, opened).await;
     let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(transport) => transport,
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
     let (is_tls, transport) = (transport::is_tls(&transport), Mutex::new(transport));
-    let caller = Caller { peer, is_tls, transport: &transport, conn: &conn };
+    let caller = Caller { peer, is_tls, transport: &transport, conn };
     let handover = Mutex::new(None);
     let service = service_fn(|request| {
-        let (server, handover) = (&server, &handover);
         conn.mark_active();
+        let handover = &handover;
         async move { Ok::<_, Infallible>(server.answer(request, caller, handover).await) }
     });
     let connection = http1::Builder::new()
@@ -93,17 +109,7 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
         .half_close(true)
         .serve_connection(TokioIo::new(WriteTimeout::new(&transport, server.options.stall)), service)
         .without_shutdown();
-    // Leaves time for a reply that is being sent, such as the one to /quit.
-    let shut_down = async {
-        server.shutdown.cancelled().await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
-    let parts = tokio::select! {
-        parts = connection => parts,
-        () = conn.evicted() => return server.viewers.conn_errors.count(ConnError::Crowded),
-        () = shut_down => return,
-    };
-    if let Err(error) = parts {
+    if let Err(error) = connection.await {
         server.viewers.conn_errors.count(conn_error(&error));
         return debug!(peer = peer.map(display), %error, "connection ended");
     }
