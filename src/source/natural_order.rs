@@ -5,7 +5,7 @@ use std::{cmp::Ordering, ffi::OsStr};
 
 /// A piece of a name. The digits lie between the other bytes, so a number has one place beside each of them.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Piece<'a> {
+enum NamePart<'a> {
     BeforeDigits(u8),
     /// The length of a number without its leading zeros, and its digits: numbers of any size compare as numbers do.
     Number(usize, &'a [u8]),
@@ -18,18 +18,18 @@ pub(super) fn compare(a: &OsStr, b: &OsStr) -> Ordering {
     pieces(a).cmp(pieces(b)).then_with(|| a.cmp(b))
 }
 
-fn pieces(mut rest: &[u8]) -> impl Iterator<Item = Piece<'_>> {
+fn pieces(mut rest: &[u8]) -> impl Iterator<Item = NamePart<'_>> {
     std::iter::from_fn(move || {
         let (&first, others) = rest.split_first()?;
         if !first.is_ascii_digit() {
             rest = others;
-            return Some(if first < b'0' { Piece::BeforeDigits(first) } else { Piece::AfterDigits(first) });
+            return Some(if first < b'0' { NamePart::BeforeDigits(first) } else { NamePart::AfterDigits(first) });
         }
         let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (number, others) = rest.split_at(length);
         rest = others;
         let zeros = number.iter().take_while(|digit| **digit == b'0').count();
-        Some(Piece::Number(length - zeros, &number[zeros..]))
+        Some(NamePart::Number(length - zeros, &number[zeros..]))
     })
 }
 
