@@ -33,7 +33,8 @@ impl Publisher {
         Self { feed }
     }
 
-    /// Makes a part the newest, or, in a feed with a pace, the next to be published.
+    /// Makes a part the newest, or, in a feed with a pace, the next to be published. A feed that has ended does not hold it, which is
+    /// no fault: the program ends feeds as well.
     ///
     /// # Errors
     /// The reason why the feed refused the part; the feed is unchanged.
@@ -49,7 +50,7 @@ impl Publisher {
         self.feed.publish_last(part)
     }
 
-    /// Publishes parts that came together, as one block. The feed skips and counts parts that it refuses.
+    /// Publishes parts that came together, as one block. The feed skips parts that it refuses, counts them and logs why.
     pub fn publish_all(&self, parts: Vec<Part>) {
         self.feed.publish_all(parts);
     }

@@ -85,7 +85,7 @@ pub struct FeedState {
     pub published: u64,
     /// Bytes of their bodies.
     pub published_bytes: u64,
-    /// Parts that were refused: empty, too large, or containing the boundary.
+    /// Parts that were refused: empty, too large, or binary and containing the boundary.
     pub refused: u64,
     /// Parts that were replaced before a viewer took them, counted for each viewer.
     pub dropped: u64,

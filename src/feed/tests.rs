@@ -109,8 +109,40 @@ fn a_part_that_would_break_readers_is_refused_and_the_feed_is_unchanged() {
     publisher.publish(text("good")).unwrap();
     assert_eq!(publisher.publish(text("")), Err(Refused::Empty));
     assert_eq!(publisher.publish(text(vec![b'x'; 1001])), Err(Refused::TooLarge));
-    assert_eq!(publisher.publish(text("a B b")), Err(Refused::HasBoundary));
+    assert_eq!(publisher.publish(Part::now(Media::from_known("image/png"), "a B b")), Err(Refused::HasBoundary));
     assert_eq!(feed.newest().unwrap().body(), b"good");
+}
+
+#[test]
+fn text_that_contains_the_boundary_is_published_with_the_boundary_broken_up() {
+    let (publisher, feed) = feed(Kind::Newest, 1);
+    publisher.publish(text("a B b")).unwrap();
+    assert_eq!(feed.newest().unwrap().body(), b"a ? b");
+    assert_eq!(publisher.publish(text("a B b")), Err(Refused::Same), "the same text is the same part");
+    let (publisher, feed) = self::feed(Kind::Lines, 10);
+    publisher.publish_all(["one", "B", "three"].map(text).to_vec());
+    assert_eq!((feed.newest().unwrap().body(), feed.state().published, feed.state().refused), (&b"three"[..], 3, 0));
+}
+
+#[test]
+fn no_part_follows_the_end_of_a_feed() {
+    for _ in 0..5 {
+        let hold = Hold { history: 9, parts: 9, bytes: 1 << 30 };
+        let limits = Limits { newest: hold, lines: hold, part_bytes: 1 << 30, keep_same: true };
+        let (publisher, feed) = Feed::new("test", Kind::Newest, &Settings::new(Boundary::parse("b0undary").unwrap(), limits));
+        // The encoding of a body of this size takes some time, in which the program ends the feed.
+        let body = Bytes::from(vec![b'x'; 8 << 20]);
+        let publishing = std::thread::spawn(move || (0..20).try_for_each(|_| publisher.publish(text(body.clone()))));
+        while feed.newest().is_none() {
+            std::thread::yield_now();
+        }
+        feed.end();
+        let mut cursor = feed.subscribe(0, None);
+        let last = take(&mut cursor).unwrap();
+        publishing.join().unwrap().unwrap();
+        assert!(last.ended && take(&mut cursor).is_none());
+        assert_eq!(feed.newest().unwrap().sequence(), last.parts.last().sequence());
+    }
 }
 
 #[test]
