@@ -1,12 +1,15 @@
 //! The feed itself: checks the parts that are published, has them encoded once, on the thread of its source, and holds them. It
 //! does not know its readers.
 
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicU8, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU8, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
+    time::SystemTime,
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -16,6 +19,7 @@ use super::{
     demand::Readers,
     limits::{Kind, Limits, Settings},
     pace::Pace,
+    prepared::Prepared,
     shard::{Shard, ShardState, Wakers},
     state::{FeedState, NewestState, SourceState, SourceStatus},
 };
@@ -23,7 +27,7 @@ use crate::{
     part::Part,
     stats::Retained,
     sync::Mutex,
-    wire::{self, Boundary, Encoded},
+    wire::{self, Block, Boundary, Encoded},
 };
 
 /// The characters of a name that URLs and `X-Feed` keep: the unreserved ones of RFC 3986, section 2.3.
@@ -72,13 +76,20 @@ pub struct Feed {
     pace: Option<Pace>,
     shards: Box<[Shard]>,
     pub(super) readers: Readers,
-    refused: AtomicU64,
+    /// Parts that were refused; the runs of one mount count together.
+    refused: Arc<AtomicU64>,
     source: Mutex<SourceStatus>,
 }
 
 impl Feed {
     /// A feed that wakes its loops with these wakers, one for each shard.
-    pub(super) fn with_wakers(name: String, kind: Kind, settings: &Settings, wakers: &[Arc<Wakers>]) -> Arc<Self> {
+    pub(super) fn with_wakers(
+        name: String,
+        kind: Kind,
+        settings: &Settings,
+        wakers: &[Arc<Wakers>],
+        refused: Arc<AtomicU64>,
+    ) -> Arc<Self> {
         // A run has one viewer, and so one shard; its viewer sets the pace.
         let shards = if kind == Kind::Run { &wakers[..1] } else { wakers };
         Arc::new(Self {
@@ -91,7 +102,7 @@ impl Feed {
             pace: settings.interval.filter(|_| kind != Kind::Run).map(Pace::new),
             shards: shards.iter().map(|wakers| Shard::new(wakers.clone())).collect(),
             readers: Readers::default(),
-            refused: AtomicU64::new(0),
+            refused,
             source: Mutex::default(),
         })
     }
@@ -277,25 +288,64 @@ impl Feed {
         Err(refused)
     }
 
+    /// Checks a part, and encodes it for all runs.
+    pub(super) fn prepare(&self, part: Part) -> Result<Prepared, Refused> {
+        self.check(&part)?;
+        Ok(Prepared(wire::encode(vec![part], 1, None, &self.boundary, &self.memory)))
+    }
+
+    /// Publishes a part that was encoded for all runs. None follows the `last`.
+    pub(super) fn publish_prepared(&self, part: &Prepared, last: bool) {
+        let (sequence, before) = self.next();
+        self.hold(&wire::renumber(&part.0, sequence, SystemTime::now(), before), last);
+    }
+
     /// Encodes parts, at least one, and holds them.
     fn put(&self, parts: Vec<Part>, last: bool) {
-        let (first, before) = {
-            let state = self.shards[0].lock();
-            (state.published + 1, state.newest().map(|newest| newest.time()))
-        };
+        let (first, before) = self.next();
         // Encoded outside the lock: a feed has one publisher, so no other part can take these numbers.
         let block = wire::encode(parts, first, before, &self.boundary, &self.memory);
+        if self.kind() == Kind::Run {
+            block.charge().release();
+        }
+        self.hold(&block, last);
+    }
+
+    /// The sequence of the next part, and the time of the part before it.
+    fn next(&self) -> (u64, Option<SystemTime>) {
+        let state = self.shards[0].lock();
+        (state.published + 1, state.newest().map(|newest| newest.time()))
+    }
+
+    /// Holds a block for the readers.
+    fn hold(&self, block: &Arc<Block>, last: bool) {
         let hold = self.limits.hold(self.kind());
         let mut released = Vec::new();
         self.change(|state| {
             // Every shard releases the same blocks.
             released.clear();
-            state.hold(&block, hold, |old| released.push(old));
+            state.hold(block, hold, |old| released.push(old));
             state.ended |= last;
         });
-        released.iter().for_each(|old| old.charge().release());
-        if first == 1 {
+        self.release(released);
+        if block.sequences().start == 1 {
             self.source.lock().publish();
+        }
+    }
+
+    /// Notes that only readers keep these blocks. The parts of a run never count as held: it is there for its viewer alone, or they are
+    /// those of all runs, which their source holds.
+    fn release(&self, blocks: impl IntoIterator<Item = Arc<Block>>) {
+        if self.kind() != Kind::Run {
+            blocks.into_iter().for_each(|block| block.charge().release());
+        }
+    }
+
+    /// Forgets the newest part of a run that its viewer has taken: it is kept for repeats alone.
+    pub fn forget_taken(&self) {
+        let mut state = self.shards[0].lock();
+        if self.kind() == Kind::Run && state.taken >= state.published {
+            state.clear().for_each(drop);
         }
     }
 
@@ -311,7 +361,8 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         // Readers may keep its last parts longer, on their own account.
-        self.shards[0].lock().clear().for_each(|block| block.charge().release());
+        let blocks: Vec<_> = self.shards[0].lock().clear().collect();
+        self.release(blocks);
     }
 }
 

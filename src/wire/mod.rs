@@ -10,5 +10,5 @@ pub use self::{
     block::{Block, Encoded, Layout, Piece, Run},
     boundary::Boundary,
     decode::{Bounds, Decoded, Decoder, Headers, boundary_of},
-    encode::{Prefix, encode},
+    encode::{Prefix, encode, renumber},
 };
