@@ -24,8 +24,8 @@ use crate::{
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The JSON of `/state`.
-pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options) -> serde_json::Value {
+/// The JSON of `/state`, with the addresses of viewers only where the visitor may see them.
+pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options, shows_addresses: bool) -> serde_json::Value {
     let (uptime, started) = viewers.uptime();
     let (came, sent) = viewers.sent();
     json!({
@@ -43,7 +43,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "faults": viewers.conn_errors,
         "panics": panic::panics().collect::<std::collections::BTreeMap<_, _>>(),
         "max_viewers": viewers.limit(),
-        "viewers": viewers.states(),
+        "viewers": viewers.states(shows_addresses),
     })
 }
 
