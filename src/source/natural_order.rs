@@ -3,34 +3,36 @@
 
 use std::{cmp::Ordering, ffi::OsStr};
 
-/// A piece of a name. The digits lie between the other bytes, so a number has one place beside each of them.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum NamePart<'a> {
-    BeforeDigits(u8),
-    /// The length of a number without its leading zeros, and its digits: numbers of any size compare as numbers do.
-    Number(usize, &'a [u8]),
-    AfterDigits(u8),
-}
-
-/// Compares names piece by piece; names that differ in leading zeros alone, byte by byte.
+/// Compares names byte by byte, but each run of digits as the number that it is; names that differ in leading zeros alone, byte by
+/// byte throughout. It is a total order since a number is one piece among bytes: no other byte lies between two digits.
 pub(super) fn compare(a: &OsStr, b: &OsStr) -> Ordering {
     let [a, b] = [a, b].map(OsStr::as_encoded_bytes);
-    pieces(a).cmp(pieces(b)).then_with(|| a.cmp(b))
+    compare_pieces(a, b).then_with(|| a.cmp(b))
 }
 
-fn pieces(mut rest: &[u8]) -> impl Iterator<Item = NamePart<'_>> {
-    std::iter::from_fn(move || {
-        let (&first, others) = rest.split_first()?;
-        if !first.is_ascii_digit() {
-            rest = others;
-            return Some(if first < b'0' { NamePart::BeforeDigits(first) } else { NamePart::AfterDigits(first) });
+fn compare_pieces(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    while let (Some((first_a, rest_a)), Some((first_b, rest_b))) = (a.split_first(), b.split_first()) {
+        let order = if first_a.is_ascii_digit() && first_b.is_ascii_digit() {
+            let (number_a, number_b);
+            ((number_a, a), (number_b, b)) = (split_number(a), split_number(b));
+            // Without leading zeros the longer one is the larger one, whatever their size.
+            number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b))
+        } else {
+            (a, b) = (rest_a, rest_b);
+            first_a.cmp(first_b)
+        };
+        if order.is_ne() {
+            return order;
         }
-        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, others) = rest.split_at(length);
-        rest = others;
-        let zeros = number.iter().take_while(|digit| **digit == b'0').count();
-        Some(NamePart::Number(length - zeros, &number[zeros..]))
-    })
+    }
+    a.len().min(1).cmp(&b.len().min(1))
+}
+
+/// The digits at the start without leading zeros, and what follows them.
+fn split_number(text: &[u8]) -> (&[u8], &[u8]) {
+    let zeros = text.iter().take_while(|byte| **byte == b'0').count();
+    let digits = text[zeros..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    text[zeros..].split_at(digits)
 }
 
 #[cfg(test)]

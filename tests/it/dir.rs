@@ -313,6 +313,40 @@ fn a_skipped_frame_is_logged_once_and_costs_nothing_more() {
 }
 
 #[test]
+fn frames_that_are_refused_count_in_state_and_metrics() {
+    for mode in ["--once", "--follow", "--keep-same"] {
+        let folder = folder_of(&["1.txt", "4.txt"]);
+        folder.put("2.txt", "x".repeat(2000));
+        folder.put("3.png", &png(RED)[..20]);
+        let server = serve(&folder, &[mode, "--max-part", "1KiB", "--fps", "50"]);
+        let mut viewer = server.view("/stream");
+        viewer.part_where(|part| part.text() == "4.txt");
+        let name = server.state()["feeds"][0]["name"].as_str().unwrap().to_owned();
+        let line = format!("mxr_feed_refused_total{{feed=\"{name}\"}} 2\n");
+        assert!(server.get("/metrics").text().contains(&line), "{mode}: {}", server.get("/metrics").text());
+        assert_eq!(server.state()["feeds"][0]["refused"], 2, "{mode}");
+    }
+}
+
+#[test]
+fn a_run_whose_last_frame_is_refused_says_so_and_ends_directly_behind_the_one_before() {
+    for last in ["x".repeat(2000), "a picture with B0UNDARY in it".to_owned()] {
+        let folder = folder_of(&["1.txt", "2.txt"]);
+        folder.put("3.png", [png(RED), last.into_bytes()].concat());
+        let args = ["--once", "--max-part", "1KiB", "--boundary", "B0UNDARY"];
+        for _ in 0..2 {
+            let server = serve(&folder, &args);
+            let parts = server.view("/stream").parts_to_end();
+            assert_eq!(
+                parts.iter().map(|part| (part.sequence(), part.text())).collect::<Vec<_>>(),
+                [(1, "1.txt".into()), (2, "2.txt".into())]
+            );
+            assert_eq!(server.stderr().matches("3.png: left out").count() + server.stderr().matches("left out: ").count(), 1);
+        }
+    }
+}
+
+#[test]
 fn a_skipped_frame_is_shown_as_soon_as_it_is_complete() {
     for mode in [&[][..], &["--follow"]] {
         let folder = Folder::new();
