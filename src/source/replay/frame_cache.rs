@@ -176,6 +176,7 @@ impl FrameCache {
             }
         };
         let media = self.media.clone().unwrap_or_else(|| Media::guess(path, &body));
+        let body = format::decompressed(&media, body, self.limit);
         let seen = format::inspect(&media, &body);
         if body.is_empty() || seen.completeness == Completeness::Truncated {
             refuse(Some(signature), "it is empty, broken, or not whole yet");
