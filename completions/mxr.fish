@@ -71,6 +71,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Log m
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory, only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tail -d 'Files with such names are logs: a feed of lines each, the last ones first (as many as --history, else 10), then what is appended, like tail -F (repeatable; \'\' for none)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l window -d 'Make each part of a log a document of its last N lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must stay unchanged before it is pushed, if its writer was not seen to close it; a plain number is milliseconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Check after each TIME (300ms; a plain number is milliseconds) instead of waiting for events; on network mounts mxr always checks' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r

@@ -102,6 +102,19 @@ pub(crate) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<
     }
 }
 
+/// Opens a regular file to read it as it grows; with `root`, which is canonical, only one that lies in that directory, as
+/// `read_inside` does. `None` if it is not a regular file, or lies outside.
+pub(crate) fn open_regular(root: Option<&Path>, path: &Path) -> io::Result<Option<File>> {
+    let file = match root {
+        None => open(path, true)?,
+        Some(root) => match path.canonicalize()?.strip_prefix(root) {
+            Ok(inside) => open_inside(root, inside)?,
+            Err(_) => return Ok(None),
+        },
+    };
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
 /// Opens the file of this path below `root`, through no link.
 fn open_inside(root: &Path, inside: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]

@@ -100,6 +100,13 @@ pub struct Watch {
     /// In a directory, only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
+    /// Files with such names are logs: a feed of lines each, the last ones first (as many as --history, else 10), then what is
+    /// appended, like tail -F (repeatable; '' for none)
+    #[arg(long, value_name = "PATTERN", default_value = "*.log", env = "MXR_TAIL")]
+    pub tail: Vec<String>,
+    /// Make each part of a log a document of its last N lines
+    #[arg(long, value_name = "N", env = "MXR_WINDOW")]
+    pub window: Option<usize>,
     /// How long a file must stay unchanged before it is pushed, if its writer was not seen to close it; a plain number is
     /// milliseconds
     #[arg(long, value_name = "TIME", default_value = "100ms", env = "MXR_SETTLE", value_parser = milliseconds)]

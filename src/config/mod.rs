@@ -20,7 +20,7 @@ use crate::{
         name_filter::NameFilter,
         replay::{self, DirSettings, Mode},
         stdin::{self, StdinSettings},
-        watch::{self, WatchSettings},
+        watch::{self, TailSettings, WatchSettings},
     },
     terminal::LogOptions,
     wire::Boundary,
@@ -28,6 +28,8 @@ use crate::{
 
 /// More threads than this only cost memory.
 const MOST_THREADS: usize = 256;
+/// Last lines of a log that are shown at first, unless the user sets another number: as many as tail(1) shows.
+const FIRST_LINES: usize = 10;
 
 /// Everything `run` needs to know.
 #[derive(Debug)]
@@ -136,11 +138,11 @@ impl Config {
         if typed.has("glob") && watch.paths.iter().all(|path| path.is_file()) {
             return Err(Error::usage("use --glob", "it picks files in a directory, and none of the paths is one"));
         }
-        let names = names(watch.glob)?;
+        let (names, tail) = (names(watch.glob)?, tail(watch.tail, watch.window, &watch.common.parts)?);
         if watch.poll == Some(Duration::ZERO) {
             return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
-        let settings = WatchSettings { paths: watch.paths, names, settle: watch.settle, poll: watch.poll };
+        let settings = WatchSettings { paths: watch.paths, names, tail, settle: watch.settle, poll: watch.poll };
         Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)
     }
 
@@ -149,9 +151,7 @@ impl Config {
     /// # Errors
     /// If a value is invalid.
     fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
-        if stdin.window == Some(0) {
-            return Err(Error::usage("use --window 0", "a part has at least one line"));
-        }
+        check_window(stdin.window)?;
         let split = Split::parse(&stdin.split).map_err(|why| {
             let error = Error::usage(format!("use --split {:?}", stdin.split), why);
             match stdin.split.as_str() {
@@ -284,9 +284,29 @@ fn interval(flag: &str, fps: f64) -> Result<Duration> {
 }
 
 fn names(glob: Option<String>) -> Result<NameFilter> {
-    let Some(glob) = glob else { return Ok(NameFilter::default()) };
-    let doing = format!("use --glob {glob:?}");
+    glob.map_or_else(|| Ok(NameFilter::default()), |glob| pattern("--glob", glob))
+}
+
+fn pattern(flag: &str, glob: String) -> Result<NameFilter> {
+    let doing = format!("use {flag} {glob:?}");
     NameFilter::matching(glob).map_err(|error| Error::usage(doing, error))
+}
+
+/// The logs among the watched files.
+fn tail(globs: Vec<String>, window: Option<usize>, parts: &Parts) -> Result<TailSettings> {
+    check_window(window)?;
+    // An empty pattern matches nothing.
+    let globs = globs.into_iter().filter(|glob| !glob.is_empty());
+    let names = globs.map(|glob| pattern("--tail", glob)).collect::<Result<_>>()?;
+    let lines = parts.history.unwrap_or(FIRST_LINES).max(window.unwrap_or(1));
+    Ok(TailSettings { names, lines, window })
+}
+
+fn check_window(window: Option<usize>) -> Result<()> {
+    match window {
+        Some(0) => Err(Error::usage("use --window 0", "a part has at least one line")),
+        _ => Ok(()),
+    }
 }
 
 fn log_options(log: &cli::Log) -> LogOptions {

@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 #[derive(Debug, Clone, Default)]
 pub struct NameFilter {
     glob: Option<String>,
+    /// Names that another filter selects already.
+    without: Vec<Self>,
 }
 
 impl NameFilter {
@@ -15,13 +17,22 @@ impl NameFilter {
     /// The mistake in the pattern.
     pub fn matching(glob: String) -> Result<Self, fast_glob::Error> {
         fast_glob::validate(&glob)?;
-        Ok(Self { glob: Some(glob) })
+        Ok(Self { glob: Some(glob), without: Vec::new() })
+    }
+
+    /// The same without the names that one of these has the pattern of.
+    pub(super) fn without(self, others: &[Self]) -> Self {
+        Self { without: others.to_vec(), ..self }
     }
 
     /// Whether it selects a file of this name.
     pub(super) fn matches(&self, name: &OsStr) -> bool {
-        let name = name.as_encoded_bytes();
-        !name.starts_with(b".") && self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name))
+        !name.as_encoded_bytes().starts_with(b".") && self.covers(name) && !self.without.iter().any(|other| other.covers(name))
+    }
+
+    /// Whether its pattern matches the name, which may begin with a dot.
+    pub(super) fn covers(&self, name: &OsStr) -> bool {
+        self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name.as_encoded_bytes()))
     }
 }
 

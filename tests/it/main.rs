@@ -37,6 +37,7 @@ mod stdin;
 mod support;
 mod survive;
 mod systemd;
+mod tail;
 mod tls;
 mod unix;
 mod viewers;

@@ -97,6 +97,29 @@ impl Framing {
         }
     }
 
+    /// Framing of a file's lines into a new feed of this name; with a window, of its last lines. The source itself finds out what is
+    /// wrong with the file.
+    pub(super) fn of_lines(name: &str, window: Option<usize>, context: &Context) -> Self {
+        let settings = FramingSettings { split: Split::Lines, window };
+        Self { sniff: None, has_progress_bar: None, ..Self::new(name, &settings, context) }
+    }
+
+    /// The name of the feed.
+    pub(super) fn name(&self) -> &str {
+        self.publisher.name()
+    }
+
+    /// Whether a part waits for its end.
+    pub(super) fn has_pending(&self) -> bool {
+        self.splitter.pending() > 0
+    }
+
+    /// Publishes a last line that has no end; what is pushed then begins another.
+    pub(super) fn end_line(&mut self) {
+        self.splitter.finish(&mut self.bodies);
+        self.publish();
+    }
+
     /// Takes the bytes of one read.
     pub(super) fn push(&mut self, data: &[u8]) {
         self.splitter.push(data, &mut self.bodies);

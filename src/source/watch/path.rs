@@ -9,9 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{Level, debug};
+use tracing::{Level, debug, info};
 
 use super::{
+    growth::{Growth, tail_option},
     log::{PathLog, missing},
     resolve::ResolvedPath,
     scan::{DirScan, Order},
@@ -45,6 +46,7 @@ pub(super) struct WatchedPath {
     file: Option<PathBuf>,
     scan: DirScan,
     settling: Settling,
+    growth: Growth,
     log: PathLog,
 }
 
@@ -69,6 +71,7 @@ impl WatchedPath {
             file: None,
             scan: DirScan::default(),
             settling: Settling::new(times),
+            growth: Growth::default(),
             log: PathLog::default(),
         }
     }
@@ -92,11 +95,6 @@ impl WatchedPath {
     /// When to look at it.
     pub(super) fn due(&self) -> Option<Instant> {
         self.settling.due().into_iter().chain(self.scan.due()).min()
-    }
-
-    /// Whether to look at it now.
-    pub(super) fn is_due(&self) -> bool {
-        self.due().is_some_and(|due| due <= Instant::now())
     }
 
     /// Has it looked at without an event. `has_events`: events tell of its changes as well.
@@ -243,7 +241,10 @@ impl WatchedPath {
                 self.not_shown(Input::Unusable(signature), Level::INFO, "it is not a regular file; waiting for one", None);
             }
             Reading::TooLarge(bytes) => {
-                self.not_shown(Input::Unusable(signature), Level::WARN, "it is larger than --max-part; skipped", Some(bytes));
+                let lines =
+                    if Media::guess(file, b"").is_text() { tail_option(file) + " shows its lines" } else { "skipped".to_owned() };
+                let what = format!("it is larger than --max-part; {lines}");
+                self.not_shown(Input::Unusable(signature), Level::WARN, &what, Some(bytes));
             }
         }
         Ok(())
@@ -281,6 +282,7 @@ impl WatchedPath {
     }
 
     fn publish(&mut self, part: Part, file: &Path) {
+        self.hint_at_growth(&part, file);
         let (bytes, media) = (part.body.len(), part.media.clone());
         match self.publisher.publish(part) {
             Ok(()) => {
@@ -290,6 +292,14 @@ impl WatchedPath {
             }
             Err(Refused::Same) => self.log.shown(self.publisher.name(), file, false),
             Err(why) => self.say(Level::WARN, &format!("not pushed: {why}"), None),
+        }
+    }
+
+    fn hint_at_growth(&mut self, part: &Part, file: &Path) {
+        let before = self.publisher.feed().newest().filter(|_| part.media.is_text());
+        if before.is_some_and(|before| self.growth.is_worth_a_hint(before.body(), &part.body)) {
+            let (path, hint) = (file.display(), tail_option(file) + " sends only the new lines");
+            info!(feed = self.publisher.name(), %path, hint, "this text grows, and is sent whole each time");
         }
     }
 
