@@ -201,7 +201,10 @@ pub(super) fn html(text: &[u8]) -> Completeness {
             Tag::Empty(_) | Tag::Other => {}
         }
     }
+    let end = text.trim_ascii_end();
     match page {
+        // A script without its end tag, which swallows that of the page.
+        _ if tags.is_torn && end[end.len().saturating_sub(7)..].eq_ignore_ascii_case(b"</html>") => Unknown,
         _ if tags.is_torn => Truncated,
         HtmlPage { is_closed: true, .. } => Complete,
         HtmlPage { is_document: false, has_content: true, depth: 0, .. } => Readable,
@@ -327,6 +330,7 @@ mod tests {
         assert_eq!(html(b"<div><p>a fragment"), Unknown);
         assert_eq!(html(b"<p>a fragment <br><b>b</b>"), Readable);
         assert_eq!(html(b"only text"), Unknown);
+        assert_eq!(html(b"<html><script src=x>\n</body></html>\n"), Unknown, "a script swallows the end tag");
     }
 
     #[test]
