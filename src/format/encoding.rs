@@ -36,10 +36,11 @@ pub(super) fn narrow(body: &[u8]) -> Cow<'_, [u8]> {
     };
     let narrow = |character: &[u8]| {
         let is_ascii = character.iter().enumerate().all(|(at, byte)| if at == low { *byte < 0x80 } else { *byte == 0 });
-        if is_ascii { character[low] } else { 0x7f }
+        // At the end a character may be cut off.
+        if is_ascii && character.len() == bytes { character[low] } else { 0x7f }
     };
     let has_mark = matches!(body, [0xff | 0xfe, ..] | [0, 0, 0xfe, 0xff, ..]);
-    Cow::Owned(body.chunks_exact(bytes).skip(usize::from(has_mark)).map(narrow).collect())
+    Cow::Owned(body.chunks(bytes).skip(usize::from(has_mark)).map(narrow).collect())
 }
 
 /// The text of UTF-8, or of UTF-16 with a byte order mark; `None` in other encodings.
