@@ -103,8 +103,8 @@ fn judge(media: &Media, body: &[u8]) -> (Completeness, ImageClass) {
         _ if raster_name(media).is_some() => Completeness::Truncated,
         _ if is_tiff(body) => tiff(body),
         _ if starts_with_box(body) => boxes(body),
-        // Formats that one of the above would have known.
-        "image/tiff" | "image/heic" | "image/heif" | "video/mp4" | "audio/mp4" => Completeness::Truncated,
+        // Not what its name says.
+        "image/tiff" => Completeness::Truncated,
         _ => raster.map_or(Completeness::Unknown, |raster| raster.judge(body).0),
     };
     (completeness, ImageClass::Other)

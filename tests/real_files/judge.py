@@ -2,6 +2,8 @@
 
     judge.py REPORT [--names]     --names lists the files of the columns that should be small
 
+Which files a decoder takes goes to REPORT.taken, for live.py.
+
 Decoders: Pillow for pictures, pdfinfo, ffprobe, Python's json, lxml (strictly for XML; HTML is always taken). A beginning of a file that
 mxr calls complete is torn unless the decoder makes the same of it as of the whole file.
 """
@@ -111,7 +113,7 @@ def judge(line):
 
 
 def main():
-    table, names = collections.defaultdict(collections.Counter), []
+    table, names, taken = collections.defaultdict(collections.Counter), [], []
     with concurrent.futures.ProcessPoolExecutor(2) as pool, open(sys.argv[1]) as report:
         for name, kind, completeness, image_class, is_taken, torn in pool.map(judge, sorted(report), chunksize=16):
             for row in (kind, "all"):
@@ -120,6 +122,8 @@ def main():
                 table[row]["taken" if is_taken else "refused"] += 1
                 if is_taken:
                     table[row][completeness] += 1
+            if is_taken:
+                taken.append(name)
             if torn or (is_taken and completeness == "Truncated"):
                 names.append(f"{completeness}\t{'taken' if is_taken else 'refused'}\ttorn at {torn}\t{name}")
     print("| format | files | a decoder takes | pushed at once | when its writer closes it | a second later | torn beginnings |")
@@ -128,6 +132,8 @@ def main():
         row = table[kind]
         at_close = row["Unknown"] + row["Readable"]
         print(f"| {kind} | {row['files']} | {row['taken']} | {row['Complete']} | {at_close} | {row['Truncated']} | {row['torn']} |")
+    with open(sys.argv[1] + ".taken", "w") as list_of_taken:
+        list_of_taken.writelines(name + "\n" for name in taken)
     if "--names" in sys.argv:
         print("\n".join(names))
 
