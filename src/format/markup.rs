@@ -202,11 +202,27 @@ pub(super) fn html(text: &[u8]) -> Completeness {
         }
     }
     match page {
-        _ if tags.is_torn => Truncated,
+        // A script without its end tag swallows that of the page.
+        _ if tags.is_torn => {
+            if ends_with_html_tag(text) {
+                Unknown
+            } else {
+                Truncated
+            }
+        }
         HtmlPage { is_closed: true, .. } => Complete,
         HtmlPage { is_document: false, has_content: true, depth: 0, .. } => Readable,
         _ => Unknown,
     }
+}
+
+/// Whether the text ends with `</html>`, or with that and a comment.
+fn ends_with_html_tag(text: &[u8]) -> bool {
+    let mut end = text.trim_ascii_end();
+    if end.ends_with(b"-->") {
+        end = end[..memmem::rfind(end, b"<!--").unwrap_or_default()].trim_ascii_end();
+    }
+    end[end.len().saturating_sub(7)..].eq_ignore_ascii_case(b"</html>")
 }
 
 /// Elements whose content is no markup (HTML, section 13.2.6.2).
@@ -327,6 +343,7 @@ mod tests {
         assert_eq!(html(b"<div><p>a fragment"), Unknown);
         assert_eq!(html(b"<p>a fragment <br><b>b</b>"), Readable);
         assert_eq!(html(b"only text"), Unknown);
+        assert_eq!(html(b"<html><script src=x>\n</body></html>\n<!-- x -->\n"), Unknown, "a script swallows the end tag");
     }
 
     #[test]
