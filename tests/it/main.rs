@@ -41,3 +41,4 @@ mod unix;
 mod viewers;
 mod watch;
 mod wire;
+mod writers;

@@ -227,11 +227,11 @@ fn the_log_reports_a_problem_with_a_file_and_its_end() {
     let picture = png(RED);
     for (bytes, level, said) in [
         (&b""[..], "INFO", "it is empty; there is nothing to show yet"),
-        (b"hello", "WARN", "it does not look like a PNG; there is nothing to show yet"),
-        (&picture[..40], "WARN", "it is not whole yet; there is nothing to show yet"),
+        (b"hello", "WARN", "it does not look like a PNG; shown as it is"),
+        (&picture[..40], "WARN", "its end is missing; shown as it is"),
         (&picture, "INFO", "it is whole now, and shown"),
         (b"", "INFO", "it is empty; the last whole one stays"),
-        (&picture[..40], "WARN", "it is not whole yet; the last whole one stays"),
+        (&picture[..40], "WARN", "its end is missing; shown as it is"),
     ] {
         folder.put("a.png", bytes);
         wait_until(said, SOON, || server.stderr().lines().any(|line| line.contains(said) && line.contains(level)));

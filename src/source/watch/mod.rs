@@ -11,13 +11,17 @@ mod settling;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use self::{index::PathIndex, path::WatchedPath};
+use self::{
+    index::PathIndex,
+    path::{PathSettings, WatchedPath},
+};
 use super::{
     context::{Context, Work, name_of},
     fs_events::Watcher,
@@ -26,6 +30,7 @@ use super::{
 use crate::{
     error::Result,
     feed::Kind,
+    lease::Leases,
     panic::{PanicScope, catch},
 };
 
@@ -33,6 +38,8 @@ use crate::{
 const CHECK_INTERVAL: Duration = Duration::from_millis(700);
 /// The same where events do not tell of every change.
 const SHORT_CHECK_INTERVAL: Duration = Duration::from_millis(300);
+/// How long the start waits for files that were written just before.
+const START: Duration = Duration::from_millis(200);
 
 /// What to watch.
 #[derive(Debug)]
@@ -52,18 +59,44 @@ pub struct WatchSettings {
 /// # Errors
 /// None: a path that is not there yet is waited for.
 pub fn source(watch: WatchSettings, context: &Context) -> Result<Work> {
+    let settings = PathSettings {
+        filter: watch.names,
+        media: context.media.clone(),
+        settle: watch.settle,
+        interval: context.interval(),
+        leases: leases(context),
+    };
     let mut paths = Vec::new();
     for path in watch.paths {
         let publisher = context.open(name_of(&path), Kind::Newest);
-        let (filter, media) = (watch.names.clone(), context.media.clone());
-        paths.push(WatchedPath::new(path, filter, media, watch.settle, context.interval(), publisher));
+        paths.push(WatchedPath::new(path, &settings, publisher));
     }
-    // Files that exist already are the newest parts before a viewer can ask.
-    for path in &mut paths {
-        path.check(true);
-        look(path);
-    }
+    show_what_is_there(&mut paths);
     Ok(Box::pin(work(paths, watch.poll)))
+}
+
+/// The right to ask which files have writers. Tests that ask for what macOS gets do without.
+fn leases(context: &Context) -> Option<Arc<Leases>> {
+    #[cfg(target_os = "linux")]
+    if super::fs_events::is_wanted_by_a_test() {
+        return None;
+    }
+    let _runtime = context.runtime.enter();
+    Leases::new().map(Arc::new)
+}
+
+/// Files that exist already are the newest parts before a viewer can ask; also those that were written just before.
+fn show_what_is_there(paths: &mut [WatchedPath]) {
+    let deadline = Instant::now() + START;
+    paths.iter_mut().for_each(|path| path.check(true));
+    loop {
+        paths.iter_mut().filter(|path| path.is_due()).for_each(look);
+        let due = paths.iter().filter(|path| path.is_on_its_way()).filter_map(WatchedPath::due).min();
+        match due.filter(|due| *due < deadline) {
+            Some(due) => std::thread::sleep(due.saturating_duration_since(Instant::now())),
+            None => return,
+        }
+    }
 }
 
 async fn work(mut paths: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()> {
@@ -146,10 +179,7 @@ fn existing(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::Arc,
-        task::{Wake, Waker},
-    };
+    use std::task::{Wake, Waker};
 
     use super::*;
     use crate::{
@@ -172,7 +202,7 @@ mod tests {
         let file = folder.path().join("a.txt");
         let settings = Settings::new(Boundary::random(), Limits::new(None, 1000, false));
         let (publisher, feed) = Feed::new("a.txt", Kind::Newest, &settings);
-        let mut path = WatchedPath::new(file.clone(), NameFilter::default(), None, Duration::ZERO, None, publisher);
+        let mut path = WatchedPath::new(file.clone(), &PathSettings::default(), publisher);
         let mut push = |text: &str| {
             std::fs::write(&file, text).unwrap();
             path.check(false);
