@@ -299,6 +299,7 @@ impl WatchedPath {
 
     fn judge(&mut self, file: &Path, body: Bytes, signature: Signature, moment: Moment) {
         let media = self.media.clone().unwrap_or_else(|| Media::guess(file, &body));
+        let body = format::decompressed(&media, body, self.publisher.part_bytes());
         let seen = format::inspect(&media, &body);
         let content = match seen.completeness {
             _ if !body.is_empty() => Content::Bytes,
