@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-/// Selects every name that does not begin with a dot, or, with a pattern, those of them that match it.
+/// Selects every name that does not begin with a dot and is not one that editors give to copies (`x~`, `#x#`), or, with a pattern,
+/// those of them that match it.
 #[derive(Debug, Clone, Default)]
 pub struct NameFilter {
     glob: Option<String>,
@@ -21,7 +22,8 @@ impl NameFilter {
     /// Whether it selects a file of this name.
     pub(super) fn matches(&self, name: &OsStr) -> bool {
         let name = name.as_encoded_bytes();
-        !name.starts_with(b".") && self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name))
+        let is_copy = name.ends_with(b"~") || name.len() > 1 && name.starts_with(b"#") && name.ends_with(b"#");
+        !name.starts_with(b".") && !is_copy && self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name))
     }
 }
 
@@ -49,6 +51,14 @@ mod tests {
         assert!(!NameFilter::default().matches(OsStr::new(".a.png.swp")));
         assert!(!is_selected("!*.md", ".hidden"));
         assert!(!is_selected(".*", ".hidden"));
+    }
+
+    #[test]
+    fn copies_of_editors_are_never_selected() {
+        for name in ["a.png~", "#a.png#", ".#a.png", ".a.png.swp"] {
+            assert!(!NameFilter::default().matches(OsStr::new(name)) && !is_selected("*", name), "{name}");
+        }
+        assert!(is_selected("*", "#") && is_selected("*", "#1.png") && is_selected("*", "a~b"));
     }
 
     #[test]

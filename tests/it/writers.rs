@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, RED, SOON, Server, jpeg, mxr, noise, png, wait_until};
+use crate::support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, RED, SOON, Server, jpeg, jpeg_of, mxr, noise, png, wait_until};
 
 fn watch(folder: &Folder, names: &[&str]) -> Server {
     let paths = names.iter().map(|name| folder.file(name));
@@ -58,7 +58,7 @@ fn a_writer_that_never_rests_is_shown_about_once_a_second() {
     let content = |name: &str, number: usize| match name {
         "a.json" => format!("{{\"i\": \"{number:06}\"}}\n").into_bytes(),
         "a.html" => format!("<html><body>{number:08}</body></html>\n").into_bytes(),
-        "a.jpg" => jpeg(PALETTE[number % PALETTE.len()]),
+        "a.jpg" => jpeg_of(PALETTE[number % PALETTE.len()], 64 + number as u32),
         _ => format!("- {number}\n").into_bytes(),
     };
     names.iter().for_each(|name| folder.write(name, content(name, 0)));

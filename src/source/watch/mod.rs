@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use self::{
     index::PathIndex,
     path::{PathSettings, WatchedPath},
+    resolve::ResolvedDirectories,
 };
 use super::{
     context::{Context, Work, name_of},
@@ -127,16 +128,15 @@ async fn work(mut paths: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()>
 
 /// Looks at every path without an event. `trusts_events`: the file systems tell of changes.
 fn check(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [WatchedPath], trusts_events: bool) {
-    let mut has_moved = false;
+    let (mut directories, mut has_moved) = (ResolvedDirectories::default(), false);
+    let has_events = trusts_events && watcher.is_complete();
     for path in &mut *paths {
-        has_moved |= path.resolve();
+        has_moved |= path.patrol(&mut directories, has_events);
     }
     if has_moved || index.is_empty() {
         *index = PathIndex::of(paths.iter().map(WatchedPath::resolved));
     }
     watcher.watch(&paths.iter().flat_map(|path| path.resolved().directories()).collect());
-    let has_events = trusts_events && watcher.is_complete();
-    paths.iter_mut().for_each(|path| path.check(has_events));
 }
 
 fn apply_events(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [WatchedPath]) {
@@ -206,7 +206,10 @@ mod tests {
         let mut push = |text: &str| {
             std::fs::write(&file, text).unwrap();
             path.check(false);
-            look(&mut path);
+            while let Some(due) = path.due() {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                look(&mut path);
+            }
         };
         let key = feed.register_waker(0, Waker::from(Arc::new(PanickingViewer)));
         push("one");

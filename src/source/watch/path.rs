@@ -14,7 +14,7 @@ use tracing::{Level, debug};
 
 use super::{
     log::{PathLog, missing},
-    resolve::{self, ResolvedPath},
+    resolve::{self, ResolvedDirectories, ResolvedPath},
     scan::{DirScan, Order},
     settling::{Action, Content, Evidence, Input, Moment, SettleTimes, Settling},
 };
@@ -48,6 +48,8 @@ pub(super) struct WatchedPath {
     /// The file that is shown, or to be shown: for a directory the one that changed last.
     file: Option<PathBuf>,
     scan: DirScan,
+    /// Whether it was a directory the last time that it was there.
+    was_directory: bool,
     settling: Settling,
     /// Whether the kernel makes up its bytes at each read (`file::is_generated`).
     is_generated: bool,
@@ -84,6 +86,7 @@ impl WatchedPath {
             leases: leases.clone(),
             file: None,
             scan: DirScan::default(),
+            was_directory: false,
             settling: Settling::new(times),
             is_generated: false,
             log: PathLog::default(),
@@ -104,6 +107,19 @@ impl WatchedPath {
     pub(super) fn resolve(&mut self) -> bool {
         let before = std::mem::replace(&mut self.resolved, ResolvedPath::of(&self.path));
         before != self.resolved
+    }
+
+    /// Resolves it beside others of its directory, and has it looked at without an event if it may have changed. Tells whether it
+    /// leads elsewhere now. `has_events`: events tell of its changes as well.
+    pub(super) fn patrol(&mut self, directories: &mut ResolvedDirectories, has_events: bool) -> bool {
+        let (resolved, found) = ResolvedPath::within(directories, &self.path);
+        let has_moved = self.resolved != resolved;
+        self.resolved = resolved;
+        let is_same = found.is_some_and(|found| self.settling.is_done_with(&found)) && self.file.as_ref() == Some(&self.path);
+        if has_moved || self.is_generated || !is_same {
+            self.check(has_events);
+        }
+        has_moved
     }
 
     /// When to look at it.
@@ -230,12 +246,18 @@ impl WatchedPath {
             return;
         }
         let Some(file) = self.file.clone() else {
-            return self.not_shown(Input::Failed, Level::INFO, "there is no file yet; waiting for one", None);
+            let (level, why) = match self.directory_is_gone() {
+                Some(why) => (Level::WARN, why),
+                None => (Level::INFO, "there is no file yet; waiting for one".to_owned()),
+            };
+            return self.not_shown(Input::Failed, level, &why, None);
         };
         match self.look(&file) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.not_shown(Input::Incomplete, Level::INFO, &missing(&self.path), None);
+                let gone = self.directory_is_gone().map(|why| (Level::WARN, why));
+                let (level, why) = gone.unwrap_or_else(|| (Level::INFO, missing(&self.path)));
+                self.not_shown(Input::Incomplete, level, &why, None);
             }
             Err(error) => self.not_shown(Input::Failed, Level::WARN, &format!("cannot read it: {error}"), None),
         }
@@ -248,11 +270,22 @@ impl WatchedPath {
         }
         let mut scan = std::mem::take(&mut self.scan);
         match scan.list(&self.path, |path| self.wants(path), self.file.is_some()) {
-            Ok(None) => {}
-            Ok(Some(newest)) => self.select(&newest),
-            Err(error) => self.say(Level::WARN, &format!("cannot list the directory: {error}"), None),
+            Ok(newest) => {
+                self.was_directory = true;
+                newest.iter().for_each(|newest| self.select(newest));
+            }
+            Err(error) => {
+                let what = self.directory_is_gone().unwrap_or_else(|| format!("cannot list the directory: {error}"));
+                self.say(Level::WARN, &what, None);
+            }
         }
         self.scan = scan;
+    }
+
+    /// One text for all that is found missing of a directory that was there, so that the log says it once.
+    fn directory_is_gone(&self) -> Option<String> {
+        let is_gone = self.was_directory && !self.path.is_dir();
+        is_gone.then(|| self.with_what_is_shown("the directory is gone; waiting for it"))
     }
 
     fn look(&mut self, file: &Path) -> io::Result<()> {

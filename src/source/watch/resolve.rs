@@ -2,10 +2,13 @@
 //! keeps nothing.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     ffi::OsString,
+    fs::Metadata,
     path::{Component, Path, PathBuf},
 };
+
+use crate::file::Signature;
 
 /// Links that are followed on the way to a file, as the kernel has it.
 const LINKS: usize = 40;
@@ -21,6 +24,10 @@ pub(super) struct ResolvedPath {
     /// The links on the way (`ln -sfn` swaps these; Kubernetes swaps `..data`, a link to a directory).
     links: Vec<PathBuf>,
 }
+
+/// Where directories lead, found once for all files in them.
+#[derive(Debug, Default)]
+pub(super) struct ResolvedDirectories(HashMap<PathBuf, ResolvedPath>);
 
 impl ResolvedPath {
     /// Resolves an absolute path.
@@ -49,6 +56,26 @@ impl ResolvedPath {
             }
         }
         Self { entry: entry.unwrap_or_else(|| at.clone()), is_directory: at.is_dir(), target: at, links }
+    }
+
+    /// Resolves an absolute path whose directory was resolved already, by one system call where it is no link. Returns the state of a
+    /// file as well.
+    pub(super) fn within(directories: &mut ResolvedDirectories, path: &Path) -> (Self, Option<Signature>) {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return (Self::of(path), None) };
+        if !directories.0.contains_key(parent) {
+            directories.0.insert(parent.to_owned(), Self::of(parent));
+        }
+        let Some(directory) = directories.0.get(parent).filter(|directory| directory.is_directory) else {
+            return (Self::of(path), None);
+        };
+        let full = directory.target.join(name);
+        let found = full.symlink_metadata().ok();
+        if found.as_ref().is_some_and(Metadata::is_symlink) {
+            return (Self::of(path), None);
+        }
+        let is_directory = found.as_ref().is_some_and(Metadata::is_dir);
+        let signature = found.filter(Metadata::is_file).map(|found| Signature::of(&found));
+        (Self { entry: full.clone(), target: full, is_directory, links: directory.links.clone() }, signature)
     }
 
     /// The directories whose entries decide what the path shows: the one that holds the file, and each that holds a link.
@@ -150,6 +177,24 @@ mod tests {
         assert_eq!((resolved.entry.as_path(), resolved.target.as_path()), (&*root.join("run1/a.txt"), &*root.join("run1/b.txt")));
         for entry in ["latest", "run1", "run1/a.txt", "run1/b.txt"] {
             assert!(resolved.entries().any(|path| path == root.join(entry)), "{entry}");
+        }
+    }
+
+    #[test]
+    fn within_a_resolved_directory_a_path_leads_where_it_leads_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("run/inner")).unwrap();
+        std::fs::write(root.join("run/a.txt"), "x").unwrap();
+        symlink("run", root.join("latest")).unwrap();
+        symlink("run/a.txt", root.join("link")).unwrap();
+        symlink("nowhere", root.join("lost")).unwrap();
+        let mut directories = ResolvedDirectories::default();
+        for name in
+            ["latest/a.txt", "run/a.txt", "link", "latest", "latest/inner", "latest/missing", "lost", "none/a.txt", "run/.."]
+        {
+            let path = root.join(name);
+            assert_eq!(ResolvedPath::within(&mut directories, &path).0, ResolvedPath::of(&path), "{name}");
         }
     }
 
