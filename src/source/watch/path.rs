@@ -33,7 +33,7 @@ use crate::{
 /// How much longer than a tick of the file system's clock a file must have rested after a close: a write that began within the
 /// tick would not show in its times.
 const AFTER_A_TICK: Duration = Duration::from_millis(1);
-/// What is shown of a text that was emptied: a part without a byte breaks readers (docs/field.md, Players).
+/// What is shown of a text that was emptied: a part without a byte breaks readers (docs/field.md, Players and readers).
 const EMPTY_LINE: &[u8] = b"\n";
 
 /// One watched path.
@@ -301,7 +301,10 @@ impl WatchedPath {
         self.is_generated = file::is_generated(&open.file);
         match self.settling.on(Input::Opened(open.signature, self.writers(&open)), Instant::now()) {
             Action::Read => {}
-            Action::Report => return Ok(self.refuse(Level::INFO, "its writer has it open, and it is shown when it is closed")),
+            Action::Report => {
+                self.refuse(Level::INFO, "its writer has it open, and it is shown when it is closed");
+                return Ok(());
+            }
             _ => return Ok(()),
         }
         match open.read(self.publisher.part_bytes())? {

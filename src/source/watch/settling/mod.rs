@@ -4,7 +4,8 @@
 //! The caller obeys what `on` returns: `Look` is answered with what the file's metadata are, `Open` with whether a writer has the
 //! file open, `Read` with what came of reading.
 
-mod pace;
+mod facts;
+mod habits;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -13,23 +14,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::{pace::Pace, verdict::Verdict};
+pub(super) use self::facts::{Content, Evidence, Moment, SettleTimes};
+use self::{
+    facts::{BUSY, PATIENCE, Rest},
+    habits::Habits,
+    verdict::{Situation, Verdict},
+};
 use crate::{
     file::Signature,
-    format::Completeness,
     lease::Writers,
     source::fs_events::{Change, PathEvents},
 };
 
 /// Pauses before a file that is truncated or missing is looked at again.
 const RETRIES: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(60)];
-/// How long a file may be missing, or kept open, before that is reported; and how long one that is truncated must have rested,
-/// its writer gone, before it is shown as it is.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a file may change without a rest before it is read all the same, and the least time between two parts of text that
-/// a writer keeps open: a little under the second in which mxr shows every change.
-const BUSY: Duration = Duration::from_millis(900);
-
 /// What the machine is told.
 #[derive(Debug)]
 pub(super) enum Input<'a> {
@@ -59,55 +57,6 @@ pub(super) enum Input<'a> {
     Published,
 }
 
-/// How the bytes of a body belong together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
-    /// They were there at one moment.
-    One,
-    /// The file grew while it was read; these are the bytes up to its size before.
-    Grown,
-    /// The file changed while it was read.
-    Several,
-}
-
-/// What a look at a body told.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Evidence {
-    /// The state of the file before its bytes were read.
-    pub(super) signature: Signature,
-    /// Whether the bytes are of one moment.
-    pub(super) moment: Moment,
-    /// What the format tells of the end.
-    pub(super) completeness: Completeness,
-    /// Whether checksums prove that bytes with an end mark belong together.
-    pub(super) is_checksummed: bool,
-    /// Whether it is a text document: bytes of two states, one over the other, are still text.
-    pub(super) is_text: bool,
-    /// Whether there are bytes at all.
-    pub(super) content: Content,
-}
-
-/// Whether there is something to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
-    Bytes,
-    /// A text that had bytes before and is empty now: that is a state like others, if it lasts.
-    Emptied,
-    /// No bytes, and never any before.
-    Nothing,
-}
-
-impl Evidence {
-    /// Whether the bytes make sense together: a beginning does, of what can be shown before its end.
-    fn is_usable(&self) -> bool {
-        match self.moment {
-            Moment::One => true,
-            Moment::Grown => matches!(self.completeness, Completeness::Complete | Completeness::Readable),
-            Moment::Several => false,
-        }
-    }
-}
-
 /// What the caller has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
@@ -125,17 +74,6 @@ pub(super) enum Action {
     Report,
 }
 
-/// How long things take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SettleTimes {
-    /// How long a file must have rested whose writer was not seen to close it.
-    pub(super) settle: Duration,
-    /// The same where it was seen: a next writer may have begun within a tick of the file system's clock.
-    pub(super) settle_after_close: Duration,
-    /// The least time between two parts: what would only be thinned out is not read.
-    pub(super) interval: Option<Duration>,
-}
-
 /// How far a file is on its way.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
@@ -149,19 +87,6 @@ enum Stage {
     Opening(Change, Rest),
     /// The caller reads.
     Reading(Change, Rest),
-}
-
-/// How long a file has not changed.
-#[derive(Debug, Clone, Copy)]
-struct Rest {
-    /// By our own clock, or by the file's time where that is long past: the clock of a network mount may be off.
-    either: Duration,
-    /// By our own clock.
-    seen: Duration,
-}
-
-impl Rest {
-    const NONE: Self = Self { either: Duration::ZERO, seen: Duration::ZERO };
 }
 
 /// What the last look found.
@@ -202,7 +127,7 @@ pub(super) struct Settling {
     retries: Option<Retries>,
     /// What is known of the writers, as of the last look.
     writers: Writers,
-    pace: Pace,
+    habits: Habits,
     /// When a part was published last.
     published: Option<Instant>,
 }
@@ -216,7 +141,7 @@ impl Settling {
             seen: None,
             retries: None,
             writers: Writers::Unknown,
-            pace: Pace::default(),
+            habits: Habits::default(),
             published: None,
         }
     }
@@ -257,7 +182,7 @@ impl Settling {
             Input::Check => self.check(now),
             Input::OtherFile => {
                 self.doubt();
-                self.pace = Pace::of_other_file();
+                self.habits = Habits::of_other_file();
                 Action::Wait
             }
             Input::Tick => self.tick(now),
@@ -282,13 +207,13 @@ impl Settling {
         self.doubt();
         match change {
             Change::Changing => {
-                self.pace.changed(now);
+                self.habits.changed(now);
                 let rested = now + self.rest_before_open(change);
                 self.wait_until(self.due().map_or(rested, |due| due.min(rested)), change)
             }
             Change::Metadata => self.wait_until(now, self.pending_change().unwrap_or(change)),
             Change::Closed | Change::Moved => {
-                self.pace.finished(now);
+                self.habits.finished(now);
                 if let Some(retries) = &mut self.retries {
                     retries.count = 0;
                 }
@@ -325,13 +250,13 @@ impl Settling {
             return Action::Wait;
         }
         if self.seen.is_some_and(|seen| signature.is_cut_from(&seen.signature)) {
-            self.pace.was_cut();
+            self.habits.was_cut();
         }
         self.judge(signature, judged, now);
         let seen = self.seen.map_or(Duration::ZERO, |seen| now - seen.since);
         let rest = Rest { either: age.max(seen), seen };
         let needed = self.rest_before_open(change);
-        if rest.either < needed && !self.pace.is_overdue(now) {
+        if rest.either < needed && !self.habits.is_overdue(now) {
             return self.wait_for_rest(needed - rest.either, change, now);
         }
         self.stage = Stage::Opening(change, rest);
@@ -348,7 +273,7 @@ impl Settling {
         let is_same = self.seen.is_some_and(|seen| seen.signature == signature);
         let rest = if is_same { rest } else { Rest::NONE };
         let needed = self.rest_before_read(change);
-        if rest.either < needed && !self.pace.is_overdue(now) {
+        if rest.either < needed && !self.habits.is_overdue(now) {
             return self.wait_for_rest(needed - rest.either, change, now);
         }
         if writers == Writers::Some
@@ -364,7 +289,7 @@ impl Settling {
     fn rest_before_open(&self, change: Change) -> Duration {
         match change {
             Change::Moved => Duration::ZERO,
-            Change::Closed if self.pace.expects_checksums() => Duration::ZERO,
+            Change::Closed if self.habits.expects_checksums() => Duration::ZERO,
             // The next writer may be in the middle of its first write, of which nothing tells before it is over.
             Change::Closed | Change::Metadata => self.times.settle_after_close,
             Change::Changing => self.early_rest().unwrap_or(self.times.settle),
@@ -379,24 +304,24 @@ impl Settling {
         }
     }
 
-    /// How long it must have rested for bytes that prove nothing themselves.
     fn rest_to_trust(&self, change: Change) -> Duration {
-        match (self.writers, change) {
-            (Writers::None | Writers::Unknown, Change::Moved) => Duration::ZERO,
-            (Writers::None, _) | (Writers::Unknown, Change::Closed) => self.times.settle_after_close,
-            (Writers::Some | Writers::Unknown, _) => self.times.settle,
-        }
+        self.situation(change).rest_to_trust()
+    }
+
+    fn situation(&self, change: Change) -> Situation<'_> {
+        let truncated_since = self.retries.map(|retries| retries.since);
+        Situation { times: &self.times, writers: self.writers, habits: &self.habits, change, truncated_since }
     }
 
     /// How long it must have rested where checksums are expected to tell whether the writer is done.
     fn early_rest(&self) -> Option<Duration> {
-        let rest = self.times.settle_after_close * self.pace.early_factor()?;
+        let rest = self.times.settle_after_close * self.habits.early_factor()?;
         Some(rest.min(self.times.settle))
     }
 
     /// When text that a writer keeps open may be shown next, if not yet.
     fn next_text(&self, now: Instant) -> Option<Instant> {
-        let published = self.published.filter(|_| self.pace.expects_text())?;
+        let published = self.published.filter(|_| self.habits.expects_text())?;
         Some(published + BUSY).filter(|next_part| *next_part > now)
     }
 
@@ -404,27 +329,27 @@ impl Settling {
         let Stage::Reading(change, rest) = self.stage else { return Action::Wait };
         let is_same = self.seen.is_some_and(|seen| seen.signature == evidence.signature);
         let rest = if is_same && evidence.is_usable() { rest } else { Rest::NONE };
-        match self.verdict(&evidence, change, rest, now) {
+        match self.situation(change).verdict(&evidence, rest, now) {
             Verdict::Show => {
                 self.judge(evidence.signature, Judged::Yes, now);
-                self.pace.shown(&evidence);
+                self.habits.shown(&evidence);
                 (self.retries, self.stage) = (None, Stage::Idle);
                 Action::Publish
             }
             Verdict::TooEarly => {
-                self.pace.was_too_early();
+                self.habits.was_too_early();
                 // What changes while it is read is being written.
                 let change = if evidence.is_usable() { change } else { Change::Changing };
                 self.wait_for_rest(self.rest_to_trust(change).saturating_sub(rest.either), change, now)
             }
             Verdict::Busy => {
-                self.pace.was_busy(now);
+                self.habits.was_busy(now);
                 self.wait_for_rest(self.times.settle, change, now)
             }
             Verdict::WhileOpen => self.still_open(Judged::WhileOpen, evidence.signature, change, now),
             Verdict::Truncated(missing) => {
                 self.judge(evidence.signature, Judged::Yes, now);
-                self.pace.rested();
+                self.habits.rested();
                 self.retry(missing, now)
             }
         }
@@ -433,7 +358,7 @@ impl Settling {
     /// Waits for the writer to close the file; says so after a while.
     fn still_open(&mut self, judged: Judged, signature: Signature, change: Change, now: Instant) -> Action {
         self.retries = None;
-        self.pace.rested();
+        self.habits.rested();
         self.judge(signature, judged, now);
         let since = self.seen.map_or(now, |seen| seen.since);
         if judged == Judged::WhileOpen && since + PATIENCE > now {
@@ -463,14 +388,14 @@ impl Settling {
     }
 
     fn give_up(&mut self) -> Action {
-        self.pace.rested();
+        self.habits.rested();
         (self.retries, self.stage) = (None, Stage::Idle);
         Action::Report
     }
 
     fn wait_for_rest(&mut self, missing: Duration, change: Change, now: Instant) -> Action {
-        self.pace.changed(now);
-        self.wait_until(self.pace.overdue_at().map_or(now + missing, |overdue| overdue.min(now + missing)), change)
+        self.habits.changed(now);
+        self.wait_until(self.habits.overdue_at().map_or(now + missing, |overdue| overdue.min(now + missing)), change)
     }
 
     fn wait_until(&mut self, at: Instant, change: Change) -> Action {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Content, Evidence, PATIENCE, Rest, Settling};
+use super::{
+    facts::{Content, Evidence, PATIENCE, Rest, SettleTimes},
+    habits::Habits,
+};
 use crate::{format::Completeness, lease::Writers, source::fs_events::Change};
 
 /// What becomes of a body.
@@ -22,16 +25,37 @@ pub(super) enum Verdict {
     Truncated(Option<Duration>),
 }
 
-impl Settling {
-    pub(super) fn verdict(&self, evidence: &Evidence, change: Change, rest: Rest, now: Instant) -> Verdict {
+/// What a body is judged against.
+#[derive(Debug)]
+pub(super) struct Situation<'a> {
+    pub(super) times: &'a SettleTimes,
+    pub(super) writers: Writers,
+    pub(super) habits: &'a Habits,
+    /// The last change of the file.
+    pub(super) change: Change,
+    /// Since when every state of it was truncated, if the last was.
+    pub(super) truncated_since: Option<Instant>,
+}
+
+impl Situation<'_> {
+    /// How long a file must have rested for bytes that prove nothing themselves.
+    pub(super) fn rest_to_trust(&self) -> Duration {
+        match (self.writers, self.change) {
+            (Writers::None | Writers::Unknown, Change::Moved) => Duration::ZERO,
+            (Writers::None, _) | (Writers::Unknown, Change::Closed) => self.times.settle_after_close,
+            (Writers::Some | Writers::Unknown, _) => self.times.settle,
+        }
+    }
+
+    pub(super) fn verdict(&self, evidence: &Evidence, rest: Rest, now: Instant) -> Verdict {
         if evidence.completeness == Completeness::Complete && evidence.is_checksummed {
             return Verdict::Show;
         }
         if evidence.content != Content::Bytes {
             return self.empty(evidence, rest);
         }
-        if rest.either < self.rest_to_trust(change) || !evidence.is_usable() {
-            return match self.pace.is_overdue(now) {
+        if rest.either < self.rest_to_trust() || !evidence.is_usable() {
+            return match self.habits.is_overdue(now) {
                 true if self.may_show_while_busy(evidence, now) => Verdict::Show,
                 true => Verdict::Busy,
                 false => Verdict::TooEarly,
@@ -41,7 +65,7 @@ impl Settling {
             Completeness::Complete | Completeness::Readable => Verdict::Show,
             _ if self.writers == Writers::Some => Verdict::WhileOpen,
             Completeness::Unknown => Verdict::Show,
-            Completeness::Truncated => self.truncated(change, rest, now),
+            Completeness::Truncated => self.truncated(rest, now),
         }
     }
 
@@ -52,7 +76,7 @@ impl Settling {
             Completeness::Readable => true,
             // A writer that closes is met at a close. One that writes a picture over another leaves the end mark of the old one.
             Completeness::Complete => {
-                evidence.is_text || self.pace.is_cut() || self.writers == Writers::Some && self.pace.trusts_end_marks(now)
+                evidence.is_text || self.habits.is_cut() || self.writers == Writers::Some && self.habits.trusts_end_marks(now)
             }
             Completeness::Unknown | Completeness::Truncated => false,
         }
@@ -60,10 +84,10 @@ impl Settling {
 
     /// What a decoder takes is not held back for ever, whatever our walk of its format says: once no writer has it open and it has
     /// rested, it is shown as it is.
-    fn truncated(&self, change: Change, rest: Rest, now: Instant) -> Verdict {
+    fn truncated(&self, rest: Rest, now: Instant) -> Verdict {
         // A writer that replaces the file again and again leaves it no rest.
-        let is_replaced = change == Change::Moved || change == Change::Closed && self.pace.is_replaced();
-        let is_always_so = is_replaced && self.retries.is_some_and(|retries| now - retries.since >= PATIENCE);
+        let is_replaced = self.change == Change::Moved || self.change == Change::Closed && self.habits.is_replaced();
+        let is_always_so = is_replaced && self.truncated_since.is_some_and(|since| now - since >= PATIENCE);
         match self.missing_rest(rest) {
             missing if is_always_so || missing.is_zero() => Verdict::Show,
             missing => Verdict::Truncated(Some(missing)),

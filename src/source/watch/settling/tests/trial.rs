@@ -1,6 +1,7 @@
 //! A file without a file system, on a clock of the test's own, and a caller that obeys the machine.
 
 use super::super::{Content as Bytes, *};
+use crate::format::Completeness;
 
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 pub(super) const AFTER_CLOSE: Duration = Duration::from_millis(5);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{BUSY, Evidence};
+use super::facts::{BUSY, Evidence};
 use crate::format::Completeness;
 
 /// The pause before a busy file is read again, which doubles each time.
@@ -22,7 +22,7 @@ enum Last {
 
 /// The habits of a file's writers.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct Habits {
     /// When a file that has been changing without a rest is read all the same.
     overdue_at: Option<Instant>,
     /// How often it was read while it was busy, in vain.
@@ -38,7 +38,7 @@ pub(super) struct Pace {
     last: Option<Last>,
 }
 
-impl Pace {
+impl Habits {
     /// Of a file that takes the place of another.
     pub(super) fn of_other_file() -> Self {
         Self { is_other: true, ..Self::default() }
