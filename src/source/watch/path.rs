@@ -342,10 +342,12 @@ impl WatchedPath {
             Completeness::Readable if self.settling.has_published() => Content::Emptied,
             _ => Content::Nothing,
         };
+        // Decoders forgive a damaged chunk that they do not need; it may be half of another picture.
+        let is_damaged = body.starts_with(b"\x89PNG") && !seen.is_checksummed && seen.completeness == Completeness::Complete;
         let evidence = Evidence {
             signature,
             moment,
-            completeness: seen.completeness,
+            completeness: if is_damaged { Completeness::Unknown } else { seen.completeness },
             is_checksummed: seen.is_checksummed,
             is_text: std::str::from_utf8(&body).is_ok(),
             content,
