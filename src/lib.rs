@@ -14,8 +14,6 @@
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
-#![cfg_attr(not(feature = "io-uring"), forbid(unsafe_code))]
-
 pub mod auth;
 pub mod cli;
 pub mod config;
@@ -27,6 +25,7 @@ pub mod feed;
 mod file;
 pub mod format;
 pub mod http;
+mod lease;
 mod net;
 pub mod panic;
 pub mod part;

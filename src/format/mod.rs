@@ -49,7 +49,7 @@ pub struct Inspection {
     pub completeness: Completeness,
     /// Which image decoder reads it.
     pub class: ImageClass,
-    /// Whether each chunk has a checksum, so that a complete structure means complete content.
+    /// Whether each chunk has a checksum, and the right one, so that a complete structure means complete content.
     pub is_checksummed: bool,
     /// The format that a picture's type names, if its first bytes are not those of any raster picture.
     pub unlike: Option<&'static str>,
@@ -60,7 +60,8 @@ pub struct Inspection {
 pub fn inspect(media: &Media, body: &[u8]) -> Inspection {
     let (completeness, class) = judge(media, body);
     let unlike = if Raster::of(body).is_some() { None } else { raster_name(media) };
-    Inspection { completeness, class, is_checksummed: body.first() == Some(&0x89), unlike }
+    let is_checksummed = body.first() == Some(&0x89) && picture::has_intact_extras(body);
+    Inspection { completeness, class, is_checksummed, unlike }
 }
 
 /// The image decoder that reads the body.

@@ -209,6 +209,24 @@ impl Scanner for PngScanner {
     }
 }
 
+/// Whether the chunks of a complete PNG that a decoder can do without are intact as well: then none of its bytes is one of another
+/// picture, over which this one is being written.
+pub(super) fn has_intact_extras(png: &[u8]) -> bool {
+    let mut at = PngScanner::START.len();
+    while let (Some(length), Some(kind)) = (be32(png, at), png.get(at + 4..at + 8)) {
+        let Some(end) = at.checked_add(length).and_then(|end| end.checked_add(12)) else { return false };
+        let (Some(checked), Some(sum)) = (png.get(at + 4..end - 4), be32(png, end - 4)) else { return false };
+        if kind[0].is_ascii_lowercase() && crc32fast::hash(checked) as usize != sum {
+            return false;
+        }
+        if kind == b"IEND" {
+            return true;
+        }
+        at = end;
+    }
+    false
+}
+
 /// The scanner for the format that a body's first bytes show.
 #[derive(Debug)]
 pub enum PictureScanner {
@@ -335,6 +353,10 @@ mod tests {
             flipped[at] ^= 1;
             assert_eq!(png(&flipped).0 == Completeness::Complete, is_complete, "a bit at {at}");
         }
+        assert!(has_intact_extras(&complete));
+        let mut flipped = complete.clone();
+        flipped[43] ^= 1;
+        assert!(!has_intact_extras(&flipped), "it may be half of another picture");
         let apple = png_of(&[(b"CgBI", &[0; 4]), (b"IHDR", &[0; 13]), (b"IDAT", b"x"), (b"IEND", b"")]);
         assert_eq!(png(&apple), (Completeness::Complete, false));
     }

@@ -102,7 +102,12 @@ impl<'a> Tiff<'a> {
         };
         let (count, value) = (self.number(at + 4, offset)?, at + 4 + offset);
         let is_inside = count.saturating_mul(value_size) <= offset;
-        Some(TagEntry { tag: self.number(at, 2)?, value_size, count, at: if is_inside { value } else { self.number(value, offset)? } })
+        Some(TagEntry {
+            tag: self.number(at, 2)?,
+            value_size,
+            count,
+            at: if is_inside { value } else { self.number(value, offset)? },
+        })
     }
 }
 

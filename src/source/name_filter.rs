@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-/// Selects every name that does not begin with a dot, or, with a pattern, those of them that match it.
+/// Selects every name that does not begin with a dot and is not one that editors give to copies (`x~`, `#x#`), or, with a pattern,
+/// those of them that match it.
 #[derive(Debug, Clone, Default)]
 pub struct NameFilter {
     glob: Option<String>,
@@ -27,7 +28,9 @@ impl NameFilter {
 
     /// Whether it selects a file of this name.
     pub(super) fn matches(&self, name: &OsStr) -> bool {
-        !name.as_encoded_bytes().starts_with(b".") && self.covers(name) && !self.without.iter().any(|other| other.covers(name))
+        let bytes = name.as_encoded_bytes();
+        let is_copy = bytes.ends_with(b"~") || bytes.len() > 1 && bytes.starts_with(b"#") && bytes.ends_with(b"#");
+        !bytes.starts_with(b".") && !is_copy && self.covers(name) && !self.without.iter().any(|other| other.covers(name))
     }
 
     /// Whether its pattern matches the name, which may begin with a dot.
@@ -60,6 +63,14 @@ mod tests {
         assert!(!NameFilter::default().matches(OsStr::new(".a.png.swp")));
         assert!(!is_selected("!*.md", ".hidden"));
         assert!(!is_selected(".*", ".hidden"));
+    }
+
+    #[test]
+    fn copies_of_editors_are_never_selected() {
+        for name in ["a.png~", "#a.png#", ".#a.png", ".a.png.swp"] {
+            assert!(!NameFilter::default().matches(OsStr::new(name)) && !is_selected("*", name), "{name}");
+        }
+        assert!(is_selected("*", "#") && is_selected("*", "#1.png") && is_selected("*", "a~b"));
     }
 
     #[test]

@@ -122,7 +122,9 @@ impl<'a> DocumentReader<'a> {
         let letter = *self.body.get(at).filter(|_| at < occurrence + length)?;
         match (self.spelling, self.place) {
             (Spelling::Json, Within::Quoted(_)) => Some((at, format!("\\u{letter:04x}"))),
-            (Spelling::Markup { .. }, Within::Text | Within::Quoted(_) | Within::Until(b"-->")) => Some((at, format!("&#{letter};"))),
+            (Spelling::Markup { .. }, Within::Text | Within::Quoted(_) | Within::Until(b"-->")) => {
+                Some((at, format!("&#{letter};")))
+            }
             _ => None,
         }
     }

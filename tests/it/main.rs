@@ -43,3 +43,4 @@ mod unix;
 mod viewers;
 mod watch;
 mod wire;
+mod writers;

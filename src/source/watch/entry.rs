@@ -9,9 +9,9 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    path::WatchedPath,
-    resolve::ResolvedPath,
-    settings::{TailSettings, WatchSettings},
+    path::{PathSettings, WatchedPath},
+    resolve::{ResolvedDirectories, ResolvedPath},
+    settings::TailSettings,
     tailed_dir::TailedDir,
     tailed_file::TailedFile,
     tailed_path::TailedPath,
@@ -51,7 +51,7 @@ macro_rules! each {
 
 impl Entry {
     /// What a path is; a directory may have two sides, in the order of their feeds.
-    pub(super) fn of(path: PathBuf, watch: &WatchSettings, tail: &Arc<TailSettings>, context: &Context) -> Vec<Self> {
+    pub(super) fn of(path: PathBuf, settings: &PathSettings, tail: &Arc<TailSettings>, context: &Context) -> Vec<Self> {
         let (name, absolute) = (name_of(&path), std::path::absolute(&path).unwrap_or(path));
         let is_picture = context.media.as_ref().is_some_and(Media::is_image);
         let file_name = absolute.file_name().filter(|_| !is_picture);
@@ -59,13 +59,14 @@ impl Entry {
             let file = TailedFile::new(absolute.clone(), None, &name, tail, false, context);
             return vec![Self::Log(TailedPath::new(&absolute, file))];
         }
-        let (names, settle) = (watch.names.clone(), watch.settle);
+        let names = settings.filter.clone();
         let has_logs = !is_picture && !tail.names.is_empty() && !absolute.is_file();
         let filter = if has_logs { names.clone().without(&tail.names) } else { names.clone() };
+        let settings = PathSettings { filter, ..settings.clone() };
         let (at, of) = (absolute.clone(), context.clone());
         let shown: Shown = Box::new(move || {
             let publisher = of.open(name, Kind::Newest);
-            WatchedPath::new(at, filter, of.media.clone(), settle, of.interval(), publisher)
+            WatchedPath::new(at, &settings, publisher)
         });
         if !has_logs {
             return vec![Self::Whole(shown())];
@@ -95,9 +96,20 @@ impl Entry {
         each!(self.resolved())
     }
 
-    /// Resolves it again; tells whether it leads elsewhere now.
-    pub(super) fn resolve(&mut self) -> bool {
-        each!(self.resolve())
+    /// Resolves it again, and has it looked at without an event if it may have changed. Tells whether it leads elsewhere now.
+    /// `has_events`: events tell of its changes as well.
+    pub(super) fn patrol(&mut self, directories: &mut ResolvedDirectories, has_events: bool) -> bool {
+        if let Self::Whole(path) = self {
+            return path.patrol(directories, has_events);
+        }
+        let has_moved = each!(self.resolve());
+        self.check(has_events);
+        has_moved
+    }
+
+    /// Whether its file is there, and may be shown soon. Lines are read at the first look.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        matches!(self, Self::Whole(path) if path.is_on_its_way())
     }
 
     /// When to look at it.

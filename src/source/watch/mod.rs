@@ -22,13 +22,14 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 pub use self::settings::{TailSettings, WatchSettings};
-use self::{entry::Entry, index::PathIndex};
+use self::{entry::Entry, index::PathIndex, path::PathSettings, resolve::ResolvedDirectories};
 use super::{
     context::{Context, Work},
     fs_events::Watcher,
 };
 use crate::{
     error::Result,
+    lease::Leases,
     panic::{PanicScope, catch},
 };
 
@@ -36,20 +37,49 @@ use crate::{
 const CHECK_INTERVAL: Duration = Duration::from_millis(700);
 /// The same where events do not tell of every change.
 const SHORT_CHECK_INTERVAL: Duration = Duration::from_millis(300);
+/// How long the start waits for files that were written just before.
+const START: Duration = Duration::from_millis(200);
 
 /// Watched paths as a source: a feed each, and one for each log of a directory.
 ///
 /// # Errors
 /// None: a path that is not there yet is waited for.
 pub fn source(watch: WatchSettings, context: &Context) -> Result<Work> {
-    let tail = Arc::new(watch.tail.clone());
-    let mut paths: Vec<_> = watch.paths.iter().flat_map(|path| Entry::of(path.clone(), &watch, &tail, context)).collect();
-    // Files that exist already are the newest parts before a viewer can ask.
-    for path in &mut paths {
-        path.check(true);
-        look(path);
-    }
+    let settings = PathSettings {
+        filter: watch.names,
+        media: context.media.clone(),
+        settle: watch.settle,
+        interval: context.interval(),
+        leases: leases(context),
+    };
+    let tail = Arc::new(watch.tail);
+    let mut paths: Vec<_> = watch.paths.into_iter().flat_map(|path| Entry::of(path, &settings, &tail, context)).collect();
+    show_what_is_there(&mut paths);
     Ok(Box::pin(work(paths, watch.poll)))
+}
+
+/// The right to ask which files have writers. Tests that ask for what macOS gets do without.
+fn leases(context: &Context) -> Option<Arc<Leases>> {
+    #[cfg(target_os = "linux")]
+    if super::fs_events::is_wanted_by_a_test() {
+        return None;
+    }
+    let _runtime = context.runtime.enter();
+    Leases::new().map(Arc::new)
+}
+
+/// Files that exist already are the newest parts before a viewer can ask; also those that were written just before.
+fn show_what_is_there(paths: &mut [Entry]) {
+    let deadline = Instant::now() + START;
+    paths.iter_mut().for_each(|path| path.check(true));
+    loop {
+        paths.iter_mut().filter(|path| path.is_due()).for_each(look);
+        let due = paths.iter().filter(|path| path.is_on_its_way()).filter_map(Entry::due).min();
+        match due.filter(|due| *due < deadline) {
+            Some(due) => std::thread::sleep(due.saturating_duration_since(Instant::now())),
+            None => return,
+        }
+    }
 }
 
 async fn work(mut paths: Vec<Entry>, poll: Option<Duration>) -> Result<()> {
@@ -85,16 +115,15 @@ async fn work(mut paths: Vec<Entry>, poll: Option<Duration>) -> Result<()> {
 
 /// Looks at every path without an event. `trusts_events`: the file systems tell of changes.
 fn check(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [Entry], trusts_events: bool) {
-    let mut has_moved = false;
+    let (mut directories, mut has_moved) = (ResolvedDirectories::default(), false);
+    let has_events = trusts_events && watcher.is_complete();
     for path in &mut *paths {
-        has_moved |= path.resolve();
+        has_moved |= path.patrol(&mut directories, has_events);
     }
     if has_moved || index.is_empty() {
         *index = PathIndex::of(paths.iter().map(Entry::resolved));
     }
     watcher.watch(&paths.iter().flat_map(|path| path.resolved().directories()).collect());
-    let has_events = trusts_events && watcher.is_complete();
-    paths.iter_mut().for_each(|path| path.check(has_events));
 }
 
 fn apply_events(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [Entry]) {
@@ -137,15 +166,11 @@ fn existing(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::Arc,
-        task::{Wake, Waker},
-    };
+    use std::task::{Wake, Waker};
 
     use super::{path::WatchedPath, *};
     use crate::{
         feed::{Feed, Kind, Limits, Settings},
-        source::name_filter::NameFilter,
         wire::Boundary,
     };
 
@@ -164,12 +189,14 @@ mod tests {
         let file = folder.path().join("a.txt");
         let settings = Settings::new(Boundary::random(), Limits::new(None, 1000, false));
         let (publisher, feed) = Feed::new("a.txt", Kind::Newest, &settings);
-        let path = WatchedPath::new(file.clone(), NameFilter::default(), None, Duration::ZERO, None, publisher);
-        let mut path = Entry::Whole(path);
+        let mut path = Entry::Whole(WatchedPath::new(file.clone(), &PathSettings::default(), publisher));
         let mut push = |text: &str| {
             std::fs::write(&file, text).unwrap();
             path.check(false);
-            look(&mut path);
+            while let Some(due) = path.due() {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                look(&mut path);
+            }
         };
         let key = feed.register_waker(0, Waker::from(Arc::new(PanickingViewer)));
         push("one");

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::{resolve::ResolvedPath, settings::TailSettings, tailed_file::TailedFile};
 use crate::source::{
     context::Context,
-    fs_events::{Change, EventBatch},
+    fs_events::EventBatch,
     name_filter::NameFilter,
 };
 
@@ -113,7 +113,7 @@ impl TailedDir {
     /// Takes the events, of which those of `paths` affect it; tells whether the path leads elsewhere since.
     pub(super) fn apply(&mut self, batch: &EventBatch, paths: &[&Path]) -> bool {
         let mut is_all = batch.lost;
-        for path in paths.iter().filter(|path| batch.paths[**path].change != Change::Opened) {
+        for path in paths {
             match (path.parent() == Some(&self.resolved.target), path.file_name()) {
                 (true, Some(name)) => self.entry_changed(name, batch),
                 _ => is_all = true,

@@ -39,8 +39,7 @@ impl TailedPath {
 
     /// Takes the events, of which those of `paths` affect it; tells whether the path leads elsewhere since.
     pub(super) fn apply(&mut self, batch: &EventBatch, paths: &[&Path]) -> bool {
-        let changes = |path: &&&Path| batch.paths[**path].change != Change::Opened;
-        if !batch.lost && !paths.iter().any(|path| changes(&path)) {
+        if !batch.lost && paths.is_empty() {
             return false;
         }
         self.file.apply(batch);
