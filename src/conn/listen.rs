@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 use tracing::warn;
 
+use super::local::listening_program;
 use crate::error::{Error, Result};
 
 /// Connections that the kernel queues until they are accepted: nearly a second of 5,000 a second.
@@ -173,7 +174,11 @@ pub fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> Error {
     let failure = Error::new(format!("listen on {address}"), error);
     match error.kind() {
-        io::ErrorKind::AddrInUse => failure.hint("another program has it; --port 0 takes a free port"),
+        io::ErrorKind::AddrInUse => {
+            let holder = listening_program(address).unwrap_or_else(|| "another program".to_owned());
+            let next = address.port().checked_add(1).unwrap_or(0);
+            failure.hint(format!("{holder} has it; try --port {next}, or --port 0 for any free port"))
+        }
         io::ErrorKind::AddrNotAvailable => failure.hint("--host takes an address of this machine, or 0.0.0.0 for all"),
         io::ErrorKind::PermissionDenied => failure.hint("ports below 1024 need privileges; try --port 8080"),
         _ => failure,

@@ -5,6 +5,7 @@
 pub mod fuzz;
 mod headers;
 mod host;
+mod login;
 mod metrics;
 mod options;
 mod origin;

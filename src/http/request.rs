@@ -9,8 +9,11 @@ use hyper::{
     http::uri::Authority,
 };
 
-use super::host::{self, Hosts};
-use crate::auth::Denial;
+use super::{
+    host::{self, Hosts},
+    options::Options,
+};
+use crate::auth::{Denial, Site};
 
 /// Why a request is not answered as asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +57,13 @@ impl Visitor {
     /// The address that it connects from.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.source.map(|source| source.ip())
+    }
+
+    /// The site that its browser believes to be at.
+    pub(super) fn site(&self, options: &Options) -> Site {
+        let port = self.authority.as_ref().and_then(Authority::port_u16);
+        // A proxy may have other programs on the same host.
+        Site { port, is_secure: self.is_secure, is_whole: !options.trust_proxy && options.prefix.is_empty() }
     }
 
     /// The name that it asks for, if it can be put into a policy.

@@ -3,13 +3,15 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, service::service_fn};
+use hyper::{Method, Request, StatusCode, Uri, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, enabled, info};
 
 use super::{
-    headers, metrics,
+    headers,
+    login::{self, without_token},
+    metrics,
     options::Options,
     origin,
     request::{self, Rejection, Visitor},
@@ -17,7 +19,7 @@ use super::{
     route::{self, FeedSelector, Route, StreamQuery},
 };
 use crate::{
-    auth::{self, Denial, Guesser},
+    auth::Guesser,
     conn::{
         listen::Socket,
         pending::{PendingConn, PendingConns},
@@ -135,13 +137,23 @@ fn conn_error(error: &hyper::Error) -> ConnError {
 }
 
 impl RequestHandler {
-    async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
+    async fn answer(&self, request: Request<Incoming>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
+        let (request, body) = parted(request);
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let mut reply = match self.admit(&request, &mut visitor, caller.transport).await {
-            Ok(route) => self.answer_route(&request, route, &visitor, caller.conn, handover).await,
-            Err(rejection) => response::reject(&rejection),
+        let answered = match login::answer_once(&request, &mut visitor, caller.peer, &self.options) {
+            Some(reply) => Ok(reply),
+            None if login::is_form(&request, &self.options) => {
+                let has_left = || caller.transport.lock().has_left();
+                login::answer_form(&request, body, &mut visitor, &has_left, &self.options).await
+            }
+            None => match self.admit(&request, &mut visitor, caller.transport).await {
+                Ok(route) => Ok(self.answer_route(&request, route, &visitor, caller.conn, handover).await),
+                Err(rejection) => Err(rejection),
+            },
         };
+        let mut reply = answered
+            .unwrap_or_else(|rejection| login::offer_form(response::reject(&rejection), &rejection, headers, &self.options));
         if request::has_body(headers) {
             response::close(&mut reply);
         }
@@ -149,8 +161,11 @@ impl RequestHandler {
         let allowed = self.options.sites.allowed_origin(headers);
         let is_for_all = allowed.is_some() || headers::is_img(headers);
         response::allow_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
-        let target = auth::redacted(request.uri());
-        debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
+        if enabled!(Level::DEBUG) {
+            let target = self.options.access.redacted_target(request.uri());
+            let (method, status) = (request.method(), reply.status().as_u16());
+            debug!(peer = visitor.source.map(display), %method, target, status, "request");
+        }
         reply
     }
 
@@ -170,16 +185,9 @@ impl RequestHandler {
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
         let has_left = || transport.lock().has_left();
-        let guesser = Guesser { address: visitor.address(), has_left: &has_left };
-        let denied = access.check(request.uri(), request.headers(), guesser).await;
-        denied.map_err(|denial| {
-            // Not logged for a request over the rate limit: there may be thousands, which must not fill a disk.
-            if denial == Denial::Wrong {
-                warn!(source = visitor.address().map(display), "a wrong password or token");
-            }
-            Rejection::Denied { denial, wants_password: access.has_passwords() }
-        })?;
-        Ok(route)
+        let guesser = Guesser { address: visitor.address(), has_left: &has_left, site: visitor.site(&self.options) };
+        let admitted = access.check(request.uri(), request.headers(), guesser).await;
+        admitted.map(|()| route).map_err(|denial| login::denied(denial, visitor, &self.options))
     }
 
     async fn answer_route<B>(
@@ -219,7 +227,7 @@ impl RequestHandler {
     /// no cookie, and has no address bar: there the page uses the token of its own URL.
     fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
         let Options { access, sites, .. } = &*self.options;
-        let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
+        let cookie = access.cookie_instead(request.uri(), visitor.site(&self.options));
         match cookie.filter(|_| !headers::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
             Some((cookie, query)) => response::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
             None => response::page(headers::accepts(request.headers(), header::ACCEPT_ENCODING, "gzip")),
@@ -307,11 +315,10 @@ impl RequestHandler {
     }
 }
 
-/// The page's URL without the token. Relative, like every redirect: a proxy may serve mxr under a path of its own.
-fn without_token(uri: &Uri, query: &str) -> String {
-    let name = uri.path().rsplit('/').next().unwrap_or_default();
-    let name = if name.is_empty() { "./" } else { name };
-    if query.is_empty() { name.to_owned() } else { format!("{name}?{query}") }
+/// The request without its body, and the body.
+fn parted<B>(request: Request<B>) -> (Request<()>, B) {
+    let (parts, body) = request.into_parts();
+    (Request::from_parts(parts, ()), body)
 }
 
 fn with_slash(uri: &Uri) -> String {
