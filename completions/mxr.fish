@@ -35,7 +35,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames pe
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
@@ -45,8 +45,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-cert -d 'Serve htt
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
@@ -71,11 +71,11 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Log m
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory, only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must stay unchanged before it is pushed, if its writer was not seen to close it' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Check every MS milliseconds (300) instead of waiting for events; on network mounts mxr always checks' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must stay unchanged before it is pushed, if its writer was not seen to close it; a plain number is milliseconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Check after each TIME (300ms; a plain number is milliseconds) instead of waiting for events; on network mounts mxr always checks' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
@@ -85,8 +85,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-cert -d 'Serve htt
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
@@ -111,7 +111,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l split -d 'Where a part
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part a document of the last N lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
@@ -121,8 +121,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-cert -d 'Serve htt
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r

@@ -48,26 +48,26 @@ struct Source {
 
 /// The guesses of one source that wait to be hashed.
 #[derive(Debug, Default)]
-struct Line(Mutex<Waiting>);
+struct Line(Mutex<LineState>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct LineState {
     /// Whether a guess has the turn.
     is_taken: bool,
     /// In the order of their arrival. The turn goes to the newest and to the oldest by turns: a crowd in front of a right guess
     /// does not hold it up, and a crowd behind it does not overtake it for ever.
-    guesses: VecDeque<oneshot::Sender<Turn>>,
+    guesses: VecDeque<oneshot::Sender<LineTurn>>,
     is_oldest_next: bool,
 }
 
 /// The turn of one guess among those of its source; dropped, it goes to the next.
 #[derive(Debug)]
-struct Turn(Arc<Line>);
+struct LineTurn(Arc<Line>);
 
 /// The right to hash, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HashPermit {
-    _of_source: Turn,
+    _of_source: LineTurn,
     _of_all: OwnedSemaphorePermit,
 }
 
@@ -155,15 +155,15 @@ impl Source {
 }
 
 impl Line {
-    async fn turn(this: &Arc<Self>) -> Turn {
+    async fn turn(this: &Arc<Self>) -> LineTurn {
         match this.join() {
-            None => Turn(this.clone()),
-            Some(coming) => coming.await.unwrap_or_else(|_| Turn(this.clone())),
+            None => LineTurn(this.clone()),
+            Some(coming) => coming.await.unwrap_or_else(|_| LineTurn(this.clone())),
         }
     }
 
     /// Takes the turn if it is free, otherwise a place in the line.
-    fn join(&self) -> Option<oneshot::Receiver<Turn>> {
+    fn join(&self) -> Option<oneshot::Receiver<LineTurn>> {
         let mut waiting = self.0.lock();
         if !waiting.is_taken {
             waiting.is_taken = true;
@@ -179,7 +179,7 @@ impl Line {
     }
 
     /// The next guess that still waits; without one the turn is free.
-    fn next(&self) -> Option<oneshot::Sender<Turn>> {
+    fn next(&self) -> Option<oneshot::Sender<LineTurn>> {
         let mut waiting = self.0.lock();
         waiting.is_oldest_next = !waiting.is_oldest_next;
         while let Some(guess) = if waiting.is_oldest_next { waiting.guesses.pop_front() } else { waiting.guesses.pop_back() } {
@@ -192,11 +192,11 @@ impl Line {
     }
 }
 
-impl Drop for Turn {
+impl Drop for LineTurn {
     fn drop(&mut self) {
         if let Some(guess) = self.0.next() {
             // Where the guess leaves at this moment, its turn is dropped, and the next one gets it.
-            let _ = guess.send(Turn(self.0.clone()));
+            let _ = guess.send(LineTurn(self.0.clone()));
         }
     }
 }

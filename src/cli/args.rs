@@ -3,11 +3,13 @@
 
 #![allow(missing_docs, reason = "clap prints doc comments as help, so an item that shows no help has none")]
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use clap_complete::Shell;
+
+use super::amount::{milliseconds, seconds, size};
 
 /// Turn what a program produces into a live push feed over HTTP, for any browser or <img>
 #[derive(Debug, Parser)]
@@ -98,12 +100,15 @@ pub struct Watch {
     /// In a directory, only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
-    /// How long a file must stay unchanged before it is pushed, if its writer was not seen to close it
-    #[arg(long, value_name = "MS", default_value_t = 100, env = "MXR_SETTLE")]
-    pub settle: u64,
-    /// Check every MS milliseconds (300) instead of waiting for events; on network mounts mxr always checks
-    #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "300", require_equals = true, env = "MXR_POLL")]
-    pub poll: Option<u64>,
+    /// How long a file must stay unchanged before it is pushed, if its writer was not seen to close it; a plain number is
+    /// milliseconds
+    #[arg(long, value_name = "TIME", default_value = "100ms", env = "MXR_SETTLE", value_parser = milliseconds)]
+    pub settle: Duration,
+    /// Check after each TIME (300ms; a plain number is milliseconds) instead of waiting for events; on network mounts mxr
+    /// always checks
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "300ms", require_equals = true, env = "MXR_POLL",
+          value_parser = milliseconds)]
+    pub poll: Option<Duration>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -170,8 +175,8 @@ pub struct Parts {
     /// Push a part even if it is identical to the one before
     #[arg(long, env = "MXR_KEEP_SAME", value_parser = switch, action = ArgAction::SetTrue)]
     pub keep_same: bool,
-    /// Largest part; longer lines are cut, larger pictures and files are skipped
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "MXR_MAX_PART", value_parser = size)]
+    /// Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped
+    #[arg(long, value_name = "SIZE", default_value = "64M", env = "MXR_MAX_PART", value_parser = size)]
     pub max_part: ByteSize,
     /// Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]
     #[arg(long, value_name = "N", env = "MXR_HISTORY")]
@@ -205,12 +210,12 @@ pub struct Serving {
     /// Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]
     #[arg(long, value_name = "N", env = "MXR_MAX_VIEWERS_PER_ADDRESS")]
     pub max_viewers_per_address: Option<usize>,
-    /// Disconnect a viewer that reads nothing for this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, env = "MXR_STALL_TIMEOUT")]
-    pub stall_timeout: f64,
-    /// Repeat the newest part after this many seconds without a new one; 0 disables it
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, env = "MXR_KEEPALIVE")]
-    pub keepalive: f64,
+    /// Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "MXR_STALL_TIMEOUT", value_parser = seconds)]
+    pub stall_timeout: Duration,
+    /// Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it
+    #[arg(long, value_name = "TIME", default_value = "5s", env = "MXR_KEEPALIVE", value_parser = seconds)]
+    pub keepalive: Duration,
     /// Boundary between parts, for readers that expect a certain one [default: random]
     #[arg(long, value_name = "TOKEN", env = "MXR_BOUNDARY")]
     pub boundary: Option<String>,
@@ -312,10 +317,6 @@ fn host(text: &str) -> Result<IpAddr, String> {
 fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| "a mode looks like 600 or 660".to_owned())
-}
-
-fn size(text: &str) -> Result<ByteSize, String> {
-    text.parse().map_err(|_| "a size looks like 64MiB or 500KB".to_owned())
 }
 
 #[cfg(test)]

@@ -137,11 +137,10 @@ impl Config {
             return Err(Error::usage("use --glob", "it picks files in a directory, and none of the paths is one"));
         }
         let names = names(watch.glob)?;
-        if watch.poll == Some(0) {
+        if watch.poll == Some(Duration::ZERO) {
             return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
-        let (settle, poll) = (Duration::from_millis(watch.settle), watch.poll.map(Duration::from_millis));
-        let settings = WatchSettings { paths: watch.paths, names, settle, poll };
+        let settings = WatchSettings { paths: watch.paths, names, settle: watch.settle, poll: watch.poll };
         Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)
     }
 
@@ -225,10 +224,9 @@ fn tls(serving: &Serving) -> Result<Option<Tls>> {
 }
 
 fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Options> {
-    let keepalive = seconds("--keepalive", serving.keepalive)?;
-    let stall = seconds("--stall-timeout", serving.stall_timeout)?;
-    if stall < Duration::from_millis(100) {
-        return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would disconnect healthy viewers"));
+    if serving.stall_timeout < Duration::from_millis(100) {
+        let what = format!("use --stall-timeout {:?}", serving.stall_timeout);
+        return Err(Error::usage(what, "less than 100ms would disconnect healthy viewers"));
     }
     if serving.max_viewers_per_address == Some(0) {
         return Err(Error::usage("use --max-viewers-per-address 0", "nobody could watch"));
@@ -246,8 +244,8 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Opt
         sites: access::sites(access)?,
         prefix: access::prefix(access)?,
         trust_proxy: access.trust_proxy,
-        keepalive: (!keepalive.is_zero()).then_some(keepalive),
-        stall,
+        keepalive: (!serving.keepalive.is_zero()).then_some(serving.keepalive),
+        stall: serving.stall_timeout,
         may_quit: false,
         threads: serving.threads,
     })
@@ -267,7 +265,7 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
     };
     let part_bytes = parts.max_part.as_u64();
     if !(1024..=4 << 30).contains(&part_bytes) {
-        return Err(Error::usage("use --max-part", "it must be between 1KiB and 4GiB"));
+        return Err(Error::usage(format!("use --max-part {}", parts.max_part), "it must be from 1K to 4G"));
     }
     // A machine of 32 bits holds one byte less than 4 GiB.
     let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
@@ -283,11 +281,6 @@ fn interval(flag: &str, fps: f64) -> Result<Duration> {
     let interval = interval_at(fps).filter(|_| fps <= 1000.0);
     interval
         .ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0: from one part a day to 1000 a second"))
-}
-
-fn seconds(flag: &str, seconds: f64) -> Result<Duration> {
-    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= Duration::from_secs(365 * 24 * 3600));
-    duration.ok_or_else(|| Error::usage(format!("use {flag} {seconds}"), "it must be a number of seconds, from 0 to a year"))
 }
 
 fn names(glob: Option<String>) -> Result<NameFilter> {

@@ -14,7 +14,7 @@ const LISTS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
 /// One socket of the list.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
+struct ListedSocket {
     local: SocketAddr,
     is_established: bool,
     is_listening: bool,
@@ -28,7 +28,7 @@ pub(crate) fn is_of_own_user(peer: SocketAddr) -> bool {
     is_own(peer, getuid().as_raw(), entries())
 }
 
-fn is_own(peer: SocketAddr, user: u32, mut entries: impl Iterator<Item = Entry>) -> bool {
+fn is_own(peer: SocketAddr, user: u32, mut entries: impl Iterator<Item = ListedSocket>) -> bool {
     match entries.find(|entry| entry.local == canonical(peer)) {
         // The kernel lists sockets that nobody holds any more as root's.
         Some(entry) => entry.is_established && (entry.user == user || entry.user == 0),
@@ -50,17 +50,17 @@ pub(super) fn listening_program(address: SocketAddr) -> Option<String> {
     })
 }
 
-fn entries() -> impl Iterator<Item = Entry> {
+fn entries() -> impl Iterator<Item = ListedSocket> {
     let mut lists = LISTS.into_iter().filter_map(|list| fs::read_to_string(list).ok());
     iter::from_fn(move || lists.next()).flat_map(|list| list.lines().filter_map(entry).collect::<Vec<_>>())
 }
 
 /// A line `1: 0100007F:1F90 00000000:0000 0A …`, whose addresses are in the machine's order of bytes.
-fn entry(line: &str) -> Option<Entry> {
+fn entry(line: &str) -> Option<ListedSocket> {
     let mut fields = line.split_ascii_whitespace();
     let (local, state) = (address(fields.nth(1)?)?, fields.nth(1)?);
     let (user, inode) = (fields.nth(3)?.parse().ok()?, fields.nth(1)?.parse().ok()?);
-    Some(Entry { local, is_established: state == ESTABLISHED, is_listening: state == LISTENING, user, inode })
+    Some(ListedSocket { local, is_established: state == ESTABLISHED, is_listening: state == LISTENING, user, inode })
 }
 
 fn address(text: &str) -> Option<SocketAddr> {

@@ -61,7 +61,7 @@ pub(super) async fn answer_form(
     if route::route(&request, &options.prefix) == Route::NotFound {
         return Err(Rejection::Method);
     }
-    let guesser = Guesser { address: visitor.address(), has_left, site: visitor.site(options) };
+    let guesser = Guesser { address: visitor.address(), has_left, site: options.site(visitor) };
     let form = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, FORM_BYTES).collect()).await;
     let Ok(Ok(form)) = form else { return Err(Rejection::Malformed("the form is too long, or did not come in time")) };
     match options.access.check_form(&form.to_bytes(), guesser).await {
@@ -88,7 +88,7 @@ pub(super) fn answer_once<B>(
 
 /// A redirect to the same URL without secrets, with the cookie.
 fn logged_in<B>(request: &Request<B>, visitor: &Visitor, options: &Options) -> Reply {
-    match options.access.log_in(request.uri(), visitor.site(options)) {
+    match options.access.log_in(request.uri(), options.site(visitor)) {
         Some((cookie, query)) => response::see_other(&without_token(request.uri(), &query), &cookie),
         None => response::text(StatusCode::NOT_FOUND, "mxr: there is no token"),
     }

@@ -85,6 +85,31 @@ fn a_negative_number_is_parsed_as_a_number() {
 }
 
 #[test]
+fn a_time_takes_a_unit_and_a_size_a_letter_as_an_option_and_as_a_variable() {
+    let keepalive = |server: Server| server.state()["keepalive"].as_f64();
+    for (value, seconds) in [("500ms", 0.5), ("2s", 2.0), ("1m", 60.0), ("1h", 3600.0), ("7", 7.0), ("1.5", 1.5)] {
+        assert_eq!(keepalive(mxr(["serve", "--demo", "--keepalive", value]).start()), Some(seconds), "{value}");
+        assert_eq!(keepalive(mxr(["serve", "--demo"]).env("MXR_KEEPALIVE", value).start()), Some(seconds), "{value}");
+    }
+    let watched = ["watch", "Cargo.toml", "--settle", "1s", "--poll=2s", "--stall-timeout", "1m", "--max-part", "1K"];
+    mxr(watched).start().stop().success();
+    for (args, named) in [
+        (
+            &["serve", "--keepalive", "5x"][..],
+            "'5x' for '--keepalive <TIME>': it must be a number of seconds, or a time such as 500ms",
+        ),
+        (&["serve", "--stall-timeout", "1M"], "--stall-timeout <TIME>"),
+        (&["watch", ".", "--settle", "-1"], "it must be a number of milliseconds"),
+        (&["watch", ".", "--poll=fast"], "it must be a number of milliseconds"),
+        (&["serve", "--max-part", "many"], "a size looks like 512K, 64M or 1G"),
+        (&["serve", "--max-part", "1"], "cannot use --max-part 1 B: it must be from 1K to 4G"),
+    ] {
+        mxr(args).run().usage_error().stderr(named);
+    }
+    mxr(["serve", "--demo"]).env("MXR_KEEPALIVE", "5x").run().usage_error().stderr("'5x' for 'MXR_KEEPALIVE': it must be");
+}
+
+#[test]
 fn no_command_at_all_shows_the_usage() {
     mxr::<&str>([]).run().usage_error().stderr("Usage:");
 }
