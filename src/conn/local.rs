@@ -16,23 +16,43 @@ const LISTS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 #[derive(Debug, PartialEq, Eq)]
 struct ListedSocket {
     local: SocketAddr,
+    remote: SocketAddr,
     is_established: bool,
     is_listening: bool,
     user: u32,
     inode: u64,
 }
 
-/// Whether a peer is on this machine and belongs to the user of this process, or to root, which may see everything anyway. Where
-/// the kernel does not list it, one of a loopback address counts.
-pub(crate) fn is_of_own_user(peer: SocketAddr) -> bool {
-    is_own(peer, getuid().as_raw(), entries())
+/// Both ends of a connection, as its server sees them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
 }
 
-fn is_own(peer: SocketAddr, user: u32, mut entries: impl Iterator<Item = ListedSocket>) -> bool {
-    match entries.find(|entry| entry.local == canonical(peer)) {
-        // The kernel lists sockets that nobody holds any more as root's.
-        Some(entry) => entry.is_established && (entry.user == user || entry.user == 0),
-        None => peer.ip().to_canonical().is_loopback(),
+impl Ends {
+    /// Whether the peer is on this machine and belongs to the user of this process, or to root, which may see everything anyway.
+    /// Without the kernel's list, a peer of a loopback address counts.
+    pub(crate) fn are_of_own_user(self) -> bool {
+        let user = getuid().as_raw();
+        // A list that changes while it is read may leave an entry out.
+        let look = || entries().find(|entry| entry.is_peer_of(self));
+        match look().or_else(look).or_else(look) {
+            Some(entry) => entry.may_be_of(user),
+            None => self.peer.ip().to_canonical().is_loopback() && entries().next().is_none(),
+        }
+    }
+}
+
+impl ListedSocket {
+    /// Several connections to different places may share a local port, so both ends count.
+    fn is_peer_of(&self, ends: Ends) -> bool {
+        self.local == canonical(ends.peer) && self.remote == canonical(ends.local)
+    }
+
+    /// The kernel lists sockets that nobody holds any more as root's.
+    fn may_be_of(&self, user: u32) -> bool {
+        self.is_established && (self.user == user || self.user == 0)
     }
 }
 
@@ -58,9 +78,9 @@ fn entries() -> impl Iterator<Item = ListedSocket> {
 /// A line `1: 0100007F:1F90 00000000:0000 0A …`, whose addresses are in the machine's order of bytes.
 fn entry(line: &str) -> Option<ListedSocket> {
     let mut fields = line.split_ascii_whitespace();
-    let (local, state) = (address(fields.nth(1)?)?, fields.nth(1)?);
+    let (local, remote, state) = (address(fields.nth(1)?)?, address(fields.next()?)?, fields.next()?);
     let (user, inode) = (fields.nth(3)?.parse().ok()?, fields.nth(1)?.parse().ok()?);
-    Some(ListedSocket { local, is_established: state == ESTABLISHED, is_listening: state == LISTENING, user, inode })
+    Some(ListedSocket { local, remote, is_established: state == ESTABLISHED, is_listening: state == LISTENING, user, inode })
 }
 
 fn address(text: &str) -> Option<SocketAddr> {
@@ -91,15 +111,17 @@ mod tests {
         let list = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0000 100 0 0 10 0
    1: 0000000000000000FFFF00000100007F:D431 0000000000000000FFFF00000100007F:1F90 01 0:0 00:0 0  1001  0 4712 1 0
+   3: 0100007F:D431 0100007F:0009 06 00000000:00000000 03:00001770 00000000     0        0 0 3 0
    2: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0  0  0 4713 1 0
    garbage";
         let entries = || list.lines().filter_map(entry);
         let locals: Vec<String> = entries().map(|entry| entry.local.to_string()).collect();
-        assert_eq!(locals, ["127.0.0.1:8080", "127.0.0.1:54321", "[::1]:80"]);
-        let is_own = |peer: &str, user| is_own(peer.parse().unwrap(), user, entries());
-        assert!(is_own("127.0.0.1:54321", 1001) && is_own("[::ffff:127.0.0.1]:54321", 1001));
-        assert!(!is_own("127.0.0.1:54321", 1000), "of another user");
-        assert!(!is_own("127.0.0.1:8080", 1000), "no connection");
-        assert!(is_own("127.0.0.1:9", 1000) && !is_own("192.0.2.1:9", 1000), "not listed");
+        assert_eq!(locals, ["127.0.0.1:8080", "127.0.0.1:54321", "127.0.0.1:54321", "[::1]:80"]);
+        let ends = |peer: &str, local: &str| Ends { peer: peer.parse().unwrap(), local: local.parse().unwrap() };
+        let user_of = |ends: Ends| entries().find(|entry| entry.is_peer_of(ends)).map(|entry| (entry.user, entry.may_be_of(1001)));
+        assert_eq!(user_of(ends("127.0.0.1:54321", "127.0.0.1:8080")), Some((1001, true)));
+        assert_eq!(user_of(ends("[::ffff:127.0.0.1]:54321", "[::ffff:127.0.0.1]:8080")), Some((1001, true)));
+        assert_eq!(user_of(ends("127.0.0.1:54321", "127.0.0.1:9")), Some((0, false)), "another connection from that port, closed");
+        assert_eq!(user_of(ends("127.0.0.1:54322", "127.0.0.1:8080")), None);
     }
 }

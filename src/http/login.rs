@@ -1,7 +1,7 @@
 //! Logging a browser in: the form that a navigation without the right token gets, the token that comes from it, and the URL that
 //! `--open` opens once. Each ends with a redirect that sets the cookie. It words pages; `auth` judges.
 
-use std::{net::SocketAddr, sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http_body_util::{BodyExt, Limited};
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::{Denial, Guesser, HasLeft},
-    conn::local,
+    conn::local::Ends,
 };
 
 /// No form is larger: a token has at most 512 letters, and may come in a URL.
@@ -71,15 +71,10 @@ pub(super) async fn answer_form(
 }
 
 /// Answers the URL of `--open`, for a browser of the user who started the program; nothing for any other request.
-pub(super) fn answer_once<B>(
-    request: &Request<B>,
-    visitor: &mut Visitor,
-    peer: Option<SocketAddr>,
-    options: &Options,
-) -> Option<Reply> {
+pub(super) fn answer_once<B>(request: &Request<B>, visitor: &mut Visitor, ends: Option<Ends>, options: &Options) -> Option<Reply> {
     let mut may_use = || {
         request.method() == Method::GET
-            && peer.is_some_and(local::is_of_own_user)
+            && ends.is_some_and(Ends::are_of_own_user)
             && request::check(request, &options.hosts, visitor).is_ok()
     };
     let is_taken = options.access.take_once(request.uri(), &mut may_use);

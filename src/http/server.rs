@@ -33,6 +33,7 @@ use crate::{
     auth::Guesser,
     conn::{
         listen::Socket,
+        local::Ends,
         pending::{PendingConn, PendingConns},
         transport::{self, Connection, Transport, linger_close},
         write_timeout::WriteTimeout,
@@ -77,6 +78,7 @@ struct Handover {
 #[derive(Debug, Clone, Copy)]
 struct Caller<'a> {
     peer: Option<SocketAddr>,
+    ends: Option<Ends>,
     is_tls: bool,
     transport: &'a Mutex<Transport>,
     conn: &'a PendingConn,
@@ -99,6 +101,10 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
 
 /// Serves requests with hyper until one is for a stream, then hands the transport over to the fan-out.
 async fn serve_requests(socket: Socket, peer: Option<SocketAddr>, conn: &PendingConn, server: &Arc<RequestHandler>) {
+    let ends = match (&socket, peer) {
+        (Socket::Left(tcp), Some(peer)) => tcp.local_addr().ok().map(|local| Ends { local, peer }),
+        _ => None,
+    };
     let opened = transport::open(socket, server.options.tls.as_ref(), || conn.mark_active());
     let opened = tokio::time::timeout(HEAD_TIMEOUT, opened).await;
     let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
@@ -106,7 +112,7 @@ async fn serve_requests(socket: Socket, peer: Option<SocketAddr>, conn: &Pending
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
     let (is_tls, transport) = (transport::is_tls(&transport), Mutex::new(transport));
-    let caller = Caller { peer, is_tls, transport: &transport, conn };
+    let caller = Caller { peer, ends, is_tls, transport: &transport, conn };
     let handover = Mutex::new(None);
     let (refused, is_closing) = (OnceLock::new(), AtomicBool::new(false));
     let service = service_fn(|request| {
@@ -183,7 +189,7 @@ impl RequestHandler {
         let (request, body) = parted(request);
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let answered = match login::answer_once(&request, &mut visitor, caller.peer, &self.options) {
+        let answered = match login::answer_once(&request, &mut visitor, caller.ends, &self.options) {
             Some(reply) => Ok(reply),
             None if login::is_form(&request, &self.options) => {
                 let has_left = || caller.transport.lock().has_left();
