@@ -25,12 +25,12 @@ struct ListedSocket {
 
 /// Both ends of a connection, as its server sees them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ends {
+pub(crate) struct SocketPair {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
 }
 
-impl Ends {
+impl SocketPair {
     /// Whether the peer is on this machine and belongs to the user of this process, or to root, which may see everything anyway.
     /// Without the kernel's list, a peer of a loopback address counts.
     pub(crate) fn are_of_own_user(self) -> bool {
@@ -46,7 +46,7 @@ impl Ends {
 
 impl ListedSocket {
     /// Several connections to different places may share a local port, so both ends count.
-    fn is_peer_of(&self, ends: Ends) -> bool {
+    fn is_peer_of(&self, ends: SocketPair) -> bool {
         self.local == canonical(ends.peer) && self.remote == canonical(ends.local)
     }
 
@@ -117,8 +117,9 @@ mod tests {
         let entries = || list.lines().filter_map(entry);
         let locals: Vec<String> = entries().map(|entry| entry.local.to_string()).collect();
         assert_eq!(locals, ["127.0.0.1:8080", "127.0.0.1:54321", "127.0.0.1:54321", "[::1]:80"]);
-        let ends = |peer: &str, local: &str| Ends { peer: peer.parse().unwrap(), local: local.parse().unwrap() };
-        let user_of = |ends: Ends| entries().find(|entry| entry.is_peer_of(ends)).map(|entry| (entry.user, entry.may_be_of(1001)));
+        let ends = |peer: &str, local: &str| SocketPair { peer: peer.parse().unwrap(), local: local.parse().unwrap() };
+        let user_of =
+            |ends: SocketPair| entries().find(|entry| entry.is_peer_of(ends)).map(|entry| (entry.user, entry.may_be_of(1001)));
         assert_eq!(user_of(ends("127.0.0.1:54321", "127.0.0.1:8080")), Some((1001, true)));
         assert_eq!(user_of(ends("[::ffff:127.0.0.1]:54321", "[::ffff:127.0.0.1]:8080")), Some((1001, true)));
         assert_eq!(user_of(ends("127.0.0.1:54321", "127.0.0.1:9")), Some((0, false)), "another connection from that port, closed");

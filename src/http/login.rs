@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::{Denial, Guesser, HasLeft},
-    conn::local::Ends,
+    conn::local::SocketPair,
 };
 
 /// No form is larger: a token has at most 512 letters, and may come in a URL.
@@ -71,10 +71,15 @@ pub(super) async fn answer_form(
 }
 
 /// Answers the URL of `--open`, for a browser of the user who started the program; nothing for any other request.
-pub(super) fn answer_once<B>(request: &Request<B>, visitor: &mut Visitor, ends: Option<Ends>, options: &Options) -> Option<Reply> {
+pub(super) fn answer_once<B>(
+    request: &Request<B>,
+    visitor: &mut Visitor,
+    ends: Option<SocketPair>,
+    options: &Options,
+) -> Option<Reply> {
     let mut may_use = || {
         request.method() == Method::GET
-            && ends.is_some_and(Ends::are_of_own_user)
+            && ends.is_some_and(SocketPair::are_of_own_user)
             && request::check(request, &options.hosts, visitor).is_ok()
     };
     let is_taken = options.access.take_once(request.uri(), &mut may_use);

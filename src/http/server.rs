@@ -33,7 +33,7 @@ use crate::{
     auth::Guesser,
     conn::{
         listen::Socket,
-        local::Ends,
+        local::SocketPair,
         pending::{PendingConn, PendingConns},
         transport::{self, Connection, Transport, linger_close},
         write_timeout::WriteTimeout,
@@ -78,7 +78,7 @@ struct Handover {
 #[derive(Debug, Clone, Copy)]
 struct Caller<'a> {
     peer: Option<SocketAddr>,
-    ends: Option<Ends>,
+    ends: Option<SocketPair>,
     is_tls: bool,
     transport: &'a Mutex<Transport>,
     conn: &'a PendingConn,
@@ -102,7 +102,7 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
 /// Serves requests with hyper until one is for a stream, then hands the transport over to the fan-out.
 async fn serve_requests(socket: Socket, peer: Option<SocketAddr>, conn: &PendingConn, server: &Arc<RequestHandler>) {
     let ends = match (&socket, peer) {
-        (Socket::Left(tcp), Some(peer)) => tcp.local_addr().ok().map(|local| Ends { local, peer }),
+        (Socket::Left(tcp), Some(peer)) => tcp.local_addr().ok().map(|local| SocketPair { local, peer }),
         _ => None,
     };
     let opened = transport::open(socket, server.options.tls.as_ref(), || conn.mark_active());
