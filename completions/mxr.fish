@@ -50,7 +50,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat t
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
@@ -92,7 +92,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat t
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
@@ -128,7 +128,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat t
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r

@@ -243,7 +243,8 @@ pub struct AccessArgs {
     /// Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line
     #[arg(short = 'a', long, value_name = "USER:PASSWORD", env = "MXR_AUTH", hide_env_values = true)]
     pub auth: Vec<String>,
-    /// Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2
+    /// Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares
+    /// 72 bytes of a password)
     #[arg(long, value_name = "FILE", env = "MXR_AUTH_FILE")]
     pub auth_file: Option<PathBuf>,
     /// Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one
@@ -314,8 +315,10 @@ impl AccessArgs {
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {
+    // In a URL the brackets around an IPv6 address are needed, so people type them here too.
+    let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     match text {
-        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        name if name.eq_ignore_ascii_case("localhost") => Ok(IpAddr::from([127, 0, 0, 1])),
         "*" => Ok(IpAddr::from([0, 0, 0, 0])),
         address => address.parse().map_err(|_| "an address looks like 192.168.1.5 or ::1; 0.0.0.0 means all of them".to_owned()),
     }

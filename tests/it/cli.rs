@@ -359,3 +359,22 @@ fn the_log_has_colours_on_a_terminal() {
     let plain = log(&[("NO_COLOR", "1")]);
     assert!(plain.contains(" frame=/") && !plain.contains("\x1b[3m"), "{plain:?}");
 }
+
+#[test]
+fn an_address_may_be_written_as_in_a_url() {
+    for (address, host) in [("LOCALHOST", "127.0.0.1:"), ("[::1]", "[::1]:")] {
+        let server = mxr(["serve", "--demo", "--host", address]).start();
+        assert!(server.host.starts_with(host), "{}", server.host);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_port_in_use_names_the_program_that_has_it_and_another_port() {
+    let first = mxr(["serve", "--demo"]).start();
+    let port = first.port();
+    let run = mxr(["serve", "--demo", "--port", &port.to_string()]).run();
+    run.failure()
+        .stderr(&format!("mxr (process {}) has it", first.pid()))
+        .stderr(&format!("--port {}", port.checked_add(1).unwrap_or(0)));
+}
