@@ -116,8 +116,8 @@ pub struct Watch {
 #[derive(Debug, Args)]
 pub struct Stdin {
     /// Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR
-    /// such as '\n---\n' or '\x1e'; auto recognizes pictures and multipart by their first bytes and
-    /// takes anything else for lines
+    /// such as '\n---\n' or '\x1e'; auto recognizes pictures, multipart, SVG and HTML, cuts documents of
+    /// --type at their ends, and takes anything else for lines
     #[arg(long, value_name = "HOW", default_value = "auto", env = "MXR_SPLIT")]
     pub split: String,
     /// Make each part a document of the last N lines

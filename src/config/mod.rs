@@ -160,10 +160,11 @@ impl Config {
                 _ => error,
             }
         })?;
-        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
+        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart(_)) {
             return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
         }
-        let settings = StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee };
+        let settings =
+            StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee, needs_part: stdin.exit_on_eof };
         let start = SourceStart::new(move |context| stdin::source(&settings, &context));
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     context::{Context, Work},
-    framing::{Framing, FramingSettings},
+    framing::{Framing, FramingSettings, NoPart},
 };
 use crate::error::{Error, Result};
 
@@ -25,6 +25,8 @@ pub struct StdinSettings {
     pub pipe: FramingSettings,
     /// Whether to copy the input to standard output.
     pub tee: bool,
+    /// Whether an input that gave no part is an error at its end.
+    pub needs_part: bool,
 }
 
 /// Standard input as a source.
@@ -35,7 +37,7 @@ pub fn source(stdin: &StdinSettings, context: &Context) -> Result<Work> {
     let pipe = Framing::new("stdin", &stdin.pipe, context);
     check_stdin()?;
     let reader = Reader { pipe, tee: stdin.tee.then(io::stdout) };
-    Ok(Box::pin(work(reader)))
+    Ok(Box::pin(work(reader, stdin.needs_part)))
 }
 
 fn check_stdin() -> Result<()> {
@@ -50,7 +52,7 @@ fn check_stdin() -> Result<()> {
     Ok(())
 }
 
-async fn work(reader: Reader) -> Result<()> {
+async fn work(reader: Reader, needs_part: bool) -> Result<()> {
     let (sender, done) = oneshot::channel();
     let reader = move || {
         let _ = sender.send(reader.run());
@@ -60,7 +62,13 @@ async fn work(reader: Reader) -> Result<()> {
         .spawn(reader)
         .map_err(|error| Error::new("start a thread for standard input", error))?;
     match done.await {
-        Ok(result) => result.map_err(|error| Error::new("read standard input", error)),
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(NoPart { cause, hint }))) if needs_part => Err(Error::new("push standard input", cause).hint(hint)),
+        Ok(Ok(Some(NoPart { cause, hint }))) => {
+            warn!(hint, "standard input gave no part: {cause}");
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Error::new("read standard input", error)),
         Err(_) => Err(Error::new("read standard input", "its thread panicked")),
     }
 }
@@ -71,18 +79,18 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(mut self) -> io::Result<()> {
+    fn run(mut self) -> io::Result<Option<NoPart>> {
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            if let Some(due) = self.pipe.hint_due()
+            if let Some(due) = self.pipe.due()
                 && !wait_readable_until(due)
             {
-                self.pipe.hint();
+                self.pipe.act();
+                continue;
             }
             let read = read(&mut buffer)?;
             if read == 0 {
-                self.pipe.finish();
-                return Ok(());
+                return Ok(self.pipe.finish());
             }
             self.copy(&buffer[..read]);
             self.pipe.push(&buffer[..read]);

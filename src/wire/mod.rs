@@ -9,6 +9,6 @@ mod encode;
 pub use self::{
     block::{Block, Encoded, Layout, Piece, Run},
     boundary::Boundary,
-    decode::{Bounds, Decoded, Decoder, Headers, boundary_of},
+    decode::{BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, boundary_of, look_for_headers},
     encode::{Prefix, encode},
 };

@@ -68,6 +68,62 @@ fn a_piped_film_causes_a_hint_about_recognized_formats() {
 }
 
 #[test]
+fn an_input_that_was_sent_by_mistake_is_named_with_a_way_out() {
+    let utf_16: Vec<u8> = "\u{feff}hello\nworld\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, name, hint) in [
+        (&utf_16[..], "UTF-16", "iconv -f UTF-16"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03x\n\0\n", "compressed with gzip", "gzip -dc"),
+        (b"\x28\xb5\x2f\xfd\0\n\0\n", "compressed with zstd", "zstd -dc"),
+        (b"\xfd7zXZ\0\n\0\n", "compressed with xz", "xz -dc"),
+        (b"BZh91AY&SY\0\n\0\n", "compressed with bzip2", "bzip2 -dc"),
+    ] {
+        let mut server = stdin(&["--exit-on-eof"]);
+        bytes.chunks(3).for_each(|piece| server.write(piece));
+        drop(server.take_stdin());
+        let output = server.finish().stderr;
+        assert_eq!(output.matches("WARN").count(), 1, "{output}");
+        assert!(output.contains(name) && output.contains(hint) && !output.contains("JPEG"), "{output}");
+    }
+}
+
+#[test]
+fn an_input_without_a_part_says_what_it_was_and_exits_with_1() {
+    for (args, bytes, said) in [
+        (&[][..], &b""[..], "cannot push standard input: it ended without a byte\nhint: the program before the pipe"),
+        (&[], b"\xff\xd8\xff\xe0\0\x10JFIF\0", "looked like image/jpeg, and no part in them was complete"),
+        (&["--split", "jpeg"], b"hello\n", "its 6 bytes looked like text/plain"),
+        (&["--split", "multipart"], b"\x1f\x8b\x08\0", "compressed with gzip"),
+        (&["--type", "image/svg+xml"], b"<svg><g>", "no part in them was complete"),
+    ] {
+        let mut server = stdin(&[args, &["--exit-on-eof"]].concat());
+        server.write(bytes);
+        drop(server.take_stdin());
+        server.finish().code(1).stderr(said);
+        let mut server = stdin(args);
+        drop(server.take_stdin());
+        wait_until("it says so and goes on", SOON, || {
+            server.stderr().contains("standard input gave no part: it ended without a byte")
+        });
+        server.stop().success();
+    }
+    let mut server = stdin(&["--exit-on-eof"]);
+    server.write("one\n");
+    drop(server.take_stdin());
+    server.finish().success().no_stderr("no part");
+}
+
+#[test]
+fn progress_dots_after_a_first_line_cause_a_hint() {
+    let mut server = stdin(&[]);
+    server.write("starting\n");
+    wait_until("the log explains it", SOON, || {
+        server.write(".");
+        thread::sleep(Duration::from_millis(50));
+        server.stderr().contains("bytes are waiting for the end of their line")
+    });
+}
+
+#[test]
 fn twenty_thousand_lines_reach_three_viewers_in_order() {
     let mut server = stdin(&[]);
     let watchers: Vec<_> = (0..3)
