@@ -3,6 +3,7 @@
 
 #[doc(hidden)]
 pub mod fuzz;
+mod head;
 mod headers;
 mod host;
 mod metrics;

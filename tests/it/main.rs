@@ -25,6 +25,7 @@ mod page;
 mod partial_writes;
 mod programs;
 mod readers;
+mod real_files;
 mod refuse;
 mod requests;
 mod routes;

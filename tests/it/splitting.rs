@@ -163,7 +163,7 @@ proptest! {
         let encoded: Vec<_> = block.iter().flat_map(|block| block.sequences().map(|sequence| block.part(sequence))).collect();
         let mut stream = boundary.first_delimiter().to_vec();
         for (at, part) in encoded.iter().enumerate() {
-            stream.extend(part.piece(Layout::Plain, false, at + 1 == encoded.len()).bytes());
+            stream.extend(part.pieces(Layout::Plain, false, at + 1 == encoded.len()).iter().flat_map(|piece| piece.bytes().to_vec()));
         }
         stream.extend(if encoded.is_empty() { boundary.close_delimiter_alone() } else { boundary.close_delimiter() });
         let (decoded, refused) = decode(announced.then_some(boundary.as_str()), 1000, &stream, &sizes);

@@ -8,6 +8,7 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     process::Command,
+    time::Duration,
 };
 
 use crate::support::{Folder, RED, SOON, mxr, png, printed_by, tool, wait_until};
@@ -81,4 +82,17 @@ fn a_socket_of_a_later_start_is_not_removed() {
     let _later = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
     server.stop().success();
     assert!(UnixStream::connect(&path).is_ok());
+}
+
+#[test]
+fn silent_connections_to_a_unix_socket_are_bounded_and_keep_nobody_out() {
+    let Some(curl) = tool(&["curl"]) else { return };
+    rlimit::increase_nofile_limit(1 << 16).unwrap();
+    let folder = Folder::new();
+    let path = folder.file("mxr.sock");
+    let server = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
+    let crowd: Vec<_> = (0..4000).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    printed_by(Command::new(&curl).args(["-sf", "--unix-socket"]).arg(&path).arg("http://localhost/healthz"));
+    wait_until("the silent ones made room", Duration::from_secs(5), || server.open_files() < 2100);
+    drop(crowd);
 }

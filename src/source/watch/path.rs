@@ -257,6 +257,7 @@ impl WatchedPath {
 
     fn judge(&mut self, file: &Path, body: Bytes, signature: Signature) {
         let media = self.media.clone().unwrap_or_else(|| Media::guess(file, &body));
+        let body = format::decompressed(&media, body, self.publisher.part_bytes());
         let seen = format::inspect(&media, &body);
         let evidence = Evidence {
             signature,

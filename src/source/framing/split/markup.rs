@@ -2,9 +2,9 @@
 //! grammar. It knows nothing of streams.
 
 use memchr::{memchr, memmem};
-use quick_xml::{Reader, events::Event};
 
 use super::rule::Markup;
+use crate::format::{Tag, Tags};
 
 /// Scans one document.
 #[derive(Debug)]
@@ -46,34 +46,25 @@ impl DocumentScanner {
     /// To the end of the root element. A tag that is not complete is read again when there are more bytes.
     fn xml(&mut self, body: &[u8]) -> Option<DocumentEnd> {
         let begin = self.at;
-        let mut reader = Reader::from_reader(&body[begin..]);
-        reader.config_mut().check_end_names = false;
-        reader.config_mut().allow_unmatched_ends = true;
-        loop {
-            let before = self.at;
-            let event = reader.read_event().ok()?;
-            let at = usize::try_from(reader.buffer_position()).map_or(body.len(), |read| begin + read);
-            let is_end = match event {
-                Event::Eof => return None,
-                // An instruction or text that is not complete yet is one of the bytes so far.
-                Event::Text(_) if at == body.len() => return None,
-                Event::Decl(_) if before > 0 => return Some(DocumentEnd { at: before, is_cut_off: true }),
-                Event::Empty(_) => self.depth == 0,
-                Event::Start(_) => {
-                    self.depth += 1;
-                    false
-                }
-                Event::End(_) => {
-                    self.depth = self.depth.saturating_sub(1);
-                    self.depth == 0
-                }
-                _ => false,
-            };
-            self.at = at;
-            if is_end {
-                return Some(DocumentEnd { at, is_cut_off: false });
+        let mut tags = Tags::of_xml(&body[begin..]);
+        while let Some(tag) = tags.next() {
+            let start = self.at + memchr(b'<', &body[self.at..])?;
+            let is_declaration = body[start..].starts_with(b"<?xml ");
+            if is_declaration && start > 0 {
+                return Some(DocumentEnd { at: start, is_cut_off: true });
+            }
+            self.at = begin + tags.end();
+            match tag {
+                Tag::Start(_) => self.depth += 1,
+                Tag::End(_) => self.depth = self.depth.saturating_sub(1),
+                Tag::Empty(_) => {}
+                Tag::Doctype | Tag::Other => continue,
+            }
+            if self.depth == 0 {
+                return Some(DocumentEnd { at: self.at, is_cut_off: false });
             }
         }
+        None
     }
 
     /// To `</html>`, or to the next page. A page that has more than its type on the first line, and no `<html` there, is that line.
