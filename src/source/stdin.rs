@@ -2,7 +2,7 @@
 //! alive (docs/field.md, Pipes), nor wait for viewers. `framing` splits the bytes; this file does not examine them.
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read},
     time::{Duration, Instant},
 };
 
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::{
     context::{Context, Work},
     framing::{Framing, FramingSettings, NoPart},
+    tee::Tee,
 };
 use crate::error::{Error, Result};
 
@@ -36,7 +37,8 @@ pub struct StdinSettings {
 pub fn source(stdin: &StdinSettings, context: &Context) -> Result<Work> {
     let pipe = Framing::new("stdin", &stdin.pipe, context);
     check_stdin()?;
-    let reader = Reader { pipe, tee: stdin.tee.then(io::stdout) };
+    let tee = stdin.tee.then(|| Tee::start(io::stdout())).transpose();
+    let reader = StdinReader { pipe, tee: tee.map_err(|error| Error::new("start a thread for --tee", error))? };
     Ok(Box::pin(work(reader, stdin.needs_part)))
 }
 
@@ -52,7 +54,7 @@ fn check_stdin() -> Result<()> {
     Ok(())
 }
 
-async fn work(reader: Reader, needs_part: bool) -> Result<()> {
+async fn work(reader: StdinReader, needs_part: bool) -> Result<()> {
     let (sender, done) = oneshot::channel();
     let reader = move || {
         let _ = sender.send(reader.run());
@@ -73,12 +75,12 @@ async fn work(reader: Reader, needs_part: bool) -> Result<()> {
     }
 }
 
-struct Reader {
+struct StdinReader {
     pipe: Framing,
-    tee: Option<io::Stdout>,
+    tee: Option<Tee>,
 }
 
-impl Reader {
+impl StdinReader {
     fn run(mut self) -> io::Result<Option<NoPart>> {
         let mut buffer = vec![0; READ_BYTES];
         loop {
@@ -90,18 +92,16 @@ impl Reader {
             }
             let read = read(&mut buffer)?;
             if read == 0 {
-                return Ok(self.pipe.finish());
+                let without_part = self.pipe.finish();
+                if let Some(tee) = self.tee {
+                    tee.finish();
+                }
+                return Ok(without_part);
             }
-            self.copy(&buffer[..read]);
+            if let Some(tee) = &mut self.tee {
+                tee.copy(&buffer[..read]);
+            }
             self.pipe.push(&buffer[..read]);
-        }
-    }
-
-    fn copy(&mut self, data: &[u8]) {
-        let Some(stdout) = &mut self.tee else { return };
-        if let Err(error) = stdout.write_all(data).and_then(|()| stdout.flush()) {
-            warn!(%error, "cannot copy to standard output any more");
-            self.tee = None;
         }
     }
 }

@@ -43,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "sync"]),
     ("source/watch", &["source", "feed", "source/watch/settling", "error", "part", "source/fs_events", "file", "format", "panic"]),
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
-    ("source", &["source/framing", "feed", "error", "part", "format", "panic"]),
+    ("source", &["source/framing", "feed", "error", "part", "format", "panic", "sync"]),
     ("source/framing", &["source", "feed", "source/framing/split", "part", "format"]),
     ("terminal", &["feed", "stats", "escape"]),
     ("feed", &["wire", "stats", "part", "sync"]),

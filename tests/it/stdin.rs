@@ -258,6 +258,39 @@ fn tee_copies_the_input_after_the_urls() {
 }
 
 #[test]
+fn an_output_of_tee_that_nobody_reads_holds_up_no_viewer_and_the_log_says_so() {
+    let (mut unread, output) = pipe().unwrap();
+    let mut server = mxr(["stdin", "--tee", "--exit-on-eof", "--port", "0"]).stdin(Stdio::piped()).stdout(output).spawn();
+    server.host = wait_for("the log has the URL", SOON, || {
+        let log = server.stderr();
+        Some(log.split_once("url=http://")?.1.split_once('/')?.0.to_owned())
+    });
+    let mut viewer = server.view("/stream");
+    let line = "x".repeat(999);
+    // Ten times what a pipe holds.
+    let lines: Vec<_> = (0..650).map(|at| format!("{at} {line}\n")).collect();
+    for line in &lines {
+        server.write(line);
+        viewer.part_where(|part| part.text() == line.trim_end());
+    }
+    wait_until("the log says that nobody reads", SOON, || {
+        server.write("more\n");
+        thread::sleep(Duration::from_millis(50));
+        server.stderr().contains("nobody reads standard output")
+    });
+    drop(server.take_stdin());
+    let read = thread::spawn(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut unread, &mut text).map(|_| text)
+    });
+    viewer.parts_to_end();
+    server.finish().success();
+    let text = read.join().unwrap().unwrap();
+    let copied = text.split_once('\n').unwrap().1;
+    assert!(copied.starts_with(&lines.concat()) && copied.trim_end().ends_with("more"), "{} bytes", copied.len());
+}
+
+#[test]
 fn exit_on_eof_sends_the_remaining_parts_and_ends() {
     let mut server = stdin(&["--exit-on-eof"]);
     let mut viewer = server.view("/stream");
