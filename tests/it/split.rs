@@ -156,7 +156,8 @@ fn pictures_behind_a_banner_are_pictures_and_the_log_says_so() {
             assert_eq!((part.media(), &part.body), (media, picture));
         }
         assert_eq!(server.state()["feeds"][0]["kind"], "newest");
-        assert!(server.stderr().contains("the text was a banner") && !server.stderr().contains("NUL"), "{}", server.stderr());
+        wait_until("the log says so", SOON, || server.stderr().contains("the text was a banner"));
+        assert!(!server.stderr().contains("NUL"), "{}", server.stderr());
     }
 }
 

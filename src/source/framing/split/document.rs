@@ -77,7 +77,7 @@ impl Documents {
 
     /// Takes the rest of the present line, which is no document. Returns `false` if its end has not come.
     fn take_line(&mut self, is_end: bool, bodies: &mut Vec<RawPart>) -> bool {
-        let length = match memchr::memchr(b'\n', &self.buffer) {
+        let length = match memchr::memchr(b'\n', &self.buffer[..self.buffer.len().min(self.limit + 1)]) {
             Some(at) => at + 1,
             None if self.buffer.len() > self.limit => self.limit,
             None if is_end => self.buffer.len(),
