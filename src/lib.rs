@@ -71,7 +71,8 @@ impl Server {
     pub fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
         let thread = SourceThread::new()?;
         let (opener, registry) = Registry::new(config.feeds);
-        let context = Context { opener, media: config.media, runtime: thread.handle()?, shutdown: shutdown.clone() };
+        let runtime = thread.handle()?;
+        let context = Context { opener, media: config.media, name: config.name, runtime, shutdown: shutdown.clone() };
         let work = config.source.start(context)?;
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
         Ok(Self { thread, work, registry, viewers, http: config.http, exit_at_end: config.exit_at_end, shutdown })

@@ -31,6 +31,9 @@ const MOST_THREADS: usize = 256;
 /// Last lines of a log that are shown at first, unless the user sets another number: as many as tail(1) shows.
 const FIRST_LINES: usize = 10;
 
+/// The longest name of a feed, in bytes.
+const MOST_NAME: usize = 200;
+
 /// Everything `run` needs to know.
 #[derive(Debug)]
 pub struct Config {
@@ -40,6 +43,8 @@ pub struct Config {
     pub feeds: feed::Settings,
     /// The type of every part, where the user gave one.
     pub media: Option<Media>,
+    /// What the only feed is called, where the user gave a name.
+    pub name: Option<String>,
     /// Where to listen, unless systemd has opened a socket.
     pub place: ListenAddr,
     /// The option about the listen address that was typed, if any.
@@ -134,7 +139,10 @@ impl Config {
     ///
     /// # Errors
     /// If a value is invalid.
-    fn watch(watch: Watch, typed: Typed) -> Result<Self> {
+    fn watch(mut watch: Watch, typed: Typed) -> Result<Self> {
+        if watch.paths.len() > 1 && watch.common.parts.name.take().is_some() && typed.has("name") {
+            return Err(Error::usage("use --name with several paths", "their feeds are named after the files"));
+        }
         if typed.has("glob") && watch.paths.iter().all(|path| path.is_file()) {
             return Err(Error::usage("use --glob", "it picks files in a directory, and none of the paths is one"));
         }
@@ -160,10 +168,11 @@ impl Config {
                 _ => error,
             }
         })?;
-        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
+        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart(_)) {
             return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
         }
-        let settings = StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee };
+        let settings =
+            StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee, needs_part: stdin.exit_on_eof };
         let start = SourceStart::new(move |context| stdin::source(&settings, &context));
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }
@@ -178,6 +187,7 @@ impl Config {
         Ok(Self {
             source,
             media: media(&parts)?,
+            name: parts.name.as_deref().map(name).transpose()?,
             feeds: feeds(&parts, &serving)?,
             place: place(&serving),
             typed_place: ["port", "host", "unix"].into_iter().find(|option| typed.has(option)),
@@ -225,7 +235,7 @@ fn tls(serving: &Serving) -> Result<Option<Tls>> {
 
 fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Options> {
     if serving.stall_timeout < Duration::from_millis(100) {
-        let what = format!("use --stall-timeout {:?}", serving.stall_timeout);
+        let what = format!("use --stall-timeout {}", humantime::format_duration(serving.stall_timeout));
         return Err(Error::usage(what, "less than 100ms would disconnect healthy viewers"));
     }
     if serving.max_viewers_per_address == Some(0) {
@@ -256,6 +266,20 @@ fn media(parts: &Parts) -> Result<Option<Media>> {
     let cannot =
         |why| Error::usage(format!("use --type {text:?}"), why).hint("a type looks like image/png or text/plain; charset=utf-8");
     Media::parse(text).map(Some).map_err(cannot)
+}
+
+/// A name that every browser and proxy leaves as it is in the path of a URL, where it is percent-encoded.
+fn name(name: &str) -> Result<String> {
+    let why = match name {
+        _ if name.trim().is_empty() => "it is empty",
+        _ if name.chars().any(char::is_control) => "it has control characters",
+        _ if name.len() > MOST_NAME => "it is longer than 200 bytes",
+        _ if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) => {
+            "a browser would change such a path: between slashes there has to be something other than '.' and '..'"
+        }
+        _ => return Ok(name.to_owned()),
+    };
+    Err(Error::usage(format!("use --name {name:?}"), why))
 }
 
 fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {

@@ -5,11 +5,13 @@ use memchr::{memchr3, memmem};
 
 use super::completeness::Completeness::{self, Complete, Readable, Truncated, Unknown};
 
-/// A piece of markup; text is left out.
-enum Tag<'a> {
+/// A piece of markup, with the name of its element; text is left out.
+pub enum Tag<'a> {
+    /// `<g>`.
     Start(&'a [u8]),
     /// A start tag that ends with `/>`.
     Empty(&'a [u8]),
+    /// `</g>`.
     End(&'a [u8]),
     /// `<!DOCTYPE …>`.
     Doctype,
@@ -18,7 +20,7 @@ enum Tag<'a> {
 }
 
 /// The tags of a text, and whether it breaks off in one.
-struct Tags<'a> {
+pub struct Tags<'a> {
     text: &'a [u8],
     at: usize,
     is_html: bool,
@@ -26,8 +28,18 @@ struct Tags<'a> {
 }
 
 impl<'a> Tags<'a> {
+    /// The tags of XML.
+    pub fn of_xml(text: &'a [u8]) -> Self {
+        Self::new(text, false)
+    }
+
     fn new(text: &'a [u8], is_html: bool) -> Self {
         Self { text, at: 0, is_html, is_torn: false }
+    }
+
+    /// The offset after the last tag.
+    pub fn end(&self) -> usize {
+        self.at
     }
 
     /// Goes on to behind `mark`; the text breaks off if it is not there.

@@ -17,6 +17,7 @@ mod tiff;
 use bytes::Bytes;
 
 pub use self::completeness::Completeness;
+pub use self::markup::{Tag, Tags};
 pub use self::media::Media;
 pub use self::picture::{JpegScanner, PictureScanner, PngScanner, Scan, Scanner};
 use self::{

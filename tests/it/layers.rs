@@ -59,7 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
-    ("source", &["source/framing", "feed", "error", "part", "format", "panic"]),
+    ("source", &["source/framing", "feed", "error", "part", "format", "panic", "sync"]),
     ("source/framing", &["source", "feed", "source/framing/split", "part", "format"]),
     ("terminal", &["feed", "stats", "escape"]),
     ("feed", &["wire", "stats", "part", "sync"]),

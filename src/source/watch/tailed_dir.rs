@@ -15,11 +15,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{resolve::ResolvedPath, settings::TailSettings, tailed_file::TailedFile};
-use crate::source::{
-    context::Context,
-    fs_events::EventBatch,
-    name_filter::NameFilter,
-};
+use crate::source::{context::Context, fs_events::EventBatch, name_filter::NameFilter};
 
 /// Logs of one directory; there may be millions of files.
 const MOST_LOGS: usize = 1000;

@@ -122,7 +122,7 @@ impl TailedFile {
 
     /// When to look at it.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.into_iter().chain(self.rest).min()
+        self.due.into_iter().chain(self.rest).chain(self.framing.window_due().map(Instant::from_std)).min()
     }
 
     /// Takes the events, which concern it.
@@ -167,6 +167,7 @@ impl TailedFile {
         if is_at_end {
             self.release();
             self.show_open_line();
+            self.framing.show_window();
         } else {
             (self.due, self.is_doubted) = (Some(Instant::now()), true);
         }

@@ -82,6 +82,11 @@ impl Mxr {
         self
     }
 
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
     /// Lets another program start it: `PROGRAM ARGS… mxr …`.
     pub fn wrapped(self, program: impl AsRef<OsStr>, args: &[&str]) -> Self {
         let mut command = Command::new(program);
@@ -138,12 +143,20 @@ impl Mxr {
     pub fn spawn(mut self) -> Server {
         share();
         let mut child = self.command.spawn().expect("the binary starts");
-        let (stdout, out) = collect(child.stdout.take().unwrap());
-        // A test may have taken the pipe.
+        // A test may have taken the pipes.
+        let (stdout, out) = child.stdout.take().map(collect).unzip();
         let (stderr, err) = child.stderr.take().map(collect).unzip();
-        let readers = std::iter::once(out).chain(err).collect();
+        let readers = out.into_iter().chain(err).collect();
         let line = format!("{:?}", self.command);
-        Server { line, child, host: String::new(), scheme: String::new(), stdout, stderr: stderr.unwrap_or_default(), readers }
+        Server {
+            line,
+            child,
+            host: String::new(),
+            scheme: String::new(),
+            stdout: stdout.unwrap_or_default(),
+            stderr: stderr.unwrap_or_default(),
+            readers,
+        }
     }
 }
 
