@@ -4,7 +4,7 @@
 use super::{
     markup::look_for_markup,
     rule::Split,
-    sniff::{MultipartStart, Position, Sniffed, begins_with, look_for_multipart},
+    sniff::{LineStart, MultipartStart, Sniffed, begins_with, look_for_multipart},
     splitter::{Makes, RawPart, Splitter},
     text_first::TextFirst,
 };
@@ -131,7 +131,7 @@ fn choice(bytes: &[u8]) -> Option<Choice> {
             Some(false) => None,
             None => Some(Choice::Text),
         },
-        _ => match look_for_multipart(bytes, None, Position::Beginning) {
+        _ => match look_for_multipart(bytes, None, LineStart::Beginning) {
             Sniffed::Yes(MultipartStart { boundary, at }) => Some(Choice::Split(Split::Multipart(boundary), at)),
             Sniffed::Unsure => None,
             Sniffed::No => match look_for_markup(bytes.trim_ascii_start()) {

@@ -37,7 +37,7 @@ pub(super) struct MultipartStart {
 
 /// A place in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Position {
+pub(super) enum LineStart {
     /// Its beginning: nothing was taken for text yet.
     Beginning,
     /// A line after text.
@@ -46,9 +46,9 @@ pub(super) enum Position {
 
 /// Whether a multipart stream begins here: the head of a response (`curl -i`), delimiters (some cameras write the first one twice),
 /// the headers of a part, and, where those prove too little, its body. `boundary` is the one that an earlier head told.
-pub(super) fn look_for_multipart(bytes: &[u8], boundary: Option<&str>, place: Position) -> Sniffed<MultipartStart> {
+pub(super) fn look_for_multipart(bytes: &[u8], boundary: Option<&str>, place: LineStart) -> Sniffed<MultipartStart> {
     let mut start = MultipartStart { boundary: boundary.map(str::to_owned), at: 0 };
-    if place == Position::Beginning {
+    if place == LineStart::Beginning {
         start.at = line_ends(bytes);
         if start.at > MAX_LINE_ENDS {
             return Sniffed::No;
@@ -81,11 +81,11 @@ pub(super) fn look_for_multipart(bytes: &[u8], boundary: Option<&str>, place: Po
         }
     }
     let has_boundary = start.boundary.is_some();
-    let may_lack_delimiter = head.is_some() || place == Position::Beginning;
+    let may_lack_delimiter = head.is_some() || place == LineStart::Beginning;
     if first.is_none() && !(may_lack_delimiter && begins_as_content(&bytes[at..])) {
         return Sniffed::No;
     }
-    if first.is_some() && place == Position::Beginning && !begins_as_part(&bytes[at..]) && !has_boundary {
+    if first.is_some() && place == LineStart::Beginning && !begins_as_part(&bytes[at..]) && !has_boundary {
         return Sniffed::No;
     }
     // A response says that it is multipart, and its boundary is there: the part may even lack headers.
@@ -96,7 +96,7 @@ pub(super) fn look_for_multipart(bytes: &[u8], boundary: Option<&str>, place: Po
         BlockLook::Unsure => Sniffed::Unsure,
         BlockLook::Other => Sniffed::No,
         BlockLook::Block(block) => {
-            let is_clear = has_boundary || (place == Position::Beginning && first.is_some());
+            let is_clear = has_boundary || (place == LineStart::Beginning && first.is_some());
             match is_clear && (block.is_of_part || block.has_status) {
                 true => Sniffed::Yes(start),
                 false => look_at_body(&block, &bytes[at + block.end..]).map(start),
@@ -139,7 +139,7 @@ fn look_at_body(block: &HeaderBlock, body: &[u8]) -> Sniffed<()> {
     let Some(length) = block.headers.length.filter(|length| (1..MAX_PROOF).contains(length)) else { return Sniffed::No };
     let Some(rest) = body.get(length..) else { return Sniffed::Unsure };
     let next = &rest[line_ends(rest)..];
-    match look_for_delimiter(next, None, Position::Line) {
+    match look_for_delimiter(next, None, LineStart::Line) {
         Sniffed::Yes(_) => Sniffed::Yes(()),
         Sniffed::No if !next.is_empty() => Sniffed::No,
         _ => Sniffed::Unsure,
@@ -147,14 +147,14 @@ fn look_at_body(block: &HeaderBlock, body: &[u8]) -> Sniffed<()> {
 }
 
 /// A delimiter line, as its length; a header that follows on the same line (servers in Python 2) is not part of it.
-fn look_for_delimiter(bytes: &[u8], boundary: Option<&str>, place: Position) -> Sniffed<usize> {
+fn look_for_delimiter(bytes: &[u8], boundary: Option<&str>, place: LineStart) -> Sniffed<usize> {
     let shown = &bytes[..bytes.len().min(MAX_LINE)];
     let newline = memchr::memchr(b'\n', shown);
     let line = &shown[..newline.unwrap_or(shown.len())];
     let dashes = line.iter().take_while(|byte| **byte == b'-').count();
     let token = &line[dashes..];
     // Behind text, where no line waits for the next, a boundary may have spaces: `--video boundary--` (D-Link).
-    let is_token = |byte: &u8| byte.is_ascii_graphic() || (place == Position::Line && *byte == b' ');
+    let is_token = |byte: &u8| byte.is_ascii_graphic() || (place == LineStart::Line && *byte == b' ');
     let is_delimiter = match boundary.map(|boundary| boundary.trim_start_matches('-').as_bytes()) {
         Some(boundary) if newline.is_some() => token.trim_ascii_end() == boundary,
         Some(boundary) => boundary.starts_with(token) || token.trim_ascii_end() == boundary,

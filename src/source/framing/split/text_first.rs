@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{
     rule::Split,
-    sniff::{MAX_PROOF, Position, Sniffed, boundary_of_head, find_picture, look_for_multipart},
+    sniff::{LineStart, MAX_PROOF, Sniffed, boundary_of_head, find_picture, look_for_multipart},
     splitter::{RawPart, Splitter},
 };
 use crate::format::{ImageClass, Media, PictureScanner, Scan, Scanner};
@@ -192,7 +192,7 @@ impl Observer {
 
     /// Looks at the candidate after a line. A line that does not continue it may begin another one.
     fn look(&mut self) -> Option<FoundMultipart> {
-        match look_for_multipart(&self.candidate, self.boundary.as_deref(), Position::Line) {
+        match look_for_multipart(&self.candidate, self.boundary.as_deref(), LineStart::Line) {
             Sniffed::Yes(start) => return Some((start.boundary, self.candidate.split_off(start.at))),
             Sniffed::Unsure => return None,
             Sniffed::No => {}
@@ -215,7 +215,7 @@ impl Observer {
         }
         let before = self.candidate.len();
         self.candidate.extend_from_slice(&picture[..picture.len().min(PictureScanner::ENOUGH)]);
-        let found = look_for_multipart(&self.candidate, self.boundary.as_deref(), Position::Line);
+        let found = look_for_multipart(&self.candidate, self.boundary.as_deref(), LineStart::Line);
         self.candidate.truncate(before);
         let Sniffed::Yes(start) = found else { return None };
         Some((start.boundary, self.candidate.split_off(start.at)))
