@@ -69,6 +69,20 @@ fn time_of((seconds, nanos): (i64, i64)) -> SystemTime {
     }
 }
 
+/// The time that a file gets which is made or written now: of a clock that lags behind by up to a `tick`, so that times of files can be
+/// compared with it exactly.
+pub(crate) fn now() -> SystemTime {
+    #[cfg(target_os = "linux")]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        SystemTime::UNIX_EPOCH + Duration::try_from(now).unwrap_or_default()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        SystemTime::now() - tick()
+    }
+}
+
 /// The most by which the times of files lag behind the clock: the kernel takes them from a clock that advances tick by tick. The
 /// next write to a file whose time is older than this changes its time.
 pub(crate) fn tick() -> Duration {

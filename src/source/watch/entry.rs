@@ -131,6 +131,15 @@ impl Entry {
         }
     }
 
+    /// Notes which files were moved: a log that is rotated fast finds by that in which order it is read.
+    pub(super) fn note_moves(&mut self, batch: &EventBatch) {
+        match self {
+            Self::Whole(_) => {}
+            Self::Log(path) => path.note_moves(batch),
+            Self::Logs(path, _) => path.note_moves(batch),
+        }
+    }
+
     /// Takes the events, of which those of `paths` affect it; tells whether the path leads elsewhere since.
     pub(super) fn apply(&mut self, batch: &EventBatch, paths: &[&Path]) -> bool {
         each!(self.apply(batch, paths))

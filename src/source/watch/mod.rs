@@ -25,7 +25,7 @@ pub use self::settings::{TailSettings, WatchSettings};
 use self::{entry::Entry, index::PathIndex, path::PathSettings, resolve::ResolvedDirectories};
 use super::{
     context::{Context, Work},
-    fs_events::Watcher,
+    fs_events::{Change, Watcher},
 };
 use crate::{
     error::Result,
@@ -128,6 +128,9 @@ fn check(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [Entry], trus
 
 fn apply_events(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [Entry]) {
     let batch = watcher.take();
+    if batch.paths.values().any(|events| events.change == Change::Moved) {
+        paths.iter_mut().for_each(|path| path.note_moves(&batch));
+    }
     for (at, affecting) in index.affected(&batch) {
         if paths[at].apply(&batch, &affecting) {
             index.add(at, paths[at].resolved());

@@ -100,6 +100,11 @@ impl TailedDir {
         Some(self.listed.map_or(due, |(ended, took)| due.max(ended + pause.max(took * share))))
     }
 
+    /// Notes which files were moved (`TailedFile::note_moves`).
+    pub(super) fn note_moves(&mut self, batch: &EventBatch) {
+        self.logs.values_mut().for_each(|log| log.note_moves(batch));
+    }
+
     /// Has it looked at without an event.
     pub(super) fn check(&mut self) {
         self.list_due.get_or_insert_with(Instant::now);
@@ -111,7 +116,7 @@ impl TailedDir {
         let mut is_all = batch.lost;
         for path in paths {
             match (path.parent() == Some(&self.resolved.target), path.file_name()) {
-                (true, Some(name)) => self.entry_changed(name, batch),
+                (true, Some(name)) => self.entry_changed(name),
                 _ => is_all = true,
             }
         }
@@ -122,9 +127,9 @@ impl TailedDir {
         is_all && self.resolve()
     }
 
-    fn entry_changed(&mut self, name: &OsStr, batch: &EventBatch) {
+    fn entry_changed(&mut self, name: &OsStr) {
         if let Some(log) = self.logs.get_mut(name) {
-            log.apply(batch);
+            log.changed();
         } else if self.wants(name) || (!self.has_others && self.filter.matches(name)) {
             self.list_due.get_or_insert_with(Instant::now);
         }

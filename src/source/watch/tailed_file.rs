@@ -2,7 +2,7 @@
 //! each of its files stands; this file decides which of them are read, in which order, and when a line without its end is shown.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     ffi::OsString,
     io,
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use tracing::Level;
 use super::{
     log::{PathLog, missing},
     settings::TailSettings,
-    tail::{Chunk, OpenLog, Rotated, is_named_after, missed},
+    tail::{Chunk, Old, OpenLog, Rotated, is_named_after, missed, old},
 };
 use crate::{
     file,
@@ -55,6 +55,8 @@ pub(super) struct TailedFile {
     pushed_from: Option<(u64, u64)>,
     /// When the path was seen to lead to the last of the files.
     seen: Option<SystemTime>,
+    /// The files that were rotated away before the first look.
+    old: HashSet<Old>,
     /// The names that files got that may have been at the path, in the order of the events.
     moved: Vec<OsString>,
     /// Whether a file is a new one if it was not there at the last look: from the second look on.
@@ -98,6 +100,7 @@ impl TailedFile {
             files: VecDeque::new(),
             pushed_from: None,
             seen: None,
+            old: HashSet::new(),
             moved: Vec::new(),
             has_looked: is_new,
             missing_since: None,
@@ -125,9 +128,9 @@ impl TailedFile {
         self.due.into_iter().chain(self.rest).chain(self.framing.window_due().map(Instant::from_std)).min()
     }
 
-    /// Takes the events, which concern it.
-    pub(super) fn apply(&mut self, batch: &EventBatch) {
-        self.changed();
+    /// Notes in which order files were moved to names after it. The events of one batch may be such moves alone, and say nothing of
+    /// the log itself.
+    pub(super) fn note_moves(&mut self, batch: &EventBatch) {
         let name = self.path.file_name().unwrap_or_default();
         let is_moved = |(path, events): &(&PathBuf, &PathEvents)| {
             events.change == Change::Moved && path.file_name().is_some_and(|other| is_named_after(name, other))
@@ -157,6 +160,9 @@ impl TailedFile {
         (self.due, self.looked) = (None, Some(Instant::now()));
         let is_doubted = std::mem::take(&mut self.is_doubted);
         let mut reads = READS;
+        if !self.has_looked {
+            self.old = old(&self.path);
+        }
         let followed = self.follow(&mut reads);
         let is_at_end = followed.unwrap_or_else(|error| self.cannot_read(&error)) && self.read(is_doubted, &mut reads);
         if let (false, Some(held), Some(rest)) = (self.has_looked, self.files.back(), &mut self.rest) {
@@ -182,7 +188,7 @@ impl TailedFile {
     /// Opens the file that the path leads to, if that is another. Returns whether it did what it has to; otherwise there was too
     /// much to read before.
     fn follow(&mut self, reads: &mut usize) -> io::Result<bool> {
-        let now = SystemTime::now();
+        let now = file::now();
         let metadata = match self.path.metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.is_missing();
@@ -239,11 +245,11 @@ impl TailedFile {
     /// is moved meanwhile, and so tells the order only of what was there before.
     fn open_missed(&self, next: &OpenLog) -> (Vec<OpenLog>, bool) {
         let Some(seen) = self.seen.filter(|_| !self.files.is_empty()) else { return (Vec::new(), false) };
-        let is_held = |identity| self.files.iter().any(|held| held.log.identity() == identity);
+        let is_known = |known: Old| self.old.contains(&known) || self.files.iter().any(|held| held.log.identity() == known.0);
         let mut found = (Vec::new(), false);
         // A file that is moved on is found at the next try.
         for _ in 0..3 {
-            let mut rotated = missed(&self.path, seen, &self.moved, is_held);
+            let mut rotated = missed(&self.path, seen, &self.moved, is_known);
             let place = rotated.iter().position(|(_, identity)| *identity == next.identity());
             let is_sure = place.is_some() || self.path.metadata().is_ok_and(|metadata| next.is(&metadata));
             let has_newer = place.is_some_and(|place| place + 1 < rotated.len());

@@ -42,7 +42,7 @@ impl TailedPath {
         if !batch.lost && paths.is_empty() {
             return false;
         }
-        self.file.apply(batch);
+        self.file.changed();
         // An append to the file itself leads nowhere else.
         let may_lead_elsewhere = |path: &&Path| *path != self.resolved.target || batch.paths[*path].change == Change::Moved;
         (batch.lost || paths.iter().any(may_lead_elsewhere)) && self.resolve()
@@ -51,6 +51,11 @@ impl TailedPath {
     /// When to look at it.
     pub(super) fn due(&self) -> Option<Instant> {
         self.file.due()
+    }
+
+    /// Notes which files beside it were moved (`TailedFile::note_moves`).
+    pub(super) fn note_moves(&mut self, batch: &EventBatch) {
+        self.file.note_moves(batch);
     }
 
     /// Has it looked at without an event.

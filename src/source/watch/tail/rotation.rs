@@ -4,13 +4,12 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
+    fs::Metadata,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
 
-/// The most by which the times of files lag behind the clock (100 Hz, the lowest rate that Linux is built with).
-const TICK: Duration = Duration::from_millis(10);
 /// Files that are found at the most: more rotations in a moment are no log's.
 const MOST: usize = 1000;
 /// The time that the listing of a directory may take.
@@ -21,14 +20,36 @@ const COMPRESSED: [&str; 6] = [".gz", ".xz", ".zst", ".bz2", ".lz4", ".zip"];
 /// A file that was rotated away: its path, and its device and inode, since the path may soon be another's.
 pub(in crate::source::watch) type Rotated = (PathBuf, (u64, u64));
 
-/// The files beside `log` that have been at its path since `since`, when another was still there, and are no longer: those that
-/// are named after it and were made since. In the order in which they were made; as times tell this only to a tick, those of one
+/// A file that was rotated away before anybody looked: its device and inode, which another may have once it is deleted, and when it
+/// was made.
+pub(in crate::source::watch) type Old = ((u64, u64), SystemTime);
+
+/// The files beside `log` that are named after it.
+pub(in crate::source::watch) fn old(log: &Path) -> HashSet<Old> {
+    let (Some(directory), Some(name)) = (log.parent(), log.file_name()) else { return HashSet::new() };
+    let start = Instant::now();
+    let listed = std::fs::read_dir(directory).into_iter().flatten().take_while(|_| start.elapsed() < MOST_TIME);
+    let named = listed.filter_map(Result::ok).filter(|entry| is_named_after(name, &entry.file_name()));
+    named.filter_map(|entry| entry.metadata().ok().and_then(|metadata| Some((identity(&metadata), made(&metadata)?)))).collect()
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// When a file was made. Where the file system keeps no time of birth: when it was written to last.
+fn made(metadata: &Metadata) -> Option<SystemTime> {
+    metadata.created().or_else(|_| metadata.modified()).ok()
+}
+
+/// The files beside `log` that have been at its path since `since` (`file::now`), when another was still there, and are no longer:
+/// those that are named after it and were made since. In the order in which they were made; as times tell this only to a tick, those of one
 /// tick in that of `moved`, the names in the order in which events told of them. `is_known`: those to leave out.
 pub(in crate::source::watch) fn missed(
     log: &Path,
     since: SystemTime,
     moved: &[OsString],
-    is_known: impl Fn((u64, u64)) -> bool,
+    is_known: impl Fn(Old) -> bool,
 ) -> Vec<Rotated> {
     let (Some(directory), Some(name)) = (log.parent(), log.file_name()) else { return Vec::new() };
     let start = Instant::now();
@@ -36,11 +57,9 @@ pub(in crate::source::watch) fn missed(
     let listed = listed.filter_map(Result::ok).map(|entry| entry.file_name()).filter(|other| is_named_after(name, other));
     let found = moved.iter().cloned().chain(listed).filter_map(|other| {
         let path = directory.join(&other);
-        let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
-        // Where the file system keeps no time of birth: what was written to before was there before.
-        let made = metadata.created().or_else(|_| metadata.modified()).ok()?;
-        let identity = (metadata.dev(), metadata.ino());
-        let is_new = made + TICK >= since && !is_known(identity);
+        let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
+        let (identity, made) = (identity(&metadata), made(&metadata)?);
+        let is_new = made >= since && !is_known((identity, made));
         // Of the last ones events have yet to tell. Their numbers or dates grow: `app.log-9` is before `app.log-10`.
         let place = moved.iter().rposition(|moved| *moved == other).unwrap_or(usize::MAX);
         is_new.then(|| (made, place, metadata.mtime(), metadata.mtime_nsec(), other.len(), path, identity))
@@ -105,12 +124,12 @@ mod tests {
             fs::write(at(name), name).unwrap();
         }
         fs::create_dir(at("app.log.d")).unwrap();
-        let missed = |is_known: &dyn Fn((u64, u64)) -> bool| {
+        let missed = |is_known: &dyn Fn(Old) -> bool| {
             missed(&at("app.log"), since, &[], is_known).into_iter().map(|(path, _)| path).collect::<Vec<_>>()
         };
         assert_eq!(missed(&|_| false), [at("app.log.2"), at("app.log.1")]);
         let known = fs::metadata(at("app.log.2")).unwrap();
-        let known = (known.dev(), known.ino());
-        assert_eq!(missed(&|identity| identity == known), [at("app.log.1")]);
+        assert_eq!(missed(&|old| old.0 == identity(&known)), [at("app.log.1")]);
+        assert!(missed(&|known| old(&at("app.log")).contains(&known)).is_empty());
     }
 }
