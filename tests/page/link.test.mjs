@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { load } from './load.mjs';
 
-const { makeLink } = await load('words.js', 'split.js', 'sgr.js', 'log.js', 'link.js');
+const { makeLink } = await load('words.js', 'split.js', 'sgr.js', 'log.js', 'poll.js', 'link.js');
 
 // A link whose server answers with `answer`, whose lots are all `lot`, and whose pauses end when `next` is called; `told` is
 // what the page makes of /state.
@@ -13,6 +13,8 @@ function linkTo(t, answer, lot = 0.5, told = () => ({ history: 1 })) {
   t.mock.method(globalThis, 'setTimeout', (act, ms) => {
     // With 0 it leaves room for painting.
     if (ms === 0) return setImmediate(act);
+    // The first byte of a stream comes sooner.
+    if (ms === 2000) return;
     pauses.push(ms);
     timer.next = act;
   });

@@ -1,11 +1,22 @@
 // The one connection to the server: reads every feed from it, detects when it dies, and reconnects.
 
-// `on` has server(told), which returns {history, keepalive, empty, ended}, part(part) and change().
+// The ways to the parts: a stream; a stream under the name that jupyter-server-proxy does not hold back (docs/field.md, Proxies);
+// and asking for each part.
+const WAYS = [
+    {accept: 'multipart/mixed'},
+    {accept: 'text/event-stream', via: 'as an event stream, through a proxy'},
+    {via: 'by polling, through a proxy that holds streams back'},
+  ],
+  // How many milliseconds the first byte of a stream may take, if the server has a part already; by the second way twice as many.
+  FIRST_BYTE = 2000
+
+// `on` has server(told), which returns {history, keepalive, empty, due, ended, behind}, part(part) and change().
 // `place` turns a path into a URL.
 function makeLink(place, on) {
   // `heard` is when the last bytes arrived (undefined or infinite if none are due), `silence` how many milliseconds the next ones
   // may take. `over` is whether the stream has ended: another one is opened only once the server has more parts.
-  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over
+  // `way` is the index of the way in use, and `proven` whether a stream came through since the page was opened.
+  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over, way = 0, proven
   const link = {
     // asleep, connecting, live, reconnecting or ended
     state: 'asleep',
@@ -14,6 +25,8 @@ function makeLink(place, on) {
     open,
     get,
     read,
+    // By which way the parts come, if not by the first.
+    via: () => WAYS[way].via,
     sleep: () => stop(over ? 'ended' : 'asleep'),
     wake: () => /asleep|reconnecting|ended/.test(link.state) && open(),
     // After three missed keepalives the connection is dead, whatever the system says.
@@ -27,15 +40,17 @@ function makeLink(place, on) {
     const {signal} = abort
     heard = Date.now()
     try {
-      const {history, keepalive, empty, ended} = await learn(signal)
+      const told = await learn(signal),
+        {keepalive, empty, ended} = told
       silence = keepalive ? 3000 * keepalive + 1000 : Infinity
       if (over &&= ended) return goOn('ended')
       // A feed without a part has nothing to repeat.
       if (empty) heard = Infinity
       // Firefox resolves a fetch with the first byte of the body, and a feed may have none yet (docs/field.md, Browsers).
       on.change(link.state = 'live')
-      // The kind of a feed from a pipe is known after its first bytes.
-      over = await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0), () => empty && learn(signal))
+      do {
+        over = await (WAYS[way].accept ? stream(told, signal) : follow(signal))
+      } while (over === undefined)
       if (!over) throw Error('connection lost')
       goOn('ended')
     } catch (error) {
@@ -43,9 +58,40 @@ function makeLink(place, on) {
     }
   }
 
-  async function get(path, signal) {
+  // All feeds over one connection. Resolves to undefined if the next way has to be tried.
+  async function stream({history, empty, due}, signal) {
+    const attempt = new AbortController()
+    signal.addEventListener('abort', () => attempt.abort())
+    let isLate
+    const wait = async () => {
+      for (;;) {
+        await pause(FIRST_BYTE * (way + 1))
+        if (proven || attempt.signal.aborted) return
+        if (isLate = due) return attempt.abort()
+        due = (await learn(signal)).due
+      }
+    }
+    if (!proven) wait().catch(() => {})
+    try {
+      // The kind of a feed from a pipe is known after its first bytes.
+      return await read(await get(`streams?history=${history}`, attempt.signal, WAYS[way].accept),
+        part => on.part(part, heard = Date.now(), tries = 0), () => (proven = true, empty && learn(signal)))
+    } catch (error) {
+      attempt.abort()
+      if (!isLate || signal.aborted) throw error
+      way++
+    }
+  }
+
+  // A request takes as long as it takes, but not for ever.
+  function follow(signal) {
+    silence = 60e3
+    return poll(link, {part: part => on.part(part, tries = 0)}, signal => learn(signal, heard = Date.now()), signal)
+  }
+
+  async function get(path, signal, accept = WAYS[0].accept) {
     // WebKit's fetch refuses multipart/x-mixed-replace (docs/field.md, Browsers).
-    const reply = await fetch(place(path), {signal, headers: {Accept: 'multipart/mixed'}})
+    const reply = await fetch(place(path), {signal, headers: {Accept: accept}})
     // In steps of four seconds, since the header only has whole ones.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
@@ -99,10 +145,12 @@ function makeLink(place, on) {
   return link
 }
 
+const typeOf = fullType => fullType.split(';')[0].toLowerCase()
+
 function partOf({headers, body}) {
   const fullType = headers['content-type'],
     [sequence, time, dropped] = ['sequence', 'timestamp', 'dropped'].map(name => +headers[`x-${name}`] || 0)
-  return {body, fullType, type: fullType.split(';')[0].toLowerCase(), feed: decodeURIComponent(headers['x-feed']), sequence, time, dropped}
+  return {body, fullType, type: typeOf(fullType), feed: headers['x-feed'] && decodeURIComponent(headers['x-feed']), sequence, time, dropped}
 }
 
 export {makeLink}

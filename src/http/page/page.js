@@ -1,7 +1,8 @@
 // Connects the parts of the page: the link, the feeds and their states, the tools and the keys.
 
 const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node => [node.id, node])),
-  base = location.pathname.replace(/view$/, ''),
+  // With single slashes: two at the beginning would be followed by a host.
+  base = location.pathname.replace(/[^/]*$/, '').replace(/\/\/+/g, '/'),
   // In a frame without cookies the token stays in the address, and every request repeats it.
   query = location.search.slice(1),
   place = path => base + path + (query && (/\?/.test(path) ? '&' : '?') + query),
@@ -31,11 +32,20 @@ const link = makeLink(place, {
       history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100))),
       keepalive: told.keepalive,
       empty: !told.feeds.some(feed => feed.newest),
+      due: told.feeds.some(feed => feed.newest || feed.kind === 'run'),
+      behind: told.feeds.map(behind).filter(feed => feed.missing > 0),
       // A run is each viewer's own, and a new one starts only when the user asks for it.
       ended: !restarted && told.feeds.every(feed => feed.ended || feed.kind === 'run'),
     }
   },
 })
+
+// What the page does not have yet of a feed that the server describes.
+function behind({name, kind, newest}) {
+  const feed = feedOf(name),
+    missing = newest ? newest.sequence - feed.last : kind === 'run' && !feed.newest
+  return {name, kind, last: feed.last, missing: min(TAIL, missing)}
+}
 
 function feedOf(name) {
   let feed = feeds.find(feed => feed.name === name)
@@ -95,8 +105,9 @@ const SAYS = {
   ended: feed => [feed.outcome, ago(feed)].filter(Boolean).join(', '),
   history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
   paused: ({held}) => held && `${number(held)} newer`,
-  live() {},
-  quiet: ago,
+  live: () => link.via(),
+  quiet: feed => [ago(feed), link.via()].filter(Boolean).join(', '),
+  waiting: () => link.via(),
 }
 
 function readings({rate, ended, newest, shown = newest, shows, dropped}) {
@@ -168,7 +179,8 @@ async function heldParts(feed) {
       if (part.sequence >= last) abort.abort()
     }
   try {
-    await link.read(await link.get(`stream/${encoded(feed)}?history=${feed.kept}`, abort.signal), keep)
+    // With an end, since a proxy may hold back what has none.
+    await link.read(await link.get(`stream/${encoded(feed)}?history=${heldOf(feed)}&parts=${heldOf(feed)}`, abort.signal), keep)
   } catch {}
   return parts
 }
