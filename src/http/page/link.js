@@ -8,7 +8,7 @@ const WAYS = [
     {via: 'by polling, through a proxy that holds streams back'},
   ],
   // How many milliseconds the first byte of a stream may take, if the server has a part already; by the second way twice as many.
-  FIRST_BYTE = 2000
+  FIRST_BYTE = 2500
 
 // `on` has server(told), which returns {history, keepalive, empty, due, ended, behind}, part(part) and change().
 // `place` turns a path into a URL.
