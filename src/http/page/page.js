@@ -6,9 +6,15 @@ const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node =>
   // In a frame without cookies the token stays in the address, and every request repeats it.
   query = location.search.slice(1),
   place = path => base + path + (query && (/\?/.test(path) ? '&' : '?') + query),
-  feeds = []
+  feeds = [],
+  byName = new Map(),
+  // Tells which feeds are on the screen, or nearly.
+  screen = new IntersectionObserver(seen => {
+    for (const {target, isIntersecting} of seen) byName.get(target.feed)?.reveal(isIntersecting)
+    refresh()
+  }, {root: ui.feeds, rootMargin: '300px'})
 // The feed that fills the page; undefined while all are tiled.
-let focus, started, paused
+let focus, started, paused, refreshing, cost = 0, refreshed = 0
 
 const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
@@ -20,12 +26,20 @@ const picture = () => focus?.shows?.picture,
 
 const link = makeLink(place, {
   change: refresh,
-  part: part => feedOf(part.feed).take(part, serverNow()),
+  part(part) {
+    const count = feeds.length
+    feedOf(part.feed).take(part, serverNow())
+    if (feeds.length > count) route()
+  },
   server(told) {
-    const restarted = started !== told.started
+    const restarted = started !== told.started,
+      names = new Set(told.feeds.map(info => info.name)),
+      count = feeds.length,
+      // Another server may run at this address now.
+      gone = feeds.filter(feed => !names.has(feed.name))
     for (const info of told.feeds) feedOf(info.name).learn(info, restarted)
-    // Another server may run at this address now.
-    for (const feed of [...feeds]) if (!told.feeds.some(info => info.name === feed.name)) forget(feed)
+    gone.forEach(forget)
+    if (gone.length || feeds.length > count) route()
     started = told.started
     return {
       // The lines that are not here yet, with a margin for those that arrive between the two requests.
@@ -48,22 +62,24 @@ function behind({name, kind, newest}) {
 }
 
 function feedOf(name) {
-  let feed = feeds.find(feed => feed.name === name)
+  let feed = byName.get(name)
   if (feed) return feed
   // Returning false would cancel the click, for example on a branch of JSON.
   feed = new Feed(name, () => void (focus || String(getSelection()) || go(feed)))
   if (!feeds.length) say(ui.feeds)
   feeds.push(feed)
-  ui.feeds.append(feed.el)
-  feed.paused = paused
-  route()
+  byName.set(name, feed)
+  ui.feeds.append(set(feed.el, {feed: name}))
+  set(feed, {paused, visible: false})
+  screen.observe(feed.el)
   return feed
 }
 
 function forget(feed) {
   feeds.splice(feeds.indexOf(feed), 1)
+  byName.delete(feed.name)
+  screen.unobserve(feed.el)
   feed.el.remove()
-  route()
 }
 
 // The address remembers which feed is enlarged.
@@ -119,12 +135,31 @@ function say(node, text) {
   if (node.textContent !== (text ||= '')) node.textContent = text
 }
 
-// Updates all states, texts and buttons: at each change, and twice a second for the ages.
+// Updates all states, texts and buttons: at each change, and twice a second for the ages. With many feeds it waits, so that it
+// takes a fifth of the time.
 function refresh() {
+  const wait = refreshed + min(250, 5 * cost) - now()
+  if (wait > 0) return refreshing ||= setTimeout(refreshNow, wait)
+  refreshNow()
+}
+
+function refreshNow() {
+  clearTimeout(refreshing)
+  refreshing = 0
+  const start = now()
+  update()
+  refreshed = now()
+  cost = refreshed - start
+}
+
+function update() {
   if (!feeds.length) say(ui.feeds, link.reason ? SAYS.reconnecting() : link.state)
+  const first = {}
   for (const feed of feeds) {
     const state = stateOf(feed)
-    feed.el.dataset.state = state
+    first[state] ??= feed
+    if (feed.el.dataset.state !== state) feed.el.dataset.state = state
+    if (!feed.visible) continue
     say(feed.state, state)
     say(feed.detail, SAYS[state]?.(feed))
     say(feed.readings, feed.newest && readings(feed))
@@ -143,7 +178,7 @@ function refresh() {
   ui.filter.value = log()?.needle ?? ''
   say(ui.found, log()?.needle && count(log().found(), 'line'))
   // With several feeds, the title and the icon show the one in the most serious state.
-  const feed = focus ?? Object.keys(SAYS).map(state => feeds.find(feed => stateOf(feed) === state)).find(Boolean) ?? feeds[0],
+  const feed = focus ?? first[Object.keys(SAYS).find(state => first[state])] ?? feeds[0],
     title = feed ? `${focus ? focus.name : `${feeds.length} feeds`} · ${stateOf(feed)}` : 'mxr'
   if (document.title === title) return
   document.title = title
