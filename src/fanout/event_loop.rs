@@ -163,6 +163,7 @@ impl<T: Connection> Fanout<T> {
                 self.turn(number, now, Viewer::push_and_read);
             }
         }
+        self.limit_memory(now);
     }
 
     /// A feed has a new part, or the list of feeds has changed: every viewer whose socket is not full is served now.
@@ -176,15 +177,26 @@ impl<T: Connection> Fanout<T> {
                 None => {}
             }
         }
-        if self.registry.settings().memory.is_exceeded(0) && now >= self.next_memory_check {
+    }
+
+    /// Limits the memory that readers can keep, now or when the next check is due. A part of a run wakes its viewer alone, so every
+    /// round checks.
+    fn limit_memory(&mut self, now: Instant) {
+        if !self.registry.settings().memory.is_exceeded(0) {
+            return;
+        }
+        if now >= self.next_memory_check {
             self.next_memory_check = now + MEMORY_CHECK_INTERVAL;
             self.evict_slowest();
         }
+        self.deadline = self.deadline.min(self.next_memory_check);
     }
 
-    /// Limits the memory that readers can keep: while too much is in memory for readers alone, this disconnects those that have been
-    /// at their parts for longest, whether these are viewers of this loop or readers of snapshots.
+    /// While too much is in memory for readers alone, this forgets what viewers keep for repeats alone, and then disconnects the
+    /// readers that have been at their parts for longest, whether these are viewers of this loop or readers of snapshots.
     fn evict_slowest(&mut self) {
+        let has_some = |slot: &Slot<T>| slot.viewer.retained().1 > 0;
+        self.viewers.iter_mut().filter(|(_, slot)| has_some(slot)).for_each(|(_, slot)| slot.viewer.forget_repeats());
         let retained = self.viewers.iter().map(|(key, slot)| (slot.viewer.retained(), key));
         let mut readers: Vec<_> = retained.filter(|((_, bytes), _)| *bytes > 0).collect();
         readers.sort_unstable();
@@ -244,6 +256,7 @@ impl<T: Connection> Fanout<T> {
                 None => {}
             }
         }
+        self.limit_memory(now);
     }
 
     fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Viewer<T>, Instant, &mut Context<'_>) -> Turn) {

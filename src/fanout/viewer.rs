@@ -21,7 +21,7 @@ use super::{
 use crate::{
     conn::transport::Connection,
     stats::{Charge, Disconnect, ViewerPermit},
-    wire::Boundary,
+    wire::{Boundary, Piece},
 };
 
 /// Bytes that a viewer is sent before others have their turn.
@@ -201,9 +201,15 @@ impl<T: Connection> Viewer<T> {
 
     /// When the unsent parts were chosen, and the bytes of the largest that only readers keep in memory; 0 without one.
     pub(super) fn retained(&self) -> (Instant, usize) {
-        let sent = self.out.charges();
-        let kept = sent.chain(self.cursors.iter().filter_map(Cursor::kept));
-        (self.chosen, kept.filter(|charge| charge.is_released()).map(Charge::bytes).max().unwrap_or(0))
+        let unsent = self.out.charges().map(Charge::retained);
+        (self.chosen, unsent.chain(self.cursors.iter().map(Cursor::retained)).max().unwrap_or(0))
+    }
+
+    /// Forgets what is kept for repeats alone, if all else has been sent.
+    pub(super) fn forget_repeats(&mut self) {
+        if self.is_free() {
+            self.cursors.iter_mut().for_each(Cursor::forget);
+        }
     }
 
     /// Counts the parts that were replaced while the socket is full.
@@ -239,8 +245,9 @@ impl<T: Connection> Viewer<T> {
     fn keep_alive(&mut self, now: Instant) {
         let is_named = self.options.all.is_some();
         let again = self.cursors.iter().filter_map(|cursor| Some((cursor.repeat(false)?, cursor.prefix(is_named, 0))));
-        if let Some((again, prefix)) = again.min_by_key(|(again, _)| again.len()) {
-            self.out.push([prefix.into(), again]);
+        if let Some((again, prefix)) = again.min_by_key(|(again, _)| again.iter().map(Piece::len).sum::<usize>()) {
+            let [head, rest] = again;
+            self.out.push([prefix.into(), head, rest]);
         }
         // A feed without a part has nothing to repeat; the next check is one interval away.
         self.moved = now;
@@ -324,9 +331,9 @@ impl<T: Connection> Viewer<T> {
         let cursor = &mut self.cursors[self.next_cursor];
         let first = if self.phase == Phase::Fresh { self.boundary.first_delimiter() } else { Bytes::new() };
         let close = if is_last { self.boundary.close_delimiter() } else { Bytes::new() };
-        let (prefix, piece) = (cursor.prefix(is_named, taken.dropped), cursor.choose(run, is_last));
+        let (prefix, [head, rest]) = (cursor.prefix(is_named, taken.dropped), cursor.choose(run, is_last));
         self.phase = if is_last { Phase::Draining } else { Phase::Live };
-        self.out.push([first.into(), prefix.into(), piece, close.into()]);
+        self.out.push([first.into(), prefix.into(), head, rest, close.into()]);
         if let Some(parts) = &mut self.options.parts {
             *parts -= count;
         }
@@ -342,7 +349,7 @@ impl<T: Connection> Viewer<T> {
         let is_named = self.options.all.is_some();
         let last = self.cursors.iter().rev().find_map(|cursor| Some((cursor.repeat(true)?, cursor.prefix(is_named, 0))));
         match last {
-            Some((again, prefix)) => self.out.push([prefix.into(), again, self.boundary.close_delimiter().into()]),
+            Some(([head, rest], prefix)) => self.out.push([prefix.into(), head, rest, self.boundary.close_delimiter().into()]),
             None => self.out.push([self.boundary.close_delimiter_alone().into()]),
         }
         self.phase = Phase::Draining;

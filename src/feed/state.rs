@@ -85,7 +85,7 @@ pub struct FeedState {
     pub published: u64,
     /// Bytes of their bodies.
     pub published_bytes: u64,
-    /// Parts that were refused: empty, too large, or containing the boundary.
+    /// Parts that were refused: empty, too large, or binary and containing the boundary.
     pub refused: u64,
     /// Parts that were replaced before a viewer took them, counted for each viewer.
     pub dropped: u64,
@@ -96,8 +96,8 @@ pub struct FeedState {
 }
 
 impl FeedState {
-    /// The state of a mount of runs, which has no numbers: each run belongs to one viewer.
-    pub(super) fn of_runs(name: &str) -> Self {
+    /// The state of a mount of runs, each of which belongs to one viewer: they have no numbers but that of refused parts.
+    pub(super) fn of_runs(name: &str, refused: u64) -> Self {
         Self {
             name: name.to_owned(),
             kind: Kind::Run,
@@ -105,7 +105,7 @@ impl FeedState {
             history: 0,
             published: 0,
             published_bytes: 0,
-            refused: 0,
+            refused,
             dropped: 0,
             viewers: 0,
             newest: None,

@@ -1,21 +1,26 @@
 //! The feed itself: checks the parts that are published, has them encoded once, on the thread of its source, and holds them. It
 //! does not know its readers.
 
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicU8, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
+    time::{Duration, SystemTime},
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use super::{
     demand::Readers,
     limits::{Kind, Limits, Settings},
     pace::Pace,
+    prepared::Prepared,
     shard::{Shard, ShardState, Wakers},
     state::{FeedState, NewestState, SourceState, SourceStatus},
 };
@@ -23,13 +28,15 @@ use crate::{
     part::Part,
     stats::Retained,
     sync::Mutex,
-    wire::{self, Boundary, Encoded},
+    wire::{self, Block, Boundary, Encoded},
 };
 
 /// The characters of a name that URLs and `X-Feed` keep: the unreserved ones of RFC 3986, section 2.3.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// From this size on, in bytes, the feed checks whether there is memory for the copy of a body.
 const LARGE: usize = 1 << 20;
+/// The least time between two warnings about refused parts.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a part was refused. The feed is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +45,7 @@ pub enum Refused {
     Empty,
     /// Larger than the limit.
     TooLarge,
-    /// It contains the boundary.
+    /// It contains the boundary, and its format is not text, in which that could be broken up.
     HasBoundary,
     /// Its bytes equal those of the previous part.
     Same,
@@ -72,13 +79,26 @@ pub struct Feed {
     pace: Option<Pace>,
     shards: Box<[Shard]>,
     pub(super) readers: Readers,
-    refused: AtomicU64,
+    /// Parts that were refused; the runs of one mount count together.
+    refused: Arc<AtomicU64>,
+    /// Whether the boundary was broken up in a part; the first time is logged.
+    has_broken_up: AtomicBool,
+    /// When a refusal was logged last.
+    warned: Mutex<Option<Instant>>,
     source: Mutex<SourceStatus>,
+    /// Locked while parts are numbered, encoded and held: they have one order, and none follows the end.
+    publishing: Mutex<()>,
 }
 
 impl Feed {
     /// A feed that wakes its loops with these wakers, one for each shard.
-    pub(super) fn with_wakers(name: String, kind: Kind, settings: &Settings, wakers: &[Arc<Wakers>]) -> Arc<Self> {
+    pub(super) fn with_wakers(
+        name: String,
+        kind: Kind,
+        settings: &Settings,
+        wakers: &[Arc<Wakers>],
+        refused: Arc<AtomicU64>,
+    ) -> Arc<Self> {
         // A run has one viewer, and so one shard; its viewer sets the pace.
         let shards = if kind == Kind::Run { &wakers[..1] } else { wakers };
         Arc::new(Self {
@@ -91,8 +111,11 @@ impl Feed {
             pace: settings.interval.filter(|_| kind != Kind::Run).map(Pace::new),
             shards: shards.iter().map(|wakers| Shard::new(wakers.clone())).collect(),
             readers: Readers::default(),
-            refused: AtomicU64::new(0),
+            refused,
+            has_broken_up: AtomicBool::new(false),
+            warned: Mutex::default(),
             source: Mutex::default(),
+            publishing: Mutex::default(),
         })
     }
 
@@ -150,13 +173,14 @@ impl Feed {
         self.shards[0].lock().ended
     }
 
-    /// Ends the feed: readers get the remaining parts, and viewers then the close-delimiter.
+    /// Ends the feed: readers get the remaining parts, and viewers then the close-delimiter. No part follows: those that are published
+    /// later are not held.
     pub fn end(&self) {
-        let last = self.pace.as_ref().and_then(|pace| pace.slot().take());
-        match last {
-            Some(part) => self.put(vec![part], true),
-            None => self.change(|state| state.ended = true),
-        }
+        // Locked until the end is noted: otherwise the clock could publish, or a newer part take the place of this one, in between.
+        let mut slot = self.pace.as_ref().map(Pace::slot);
+        let waiting = slot.as_mut().and_then(|slot| slot.take());
+        self.put(waiting.into_iter().collect(), true);
+        drop(slot);
         self.pace.iter().for_each(|pace| pace.changed.notify_one());
         self.source.lock().end();
     }
@@ -200,12 +224,11 @@ impl Feed {
     /// Publishes a part now, or when it is due if the feed has a pace.
     pub(super) fn publish(&self, part: Part) -> Result<(), Refused> {
         let Some(pace) = &self.pace else {
-            self.check(&part)?;
-            self.put(vec![part], false);
+            self.put(vec![self.check(part)?], false);
             return Ok(());
         };
         let mut slot = pace.slot();
-        self.check(&part).inspect_err(|why| {
+        let part = self.check(part).inspect_err(|why| {
             if *why == Refused::Same {
                 drop(slot.take());
             }
@@ -218,22 +241,41 @@ impl Feed {
 
     /// Publishes the last part.
     pub(super) fn publish_last(&self, part: Part) -> Result<(), Refused> {
-        self.check(&part)?;
-        self.put(vec![part], true);
+        self.put(vec![self.check(part)?], true);
         Ok(())
     }
 
-    /// Publishes parts that came together.
-    pub(super) fn publish_all(&self, mut parts: Vec<Part>) {
+    /// Publishes parts that came together; of a feed with a pace only the newest, or, if it is refused, the newest before it.
+    pub(super) fn publish_all(&self, parts: Vec<Part>) {
         if self.pace.is_some() {
-            // Only the newest, or, if it is refused, the newest before it.
-            let is_done = |part| matches!(self.publish(part), Ok(()) | Err(Refused::Same));
+            let is_done = |part| match self.publish(part) {
+                Ok(()) | Err(Refused::Same) => true,
+                Err(why) => {
+                    self.say_refused(why);
+                    false
+                }
+            };
             parts.into_iter().rev().any(is_done);
             return;
         }
-        parts.retain(|part| self.check(part).is_ok());
-        if !parts.is_empty() {
-            self.put(parts, false);
+        let mut checked = Vec::with_capacity(parts.len());
+        for part in parts {
+            match self.check(part) {
+                Ok(part) => checked.push(part),
+                Err(why) => self.say_refused(why),
+            }
+        }
+        if !checked.is_empty() {
+            self.put(checked, false);
+        }
+    }
+
+    /// Logs, from time to time, why parts are refused that came with others.
+    fn say_refused(&self, why: Refused) {
+        let mut warned = self.warned.lock();
+        if !matches!(why, Refused::Same | Refused::Empty) && warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            *warned = Some(Instant::now());
+            warn!(feed = self.name, "a part is left out: {why}");
         }
     }
 
@@ -257,45 +299,92 @@ impl Feed {
         self.refused.fetch_add(parts, Relaxed);
     }
 
-    fn check(&self, part: &Part) -> Result<(), Refused> {
-        let is_same = |newest: Encoded| *newest.media() == part.media && newest.body() == part.body;
+    /// The part as it is to be published: without the boundary in its body.
+    fn check(&self, part: Part) -> Result<Part, Refused> {
+        let Part { media, body, time, class } = part;
+        let (size, came) = (body.len(), body.as_ptr());
+        let checked = if size == 0 {
+            Err(Refused::Empty)
+        } else if size > self.limits.part_bytes {
+            Err(Refused::TooLarge)
+        } else if !has_memory(size) {
+            Err(Refused::NoMemory)
+        } else {
+            wire::without_boundary(body, &media, &self.boundary).ok_or(Refused::HasBoundary)
+        };
+        let body = checked.inspect_err(|_| self.count_refused(1))?;
+        let is_same = |newest: Encoded| *newest.media() == media && newest.body() == body;
         if self.kind() == Kind::Newest && !self.limits.keep_same && self.newest().is_some_and(is_same) {
             return Err(Refused::Same);
         }
-        let refused = if part.body.is_empty() {
-            Refused::Empty
-        } else if part.body.len() > self.limits.part_bytes {
-            Refused::TooLarge
-        } else if !has_memory(part.body.len()) {
-            Refused::NoMemory
-        } else if self.boundary.is_in(&part.body) {
-            Refused::HasBoundary
-        } else {
-            return Ok(());
-        };
-        self.count_refused(1);
-        Err(refused)
+        if body.as_ptr() != came && !self.has_broken_up.swap(true, Relaxed) {
+            warn!(feed = self.name, "text contains the boundary, which is sent broken up; --boundary chooses another one");
+        }
+        Ok(Part { media, body, time, class })
     }
 
-    /// Encodes parts, at least one, and holds them.
+    /// Checks a part, and encodes it for all runs.
+    pub(super) fn prepare(&self, part: Part) -> Result<Prepared, Refused> {
+        let part = self.check(part)?;
+        Ok(Prepared(wire::encode(vec![part], 1, None, &self.boundary, &self.memory)))
+    }
+
+    /// Publishes a part that was encoded for all runs. None follows the `last`.
+    pub(super) fn publish_prepared(&self, part: &Prepared, last: bool) {
+        let _publishing = self.publishing.lock();
+        let Some((sequence, before)) = self.next() else { return };
+        self.hold(Some(&wire::renumber(&part.0, sequence, SystemTime::now(), before)), last);
+    }
+
+    /// Encodes parts and holds them; `last`: none follows. A feed that has ended stays as it is.
     fn put(&self, parts: Vec<Part>, last: bool) {
-        let (first, before) = {
-            let state = self.shards[0].lock();
-            (state.published + 1, state.newest().map(|newest| newest.time()))
-        };
-        // Encoded outside the lock: a feed has one publisher, so no other part can take these numbers.
-        let block = wire::encode(parts, first, before, &self.boundary, &self.memory);
+        let _publishing = self.publishing.lock();
+        let Some((first, before)) = self.next() else { return };
+        // Encoded outside the lock of a shard, for which viewers wait.
+        let block = (!parts.is_empty()).then(|| wire::encode(parts, first, before, &self.boundary, &self.memory));
+        if self.kind() == Kind::Run {
+            block.iter().for_each(|block| block.charge().release());
+        }
+        self.hold(block.as_ref(), last);
+    }
+
+    /// The sequence of the next part, and the time of the part before it; `None` after the end.
+    fn next(&self) -> Option<(u64, Option<SystemTime>)> {
+        let state = self.shards[0].lock();
+        (!state.ended).then(|| (state.published + 1, state.newest().map(|newest| newest.time())))
+    }
+
+    /// Holds a block for the readers. The caller has locked `publishing`.
+    fn hold(&self, block: Option<&Arc<Block>>, last: bool) {
         let hold = self.limits.hold(self.kind());
         let mut released = Vec::new();
         self.change(|state| {
             // Every shard releases the same blocks.
             released.clear();
-            state.hold(&block, hold, |old| released.push(old));
+            if let Some(block) = block {
+                state.hold(block, hold, |old| released.push(old));
+            }
             state.ended |= last;
         });
-        released.iter().for_each(|old| old.charge().release());
-        if first == 1 {
+        self.release(released);
+        if block.is_some_and(|block| block.sequences().start == 1) {
             self.source.lock().publish();
+        }
+    }
+
+    /// Notes that only readers keep these blocks. The parts of a run never count as held: it is there for its viewer alone, or they are
+    /// those of all runs, which their source holds.
+    fn release(&self, blocks: impl IntoIterator<Item = Arc<Block>>) {
+        if self.kind() != Kind::Run {
+            blocks.into_iter().for_each(|block| block.charge().release());
+        }
+    }
+
+    /// Forgets the newest part of a run that its viewer has taken: it is kept for repeats alone.
+    pub fn forget_taken(&self) {
+        let mut state = self.shards[0].lock();
+        if self.kind() == Kind::Run && state.taken >= state.published {
+            state.clear().for_each(drop);
         }
     }
 
@@ -311,7 +400,8 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         // Readers may keep its last parts longer, on their own account.
-        self.shards[0].lock().clear().for_each(|block| block.charge().release());
+        let blocks: Vec<_> = self.shards[0].lock().clear().collect();
+        self.release(blocks);
     }
 }
 

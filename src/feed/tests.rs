@@ -91,7 +91,7 @@ fn a_batch_has_ended_only_if_no_part_follows() {
     let batch = take(&mut late).unwrap();
     assert_eq!((batch.ended, bodies(&batch)), (true, vec!["2".to_owned()]));
     assert!(early.is_over() && late.is_over());
-    let again = early.newest_taken().unwrap().piece(Layout::Plain, false, true);
+    let [_, again] = early.newest_taken().unwrap().pieces(Layout::Plain, false, true);
     assert!(again.bytes().ends_with(b"X-Sequence: 2\r\n\r\n2"));
 }
 
@@ -109,8 +109,40 @@ fn a_part_that_would_break_readers_is_refused_and_the_feed_is_unchanged() {
     publisher.publish(text("good")).unwrap();
     assert_eq!(publisher.publish(text("")), Err(Refused::Empty));
     assert_eq!(publisher.publish(text(vec![b'x'; 1001])), Err(Refused::TooLarge));
-    assert_eq!(publisher.publish(text("a B b")), Err(Refused::HasBoundary));
+    assert_eq!(publisher.publish(Part::now(Media::from_known("image/png"), "a B b")), Err(Refused::HasBoundary));
     assert_eq!(feed.newest().unwrap().body(), b"good");
+}
+
+#[test]
+fn text_that_contains_the_boundary_is_published_with_the_boundary_broken_up() {
+    let (publisher, feed) = feed(Kind::Newest, 1);
+    publisher.publish(text("a B b")).unwrap();
+    assert_eq!(feed.newest().unwrap().body(), b"a ? b");
+    assert_eq!(publisher.publish(text("a B b")), Err(Refused::Same), "the same text is the same part");
+    let (publisher, feed) = self::feed(Kind::Lines, 10);
+    publisher.publish_all(["one", "B", "three"].map(text).to_vec());
+    assert_eq!((feed.newest().unwrap().body(), feed.state().published, feed.state().refused), (&b"three"[..], 3, 0));
+}
+
+#[test]
+fn no_part_follows_the_end_of_a_feed() {
+    for _ in 0..5 {
+        let hold = Hold { history: 9, parts: 9, bytes: 1 << 30 };
+        let limits = Limits { newest: hold, lines: hold, part_bytes: 1 << 30, keep_same: true };
+        let (publisher, feed) = Feed::new("test", Kind::Newest, &Settings::new(Boundary::parse("b0undary").unwrap(), limits));
+        // The encoding of a body of this size takes some time, in which the program ends the feed.
+        let body = Bytes::from(vec![b'x'; 8 << 20]);
+        let publishing = std::thread::spawn(move || (0..20).try_for_each(|_| publisher.publish(text(body.clone()))));
+        while feed.newest().is_none() {
+            std::thread::yield_now();
+        }
+        feed.end();
+        let mut cursor = feed.subscribe(0, None);
+        let last = take(&mut cursor).unwrap();
+        publishing.join().unwrap().unwrap();
+        assert!(last.ended && take(&mut cursor).is_none());
+        assert_eq!(feed.newest().unwrap().sequence(), last.parts.last().sequence());
+    }
 }
 
 #[test]
@@ -167,6 +199,44 @@ fn memory_is_charged_to_readers_once_the_feed_releases_it() {
     assert!(settings.memory.bytes() > 3, "the feed is gone, its newest part is not");
     drop(newest);
     assert_eq!(settings.memory.bytes(), 0);
+}
+
+#[test]
+fn runs_share_a_prepared_part_under_numbers_of_their_own() {
+    let settings = settings(1);
+    let [(first, first_feed), (second, second_feed)] = [(); 2].map(|()| Feed::new("run", Kind::Run, &settings));
+    let part = first.prepare(text("shared")).unwrap();
+    let size = settings.memory.alive();
+    first.publish_prepared(&part, false);
+    second.publish(text("own")).unwrap();
+    second.publish_prepared(&part, true);
+    let [one, two] = [&first_feed, &second_feed].map(|feed| feed.newest().unwrap());
+    assert_eq!((one.body(), two.body(), one.sequence(), two.sequence()), (&b"shared"[..], &b"shared"[..], 1, 2));
+    assert!(second_feed.has_ended() && !first_feed.has_ended());
+    assert_eq!((settings.memory.alive(), settings.memory.bytes()), (size, 0), "the source holds it");
+    part.release();
+    let weak = part.downgrade();
+    drop((part, first, second, second_feed, two));
+    assert_eq!(settings.memory.bytes(), size, "only readers keep it");
+    assert!(weak.upgrade().is_some());
+    let mut viewer = first_feed.subscribe(0, None);
+    first_feed.forget_taken();
+    take(&mut viewer).unwrap();
+    first_feed.forget_taken();
+    drop(one);
+    assert!(weak.upgrade().is_none() && settings.memory.alive() == 0, "nor is it kept for repeats, where memory is short");
+}
+
+#[test]
+fn what_the_runs_of_a_mount_refuse_counts_together() {
+    let (opener, registry) = Registry::new(settings(1));
+    opener.mount_runs("runs", |publisher| {
+        assert_eq!(publisher.prepare(text("")).unwrap_err(), Refused::Empty);
+        publisher.count_refused(1);
+    });
+    let mount = registry.find("runs").unwrap();
+    drop([mount.open(), mount.open()]);
+    assert_eq!(mount.state().refused, 4);
 }
 
 #[tokio::test]

@@ -49,7 +49,12 @@ impl Boundary {
 
     /// Whether the bytes contain the token. It crashes Chromium's tab even in the middle of a line (docs/field.md, Browsers).
     pub fn is_in(&self, bytes: &[u8]) -> bool {
-        self.0.finder.find(bytes).is_some()
+        self.find(bytes).is_some()
+    }
+
+    /// Where the bytes contain the token first.
+    pub(super) fn find(&self, bytes: &[u8]) -> Option<usize> {
+        self.0.finder.find(bytes)
     }
 
     /// `--B CRLF`: the first delimiter, without the leading CRLF, which would be a preamble.

@@ -2,13 +2,15 @@
 //! (docs/field.md, Players and readers). It writes parts strictly and reads them leniently; it knows neither sockets nor feeds.
 
 mod block;
+mod body;
 mod boundary;
 mod decode;
 mod encode;
 
 pub use self::{
     block::{Block, Encoded, Layout, Piece, Run},
+    body::without_boundary,
     boundary::Boundary,
-    decode::{Bounds, Decoded, Decoder, Headers, boundary_of},
-    encode::{Prefix, encode},
+    decode::{BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, boundary_of, look_for_headers},
+    encode::{Prefix, encode, renumber},
 };

@@ -1,6 +1,9 @@
 //! The bytes of a feed, to the last CRLF.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use crate::support::{
     A_WHILE, BLUE, CHROMIUM_IMAGE, Connection, FIREFOX_IMAGE, Folder, GREEN, RED, SOON, Server, Viewer, alone, mxr, png, wait_until,
@@ -178,16 +181,83 @@ fn an_http_1_0_reader_gets_the_feed_too() {
 }
 
 #[test]
-fn a_part_that_contains_the_boundary_is_not_sent() {
-    let folder = Folder::new();
-    folder.put("note.txt", "first");
-    let server = mxr(["watch"]).arg(folder.file("note.txt")).start();
+fn a_line_that_contains_the_boundary_is_sent_with_the_boundary_broken_up() {
+    let mut server = mxr(["stdin", "--split", "lines"]).stdin(Stdio::piped()).start();
     let mut viewer = server.view("/stream");
-    assert_eq!(viewer.part().text(), "first");
-    folder.put("note.txt", format!("in the middle of {} a line", viewer.boundary));
-    viewer.expect_silence(A_WHILE);
-    folder.put("note.txt", "second");
-    assert_eq!(viewer.part().text(), "second");
+    server.wait_for_viewers(1);
+    // Every viewer knows it from the head of the reply, and can make a server log it.
+    let boundary = viewer.boundary.clone();
+    for (line, around) in [
+        (format!("10.6.6.6 GET /x?q={boundary} 404"), ("10.6.6.6 GET /x?q=", " 404")),
+        (format!("--{boundary}"), ("--", "")),
+        (format!("--{boundary}--"), ("--", "--")),
+    ] {
+        server.write(format!("before\n{line}\nafter\n"));
+        assert_eq!(viewer.part().text(), "before");
+        let text = viewer.part().text();
+        assert_eq!(text.replace(' ', ""), line.replace(' ', ""), "a space more, and nothing less");
+        assert!(text.starts_with(around.0) && text.ends_with(around.1) && !text.contains(&boundary), "{text}");
+        assert_eq!(viewer.part().text(), "after");
+    }
+    assert_eq!(server.state()["feeds"][0]["refused"], 0);
+    assert_eq!(server.stderr().matches("contains the boundary").count(), 1, "it is said once");
+}
+
+#[test]
+fn a_word_that_the_user_chose_as_the_boundary_takes_no_line_away() {
+    let mut server = mxr(["stdin", "--split", "lines", "--boundary", "frame"]).stdin(Stdio::piped()).start();
+    let mut viewer = server.view("/stream");
+    server.wait_for_viewers(1);
+    server.write("one\nframe 2 decoded, frames dropped\nthree\n");
+    let lines: Vec<_> = (0..3).map(|_| viewer.part().text()).collect();
+    assert_eq!(lines, ["one", "fr ame 2 decoded, fr ames dropped", "three"]);
+}
+
+#[test]
+fn a_document_that_contains_the_boundary_is_sent_and_means_the_same() {
+    let folder = Folder::new();
+    let server = mxr(["watch"]).arg(folder.path()).start();
+    let mut viewer = server.view("/stream");
+    let boundary = viewer.boundary.clone();
+    let (first, rest) = (u32::from(boundary.as_bytes()[0]), &boundary[1..]);
+    for (name, body, sent) in [
+        ("a.html", format!("<p>{boundary}</p></html>"), format!("<p>&#{first};{rest}</p></html>")),
+        ("b.json", format!("{{\"agent\":\"{boundary}\"}}"), format!("{{\"agent\":\"\\u{first:04x}{rest}\"}}")),
+        (
+            "c.svg",
+            format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><text>{boundary}</text></svg>"),
+            format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><text>&#{first};{rest}</text></svg>"),
+        ),
+    ] {
+        folder.put(name, body);
+        assert_eq!(viewer.part().text(), sent);
+        assert_eq!(server.get("/snapshot").text(), sent);
+    }
+}
+
+#[test]
+fn a_picture_that_contains_the_boundary_is_refused_counted_and_logged() {
+    let (folder, server) = watched_picture(&[]);
+    let mut viewer = server.view("/stream");
+    assert_eq!(viewer.part().body, png(RED));
+    // A chunk that says where the picture came from, as programs write it.
+    folder.put("frame.png", with_text(&png(GREEN), &format!("/x?q={}", viewer.boundary)));
+    wait_until("it is counted", SOON, || server.state()["feeds"][0]["refused"] == 1);
+    assert!(server.stderr().contains("it contains the boundary"), "{}", server.stderr());
+    folder.put("frame.png", png(BLUE));
+    assert_eq!(viewer.part().body, png(BLUE), "the refused one is not sent");
+}
+
+/// The PNG with a `tEXt` chunk before its pixels.
+fn with_text(png: &[u8], text: &str) -> Vec<u8> {
+    let content = [b"tEXtComment\0", text.as_bytes()].concat();
+    let checksum = content.iter().fold(!0_u32, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 })
+    });
+    let length = u32::try_from(content.len() - 4).unwrap().to_be_bytes();
+    let chunk = [&length[..], &content, &(!checksum).to_be_bytes()].concat();
+    // The signature and IHDR have 33 bytes.
+    [&png[..33], &chunk, &png[33..]].concat()
 }
 
 #[test]
