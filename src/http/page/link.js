@@ -1,22 +1,18 @@
 // The one connection to the server: reads every feed from it, detects when it dies, and reconnects.
 
-// The ways to the parts: a stream; a stream under the name that jupyter-server-proxy does not hold back (docs/field.md, Proxies);
-// and asking for each part.
-const WAYS = [
-    {accept: 'multipart/mixed'},
-    {accept: 'text/event-stream', via: 'as an event stream, through a proxy'},
-    {via: 'by polling, through a proxy that holds streams back'},
-  ],
-  // How many milliseconds the first byte of a stream may take, if the server has a part already; by the second way twice as many.
-  FIRST_BYTE = 2500
+// The name under which everything is asked for: jupyter-server-proxy holds back what is asked for by any other (docs/field.md, Proxies),
+// and WebKit's fetch refuses multipart/x-mixed-replace (Browsers).
+const ACCEPT = 'text/event-stream',
+  // How many milliseconds the first byte of a stream may take, if the server has a part already.
+  FIRST_BYTE = 5000
 
 // `on` has server(told), which returns {history, keepalive, empty, due, ended, behind}, part(part) and change().
 // `place` turns a path into a URL.
 function makeLink(place, on) {
   // `heard` is when the last bytes arrived (undefined or infinite if none are due), `silence` how many milliseconds the next ones
   // may take. `over` is whether the stream has ended: another one is opened only once the server has more parts.
-  // `way` is the index of the way in use, and `proven` whether a stream came through since the page was opened.
-  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over, way = 0, proven
+  // `proven` is whether a stream came through since the page was opened, `polls` whether none does.
+  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over, proven, polls
   const link = {
     // asleep, connecting, live, reconnecting or ended
     state: 'asleep',
@@ -25,8 +21,8 @@ function makeLink(place, on) {
     open,
     get,
     read,
-    // By which way the parts come, if not by the first.
-    via: () => WAYS[way].via,
+    // How the parts come, if not by a stream.
+    via: () => polls && 'by polling, through a proxy that holds streams back',
     sleep: () => stop(over ? 'ended' : 'asleep'),
     wake: () => /asleep|reconnecting|ended/.test(link.state) && open(),
     // After three missed keepalives the connection is dead, whatever the system says.
@@ -48,9 +44,7 @@ function makeLink(place, on) {
       if (empty) heard = Infinity
       // Firefox resolves a fetch with the first byte of the body, and a feed may have none yet (docs/field.md, Browsers).
       on.change(link.state = 'live')
-      do {
-        over = await (WAYS[way].accept ? stream(told, signal) : follow(signal))
-      } while (over === undefined)
+      over = polls ? await follow(signal) : await stream(told, signal) ?? await follow(signal)
       if (!over) throw Error('connection lost')
       goOn('ended')
     } catch (error) {
@@ -58,14 +52,14 @@ function makeLink(place, on) {
     }
   }
 
-  // All feeds over one connection. Resolves to undefined if the next way has to be tried.
+  // All feeds over one connection. Resolves to undefined if a proxy holds it back.
   async function stream({history, empty, due}, signal) {
     const attempt = new AbortController()
     signal.addEventListener('abort', () => attempt.abort())
     let isLate
     const wait = async () => {
       for (;;) {
-        await pause(FIRST_BYTE * (way + 1))
+        await pause(FIRST_BYTE)
         if (proven || attempt.signal.aborted) return
         if (isLate = due) return attempt.abort()
         due = (await learn(signal)).due
@@ -74,12 +68,12 @@ function makeLink(place, on) {
     if (!proven) wait().catch(() => {})
     try {
       // The kind of a feed from a pipe is known after its first bytes.
-      return await read(await get(`streams?history=${history}`, attempt.signal, WAYS[way].accept),
+      return await read(await get(`streams?history=${history}`, attempt.signal),
         part => on.part(part, heard = Date.now(), tries = 0), () => (proven = true, empty && learn(signal)))
     } catch (error) {
       attempt.abort()
       if (!isLate || signal.aborted) throw error
-      way++
+      polls = true
     }
   }
 
@@ -89,9 +83,8 @@ function makeLink(place, on) {
     return poll(link, {part: part => on.part(part, tries = 0)}, signal => learn(signal, heard = Date.now()), signal)
   }
 
-  async function get(path, signal, accept = WAYS[0].accept) {
-    // WebKit's fetch refuses multipart/x-mixed-replace (docs/field.md, Browsers).
-    const reply = await fetch(place(path), {signal, headers: {Accept: accept}})
+  async function get(path, signal) {
+    const reply = await fetch(place(path), {signal, headers: {Accept: ACCEPT}})
     // In steps of four seconds, since the header only has whole ones.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
