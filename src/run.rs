@@ -93,8 +93,12 @@ fn announce(listeners: &[Listener], http: &http::Options, show: Show, terminal: 
     let Some(here) = to_open.next() else { return };
     let from_network = to_open.next_back().unwrap_or(here);
     if show.as_qr {
-        if !listeners.iter().any(Listener::is_exposed) {
+        let is_exposed = listeners.iter().any(Listener::is_exposed);
+        let mut addresses = listeners.iter().filter_map(Listener::address).flat_map(reachable);
+        if !is_exposed {
             info!("a phone cannot reach this address; --host 0.0.0.0 makes it reachable");
+        } else if addresses.all(|address| address.ip().to_canonical().is_loopback()) {
+            warn!("no phone can reach this machine: it has no route to a network");
         }
         draw_qr(&with_token(from_network), terminal);
     }

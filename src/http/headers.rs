@@ -53,7 +53,7 @@ fn prefers_page(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a stream is to be called `multipart/mixed`: the fetch of WebKit refuses x-mixed-replace, and jupyter-server-proxy passes a
-/// reply on as it comes only where `text/event-stream` is asked for (docs/field.md).
+/// reply on as it comes only where `text/event-stream` is asked for (docs/field.md, Proxies).
 pub(super) fn prefers_mixed(headers: &HeaderMap) -> bool {
     let weight = |name| weight(headers, ACCEPT, name).unwrap_or(0.0);
     let mixed = weight("multipart/mixed").max(weight("text/event-stream"));

@@ -3,6 +3,7 @@
 
 #[doc(hidden)]
 pub mod fuzz;
+mod handler;
 mod head;
 mod headers;
 mod host;

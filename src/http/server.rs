@@ -1,5 +1,5 @@
-//! One connection: hyper parses its requests, this file answers them, and hands a connection whose request is for a stream from
-//! hyper to the fan-out (docs/field.md, hyper). It knows feeds, not the sources of their parts.
+//! One connection: hyper parses its requests, `handler` answers them, and a connection whose request is for a stream goes from hyper
+//! to the fan-out (docs/field.md, hyper).
 
 use std::{
     convert::Infallible,
@@ -9,81 +9,34 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use hyper::{Method, Request, StatusCode, Uri, body::Incoming, header, server::conn::http1, service::service_fn};
+use hyper::{header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio_util::sync::CancellationToken;
-use tracing::{Level, debug, enabled, info, warn};
+use tracing::{debug, warn};
 
 use super::{
+    handler::{Caller, Handover, RequestHandler},
     head::{self, HeadError, HeadReader},
-    headers,
-    login::{self, without_token},
-    metrics,
-    options::Options,
-    origin,
-    request::{self, Rejection, Visitor},
-    response::{self, Reply},
-    route::{self, FeedSelector, Route, StreamQuery},
+    headers, response,
 };
 use crate::{
-    auth::Guesser,
     conn::{
         listen::Socket,
         local::SocketPair,
-        pending::{PendingConn, PendingConns},
-        transport::{self, Connection, Transport, linger_close},
+        pending::PendingConn,
+        transport::{self, Transport, linger_close},
         write_timeout::WriteTimeout,
     },
-    escape::Escaped,
-    fanout::{AllFeeds, Cursor, FanoutHandle, StreamOptions, Viewer},
-    feed::{Kind, Mount, Registry},
-    stats::{ConnError, ViewerPermit, Viewers},
+    fanout::Viewer,
+    stats::ConnError,
     sync::Mutex,
 };
 
 /// The time that a client has for the head of a request, and for a TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait of `/snapshot?after=`: some proxies give a silent server up after 30 seconds.
-const SNAPSHOT_WAIT: Duration = Duration::from_secs(25);
-/// The least time between two pictures for a browser: without it some grow by gigabytes (docs/field.md, Browsers).
-const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
-
-#[derive(Debug)]
-pub(super) struct RequestHandler {
-    pub(super) registry: Arc<Registry>,
-    pub(super) viewers: Arc<Viewers>,
-    pub(super) options: Arc<Options>,
-    pub(super) pending: Arc<PendingConns>,
-    /// The shard of the feeds for viewers of this thread.
-    pub(super) shard: usize,
-    pub(super) fanout: FanoutHandle<Transport>,
-    pub(super) shutdown: CancellationToken,
-    /// Limits the warnings about heads that are too long.
-    pub(super) head_warning: WarnPause,
-}
-
-/// A stream to hand over: hyper writes the response head, the fan-out the rest.
-#[derive(Debug)]
-struct Handover {
-    cursors: Vec<Cursor>,
-    options: StreamOptions,
-    permit: ViewerPermit,
-}
-
-/// The connection that a request arrived on.
-#[derive(Debug, Clone, Copy)]
-struct Caller<'a> {
-    peer: Option<SocketAddr>,
-    ends: Option<SocketPair>,
-    is_tls: bool,
-    transport: &'a Mutex<Transport>,
-    conn: &'a PendingConn,
-}
-
 /// Serves one connection, until it is evicted or the server has shut down. Whatever it waits for meanwhile (a handshake, a
 /// request, a peer that does not read) ends with it.
 pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: PendingConn, server: Arc<RequestHandler>) {
@@ -147,7 +100,7 @@ async fn serve_requests(socket: Socket, peer: Option<SocketAddr>, conn: &Pending
     }
     let mut transport = transport.into_inner();
     if let Some(error) = refused {
-        server.refuse_head(error, peer, &mut transport).await;
+        refuse_head(server, error, peer, &mut transport).await;
     }
     match handover {
         Some(Handover { cursors, options, permit }) => {
@@ -168,248 +121,18 @@ fn conn_error(error: &hyper::Error) -> ConnError {
     }
 }
 
-impl RequestHandler {
-    /// Answers a head that hyper does not get, on a connection that ends with this reply.
-    async fn refuse_head(&self, error: HeadError, peer: Option<SocketAddr>, transport: &mut Transport) {
-        let (status, message) = response::head_refusal(error);
-        self.viewers.replies.count(status.as_u16());
-        debug!(peer = peer.map(display), status = status.as_u16(), "a head refused");
-        if matches!(error, HeadError::TooLong | HeadError::TooManyLines) && self.head_warning.is_over() {
-            warn!(peer = peer.map(display), hint = response::COOKIES_HINT, "the head of a request was too long, and refused");
-        }
-        let reply = response::unframed(status, &message);
-        let sent = async {
-            transport.write_all(&reply).await?;
-            transport.flush().await
-        };
-        let _ = tokio::time::timeout(HEAD_TIMEOUT, sent).await;
+/// Answers a head that hyper does not get, on a connection that ends with this reply.
+async fn refuse_head(server: &RequestHandler, error: HeadError, peer: Option<SocketAddr>, transport: &mut Transport) {
+    let (status, message) = response::head_refusal(error);
+    server.viewers.replies.count(status.as_u16());
+    debug!(peer = peer.map(display), status = status.as_u16(), "a head refused");
+    if matches!(error, HeadError::TooLong | HeadError::TooManyLines) && server.head_warning.is_over() {
+        warn!(peer = peer.map(display), hint = response::COOKIES_HINT, "the head of a request was too long, and refused");
     }
-
-    async fn answer(&self, request: Request<Incoming>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
-        let (request, body) = parted(request);
-        let headers = request.headers();
-        let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let answered = match login::answer_once(&request, &mut visitor, caller.ends, &self.options) {
-            Some(reply) => Ok(reply),
-            None if login::is_form(&request, &self.options) => {
-                let has_left = || caller.transport.lock().has_left();
-                login::answer_form(&request, body, &mut visitor, &has_left, &self.options).await
-            }
-            None => match self.admit(&request, &mut visitor, caller.transport).await {
-                Ok(route) => Ok(self.answer_route(&request, route, &visitor, caller.conn, handover).await),
-                Err(rejection) => Err(rejection),
-            },
-        };
-        let mut reply = answered
-            .unwrap_or_else(|rejection| login::offer_form(response::reject(&rejection), &rejection, headers, &self.options));
-        if request::has_body(headers) {
-            response::close(&mut reply);
-        }
-        self.viewers.replies.count(reply.status().as_u16());
-        let sites = &self.options.sites;
-        let allowed = sites.allowed_origin(headers);
-        let is_for_all = allowed.is_some() || headers::is_img(headers);
-        response::allow_sites(&mut reply, allowed, is_for_all, &sites.frame_policy(&visitor));
-        if sites.depends_on_origin() {
-            response::vary(&mut reply, "Origin");
-        }
-        if enabled!(Level::DEBUG) {
-            let target = self.options.access.redacted_target(request.uri());
-            let (method, status) = (request.method(), reply.status().as_u16());
-            debug!(peer = visitor.source.map(display), %method, target, status, "request");
-        }
-        reply
-    }
-
-    /// The route of a request that is allowed.
-    async fn admit<B>(
-        &self,
-        request: &Request<B>,
-        visitor: &mut Visitor,
-        transport: &Mutex<Transport>,
-    ) -> Result<Route, Rejection> {
-        let Options { access, hosts, sites, prefix, .. } = &*self.options;
-        request::check(request, hosts, visitor).inspect_err(|rejection| {
-            if let Rejection::ForeignHost(name) = rejection {
-                hosts.warn_of(&access.redacted(name));
-            }
-        })?;
-        if request.method() == Method::OPTIONS {
-            // It has no secret, and gives away nothing.
-            return sites.allowed_origin(request.headers()).map(|_| Route::Preflight).ok_or(Rejection::ForeignSite);
-        }
-        let route = route::route(request, prefix);
-        // The reply reveals nothing, and the caller has no password: a container runtime, a load balancer.
-        if route == Route::Health {
-            return Ok(route);
-        }
-        sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
-        let has_left = || transport.lock().has_left();
-        let guesser = Guesser { address: visitor.address(), has_left: &has_left, site: self.options.site(visitor) };
-        let admitted = access.check(request.uri(), request.headers(), guesser).await;
-        admitted.map(|()| route).map_err(|denial| login::denied(denial, visitor, &self.options))
-    }
-
-    async fn answer_route<B>(
-        &self,
-        request: &Request<B>,
-        route: Route,
-        visitor: &Visitor,
-        conn: &PendingConn,
-        handover: &Mutex<Option<Handover>>,
-    ) -> Reply {
-        match route {
-            Route::Page => self.page(request, visitor),
-            Route::Slash => response::redirect(&with_slash(request.uri())),
-            Route::Stream { feeds, query } => self.stream(request.method(), &feeds, query, visitor.source, handover),
-            Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers(), conn).await,
-            Route::Preflight => response::preflight(request.headers()),
-            Route::State => {
-                let shows_addresses = !self.options.access.is_open() || visitor.is_local();
-                response::json(&metrics::state(&self.registry, &self.viewers, &self.options, shows_addresses))
-            }
-            Route::Metrics => metrics::reply(&self.registry, &self.viewers, &self.options),
-            Route::Health => response::text(StatusCode::OK, "ok"),
-            Route::Quit if !self.options.may_quit => not_found(&self.options.prefix),
-            Route::Quit if request.method() != Method::GET => response::reject(&Rejection::Method),
-            Route::Quit if origin::is_cross_site(request.headers(), visitor) => {
-                response::text(StatusCode::FORBIDDEN, "mxr: another site may not end this server")
-            }
-            Route::Quit => {
-                info!(peer = visitor.source.map(display), "asked to quit");
-                self.shutdown.cancel();
-                let mut reply = response::text(StatusCode::ACCEPTED, "Accepted");
-                response::close(&mut reply);
-                reply
-            }
-            Route::BadQuery(why) => response::text(StatusCode::BAD_REQUEST, &format!("mxr: {why}")),
-            Route::NotFound => not_found(&self.options.prefix),
-        }
-    }
-
-    /// The page; if the token is in the URL, first a redirect to the same page with a cookie instead. A frame on another site gets
-    /// no cookie, and has no address bar: there the page uses the token of its own URL.
-    fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
-        let Options { access, sites, .. } = &*self.options;
-        let cookie = access.cookie_instead(request.uri(), self.options.site(visitor));
-        match cookie.filter(|_| !headers::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
-            Some((cookie, query)) => response::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
-            None => response::page(headers::prefers_gzip(request.headers())),
-        }
-    }
-
-    fn find(&self, selector: &FeedSelector) -> Option<Arc<Mount>> {
-        let list = self.registry.list();
-        match selector {
-            FeedSelector::Number(number) => list.get(*number).map(|mounted| mounted.mount.clone()),
-            FeedSelector::Named(name) => self.registry.find(name),
-            // With only one feed its name in go2rtc does not matter.
-            FeedSelector::Camera(name) => match &list[..] {
-                [only] => Some(only.mount.clone()),
-                _ => self.registry.find(name),
-            },
-            FeedSelector::All => None,
-        }
-    }
-
-    fn stream(
-        &self,
-        method: &Method,
-        selector: &FeedSelector,
-        query: StreamQuery,
-        peer: Option<SocketAddr>,
-        handover: &Mutex<Option<Handover>>,
-    ) -> Reply {
-        let mount = self.find(selector);
-        if mount.is_none() && *selector != FeedSelector::All {
-            return self.unknown(selector);
-        }
-        let reply = response::stream(self.registry.boundary().as_str(), query.mixed);
-        if method == Method::HEAD {
-            return reply;
-        }
-        let permit = match self.viewers.enter(peer) {
-            Ok(permit) => permit,
-            Err(why) => return response::limited(why),
-        };
-        let StreamQuery { history, accepts, .. } = query;
-        let subscriptions = mount.iter().map(|mount| mount.open().subscribe(self.shard, history));
-        let cursors = subscriptions.map(|subscription| Cursor::new(subscription, accepts)).collect();
-        let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts));
-        let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
-        let options = StreamOptions { interval: query.interval, parts: query.parts, picture_interval, all };
-        *handover.lock() = Some(Handover { cursors, options, permit });
-        reply
-    }
-
-    async fn snapshot(
-        &self,
-        selector: &FeedSelector,
-        after: Option<u64>,
-        headers: &header::HeaderMap,
-        conn: &PendingConn,
-    ) -> Reply {
-        let Some(mount) = self.find(selector) else { return self.unknown(selector) };
-        let feed = mount.open();
-        // A run plays only while it has a viewer: this subscription is one, for the first part.
-        let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None));
-        let part = match after {
-            None if feed.kind() != Kind::Run => feed.newest(),
-            after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {
-                Ok(part) if part.as_ref().is_none_or(|part| Some(part.sequence()) > after) => part,
-                _ => return response::text(StatusCode::NO_CONTENT, ""),
-            },
-        };
-        let Some(part) = part else { return response::no_part_yet() };
-        let reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
-        self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
-        reply
-    }
-
-    fn unknown(&self, selector: &FeedSelector) -> Reply {
-        let list = self.registry.list();
-        let names: Vec<&str> = list.iter().map(|mounted| mounted.mount.name()).collect();
-        let names = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
-        let asked = match selector {
-            FeedSelector::Named(name) | FeedSelector::Camera(name) => name.clone(),
-            FeedSelector::Number(number) => format!("number {number}"),
-            FeedSelector::All => "any".to_owned(),
-        };
-        response::text(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names)))
-    }
-}
-
-/// The request without its body, and the body.
-fn parted<B>(request: Request<B>) -> (Request<()>, B) {
-    let (parts, body) = request.into_parts();
-    (Request::from_parts(parts, ()), body)
-}
-
-/// The pause between two warnings of one kind, which any client can cause.
-#[derive(Debug, Default)]
-pub(super) struct WarnPause(Mutex<Option<Instant>>);
-
-impl WarnPause {
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    /// Whether it is over; then the next one begins.
-    fn is_over(&self) -> bool {
-        let mut last = self.0.lock();
-        let is_over = last.is_none_or(|last| last.elapsed() > Self::MINUTE);
-        if is_over {
-            *last = Some(Instant::now());
-        }
-        is_over
-    }
-}
-
-fn with_slash(uri: &Uri) -> String {
-    let name = uri.path().rsplit('/').next().unwrap_or_default();
-    uri.query().map_or_else(|| format!("{name}/"), |query| format!("{name}/?{query}"))
-}
-
-fn not_found(prefix: &str) -> Reply {
-    let [page, others @ .., last] = ["/", "/stream", "/snapshot", "/view", "/state"].map(|path| format!("{prefix}{path}"));
-    let text = format!("mxr: nothing is here\nhint: try {page}, {} or {last}", others.join(", "));
-    response::text(StatusCode::NOT_FOUND, &text)
+    let reply = response::unframed(status, &message);
+    let sent = async {
+        transport.write_all(&reply).await?;
+        transport.flush().await
+    };
+    let _ = tokio::time::timeout(HEAD_TIMEOUT, sent).await;
 }

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
+    handler::{RequestHandler, WarnPause},
     options::Options,
-    server::{RequestHandler, WarnPause, connection},
+    server::connection,
 };
 use crate::{
     conn::{

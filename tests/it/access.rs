@@ -1,6 +1,9 @@
 //! Access control: a server with a password or a token shows nothing without it on any route, and secrets stay secret.
 
-use std::{os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
 
 use crate::support::{
     Browser, CHROMIUM_IMAGE, Connection, Folder, GREEN, Kind, NAVIGATION, Page, RED, SOON, Server, jpeg, mxr, near, padded_png,
@@ -206,6 +209,22 @@ fn the_qr_code_contains_the_url_with_the_token() {
     wait_until("the code is drawn", SOON, || server.stderr().contains("/?token=T0ken"));
     assert!(server.stderr().contains('█'));
     assert!(!String::from_utf8(server.stdout()).unwrap().contains("T0ken"), "who chose it knows it");
+}
+
+#[test]
+fn a_qr_code_that_no_phone_can_use_says_so() {
+    let near = mxr(["serve", "--demo", "--qr"]).start();
+    wait_until("the way out is told", SOON, || near.stderr().contains("--host 0.0.0.0 makes it reachable"));
+    let Some(unshare) = tool(&["unshare"]) else { return };
+    if !Command::new(&unshare).args(["-n", "true"]).stderr(Stdio::null()).status().unwrap().success() {
+        return eprintln!("skipped: no leave to make a network");
+    }
+    // A network of its own, without a route.
+    let mut lonely =
+        mxr(["serve", "--demo", "--port", "0", "--host", "0.0.0.0", "--qr"]).wrapped(unshare, &["-n"]).spawn().listening();
+    wait_until("the reason is told", SOON, || lonely.stderr().contains("no phone can reach this machine"));
+    assert!(!lonely.stderr().contains("makes it reachable"), "{}", lonely.stderr());
+    lonely.host.clear();
 }
 
 #[test]

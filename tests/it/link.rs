@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{BLUE, Browser, Folder, GREEN, Kind, RED, SOON, jpeg, mxr, near, png, wait_until};
+use crate::support::{BLUE, Browser, Folder, GREEN, Kind, Passes, Proxy, RED, SOON, jpeg, mxr, near, png, wait_until};
 
 /// The page's text about its feed: state, name, more of the state, readings.
 fn header(browser: &Browser) -> String {
@@ -210,4 +210,63 @@ fn an_open_page_shows_any_kind_of_part_in_chromium() {
 #[test]
 fn an_open_page_shows_any_kind_of_part_in_firefox() {
     whatever_comes_to_an_open_page_is_shown_as_what_it_is(Kind::Firefox);
+}
+
+fn the_page_works_behind_a_proxy(kind: Kind, passes: Passes) {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    folder.put("b.txt", "the second");
+    let server = mxr(["watch"]).arg(folder.file("a.png")).arg(folder.file("b.txt")).args(["--history", "3"]).start();
+    let proxy = Proxy::before(&server.host, passes);
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&proxy.url);
+    wait_until("both feeds are shown", 2 * SOON, || browser.text().contains("the second") && header(&browser).contains("64 × 64"));
+    wait_until("it says whether it polls", SOON, || header(&browser).contains("by polling") == (passes == Passes::Nothing));
+    folder.put("a.png", png(GREEN));
+    folder.put("b.txt", "changed");
+    wait_until("changes are shown", SOON, || browser.text().contains("changed") && header(&browser).contains("#2"));
+    browser.run("location.hash = 'a.png'", json!([]));
+    wait_until("it is on the screen", SOON, || near(browser.screenshot().get_pixel(400, 240).0, GREEN));
+    // The history has an end, and so gets through.
+    browser.press("\u{e012}");
+    wait_for_header(&browser, "1 back");
+    wait_until("the older one is shown", SOON, || near(browser.screenshot().get_pixel(400, 240).0, RED));
+    assert_eq!(proxy.asked().iter().any(|target| target.starts_with("/snapshot/")), passes == Passes::Nothing);
+}
+
+#[test]
+fn the_page_gets_a_stream_through_a_proxy_that_passes_only_event_streams_in_chromium() {
+    the_page_works_behind_a_proxy(Kind::Chromium, Passes::EventStreams);
+}
+
+#[test]
+fn the_page_gets_a_stream_through_a_proxy_that_passes_only_event_streams_in_firefox() {
+    the_page_works_behind_a_proxy(Kind::Firefox, Passes::EventStreams);
+}
+
+#[test]
+fn the_page_polls_through_a_proxy_that_holds_every_stream_back_and_says_so_in_chromium() {
+    the_page_works_behind_a_proxy(Kind::Chromium, Passes::Nothing);
+}
+
+#[test]
+fn the_page_polls_through_a_proxy_that_holds_every_stream_back_and_says_so_in_firefox() {
+    the_page_works_behind_a_proxy(Kind::Firefox, Passes::Nothing);
+}
+
+#[test]
+fn a_page_that_polls_gets_every_line_and_a_feed_that_had_no_part_yet() {
+    let mut server = mxr(["stdin"]).stdin(Stdio::piped()).start();
+    let proxy = Proxy::before(&server.host, Passes::Nothing);
+    let Some(browser) = Browser::start(Kind::Chromium) else { return };
+    browser.go(&proxy.url);
+    server.wait_for_viewers(1);
+    for burst in 0..5 {
+        server.write((0..100).map(|line| format!("line {}\n", burst * 100 + line)).collect::<String>());
+        let last = format!("line {}", burst * 100 + 99);
+        wait_until(&format!("{last} is shown"), 2 * SOON, || browser.text().contains(&last));
+    }
+    let lines = browser.run("return [...document.querySelectorAll('.line')].map(line => line.textContent.trim())", json!([]));
+    assert_eq!(lines, json!((0..500).map(|line| format!("line {line}")).collect::<Vec<_>>()));
+    wait_for_header(&browser, "by polling");
 }

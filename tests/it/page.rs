@@ -491,3 +491,37 @@ fn axe_finds_no_accessibility_problem() {
     wait_for_header(&browser, "reconnecting");
     assert_eq!(hindrances(&browser, &axe), Vec::<Value>::new(), "without a server");
 }
+
+fn only_tiles_on_the_screen_are_painted(kind: Kind) {
+    const FEEDS: usize = 300;
+    let folder = Folder::new();
+    let names: Vec<_> = (0..FEEDS).map(|number| format!("{number:03}.txt")).collect();
+    names.iter().for_each(|name| folder.put(name, format!("the text of {name}")));
+    let server = names.iter().fold(mxr(["watch"]), |server, name| server.arg(folder.file(name))).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_text(&browser, "the text of 000.txt");
+    let sent = || server.viewers().first().is_some_and(|viewer| viewer["sent"].as_u64() >= Some(FEEDS as u64));
+    wait_until("all parts are there", 3 * SOON, sent);
+    let painted = || browser.run("return document.querySelectorAll('.view .log').length", json!([])).as_u64().unwrap();
+    assert!((2..60).contains(&painted()), "{} tiles are painted", painted());
+    let last = &names[FEEDS - 1];
+    browser.run("[...document.querySelectorAll('section')].at(-1).scrollIntoView()", json!([]));
+    wait_for_text(&browser, &format!("the text of {last}"));
+    folder.put(last, "and a newer one");
+    wait_for_text(&browser, "and a newer one");
+    folder.put(&names[0], "changed off the screen");
+    browser.run("location.hash = arguments[0]", json!([names[0]]));
+    wait_for_text(&browser, "changed off the screen");
+    wait_for_header(&browser, "#2");
+}
+
+#[test]
+fn of_many_feeds_chromium_paints_those_on_the_screen() {
+    only_tiles_on_the_screen_are_painted(Kind::Chromium);
+}
+
+#[test]
+fn of_many_feeds_firefox_paints_those_on_the_screen() {
+    only_tiles_on_the_screen_are_painted(Kind::Firefox);
+}

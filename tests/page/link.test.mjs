@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { load } from './load.mjs';
 
-const { makeLink } = await load('words.js', 'split.js', 'sgr.js', 'log.js', 'link.js');
+const { makeLink } = await load('words.js', 'split.js', 'sgr.js', 'log.js', 'poll.js', 'link.js');
 
 // A link whose server answers with `answer`, whose lots are all `lot`, and whose pauses end when `next` is called; `told` is
 // what the page makes of /state.
@@ -13,6 +13,8 @@ function linkTo(t, answer, lot = 0.5, told = () => ({ history: 1 })) {
   t.mock.method(globalThis, 'setTimeout', (act, ms) => {
     // With 0 it leaves room for painting.
     if (ms === 0) return setImmediate(act);
+    // The first byte of a stream comes sooner.
+    if (ms === 5000) return;
     pauses.push(ms);
     timer.next = act;
   });
@@ -143,4 +145,58 @@ test('a page that nobody looks at does not ask after the end either', async (t) 
   assert.deepEqual([link.state, cleared.callCount(), asked()], ['ended', before + 1, 2]);
   await link.wake();
   assert.deepEqual([link.state, asked()], ['ended', 3]);
+});
+
+// A server behind a proxy that holds back the first `held` streams; it has one part, with this sequence.
+function behindProxy(t, held) {
+  const asked = [];
+  const timers = [];
+  const answer = async (url, { headers, signal }) => {
+    if (/state/.test(url)) return Response.json({});
+    asked.push(/snapshot/.test(url) ? url : headers.Accept);
+    if (/snapshot/.test(url)) return new Response('new', { headers: { 'content-type': 'text/plain', 'x-sequence': '7', 'x-timestamp': '5' } });
+    if (asked.length > held) return new Response('--B--\r\n', { headers: { 'content-type': 'multipart/mixed; boundary=B' } });
+    return new Promise((_, failed) => signal.addEventListener('abort', () => failed(new DOMException('', 'AbortError'))));
+  };
+  t.mock.method(globalThis, 'setTimeout', (act, ms) => (ms === 0 ? setImmediate(act) : timers.push(act)));
+  t.mock.method(globalThis, 'fetch', answer);
+  const parts = [];
+  const told = { history: 1, due: true };
+  const server = () => ({ ...told, behind: parts.length ? [] : [{ name: 'a', kind: 'newest', last: 4, missing: 3 }] });
+  const link = makeLink((path) => `http://localhost/${path}`, { server, part: (part) => parts.push(part), change() {} });
+  const settle = () => new Promise((done) => setImmediate(() => setImmediate(done)));
+  return { link, asked, parts, told, late: async () => (await settle(), timers.pop()(), settle()) };
+}
+
+test('a page asks for an event stream, and part by part where no byte of it comes in time', async (t) => {
+  const { link, asked, parts, late } = behindProxy(t, 1);
+  link.open();
+  await late();
+  assert.deepEqual(asked, ['text/event-stream', 'http://localhost/snapshot/a?after=4']);
+  const [{ feed, sequence, time, dropped, type }] = parts;
+  assert.deepEqual([feed, sequence, time, dropped, type], ['a', 7, 5, 2, 'text/plain']);
+  assert.deepEqual([link.state, /polling/.test(link.via())], ['live', true]);
+  t.mock.restoreAll();
+});
+
+test('a stream of feeds without a part is not late', async (t) => {
+  const { link, asked, told, late } = behindProxy(t, 1);
+  told.due = false;
+  link.open();
+  await late();
+  await late();
+  assert.deepEqual([asked, link.via()], [['text/event-stream'], undefined]);
+  told.due = true;
+  await late();
+  await late();
+  assert.deepEqual(asked, ['text/event-stream', 'http://localhost/snapshot/a?after=4']);
+  t.mock.restoreAll();
+});
+
+test('a page that has had a byte of a stream looks for no other way', async (t) => {
+  const { link, asked, late } = behindProxy(t, 0);
+  await link.open();
+  await late();
+  assert.deepEqual([new Set(asked), link.via()], [new Set(['text/event-stream']), undefined]);
+  t.mock.restoreAll();
 });

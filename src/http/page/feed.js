@@ -9,6 +9,8 @@ class Feed {
   gap = Infinity
   fresh = 0
   rate = 0
+  // Only a feed that is on the screen is painted: of a thousand tiles a dozen are.
+  visible = true
 
   constructor(name, onclick) {
     this.name = name
@@ -46,7 +48,7 @@ class Feed {
     this.held++
     if (this.kind === 'lines') return this.addLine(part, missed, last)
     this.dropped += part.dropped
-    if (this.paused || this.past) return
+    if (this.paused || this.past || !this.visible) return
     // The newest wins: it replaces a part that waits to be painted.
     if (this.next) this.dropped++
     this.paint(part)
@@ -55,6 +57,7 @@ class Feed {
   addLine(part, missed, last) {
     if (!this.shows) this.put(showText(part)).log.toEnd()
     const {log} = this.shows
+    log.visible = this.visible
     if (last) this.dropped += missed
     if (missed) log.push({text: last ? `${count(missed, 'line')} skipped` : count(missed, 'earlier line')})
     log.append(textOf(part), part.time)
@@ -103,7 +106,19 @@ class Feed {
     const log = this.lines
     if (log) log.freeze(paused)
     else if (past) return this.paint(past.parts[past.at])
-    else if (!paused && this.newest) this.paint(this.newest)
+    else if (!paused) this.paintNewest()
+  }
+
+  // Whether it is on the screen from now on.
+  reveal(visible) {
+    this.visible = visible
+    const log = this.lines
+    if (log) log.reveal(visible)
+    else if (!this.paused && !this.past) this.paintNewest()
+  }
+
+  paintNewest() {
+    if (this.visible && this.newest && this.newest !== this.shown) this.paint(this.newest)
   }
 
   // The log, if each part is a line of it.

@@ -1,11 +1,18 @@
 // The one connection to the server: reads every feed from it, detects when it dies, and reconnects.
 
-// `on` has server(told), which returns {history, keepalive, empty, ended}, part(part) and change().
+// The name under which everything is asked for: jupyter-server-proxy holds back what is asked for by any other (docs/field.md, Proxies),
+// and WebKit's fetch refuses multipart/x-mixed-replace (Browsers).
+const ACCEPT = 'text/event-stream',
+  // How many milliseconds the first byte of a stream may take, if the server has a part already.
+  FIRST_BYTE = 5000
+
+// `on` has server(told), which returns {history, keepalive, empty, due, ended, behind}, part(part) and change().
 // `place` turns a path into a URL.
 function makeLink(place, on) {
   // `heard` is when the last bytes arrived (undefined or infinite if none are due), `silence` how many milliseconds the next ones
   // may take. `over` is whether the stream has ended: another one is opened only once the server has more parts.
-  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over
+  // `proven` is whether a stream came through since the page was opened, `polls` whether none does.
+  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over, proven, polls
   const link = {
     // asleep, connecting, live, reconnecting or ended
     state: 'asleep',
@@ -14,6 +21,8 @@ function makeLink(place, on) {
     open,
     get,
     read,
+    // How the parts come, if not by a stream.
+    via: () => polls && 'by polling, through a proxy that holds streams back',
     sleep: () => stop(over ? 'ended' : 'asleep'),
     wake: () => /asleep|reconnecting|ended/.test(link.state) && open(),
     // After three missed keepalives the connection is dead, whatever the system says.
@@ -27,15 +36,15 @@ function makeLink(place, on) {
     const {signal} = abort
     heard = Date.now()
     try {
-      const {history, keepalive, empty, ended} = await learn(signal)
+      const told = await learn(signal),
+        {keepalive, empty, ended} = told
       silence = keepalive ? 3000 * keepalive + 1000 : Infinity
       if (over &&= ended) return goOn('ended')
       // A feed without a part has nothing to repeat.
       if (empty) heard = Infinity
       // Firefox resolves a fetch with the first byte of the body, and a feed may have none yet (docs/field.md, Browsers).
       on.change(link.state = 'live')
-      // The kind of a feed from a pipe is known after its first bytes.
-      over = await read(await get(`streams?history=${history}`, signal), part => on.part(part, heard = Date.now(), tries = 0), () => empty && learn(signal))
+      over = polls ? await follow(signal) : await stream(told, signal) ?? await follow(signal)
       if (!over) throw Error('connection lost')
       goOn('ended')
     } catch (error) {
@@ -43,9 +52,39 @@ function makeLink(place, on) {
     }
   }
 
+  // All feeds over one connection. Resolves to undefined if a proxy holds it back.
+  async function stream({history, empty, due}, signal) {
+    const attempt = new AbortController()
+    signal.addEventListener('abort', () => attempt.abort())
+    let isLate
+    const wait = async () => {
+      for (;;) {
+        await pause(FIRST_BYTE)
+        if (proven || attempt.signal.aborted) return
+        if (isLate = due) return attempt.abort()
+        due = (await learn(signal)).due
+      }
+    }
+    if (!proven) wait().catch(() => {})
+    try {
+      // The kind of a feed from a pipe is known after its first bytes.
+      return await read(await get(`streams?history=${history}`, attempt.signal),
+        part => on.part(part, heard = Date.now(), tries = 0), () => (proven = true, empty && learn(signal)))
+    } catch (error) {
+      attempt.abort()
+      if (!isLate || signal.aborted) throw error
+      polls = true
+    }
+  }
+
+  // A request takes as long as it takes, but not for ever.
+  function follow(signal) {
+    silence = 60e3
+    return poll(link, {part: part => on.part(part, tries = 0)}, signal => learn(signal, heard = Date.now()), signal)
+  }
+
   async function get(path, signal) {
-    // WebKit's fetch refuses multipart/x-mixed-replace (docs/field.md, Browsers).
-    const reply = await fetch(place(path), {signal, headers: {Accept: 'multipart/mixed'}})
+    const reply = await fetch(place(path), {signal, headers: {Accept: ACCEPT}})
     // In steps of four seconds, since the header only has whole ones.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
@@ -99,10 +138,12 @@ function makeLink(place, on) {
   return link
 }
 
+const typeOf = fullType => fullType.split(';')[0].toLowerCase()
+
 function partOf({headers, body}) {
   const fullType = headers['content-type'],
     [sequence, time, dropped] = ['sequence', 'timestamp', 'dropped'].map(name => +headers[`x-${name}`] || 0)
-  return {body, fullType, type: fullType.split(';')[0].toLowerCase(), feed: decodeURIComponent(headers['x-feed']), sequence, time, dropped}
+  return {body, fullType, type: typeOf(fullType), feed: headers['x-feed'] && decodeURIComponent(headers['x-feed']), sequence, time, dropped}
 }
 
 export {makeLink}

@@ -13,7 +13,7 @@ function makeLog() {
   let next, style, frame, sheet, touched, text = [], unseen = 0, until = Infinity
   const more = make('button.more', {hidden: true, onclick: toEnd}),
     el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more),
-    log = {el, follow: true, append, push, replace, redraw, freeze, toEnd, found: () => sheet.getElementsByClassName('line').length},
+    log = {el, follow: true, visible: true, reveal, append, push, replace, redraw, freeze, toEnd, found: () => sheet.getElementsByClassName('line').length},
     resized = new ResizeObserver(() => log.follow && toEnd())
 
   // Builds a new sheet off the screen, which then replaces the old one: no flicker.
@@ -70,8 +70,14 @@ function makeLog() {
     wake()
   }
 
+  // Off the screen nothing is drawn.
+  function reveal(visible) {
+    log.visible = visible
+    wake()
+  }
+
   function wake() {
-    frame ||= requestAnimationFrame(draw)
+    if (log.visible) frame ||= requestAnimationFrame(draw)
   }
 
   function draw() {

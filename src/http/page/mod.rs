@@ -18,6 +18,7 @@ const SCRIPT: &str = concat!(
     include_str!("picture.js"),
     include_str!("show.js"),
     include_str!("feed.js"),
+    include_str!("poll.js"),
     include_str!("link.js"),
     include_str!("page.js"),
 );

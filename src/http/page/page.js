@@ -1,13 +1,20 @@
 // Connects the parts of the page: the link, the feeds and their states, the tools and the keys.
 
 const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node => [node.id, node])),
-  base = location.pathname.replace(/view$/, ''),
+  // With single slashes: two at the beginning would be followed by a host.
+  base = location.pathname.replace(/[^/]*$/, '').replace(/\/\/+/g, '/'),
   // In a frame without cookies the token stays in the address, and every request repeats it.
   query = location.search.slice(1),
   place = path => base + path + (query && (/\?/.test(path) ? '&' : '?') + query),
-  feeds = []
+  feeds = [],
+  byName = new Map(),
+  // Tells which feeds are on the screen, or nearly.
+  screen = new IntersectionObserver(seen => {
+    for (const {target, isIntersecting} of seen) byName.get(target.feed)?.reveal(isIntersecting)
+    refresh()
+  }, {root: ui.feeds, rootMargin: '300px'})
 // The feed that fills the page; undefined while all are tiled.
-let focus, started, paused
+let focus, started, paused, refreshing, cost = 0, refreshed = 0
 
 const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
@@ -19,41 +26,60 @@ const picture = () => focus?.shows?.picture,
 
 const link = makeLink(place, {
   change: refresh,
-  part: part => feedOf(part.feed).take(part, serverNow()),
+  part(part) {
+    const count = feeds.length
+    feedOf(part.feed).take(part, serverNow())
+    if (feeds.length > count) route()
+  },
   server(told) {
-    const restarted = started !== told.started
+    const restarted = started !== told.started,
+      names = new Set(told.feeds.map(info => info.name)),
+      count = feeds.length,
+      // Another server may run at this address now.
+      gone = feeds.filter(feed => !names.has(feed.name))
     for (const info of told.feeds) feedOf(info.name).learn(info, restarted)
-    // Another server may run at this address now.
-    for (const feed of [...feeds]) if (!told.feeds.some(info => info.name === feed.name)) forget(feed)
+    gone.forEach(forget)
+    if (gone.length || feeds.length > count) route()
     started = told.started
     return {
       // The lines that are not here yet, with a margin for those that arrive between the two requests.
       history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100))),
       keepalive: told.keepalive,
       empty: !told.feeds.some(feed => feed.newest),
+      due: told.feeds.some(feed => feed.newest || feed.kind === 'run'),
+      behind: told.feeds.map(behind).filter(feed => feed.missing > 0),
       // A run is each viewer's own, and a new one starts only when the user asks for it.
       ended: !restarted && told.feeds.every(feed => feed.ended || feed.kind === 'run'),
     }
   },
 })
 
+// What the page does not have yet of a feed that the server describes.
+function behind({name, kind, newest}) {
+  const feed = feedOf(name),
+    missing = newest ? newest.sequence - feed.last : kind === 'run' && !feed.newest
+  return {name, kind, last: feed.last, missing: min(TAIL, missing)}
+}
+
 function feedOf(name) {
-  let feed = feeds.find(feed => feed.name === name)
+  let feed = byName.get(name)
   if (feed) return feed
   // Returning false would cancel the click, for example on a branch of JSON.
   feed = new Feed(name, () => void (focus || String(getSelection()) || go(feed)))
   if (!feeds.length) say(ui.feeds)
   feeds.push(feed)
-  ui.feeds.append(feed.el)
-  feed.paused = paused
-  route()
+  byName.set(name, feed)
+  ui.feeds.append(set(feed.el, {feed: name}))
+  set(feed, {paused, visible: false})
+  screen.observe(feed.el)
   return feed
 }
 
 function forget(feed) {
   feeds.splice(feeds.indexOf(feed), 1)
+  byName.delete(feed.name)
+  screen.unobserve(feed.el)
   feed.el.remove()
-  route()
 }
 
 // The address remembers which feed is enlarged.
@@ -95,8 +121,9 @@ const SAYS = {
   ended: feed => [feed.outcome, ago(feed)].filter(Boolean).join(', '),
   history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
   paused: ({held}) => held && `${number(held)} newer`,
-  live() {},
-  quiet: ago,
+  live: () => link.via(),
+  quiet: feed => [ago(feed), link.via()].filter(Boolean).join(', '),
+  waiting: () => link.via(),
 }
 
 function readings({rate, ended, newest, shown = newest, shows, dropped}) {
@@ -108,12 +135,31 @@ function say(node, text) {
   if (node.textContent !== (text ||= '')) node.textContent = text
 }
 
-// Updates all states, texts and buttons: at each change, and twice a second for the ages.
+// Updates all states, texts and buttons: at each change, and twice a second for the ages. With many feeds it waits, so that it
+// takes a fifth of the time.
 function refresh() {
+  const wait = refreshed + min(250, 5 * cost) - now()
+  if (wait > 0) return refreshing ||= setTimeout(refreshNow, wait)
+  refreshNow()
+}
+
+function refreshNow() {
+  clearTimeout(refreshing)
+  refreshing = 0
+  const start = now()
+  update()
+  refreshed = now()
+  cost = refreshed - start
+}
+
+function update() {
   if (!feeds.length) say(ui.feeds, link.reason ? SAYS.reconnecting() : link.state)
+  const first = {}
   for (const feed of feeds) {
     const state = stateOf(feed)
-    feed.el.dataset.state = state
+    first[state] ??= feed
+    if (feed.el.dataset.state !== state) feed.el.dataset.state = state
+    if (!feed.visible) continue
     say(feed.state, state)
     say(feed.detail, SAYS[state]?.(feed))
     say(feed.readings, feed.newest && readings(feed))
@@ -132,7 +178,7 @@ function refresh() {
   ui.filter.value = log()?.needle ?? ''
   say(ui.found, log()?.needle && count(log().found(), 'line'))
   // With several feeds, the title and the icon show the one in the most serious state.
-  const feed = focus ?? Object.keys(SAYS).map(state => feeds.find(feed => stateOf(feed) === state)).find(Boolean) ?? feeds[0],
+  const feed = focus ?? first[Object.keys(SAYS).find(state => first[state])] ?? feeds[0],
     title = feed ? `${focus ? focus.name : `${feeds.length} feeds`} · ${stateOf(feed)}` : 'mxr'
   if (document.title === title) return
   document.title = title
@@ -168,7 +214,8 @@ async function heldParts(feed) {
       if (part.sequence >= last) abort.abort()
     }
   try {
-    await link.read(await link.get(`stream/${encoded(feed)}?history=${feed.kept}`, abort.signal), keep)
+    // With an end, since a proxy may hold back what has none.
+    await link.read(await link.get(`stream/${encoded(feed)}?history=${heldOf(feed)}&parts=${heldOf(feed)}`, abort.signal), keep)
   } catch {}
   return parts
 }
