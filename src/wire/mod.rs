@@ -12,5 +12,5 @@ pub use self::{
     body::without_boundary,
     boundary::Boundary,
     decode::{Bounds, Decoded, Decoder, Headers, boundary_of},
-    encode::{Prefix, encode, renumber},
+    encode::{Prefix, encode, encode_in_blocks, renumber},
 };
