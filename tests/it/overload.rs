@@ -77,9 +77,9 @@ fn a_hundred_stuck_viewers_cost_less_than_64_kib_each() {
 }
 
 /// The memory of a server when this many viewers each slowly read a different picture, and the number that it has disconnected.
-fn slow_readers(path: &str, cut: &str) -> (u64, u64) {
+fn slow_readers(args: &[&str], path: &str, cut: &str) -> (u64, u64) {
     const SIZE: usize = 3_000_000;
-    let mut watched = Watched::new(&[]);
+    let mut watched = Watched::new(args);
     watched.push(1..3, SIZE);
     let before = watched.server.memory();
     let slow: Vec<_> = (3..48)
@@ -102,13 +102,19 @@ fn slow_readers(path: &str, cut: &str) -> (u64, u64) {
 
 #[test]
 fn slow_viewers_keep_at_most_64_mib_of_old_parts() {
-    let (grown, cut) = slow_readers("/stream", "mxr_viewers_gone_total{cause=\"crowded\"}");
+    let (grown, cut) = slow_readers(&[], "/stream", "mxr_viewers_gone_total{cause=\"crowded\"}");
     assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
 }
 
 #[test]
+fn slow_viewers_of_all_threads_together_keep_at_most_64_mib_of_old_parts() {
+    let (grown, cut) = slow_readers(&["--threads", "8"], "/stream", "mxr_viewers_gone_total{cause=\"crowded\"}");
+    assert!(grown < 100 * MIB && (11..35).contains(&cut), "{grown} bytes, {cut} cut");
+}
+
+#[test]
 fn slow_readers_of_snapshots_keep_at_most_64_mib_of_them() {
-    let (grown, cut) = slow_readers("/snapshot", "mxr_errors_total{cause=\"crowded\"}");
+    let (grown, cut) = slow_readers(&[], "/snapshot", "mxr_errors_total{cause=\"crowded\"}");
     assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
 }
 
