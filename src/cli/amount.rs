@@ -1,4 +1,5 @@
-//! Times and sizes as people write them: `500ms`, `2s`, `1h`; `1K`, `64M`, `500KB`. It parses text, and knows no option.
+//! Numbers, times and sizes as people write them: `500ms`, `2s`, `1h`; `1K`, `64M`, `500KB`. It parses text, says what is wrong in
+//! words, and knows no option.
 
 use std::time::Duration;
 
@@ -6,6 +7,22 @@ use bytesize::ByteSize;
 
 /// The longest time that an option takes.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A number of things.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.trim().parse().map_err(|_| "it must be a whole number".to_owned())
+}
+
+/// A number of times a second.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    text.trim().parse().map_err(|_| "it must be a number, such as 10 or 0.5".to_owned())
+}
+
+/// A port.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    let number: i64 = text.trim().parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())?;
+    number.try_into().map_err(|_| format!("{number} is not in 0..=65535"))
+}
 
 /// A time; a plain number is seconds.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {

@@ -2,7 +2,9 @@
 
 mod amount;
 mod args;
+mod completions;
 mod read;
+mod split_words;
 mod suggest;
 
-pub use self::{args::*, read::read, suggest::unknown_variables};
+pub use self::{args::*, completions::completions, read::read, suggest::unknown_variables};

@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_img_gets_pictures_of_one_class_with_the_next_headers_early() {
-        let svg = || Part::now(Media::from_known("image/svg+xml"), "<svg/>");
+        let svg = || Part { class: ImageClass::Svg, ..Part::now(Media::from_known("image/svg+xml"), "<svg/>") };
         let (publisher, feed) = feed(Kind::Lines);
         let mut cursor = Cursor::new(feed.subscribe(0, None), Accepts::Pictures(Layout::EarlyHeaders));
         publisher.publish_all(vec![text("no"), svg(), text("no"), svg()]);
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn an_img_that_comes_after_a_text_begins_with_the_picture_before_it() {
         let (publisher, feed) = feed(Kind::Newest);
-        publisher.publish(Part::now(Media::from_known("image/svg+xml"), "<svg/>")).unwrap();
+        publisher.publish(Part { class: ImageClass::Raster, ..Part::now(Media::from_known("image/png"), "<svg/>") }).unwrap();
         publisher.publish(text("caption")).unwrap();
         let mut cursor = Cursor::new(feed.subscribe(0, None), Accepts::Pictures(Layout::Plain));
         assert!(next(&mut cursor).1.contains("<svg/>"));

@@ -36,10 +36,24 @@ pub(super) fn narrow(body: &[u8]) -> Cow<'_, [u8]> {
     };
     let narrow = |character: &[u8]| {
         let is_ascii = character.iter().enumerate().all(|(at, byte)| if at == low { *byte < 0x80 } else { *byte == 0 });
-        if is_ascii { character[low] } else { 0x7f }
+        // At the end a character may be cut off.
+        if is_ascii && character.len() == bytes { character[low] } else { 0x7f }
     };
     let has_mark = matches!(body, [0xff | 0xfe, ..] | [0, 0, 0xfe, 0xff, ..]);
-    Cow::Owned(body.chunks_exact(bytes).skip(usize::from(has_mark)).map(narrow).collect())
+    Cow::Owned(body.chunks(bytes).skip(usize::from(has_mark)).map(narrow).collect())
+}
+
+/// The text of UTF-8, or of UTF-16 with a byte order mark; `None` in other encodings.
+pub(super) fn unicode(body: &[u8]) -> Option<Cow<'_, str>> {
+    let of_utf_16 = |units: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = units.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).ok().map(Cow::Owned)
+    };
+    match body {
+        [0xff, 0xfe, units @ ..] => of_utf_16(units, u16::from_le_bytes),
+        [0xfe, 0xff, units @ ..] => of_utf_16(units, u16::from_be_bytes),
+        _ => std::str::from_utf8(body).ok().map(Cow::Borrowed),
+    }
 }
 
 /// Whether bytes are text: UTF-8, UTF-16 with a byte order mark, or an encoding that extends ASCII, such as Latin-1.

@@ -109,6 +109,7 @@ mod tests {
         assert_eq!(json(&[[b'['; 9000], [b']'; 9000]].concat()), Complete);
         let utf_16: Vec<u8> = "\u{feff}{\"ü\": 1}\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(json(&utf_16), Complete);
+        assert_ne!(json(&utf_16[..utf_16.len() - 1]), Complete, "half of a character");
     }
 
     #[test]

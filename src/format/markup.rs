@@ -5,11 +5,13 @@ use memchr::{memchr3, memmem};
 
 use super::completeness::Completeness::{self, Complete, Readable, Truncated, Unknown};
 
-/// A piece of markup; text is left out.
-enum Tag<'a> {
+/// A piece of markup, with the name of its element; text is left out.
+pub enum Tag<'a> {
+    /// `<g>`.
     Start(&'a [u8]),
     /// A start tag that ends with `/>`.
     Empty(&'a [u8]),
+    /// `</g>`.
     End(&'a [u8]),
     /// `<!DOCTYPE …>`.
     Doctype,
@@ -18,7 +20,7 @@ enum Tag<'a> {
 }
 
 /// The tags of a text, and whether it breaks off in one.
-struct Tags<'a> {
+pub struct Tags<'a> {
     text: &'a [u8],
     at: usize,
     is_html: bool,
@@ -26,8 +28,18 @@ struct Tags<'a> {
 }
 
 impl<'a> Tags<'a> {
+    /// The tags of XML.
+    pub fn of_xml(text: &'a [u8]) -> Self {
+        Self::new(text, false)
+    }
+
     fn new(text: &'a [u8], is_html: bool) -> Self {
         Self { text, at: 0, is_html, is_torn: false }
+    }
+
+    /// The offset after the last tag.
+    pub fn end(&self) -> usize {
+        self.at
     }
 
     /// Goes on to behind `mark`; the text breaks off if it is not there.
@@ -202,11 +214,27 @@ pub(super) fn html(text: &[u8]) -> Completeness {
         }
     }
     match page {
-        _ if tags.is_torn => Truncated,
+        // A script without its end tag swallows that of the page.
+        _ if tags.is_torn => {
+            if ends_with_html_tag(text) {
+                Unknown
+            } else {
+                Truncated
+            }
+        }
         HtmlPage { is_closed: true, .. } => Complete,
         HtmlPage { is_document: false, has_content: true, depth: 0, .. } => Readable,
         _ => Unknown,
     }
+}
+
+/// Whether the text ends with `</html>`, or with that and a comment.
+fn ends_with_html_tag(text: &[u8]) -> bool {
+    let mut end = text.trim_ascii_end();
+    if end.ends_with(b"-->") {
+        end = end[..memmem::rfind(end, b"<!--").unwrap_or_default()].trim_ascii_end();
+    }
+    end[end.len().saturating_sub(7)..].eq_ignore_ascii_case(b"</html>")
 }
 
 /// Elements whose content is no markup (HTML, section 13.2.6.2).
@@ -327,6 +355,7 @@ mod tests {
         assert_eq!(html(b"<div><p>a fragment"), Unknown);
         assert_eq!(html(b"<p>a fragment <br><b>b</b>"), Readable);
         assert_eq!(html(b"only text"), Unknown);
+        assert_eq!(html(b"<html><script src=x>\n</body></html>\n<!-- x -->\n"), Unknown, "a script swallows the end tag");
     }
 
     #[test]

@@ -17,11 +17,12 @@ mod tiff;
 use bytes::Bytes;
 
 pub use self::completeness::Completeness;
+pub use self::markup::{Tag, Tags};
 pub use self::media::Media;
 pub use self::picture::{JpegScanner, PictureScanner, PngScanner, Scan, Scanner};
 use self::{
     boxes::{boxes, starts_with_box},
-    encoding::{gunzip, narrow},
+    encoding::{gunzip, narrow, unicode},
     json::json,
     markup::{html, xml},
     pdf::pdf,
@@ -49,7 +50,7 @@ pub struct Inspection {
     pub completeness: Completeness,
     /// Which image decoder reads it.
     pub class: ImageClass,
-    /// Whether each chunk has a checksum, so that a complete structure means complete content.
+    /// Whether each chunk has a checksum, and the right one, so that a complete structure means complete content.
     pub is_checksummed: bool,
     /// The format that a picture's type names, if its first bytes are not those of any raster picture.
     pub unlike: Option<&'static str>,
@@ -60,7 +61,8 @@ pub struct Inspection {
 pub fn inspect(media: &Media, body: &[u8]) -> Inspection {
     let (completeness, class) = judge(media, body);
     let unlike = if Raster::of(body).is_some() { None } else { raster_name(media) };
-    Inspection { completeness, class, is_checksummed: body.first() == Some(&0x89), unlike }
+    let is_checksummed = body.first() == Some(&0x89) && picture::has_intact_extras(body);
+    Inspection { completeness, class, is_checksummed, unlike }
 }
 
 /// The image decoder that reads the body.
@@ -89,8 +91,8 @@ fn judge(media: &Media, body: &[u8]) -> (Completeness, ImageClass) {
     if media.is_xml() {
         let text = narrow(body);
         let xml = xml(&text);
-        let is_svg = media.is_image() && xml.root == Some(b"svg") && xml.completeness == Completeness::Complete;
-        return (xml.completeness, if is_svg { ImageClass::Svg } else { ImageClass::Other });
+        let may_be_svg = media.is_image() && xml.root == Some(b"svg") && xml.completeness == Completeness::Complete;
+        return (xml.completeness, if may_be_svg && is_svg(body) { ImageClass::Svg } else { ImageClass::Other });
     }
     let completeness = match media.essence() {
         "text/html" => html(&narrow(body)),
@@ -98,14 +100,25 @@ fn judge(media: &Media, body: &[u8]) -> (Completeness, ImageClass) {
         _ if media.is_json() => json(body),
         _ if media.is_text() => Completeness::Readable,
         "image/bmp" => bmp(body),
+        // A line end before a JPEG, which some readers skip and browsers do not.
+        "image/jpeg" => jpeg(body.trim_ascii_start()).0,
         _ if raster_name(media).is_some() => Completeness::Truncated,
         _ if is_tiff(body) => tiff(body),
         _ if starts_with_box(body) => boxes(body),
-        // Formats that one of the above would have known.
-        "image/tiff" | "image/heic" | "image/heif" | "video/mp4" | "audio/mp4" => Completeness::Truncated,
+        // Not what its name says.
+        "image/tiff" => Completeness::Truncated,
         _ => raster.map_or(Completeness::Unknown, |raster| raster.judge(body).0),
     };
     (completeness, ImageClass::Other)
+}
+
+/// Whether browsers draw it as an SVG: unlike other XML it has to be well-formed to the last attribute, in its namespace, and in
+/// Unicode, or Chromium's `<img>` is dead from then on (docs/field.md, Browsers).
+fn is_svg(body: &[u8]) -> bool {
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
+    let document = unicode(body);
+    let document = document.as_deref().map(|text| roxmltree::Document::parse_with_options(text, options));
+    matches!(document, Some(Ok(document)) if document.root_element().has_tag_name(("http://www.w3.org/2000/svg", "svg")))
 }
 
 /// The format that a type names, of those that every browser decodes.
@@ -151,7 +164,7 @@ impl Raster {
             Self::Png => png(body),
             Self::Jpeg => jpeg(body),
             Self::Gif => gif(body),
-            Self::Webp => decodable_unless_truncated(webp(body)),
+            Self::Webp => webp(body),
             Self::Bmp => decodable_unless_truncated(bmp(body)),
             Self::Avif => decodable_unless_truncated(boxes(body)),
         };
@@ -176,8 +189,25 @@ mod tests {
         assert_eq!(inspect(&svg, complete).completeness, Completeness::Complete);
         assert_eq!(image_class(&svg, complete), ImageClass::Svg);
         assert!((0..complete.len() - 1).all(|n| image_class(&svg, &complete[..n]) == ImageClass::Other));
-        assert_eq!(image_class(&svg, b"<html></html>"), ImageClass::Other);
-        assert_eq!(image_class(&svg, b"<svg/><svg/>"), ImageClass::Other);
+    }
+
+    #[test]
+    fn an_svg_that_would_kill_chromiums_img_is_not_for_an_img() {
+        let svg = Media::from_known("image/svg+xml");
+        let with = |inside: &str| format!("<svg xmlns='http://www.w3.org/2000/svg'>{inside}</svg>");
+        let utf_16: Vec<u8> = ["\u{feff}", &with("ü")].concat().encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(image_class(&svg, &utf_16), ImageClass::Svg);
+        let entity = format!("<!DOCTYPE svg [<!ENTITY a '<g/>'>]>{}", with("&a;"));
+        assert_eq!(image_class(&svg, entity.as_bytes()), ImageClass::Svg);
+        for text in ["a&nbsp;b", "a & b", "<g a=b/>", "<g a='1' a='2'/>", "<x:g/>", "<a xlink:href='x'/>", "\u{1}"].map(with) {
+            assert_eq!(inspect(&svg, text.as_bytes()).completeness, Completeness::Complete, "{text}");
+            assert_eq!(image_class(&svg, text.as_bytes()), ImageClass::Other, "{text}");
+        }
+        for body in [&b"<svg/>"[..], b"<svg/><svg/>", b"<html></html>", b"<svg xmlns='http://www.w3.org/2000/svg'>gr\xfcn</svg>"] {
+            assert_eq!(image_class(&svg, body), ImageClass::Other, "{}", body.escape_ascii());
+        }
+        let deep = with(&["<g>".repeat(200_000), "</g>".repeat(200_000)].concat());
+        let _ = image_class(&svg, deep.as_bytes());
     }
 
     #[test]

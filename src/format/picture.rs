@@ -32,19 +32,36 @@ pub trait Scanner: Default + std::fmt::Debug + Send {
     fn reached(&self) -> usize;
 }
 
-/// Whether a PNG in a file of its own is complete, and whether browsers decode it: `CgBI` is Apple's variant, which they do not.
+/// Whether a PNG in a file of its own is complete, and whether browsers decode it, as they do from its first pixels on. `CgBI` is
+/// Apple's variant, which they do not know.
 pub(super) fn png(body: &[u8]) -> (Completeness, bool) {
     let mut scanner = PngScanner { is_alone: true, ..PngScanner::default() };
     let is_complete = body.starts_with(PngScanner::START) && matches!(scanner.advance(body), Scan::End(_));
-    let is_decodable = is_complete && body.get(12..16) == Some(b"IHDR");
+    let has_pixels = scanner.has_pixels || body.get(scanner.at + 4..scanner.at + 8) == Some(b"IDAT");
+    let is_decodable = has_pixels && body.get(12..16) == Some(b"IHDR");
     (if is_complete { Completeness::Complete } else { Completeness::Truncated }, is_decodable)
 }
 
-/// Whether a JPEG in a file of its own is complete, and whether decoders make a picture of it: they need no end mark.
+/// Whether a JPEG in a file of its own is complete, and whether decoders make a picture of it: they need no end mark. What is behind
+/// it does not count, unless it is another picture (CIPA DC-007) that has not come to its end.
 pub(super) fn jpeg(body: &[u8]) -> (Completeness, bool) {
-    let mut scanner = JpegScanner { is_alone: true, ..JpegScanner::default() };
-    let is_complete = body.starts_with(JpegScanner::START) && matches!(scanner.advance(body), Scan::End(_));
-    (if is_complete { Completeness::Complete } else { Completeness::Truncated }, scanner.has_scan)
+    let (mut rest, mut has_scan) = (body, false);
+    // Each picture begins with its own start.
+    while rest.starts_with(JpegScanner::START) {
+        let mut scanner = JpegScanner { is_alone: true, ..JpegScanner::default() };
+        let scan = scanner.advance(rest);
+        let is_first = rest.len() == body.len();
+        // Not if it breaks off in the header of the scan.
+        has_scan |= is_first && scanner.has_scan && scanner.at <= rest.len();
+        let Scan::End(end) = scan else {
+            return (if is_first { Completeness::Truncated } else { Completeness::Unknown }, has_scan);
+        };
+        match memchr::memmem::find(&rest[end..], JpegScanner::START) {
+            Some(next) => rest = &rest[end + next..],
+            None => return (Completeness::Complete, has_scan),
+        }
+    }
+    (Completeness::Truncated, false)
 }
 
 /// Scans the markers of a JPEG up to its own EOI (ITU T.81, annex B): a thumbnail's EOI inside an APP segment does not count. Bytes
@@ -192,6 +209,24 @@ impl Scanner for PngScanner {
     }
 }
 
+/// Whether the chunks of a complete PNG that a decoder can do without are intact as well: then none of its bytes is one of another
+/// picture, over which this one is being written.
+pub(super) fn has_intact_extras(png: &[u8]) -> bool {
+    let mut at = PngScanner::START.len();
+    while let (Some(length), Some(kind)) = (be32(png, at), png.get(at + 4..at + 8)) {
+        let Some(end) = at.checked_add(length).and_then(|end| end.checked_add(12)) else { return false };
+        let (Some(checked), Some(sum)) = (png.get(at + 4..end - 4), be32(png, end - 4)) else { return false };
+        if kind[0].is_ascii_lowercase() && crc32fast::hash(checked) as usize != sum {
+            return false;
+        }
+        if kind == b"IEND" {
+            return true;
+        }
+        at = end;
+    }
+    false
+}
+
 /// The scanner for the format that a body's first bytes show.
 #[derive(Debug)]
 pub enum PictureScanner {
@@ -256,7 +291,10 @@ mod tests {
     fn a_jpeg_ends_at_its_own_eoi_not_at_that_of_its_thumbnail() {
         assert_eq!(jpeg(JPEG), (Completeness::Complete, true));
         assert!((0..JPEG.len()).all(|n| jpeg(&JPEG[..n]).0 == Completeness::Truncated));
-        assert_eq!(JpegScanner::default().advance(&[JPEG, JPEG].concat()), Scan::End(JPEG.len()));
+        let two = [JPEG, JPEG].concat();
+        assert_eq!(JpegScanner::default().advance(&two), Scan::End(JPEG.len()));
+        assert_eq!(jpeg(&two), (Completeness::Complete, true));
+        assert_eq!(jpeg(&two[..two.len() - 1]), (Completeness::Unknown, true), "the second picture is still to be written");
     }
 
     #[test]
@@ -309,12 +347,16 @@ mod tests {
     fn a_png_ends_with_iend_and_every_checksum_counts_that_a_decoder_needs() {
         let complete = png_of(&[(b"IHDR", &[0; 13]), (b"tEXt", b"a\0b"), (b"IDAT", &[1, 2, 3]), (b"IEND", b"")]);
         assert_eq!(png(&complete), (Completeness::Complete, true));
-        assert!((0..complete.len()).all(|n| png(&complete[..n]) == (Completeness::Truncated, false)));
+        assert!((0..complete.len()).all(|n| png(&complete[..n]) == (Completeness::Truncated, n >= 56)), "pixels begin");
         for (at, is_complete) in [(43, true), (58, false)] {
             let mut flipped = complete.clone();
             flipped[at] ^= 1;
             assert_eq!(png(&flipped).0 == Completeness::Complete, is_complete, "a bit at {at}");
         }
+        assert!(has_intact_extras(&complete));
+        let mut flipped = complete.clone();
+        flipped[43] ^= 1;
+        assert!(!has_intact_extras(&flipped), "it may be half of another picture");
         let apple = png_of(&[(b"CgBI", &[0; 4]), (b"IHDR", &[0; 13]), (b"IDAT", b"x"), (b"IEND", b"")]);
         assert_eq!(png(&apple), (Completeness::Complete, false));
     }

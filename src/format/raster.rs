@@ -39,26 +39,25 @@ fn sub_blocks(body: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Whether a WebP has all bytes of its RIFF length and of its chunks (RFC 9649, section 2.4). A length that is too large does not
-/// matter to readers if the chunks are there.
-pub(super) fn webp(body: &[u8]) -> Completeness {
-    let Some(end) = le32(body, 4).map(|length| length.saturating_add(8)) else { return Truncated };
-    let (mut at, mut has_pixels) = (12, false);
+/// Whether a WebP has all bytes of its RIFF length and of its chunks (RFC 9649, section 2.4), and whether browsers decode it: some
+/// readers do not mind a wrong length, but for Chromium it is a picture that breaks off.
+pub(super) fn webp(body: &[u8]) -> (Completeness, bool) {
+    let Some(end) = le32(body, 4).map(|length| length.saturating_add(8)) else { return (Truncated, false) };
+    let (mut at, mut has_pixels, mut is_written) = (12, false, true);
     while at < end.min(body.len()) {
         let (Some(kind), Some(length)) = (body.get(at..at + 4), le32(body, at + 4)) else { break };
-        let Some(data) = body.get(at + 8..(at + 8).saturating_add(length)) else { return Truncated };
+        let Some(data) = body.get(at + 8..(at + 8).saturating_add(length)) else { return (Truncated, false) };
         if matches!(kind, b"VP8 " | b"VP8L" | b"ANMF") {
             has_pixels = true;
-            if tail_is_empty(data) {
-                return Unknown;
-            }
+            is_written &= !tail_is_empty(data);
         }
         at += 8 + length + length % 2;
     }
-    match body.len() {
-        _ if !has_pixels => Truncated,
-        length if length >= end => Complete,
-        _ => Unknown,
+    let has_length = (at..=body.len()).contains(&end);
+    match (has_pixels, has_length && is_written) {
+        (false, _) => (Truncated, false),
+        (true, true) => (Complete, true),
+        (true, false) => (Unknown, has_length),
     }
 }
 
@@ -143,11 +142,11 @@ mod tests {
         let webp_of =
             |length: u32| [b"RIFF", &length.to_le_bytes()[..], b"WEBPVP8L", &5u32.to_le_bytes(), &[0x2f, 0, 0, 0, 1, 0]].concat();
         let whole = webp_of(18);
-        assert_eq!(webp(&whole), Complete);
-        assert_eq!(webp(&[&whole[..], b"more"].concat()), Complete);
-        assert!((0..whole.len()).all(|n| webp(&whole[..n]) != Complete));
-        assert_eq!(webp(&webp_of(19)), Unknown);
-        assert_eq!(webp(&[&whole[..20], &[0; 6]].concat()), Unknown, "the pixels are still to be written");
+        assert_eq!(webp(&whole), (Complete, true));
+        assert_eq!(webp(&[&whole[..], b"more"].concat()), (Complete, true));
+        assert!((0..whole.len()).all(|n| webp(&whole[..n]).0 != Complete));
+        assert_eq!((webp(&webp_of(19)), webp(&webp_of(16))), ((Unknown, false), (Unknown, false)));
+        assert_eq!(webp(&[&whole[..20], &[0; 6]].concat()), (Unknown, true), "the pixels are still to be written");
     }
 
     fn bmp_of(length: u32, bytes: &[u8]) -> Vec<u8> {

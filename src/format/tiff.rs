@@ -34,7 +34,7 @@ struct Tiff<'a> {
 }
 
 /// An entry of a directory: the values of a tag.
-struct Entry {
+struct TagEntry {
     tag: usize,
     value_size: usize,
     count: usize,
@@ -75,7 +75,7 @@ impl<'a> Tiff<'a> {
 
     fn page_end(&self, first: usize, entries: usize) -> Option<usize> {
         let (_, _, size) = self.sizes();
-        let entries: Vec<Entry> = (0..entries).map(|n| self.entry(first + n * size)).collect::<Option<_>>()?;
+        let entries: Vec<TagEntry> = (0..entries).map(|n| self.entry(first + n * size)).collect::<Option<_>>()?;
         let find = |tag: usize| entries.iter().find(|entry| entry.tag == tag);
         let outside = entries.iter().map(|entry| entry.at.saturating_add(entry.count.saturating_mul(entry.value_size))).max();
         if outside.is_some_and(|end| end > self.body.len()) {
@@ -92,7 +92,7 @@ impl<'a> Tiff<'a> {
         )
     }
 
-    fn entry(&self, at: usize) -> Option<Entry> {
+    fn entry(&self, at: usize) -> Option<TagEntry> {
         let (offset, _, _) = self.sizes();
         let value_size = match self.number(at + 2, 2)? {
             3 | 8 => 2,
@@ -102,7 +102,12 @@ impl<'a> Tiff<'a> {
         };
         let (count, value) = (self.number(at + 4, offset)?, at + 4 + offset);
         let is_inside = count.saturating_mul(value_size) <= offset;
-        Some(Entry { tag: self.number(at, 2)?, value_size, count, at: if is_inside { value } else { self.number(value, offset)? } })
+        Some(TagEntry {
+            tag: self.number(at, 2)?,
+            value_size,
+            count,
+            at: if is_inside { value } else { self.number(value, offset)? },
+        })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod fuzz;
 mod head;
 mod headers;
 mod host;
+mod login;
 mod metrics;
 mod options;
 mod origin;

@@ -325,6 +325,27 @@ pub(super) fn redirect_with_cookie(location: &str, cookie: &str) -> Reply {
     reply
 }
 
+/// A redirect to a page, which sets a cookie, in reply to a form.
+pub(super) fn see_other(location: &str, cookie: &str) -> Reply {
+    let mut reply = redirect_with_cookie(location, cookie);
+    if reply.status() == StatusCode::TEMPORARY_REDIRECT {
+        *reply.status_mut() = StatusCode::SEE_OTHER;
+    }
+    reply
+}
+
+/// The same reply with a page as its body, under this policy.
+pub(super) fn with_page(reply: Reply, html: String, policy: &str) -> Reply {
+    let (mut parts, _) = reply.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    parts.headers.insert(header::VARY, HeaderValue::from_static("Accept, Sec-Fetch-Dest"));
+    match HeaderValue::from_str(policy) {
+        Ok(policy) => drop(parts.headers.insert(header::CONTENT_SECURITY_POLICY, policy)),
+        Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
+    }
+    Response::from_parts(parts, ReplyBody::Finite(Full::new(html.into())))
+}
+
 /// Sets the headers for pages of other sites: they may show the reply if `is_for_all`, read it if their origin is allowed, and frame
 /// it if the policy allows them to.
 pub(super) fn allow_sites(reply: &mut Reply, allowed_origin: Option<HeaderValue>, is_for_all: bool, frame_policy: &str) {

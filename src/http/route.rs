@@ -134,7 +134,8 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
 
 fn named(path: &str, under: &str) -> Option<FeedSelector> {
     let name = path.strip_prefix(under).filter(|name| !name.is_empty())?;
-    Some(FeedSelector::Named(percent_decode_str(name).decode_utf8().ok()?.into_owned()))
+    // A feed of a file whose name is not UTF-8 has replacement characters in the place of those bytes.
+    Some(FeedSelector::Named(percent_decode_str(name).decode_utf8_lossy().into_owned()))
 }
 
 fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, String> {

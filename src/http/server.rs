@@ -12,15 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, service::service_fn};
+use hyper::{Method, Request, StatusCode, Uri, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, enabled, info, warn};
 
 use super::{
     head::{self, HeadError, HeadReader},
-    headers, metrics,
+    headers,
+    login::{self, without_token},
+    metrics,
     options::Options,
     origin,
     request::{self, Rejection, Visitor},
@@ -28,9 +30,10 @@ use super::{
     route::{self, FeedSelector, Route, StreamQuery},
 };
 use crate::{
-    auth::{self, Denial, Guesser},
+    auth::Guesser,
     conn::{
         listen::Socket,
+        local::SocketPair,
         pending::{PendingConn, PendingConns},
         transport::{self, Connection, Transport, linger_close},
         write_timeout::WriteTimeout,
@@ -75,6 +78,7 @@ struct Handover {
 #[derive(Debug, Clone, Copy)]
 struct Caller<'a> {
     peer: Option<SocketAddr>,
+    ends: Option<SocketPair>,
     is_tls: bool,
     transport: &'a Mutex<Transport>,
     conn: &'a PendingConn,
@@ -97,6 +101,10 @@ pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: P
 
 /// Serves requests with hyper until one is for a stream, then hands the transport over to the fan-out.
 async fn serve_requests(socket: Socket, peer: Option<SocketAddr>, conn: &PendingConn, server: &Arc<RequestHandler>) {
+    let ends = match (&socket, peer) {
+        (Socket::Left(tcp), Some(peer)) => tcp.local_addr().ok().map(|local| SocketPair { local, peer }),
+        _ => None,
+    };
     let opened = transport::open(socket, server.options.tls.as_ref(), || conn.mark_active());
     let opened = tokio::time::timeout(HEAD_TIMEOUT, opened).await;
     let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
@@ -104,7 +112,7 @@ async fn serve_requests(socket: Socket, peer: Option<SocketAddr>, conn: &Pending
         Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
     };
     let (is_tls, transport) = (transport::is_tls(&transport), Mutex::new(transport));
-    let caller = Caller { peer, is_tls, transport: &transport, conn };
+    let caller = Caller { peer, ends, is_tls, transport: &transport, conn };
     let handover = Mutex::new(None);
     let (refused, is_closing) = (OnceLock::new(), AtomicBool::new(false));
     let service = service_fn(|request| {
@@ -177,13 +185,23 @@ impl RequestHandler {
         let _ = tokio::time::timeout(HEAD_TIMEOUT, sent).await;
     }
 
-    async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
+    async fn answer(&self, request: Request<Incoming>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
+        let (request, body) = parted(request);
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let mut reply = match self.admit(&request, &mut visitor, caller.transport).await {
-            Ok(route) => self.answer_route(&request, route, &visitor, caller.conn, handover).await,
-            Err(rejection) => response::reject(&rejection),
+        let answered = match login::answer_once(&request, &mut visitor, caller.ends, &self.options) {
+            Some(reply) => Ok(reply),
+            None if login::is_form(&request, &self.options) => {
+                let has_left = || caller.transport.lock().has_left();
+                login::answer_form(&request, body, &mut visitor, &has_left, &self.options).await
+            }
+            None => match self.admit(&request, &mut visitor, caller.transport).await {
+                Ok(route) => Ok(self.answer_route(&request, route, &visitor, caller.conn, handover).await),
+                Err(rejection) => Err(rejection),
+            },
         };
+        let mut reply = answered
+            .unwrap_or_else(|rejection| login::offer_form(response::reject(&rejection), &rejection, headers, &self.options));
         if request::has_body(headers) {
             response::close(&mut reply);
         }
@@ -195,8 +213,11 @@ impl RequestHandler {
         if sites.depends_on_origin() {
             response::vary(&mut reply, "Origin");
         }
-        let target = auth::redacted(request.uri());
-        debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
+        if enabled!(Level::DEBUG) {
+            let target = self.options.access.redacted_target(request.uri());
+            let (method, status) = (request.method(), reply.status().as_u16());
+            debug!(peer = visitor.source.map(display), %method, target, status, "request");
+        }
         reply
     }
 
@@ -210,7 +231,7 @@ impl RequestHandler {
         let Options { access, hosts, sites, prefix, .. } = &*self.options;
         request::check(request, hosts, visitor).inspect_err(|rejection| {
             if let Rejection::ForeignHost(name) = rejection {
-                hosts.warn_of(name);
+                hosts.warn_of(&access.redacted(name));
             }
         })?;
         if request.method() == Method::OPTIONS {
@@ -224,16 +245,9 @@ impl RequestHandler {
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
         let has_left = || transport.lock().has_left();
-        let guesser = Guesser { address: visitor.address(), has_left: &has_left };
-        let denied = access.check(request.uri(), request.headers(), guesser).await;
-        denied.map_err(|denial| {
-            // Not logged for a request over the rate limit: there may be thousands, which must not fill a disk.
-            if denial == Denial::Wrong {
-                warn!(source = visitor.address().map(display), "a wrong password or token");
-            }
-            Rejection::Denied { denial, wants_password: access.has_passwords() }
-        })?;
-        Ok(route)
+        let guesser = Guesser { address: visitor.address(), has_left: &has_left, site: self.options.site(visitor) };
+        let admitted = access.check(request.uri(), request.headers(), guesser).await;
+        admitted.map(|()| route).map_err(|denial| login::denied(denial, visitor, &self.options))
     }
 
     async fn answer_route<B>(
@@ -277,7 +291,7 @@ impl RequestHandler {
     /// no cookie, and has no address bar: there the page uses the token of its own URL.
     fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
         let Options { access, sites, .. } = &*self.options;
-        let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
+        let cookie = access.cookie_instead(request.uri(), self.options.site(visitor));
         match cookie.filter(|_| !headers::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
             Some((cookie, query)) => response::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
             None => response::page(headers::prefers_gzip(request.headers())),
@@ -365,6 +379,12 @@ impl RequestHandler {
     }
 }
 
+/// The request without its body, and the body.
+fn parted<B>(request: Request<B>) -> (Request<()>, B) {
+    let (parts, body) = request.into_parts();
+    (Request::from_parts(parts, ()), body)
+}
+
 /// The pause between two warnings of one kind, which any client can cause.
 #[derive(Debug, Default)]
 pub(super) struct WarnPause(Mutex<Option<Instant>>);
@@ -381,13 +401,6 @@ impl WarnPause {
         }
         is_over
     }
-}
-
-/// The page's URL without the token. Relative, like every redirect: a proxy may serve mxr under a path of its own.
-fn without_token(uri: &Uri, query: &str) -> String {
-    let name = uri.path().rsplit('/').next().unwrap_or_default();
-    let name = if name.is_empty() { "./" } else { name };
-    if query.is_empty() { name.to_owned() } else { format!("{name}?{query}") }
 }
 
 fn with_slash(uri: &Uri) -> String {

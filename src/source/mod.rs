@@ -41,6 +41,7 @@ pub mod name_filter;
 mod natural_order;
 pub mod replay;
 pub mod stdin;
+mod tee;
 mod thread;
 pub mod watch;
 

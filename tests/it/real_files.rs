@@ -121,6 +121,7 @@ fn whole_documents_that_bend_their_format_are_shown_when_their_writer_is_done() 
         ("before.pdf", [b"@PJL JOB\n", &pdf()[..]].concat()),
         ("no-mark.pdf", pdf()[..pdf().len() - 5].to_vec()),
         ("behind.pdf", behind(pdf(), &[0; 5000])),
+        ("newline-before.jpg", [b"\r\n", &jpeg[..]].concat()),
         ("strays.jpg", [&jpeg[..marker], &[0; 3], &jpeg[marker..]].concat()),
         ("wrong-length.jpg", [&jpeg[..2], b"\xff\xe1\0\x0aExif\0\x0012345", &jpeg[2..]].concat()),
         ("behind.jpg", behind(jpeg, &[b"MotionPhoto", &[0; 200][..]].concat())),
@@ -141,10 +142,23 @@ fn whole_documents_that_bend_their_format_are_shown_when_their_writer_is_done() 
 }
 
 #[test]
-fn a_jpeg_without_its_end_mark_is_for_an_img_when_it_is_shown_at_last() {
-    let jpeg = jpeg_of(RED, 32);
-    let seen = look("a.jpg", &jpeg[..jpeg.len() - 2]);
-    assert_eq!((seen.completeness, seen.class), (Completeness::Truncated, ImageClass::Raster));
+fn a_picture_without_its_end_mark_is_for_an_img_if_browsers_draw_what_is_there() {
+    let (jpeg, png) = (jpeg_of(RED, 32), png(RED));
+    let without = |body: &[u8], bytes: usize| body[..body.len() - bytes].to_vec();
+    for (name, body, class) in [
+        ("no-eoi.jpg", without(&jpeg, 2), ImageClass::Raster),
+        ("headers.jpg", jpeg[..200].to_vec(), ImageClass::Other),
+        ("newline-before.jpg", [b"\r\n", &jpeg[..]].concat(), ImageClass::Other),
+        ("no-iend.png", without(&png, 12), ImageClass::Raster),
+        ("head.png", png[..33].to_vec(), ImageClass::Other),
+        ("no-trailer.gif", without(&gif(), 1), ImageClass::Raster),
+        ("head.gif", gif()[..19].to_vec(), ImageClass::Other),
+        ("cut.webp", without(&webp(), 2), ImageClass::Other),
+        ("cut.bmp", without(&bmp(), 1), ImageClass::Other),
+        ("cut.avif", without(&avif(), 1), ImageClass::Other),
+    ] {
+        assert_eq!(look(name, &body).class, class, "{name}");
+    }
 }
 
 #[test]

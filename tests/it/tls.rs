@@ -327,3 +327,20 @@ fn a_viewer_that_leaves_or_stalls_over_https_is_gone() {
         viewers() == 0
     });
 }
+
+#[test]
+fn over_https_the_cookie_is_bound_to_the_host() {
+    let Some(program) = tool(&["curl"]) else { return };
+    let ca = Ca::new();
+    ca.sign("one");
+    for (prefix, is_bound) in [("", true), ("/cam", false)] {
+        let (_folder, server) = watched(&ca, &["--token", "T0ken", "--route-prefix", prefix]);
+        let mut command = curl(&program, &ca, &server.url(&format!("{prefix}/view?token=T0ken")));
+        let head = String::from_utf8(printed_by(command.args(["-o", "/dev/null", "-D", "-"]))).unwrap();
+        let cookie = head.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).expect(&head);
+        assert!(cookie.contains("; Secure") && !cookie.contains("T0ken"), "{cookie}");
+        let bound = (format!("__Host-mxr-{}=", server.port()), "; Path=/");
+        assert_eq!(cookie.starts_with(&bound.0), is_bound, "{cookie}");
+        assert_eq!(cookie.contains(bound.1), is_bound, "{cookie}");
+    }
+}

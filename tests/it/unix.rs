@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Folder, RED, SOON, mxr, png, printed_by, tool, wait_until};
+use crate::support::{Folder, RED, SOON, Server, mxr, png, printed_by, tool, wait_until};
 
 #[test]
 fn a_unix_socket_serves_and_goes_away_at_the_end() {
@@ -95,4 +95,18 @@ fn silent_connections_to_a_unix_socket_are_bounded_and_keep_nobody_out() {
     printed_by(Command::new(&curl).args(["-sf", "--unix-socket"]).arg(&path).arg("http://localhost/healthz"));
     wait_until("the silent ones made room", Duration::from_secs(5), || server.open_files() < 2100);
     drop(crowd);
+}
+
+#[test]
+fn of_several_starts_on_a_stale_socket_one_listens() {
+    for _ in 0..20 {
+        let folder = Folder::new();
+        let path = folder.file("mxr.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let starts: Vec<_> = (0..4).map(|_| mxr(["serve", "--demo", "--unix"]).arg(&path).spawn()).collect();
+        let is_decided = |server: &Server| !server.stdout().is_empty() || server.stderr().contains("another program listens there");
+        wait_until("all are decided", SOON, || starts.iter().all(is_decided));
+        assert_eq!(starts.iter().filter(|server| !server.stdout().is_empty()).count(), 1);
+        assert!(UnixStream::connect(&path).is_ok(), "nobody has removed its socket");
+    }
 }

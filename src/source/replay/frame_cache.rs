@@ -167,7 +167,7 @@ impl FrameCache {
                 refuse(Some(signature), &format!("it has {bytes} bytes, more than --max-part"));
                 return None;
             }
-            Ok(Reading::Changed | Reading::NotAFile) => return None,
+            Ok(Reading::Grown(..) | Reading::Changed(..) | Reading::NotAFile) => return None,
             Err(error) => {
                 // Disks come back and descriptors become free.
                 let lasting = Some(signature).filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
