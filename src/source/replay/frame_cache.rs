@@ -1,9 +1,8 @@
-//! The frames of a directory: listed in natural order, read when their turn comes, and kept within a bound. Incomplete or
-//! unreadable frames are left out and logged once. When a frame is played is not decided here.
+//! The frames of a directory: read when their turn comes, and kept within a bound. Incomplete or unreadable frames are left out and
+//! logged once. Which frames there are, and when one is played, is not decided here.
 
 use std::{
-    collections::{HashMap, HashSet},
-    ffi::OsString,
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -15,7 +14,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use crate::source::{name_filter::NameFilter, natural_order::compare};
+use crate::source::name_filter::NameFilter;
 use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
@@ -59,7 +58,6 @@ pub enum Mode {
 #[derive(Debug)]
 pub(super) struct FrameCache {
     pub(super) directory: PathBuf,
-    names: NameFilter,
     media: Option<Media>,
     limit: usize,
     /// Bytes of frames to keep.
@@ -84,7 +82,7 @@ impl Frame {
     }
 }
 
-/// The known ones of the frames that were listed last.
+/// What is known of the frames that are there.
 #[derive(Debug, Default)]
 struct Cache {
     frames: HashMap<PathBuf, Frame>,
@@ -99,7 +97,6 @@ impl FrameCache {
     pub(super) fn new(dir: &DirSettings, media: Option<Media>, limit: usize) -> Self {
         Self {
             directory: dir.path.clone(),
-            names: dir.names.clone(),
             media,
             limit,
             kept_bytes: if dir.mode == Mode::Loop { CACHE_BYTES } else { 0 },
@@ -113,35 +110,12 @@ impl FrameCache {
         self.directory.canonicalize().unwrap_or_else(|_| self.directory.clone())
     }
 
-    /// The frames in natural order.
-    pub(super) fn list(&self) -> Vec<PathBuf> {
-        let root = self.root();
-        let entries = match std::fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) => {
-                warn!(%error, directory = %self.directory.display(), "cannot read the directory");
-                return Vec::new();
-            }
-        };
-        let mut names: Vec<OsString> = entries.filter_map(|entry| self.name_of_frame(&entry.ok()?, &root)).collect();
-        names.sort_unstable_by(|a, b| compare(a, b));
-        let list: Vec<PathBuf> = names.into_iter().map(|name| self.directory.join(name)).collect();
-        self.cache().forget_all_but(&list);
-        list
-    }
-
-    /// Hidden files, directories, FIFOs, devices and links that lead out of the directory are no frames.
-    fn name_of_frame(&self, entry: &std::fs::DirEntry, root: &Path) -> Option<OsString> {
-        let name = entry.file_name();
-        if !self.names.matches(&name) {
-            return None;
-        }
-        let kind = entry.file_type().ok()?;
-        let leads_inside = || {
-            let target = entry.path().canonicalize().ok()?;
-            (target.starts_with(root) && target.is_file()).then_some(())
-        };
-        (kind.is_file() || kind.is_symlink() && leads_inside().is_some()).then_some(name)
+    /// Forgets a frame that is not there any more.
+    pub(super) fn forget(&self, removed: &Path) {
+        let mut cache = self.cache();
+        cache.forget(removed);
+        cache.left_out.remove(removed);
+        cache.said_more &= cache.left_out.len() > MAX_NAMED;
     }
 
     /// A complete frame; `None` for one that is not, or cannot be read, which the feed then counts as refused.
@@ -244,14 +218,6 @@ impl Cache {
             self.bytes -= frame.part.body.len();
         }
     }
-
-    fn forget_all_but(&mut self, list: &[PathBuf]) {
-        let listed: HashSet<&Path> = list.iter().map(PathBuf::as_path).collect();
-        let gone: Vec<PathBuf> = self.frames.keys().filter(|path| !listed.contains(path.as_path())).cloned().collect();
-        gone.iter().for_each(|path| self.forget(path));
-        self.left_out.retain(|path, _| listed.contains(path.as_path()));
-        self.said_more &= self.left_out.len() > MAX_NAMED;
-    }
 }
 
 #[cfg(test)]
@@ -272,8 +238,10 @@ mod tests {
 
     /// Frames and bytes that are kept after a round.
     fn kept(frames: &FrameCache) -> (usize, usize) {
-        let publisher = publisher();
-        frames.list().iter().for_each(|path| drop(frames.read(path, &publisher)));
+        let (publisher, folder) = (publisher(), std::fs::read_dir(&frames.directory).unwrap());
+        let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.iter().for_each(|path| drop(frames.read(path, &publisher)));
         let cache = frames.cache();
         (cache.frames.len(), cache.bytes)
     }
@@ -289,6 +257,7 @@ mod tests {
         write("1.txt", CACHE_BYTES - 11);
         assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "the bytes that a frame had before take no room");
         std::fs::rename(folder.path().join("1.txt"), folder.path().join("3.txt")).unwrap();
+        frames.forget(&folder.path().join("1.txt"));
         assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "nor does a frame that is gone");
         write("3.txt", 0);
         assert_eq!(kept(&frames), (1, 10), "nor one that is left out");
