@@ -246,6 +246,7 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     use super::{super::frame_cache::Mode, *};
+    use crate::source::writers::FileWriters;
 
     struct Listed {
         folder: tempfile::TempDir,
@@ -263,7 +264,8 @@ mod tests {
                 mode: Mode::Follow,
                 names: NameFilter::default(),
             };
-            let mut listed = Self { folder, listing: Listing::new(&dir), frames: FrameCache::new(&dir, None, 1000) };
+            let mut listed =
+                Self { folder, listing: Listing::new(&dir), frames: FrameCache::new(&dir, None, 1000, FileWriters::default()) };
             listed.listing.watcher = watcher;
             names.iter().for_each(|name| listed.write(name));
             assert_eq!(listed.update(), (names.iter().map(ToString::to_string).collect(), vec![]));

@@ -17,7 +17,10 @@ use self::{
     run_frames::RunFrames,
     ticker::Ticker,
 };
-use super::context::{Context, Work, name_of};
+use super::{
+    context::{Context, Work, name_of},
+    writers::FileWriters,
+};
 use crate::{
     error::{Error, Result},
     feed::{Kind, Publisher},
@@ -36,7 +39,7 @@ pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
         _ => cannot(error),
     })?;
     let (name, interval) = (name_of(&dir.path), dir.interval);
-    let frames = FrameCache::new(&dir, context.media.clone(), context.part_bytes());
+    let frames = FrameCache::new(&dir, context.media.clone(), context.part_bytes(), FileWriters::new(context));
     let mut listing = Listing::new(&dir);
     if dir.mode == Mode::Once {
         let frames = Arc::new(RunFrames::new(frames, listing));

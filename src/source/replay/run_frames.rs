@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    frame_cache::{CACHE_BYTES, FrameCache},
+    frame_cache::{CACHE_BYTES, FrameCache, LeftOut},
     listing::{FrameName, Listing},
 };
 use crate::{
@@ -82,7 +82,7 @@ impl RunFrames {
                 Some(prepared)
             }
             Err(why) => {
-                self.frames.leave_out(path, Some(signature), &why.to_string());
+                self.frames.leave_out(path, LeftOut::Lasting(signature), &why.to_string());
                 None
             }
         }
