@@ -15,7 +15,7 @@ use tracing::Level;
 use super::{
     log::{PathLog, missing},
     settings::TailSettings,
-    tail::{Chunk, OpenLog, is_named_after, missed},
+    tail::{Chunk, OpenLog, Rotated, is_named_after, missed},
 };
 use crate::{
     file,
@@ -224,28 +224,37 @@ impl TailedFile {
                 self.say_of_next("the file is large and was there before; beginning with its last lines");
             }
         }
-        let mut log = Some(log);
-        // A file that is moved on while it is looked for is found at the next try.
-        let _ = (0..3).find(|_| self.hold_missed(&mut log));
+        let (older, has_newer) = self.open_missed(&log);
         self.moved.clear();
-        log.into_iter().for_each(|log| self.hold(log));
+        older.into_iter().for_each(|log| self.hold(log));
+        self.hold(log);
+        if has_newer {
+            self.changed();
+        }
         Ok(())
     }
 
-    /// Opens the files that have been at the path since the last look, and were rotated away; by now `next` may be among them, with
-    /// others after it. Returns whether each was still where it was found.
-    fn hold_missed(&mut self, next: &mut Option<OpenLog>) -> bool {
-        let Some(seen) = self.seen.filter(|_| !self.files.is_empty()) else { return true };
+    /// Opens the files that have been at the path since the last look and before `next`, which was there just now. Returns also
+    /// whether others were found that came after it: those are left to the next look, since a listing of a directory may lack what
+    /// is moved meanwhile, and so tells the order only of what was there before.
+    fn open_missed(&self, next: &OpenLog) -> (Vec<OpenLog>, bool) {
+        let Some(seen) = self.seen.filter(|_| !self.files.is_empty()) else { return (Vec::new(), false) };
         let is_held = |identity| self.files.iter().any(|held| held.log.identity() == identity);
-        let mut was_there = true;
-        for (path, identity) in missed(&self.path, seen, &self.moved, is_held) {
-            let is_same = |log: &OpenLog| log.identity() == identity;
-            match next.take_if(|next| is_same(next)).or_else(|| self.open(&path).ok().flatten().filter(is_same)) {
-                Some(log) => self.hold(log),
-                None => was_there = false,
+        let mut found = (Vec::new(), false);
+        // A file that is moved on is found at the next try.
+        for _ in 0..3 {
+            let mut rotated = missed(&self.path, seen, &self.moved, is_held);
+            let place = rotated.iter().position(|(_, identity)| *identity == next.identity());
+            let is_sure = place.is_some() || self.path.metadata().is_ok_and(|metadata| next.is(&metadata));
+            let has_newer = place.is_some_and(|place| place + 1 < rotated.len());
+            rotated.truncate(place.unwrap_or(rotated.len()));
+            let open = |(path, identity): &Rotated| self.open(path).ok().flatten().filter(|log| log.identity() == *identity);
+            found = (rotated.iter().filter_map(open).collect(), has_newer);
+            if is_sure && found.0.len() == rotated.len() {
+                break;
             }
         }
-        was_there
+        found
     }
 
     fn hold(&mut self, log: OpenLog) {

@@ -9,5 +9,5 @@ mod rotation;
 
 pub(super) use self::{
     open_log::{Chunk, OpenLog},
-    rotation::{is_named_after, missed},
+    rotation::{Rotated, is_named_after, missed},
 };

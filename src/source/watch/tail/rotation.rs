@@ -41,9 +41,9 @@ pub(in crate::source::watch) fn missed(
         let made = metadata.created().or_else(|_| metadata.modified()).ok()?;
         let identity = (metadata.dev(), metadata.ino());
         let is_new = made + TICK >= since && !is_known(identity);
-        // Of the last ones events have yet to tell.
+        // Of the last ones events have yet to tell. Their numbers or dates grow: `app.log-9` is before `app.log-10`.
         let place = moved.iter().rposition(|moved| *moved == other).unwrap_or(usize::MAX);
-        is_new.then(|| (made, place, metadata.mtime(), metadata.mtime_nsec(), path, identity))
+        is_new.then(|| (made, place, metadata.mtime(), metadata.mtime_nsec(), other.len(), path, identity))
     });
     let mut found: Vec<_> = found.collect();
     found.sort();
