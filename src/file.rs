@@ -106,7 +106,7 @@ pub(crate) enum Reading {
     Grown(Bytes, Signature),
     /// The file changed during the read: bytes of different moments, and its state before.
     Changed(Bytes, Signature),
-    /// A directory, FIFO, device or socket; with `read_inside`, also a path that leads outside.
+    /// A directory, FIFO, device or socket; with `open_inside`, also a path that leads outside.
     NotAFile,
     /// The file is larger than the limit; its size in bytes.
     TooLarge(u64),
@@ -125,18 +125,14 @@ pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
     open(path, true)?.map_or(Ok(Reading::NotAFile), |file| file.read(limit))
 }
 
-/// Reads as `read` does, but only a file that lies in the directory `root`, which is canonical. Links are followed before the
-/// check, and the file is then opened without following any: swapping a file or a directory for a link in between gains nothing.
-pub(crate) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<Reading> {
-    open_inside(root, path)?.map_or(Ok(Reading::NotAFile), |file| file.read(limit))
-}
-
 /// Opens a file as `read` does; `None` for what is no regular file.
 pub(crate) fn open(path: &Path, follows_links: bool) -> io::Result<Option<OpenFile>> {
     OpenFile::of(open_path(path, follows_links)?)
 }
 
-/// Opens a file as `read_inside` does; `None` for what is no regular file or lies outside.
+/// Opens a file as `read` does, but only one that lies in the directory `root`, which is canonical; `None` for what is no regular
+/// file or lies outside. Links are followed before the check, and the file is then opened without following any: swapping a file or
+/// a directory for a link in between gains nothing.
 pub(crate) fn open_inside(root: &Path, path: &Path) -> io::Result<Option<OpenFile>> {
     let real = path.canonicalize()?;
     match real.strip_prefix(root) {
@@ -152,17 +148,17 @@ impl OpenFile {
     }
 
     /// Reads at most `limit` bytes.
-    pub(crate) fn read(self, limit: usize) -> io::Result<Reading> {
-        let Self { file, signature: before } = self;
+    pub(crate) fn read(&self, limit: usize) -> io::Result<Reading> {
+        let (mut file, before) = (&self.file, self.signature);
         if before.size > limit as u64 {
             return Ok(Reading::TooLarge(before.size));
         }
         // The size of such a file says nothing: it is 0 in proc(5), and a page in sysfs(5).
-        let most = if before.size == 0 && is_generated(&file) { limit as u64 + 1 } else { before.size };
+        let most = if before.size == 0 && is_generated(file) { limit as u64 + 1 } else { before.size };
         let mut body = Vec::new();
         body.try_reserve_exact(before.size as usize)?;
         // If it has grown meanwhile, its size tells.
-        (&file).take(most).read_to_end(&mut body)?;
+        (&mut file).take(most).read_to_end(&mut body)?;
         if body.len() > limit {
             return Ok(Reading::TooLarge(body.len() as u64));
         }
@@ -171,7 +167,7 @@ impl OpenFile {
         Ok(match body.into() {
             body if has_all && after == before => Reading::Whole(body, before),
             body if has_all && before.is_cut_from(&after) => Reading::Grown(body, before),
-            body if is_generated(&file) => Reading::Whole(body, before),
+            body if is_generated(file) => Reading::Whole(body, before),
             body => Reading::Changed(body, before),
         })
     }
@@ -194,7 +190,7 @@ pub(crate) fn is_generated(file: impl std::os::fd::AsFd) -> bool {
 }
 
 /// Opens a regular file to read it as it grows; with `root`, which is canonical, only one that lies in that directory, as
-/// `read_inside` does. `None` if it is not a regular file, or lies outside.
+/// `open_inside` does. `None` if it is not a regular file, or lies outside.
 pub(crate) fn open_regular(root: Option<&Path>, path: &Path) -> io::Result<Option<File>> {
     let open = root.map_or_else(|| open(path, true), |root| open_inside(root, path))?;
     Ok(open.map(|open| open.file))
@@ -229,6 +225,10 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<Reading> {
+        open_inside(root, path)?.map_or(Ok(Reading::NotAFile), |file| file.read(limit))
+    }
 
     #[test]
     fn a_link_to_a_file_outside_is_not_read() {

@@ -194,6 +194,9 @@ pub struct Parts {
     /// Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]
     #[arg(long, value_name = "N", env = "MXR_HISTORY", value_parser = count)]
     pub history: Option<usize>,
+    /// Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first
+    #[arg(long, value_name = "SIZE", default_value = "256M", env = "MXR_HISTORY_BYTES", value_parser = size)]
+    pub history_bytes: ByteSize,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 
 mod access;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap_complete::Shell;
 
@@ -11,7 +11,7 @@ use crate::{
     cli::{self, Cli, Command, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
     conn::{listen::ListenAddr, tls::Tls},
     error::{Error, Result},
-    feed::{self, Limits, interval_at},
+    feed::{self, History, Limits, interval_at},
     format::Media,
     http,
     source::{
@@ -298,7 +298,8 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
         return Err(Error::usage("use --history 0", "the newest part is always kept, so the minimum is 1"));
     }
     let limits = Limits::new(parts.history, part_bytes, parts.keep_same);
-    Ok(feed::Settings { interval, shards: serving.threads, ..feed::Settings::new(boundary, limits) })
+    let history = Arc::new(History::new(usize::try_from(parts.history_bytes.as_u64()).unwrap_or(usize::MAX)));
+    Ok(feed::Settings { interval, shards: serving.threads, history, ..feed::Settings::new(boundary, limits) })
 }
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {

@@ -188,7 +188,7 @@ mod tests {
     };
 
     fn feed(kind: Kind) -> (Publisher, std::sync::Arc<Feed>) {
-        let hold = Hold { history: 10, parts: 10, bytes: 1 << 20 };
+        let hold = Hold { history: 10, parts: 10, bytes: 1 << 20, asked: 0 };
         let limits = Limits { newest: hold, lines: hold, part_bytes: 1000, keep_same: false };
         Feed::new("test", kind, &Settings::new(Boundary::parse("B").unwrap(), limits))
     }

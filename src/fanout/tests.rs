@@ -37,7 +37,7 @@ struct Setup {
 }
 
 fn setup(kind: Kind) -> (Publisher, Setup) {
-    let hold = Hold { history: 1000, parts: 1000, bytes: 1 << 24 };
+    let hold = Hold { history: 1000, parts: 1000, bytes: 1 << 24, asked: 0 };
     let limits = Limits { newest: Hold { history: 1, parts: 1, ..hold }, lines: hold, part_bytes: 1 << 20, keep_same: false };
     let (opener, registry) = Registry::new(Settings::new(Boundary::parse("b0undary").unwrap(), limits));
     let (publisher, feed) = match kind {

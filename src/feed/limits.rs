@@ -5,16 +5,15 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
+use super::history::History;
 use crate::{stats::Retained, wire::Boundary};
 
 /// Lines held for readers that lag: half a second of 200,000 lines a second.
 const HELD_LINES: usize = 100_000;
 /// Past lines that a viewer may ask for, unless the user sets another number.
 const HISTORY_LINES: usize = 10_000;
-/// The most bytes of lines held.
+/// The most bytes of lines held, unless the user asks for more of them.
 const HELD_LINES_BYTES: usize = 32 << 20;
-/// The most bytes of past pictures held.
-const HELD_BYTES: usize = 256 << 20;
 
 /// How a feed treats a reader that is slower than its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,8 +35,10 @@ pub struct Hold {
     pub history: usize,
     /// Parts held for readers that lag; never fewer than `history`.
     pub parts: usize,
-    /// Bytes held, which overrides the counts; the newest block is always held.
+    /// Bytes held, which overrides `parts`; the newest block is always held.
     pub bytes: usize,
+    /// Parts that stay beyond `bytes`, since the user asked for them; for all feeds together there is a bound of its own.
+    pub asked: usize,
 }
 
 /// How much a feed holds, and the parts that it accepts.
@@ -57,9 +58,10 @@ impl Limits {
     /// The default limits; `history` is the number of past parts, if the user set one.
     pub fn new(history: Option<usize>, part_bytes: usize, keep_same: bool) -> Self {
         let (newest, lines) = (history.unwrap_or(1).max(1), history.unwrap_or(HISTORY_LINES).max(1));
+        let asked = history.unwrap_or(0);
         Self {
-            newest: Hold { history: newest, parts: newest, bytes: HELD_BYTES },
-            lines: Hold { history: lines, parts: lines.max(HELD_LINES), bytes: HELD_LINES_BYTES },
+            newest: Hold { history: newest, parts: newest, bytes: usize::MAX, asked },
+            lines: Hold { history: lines, parts: lines.max(HELD_LINES), bytes: HELD_LINES_BYTES, asked },
             part_bytes,
             keep_same,
         }
@@ -70,7 +72,7 @@ impl Limits {
         match kind {
             Kind::Newest => self.newest,
             Kind::Lines => self.lines,
-            Kind::Run => Hold { history: 1, parts: 1, bytes: usize::MAX },
+            Kind::Run => Hold { history: 1, parts: 1, bytes: usize::MAX, asked: 1 },
         }
     }
 }
@@ -88,11 +90,13 @@ pub struct Settings {
     pub shards: usize,
     /// The account of memory that readers keep in use.
     pub memory: Arc<Retained>,
+    /// The bound on past parts.
+    pub history: Arc<History>,
 }
 
 impl Settings {
     /// Settings with this boundary and these limits, without a pace and for one fan-out loop.
     pub fn new(boundary: Boundary, limits: Limits) -> Self {
-        Self { boundary, limits, interval: None, shards: 1, memory: Arc::default() }
+        Self { boundary, limits, interval: None, shards: 1, memory: Arc::default(), history: Arc::default() }
     }
 }

@@ -3,11 +3,13 @@
 //! no HTTP and no sources, and never waits for a reader, except in a run.
 
 mod demand;
+mod history;
 mod limits;
 mod mount;
 mod pace;
 mod prepared;
 mod publisher;
+mod refused;
 mod registry;
 mod shard;
 mod state;
@@ -18,13 +20,15 @@ mod tests;
 
 pub use self::{
     demand::Demand,
+    history::{History, HistoryState},
     limits::{Hold, Kind, Limits, Settings},
     mount::Mount,
     pace::interval_at,
     prepared::{Prepared, WeakPrepared},
     publisher::Publisher,
+    refused::Refused,
     registry::{Opener, Registry},
     state::{FeedState, SourceState},
-    store::{Feed, Refused},
+    store::Feed,
     subscription::{Batch, Subscription, TakeLimit},
 };

@@ -93,7 +93,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_millis(100);
 
     fn feed(kind: Kind) -> (Publisher, Arc<Feed>) {
-        let hold = Hold { history: 1000, parts: 1000, bytes: 1 << 20 };
+        let hold = Hold { history: 1000, parts: 1000, bytes: 1 << 20, asked: 0 };
         let limits = Limits { newest: hold, lines: hold, part_bytes: 1000, keep_same: false };
         let settings = Settings { interval: Some(INTERVAL), ..Settings::new(Boundary::parse("B").unwrap(), limits) };
         let (publisher, feed) = Feed::new("test", kind, &settings);

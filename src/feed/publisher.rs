@@ -7,9 +7,10 @@ use super::{
     demand::Demand,
     limits::{Kind, Settings},
     prepared::Prepared,
+    refused::Refused,
     shard::Wakers,
     state::SourceState,
-    store::{Feed, Refused},
+    store::Feed,
 };
 use crate::part::Part;
 

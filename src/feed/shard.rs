@@ -92,17 +92,35 @@ impl ShardState {
         self.bytes += block.size();
         self.blocks.push_back(block.clone());
         self.oldest = self.oldest.max(self.published.saturating_sub(hold.parts as u64) + 1);
-        while self.blocks.len() > 1 && (self.bytes > hold.bytes || self.blocks[0].sequences().end <= self.oldest) {
-            let Some(old) = self.blocks.pop_front() else { break };
-            self.bytes -= old.size();
-            self.oldest = self.oldest.max(old.sequences().end);
+        let asked = self.published.saturating_sub(hold.asked as u64) + 1;
+        let goes = |state: &Self, end| end <= state.oldest || state.bytes > hold.bytes && end <= asked;
+        while let Some(old) = self.pop_past(goes) {
             release(old);
         }
     }
 
+    /// Removes the blocks up to the one of this number, except the newest.
+    pub(super) fn drop_up_to(&mut self, number: u64) -> Vec<Arc<Block>> {
+        let goes = |state: &Self, _| state.blocks[0].charge().number() <= number;
+        std::iter::from_fn(|| self.pop_past(goes)).collect()
+    }
+
+    /// Removes the oldest block, if it is not the newest and goes; `goes` gets the sequence after it.
+    fn pop_past(&mut self, goes: impl Fn(&Self, u64) -> bool) -> Option<Arc<Block>> {
+        let end = self.blocks.front()?.sequences().end;
+        if self.blocks.len() == 1 || !goes(self, end) {
+            return None;
+        }
+        let old = self.blocks.pop_front()?;
+        self.bytes -= old.size();
+        self.oldest = self.oldest.max(end);
+        Some(old)
+    }
+
     /// Removes all blocks.
-    pub(super) fn clear(&mut self) -> impl Iterator<Item = Arc<Block>> {
-        std::mem::take(&mut self.blocks).into_iter()
+    pub(super) fn clear(&mut self) -> VecDeque<Arc<Block>> {
+        self.bytes = 0;
+        std::mem::take(&mut self.blocks)
     }
 
     /// The sequence of the oldest part held; if there is none, the one after the newest.
@@ -116,9 +134,13 @@ impl ShardState {
     }
 
     /// The bytes held.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The block of the newest part.
+    pub(super) fn newest_block(&self) -> Option<Arc<Block>> {
+        self.blocks.back().cloned()
     }
 
     /// The newest part.

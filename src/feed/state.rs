@@ -80,7 +80,12 @@ pub struct FeedState {
     pub(super) kind: Kind,
     /// Whether no part will follow.
     pub ended: bool,
+    /// Past parts that a viewer may ask for.
     pub(super) history: usize,
+    /// Parts in memory for it and for readers that lag, with the newest.
+    pub held: usize,
+    /// Bytes of memory that they take.
+    pub held_bytes: usize,
     /// Parts since the start.
     pub published: u64,
     /// Bytes of their bodies.
@@ -103,6 +108,8 @@ impl FeedState {
             kind: Kind::Run,
             ended: false,
             history: 0,
+            held: 0,
+            held_bytes: 0,
             published: 0,
             published_bytes: 0,
             refused,

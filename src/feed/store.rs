@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{
             AtomicBool, AtomicU8, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
@@ -18,9 +18,11 @@ use tracing::warn;
 
 use super::{
     demand::Readers,
+    history::{History, Holder},
     limits::{Kind, Limits, Settings},
     pace::Pace,
     prepared::Prepared,
+    refused::Refused,
     shard::{Shard, ShardState, Wakers},
     state::{FeedState, NewestState, SourceState, SourceStatus},
 };
@@ -38,33 +40,6 @@ const LARGE: usize = 1 << 20;
 /// The least time between two warnings about refused parts.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// Why a part was refused. The feed is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// An empty body breaks readers (docs/field.md, Players and readers).
-    Empty,
-    /// Larger than the limit.
-    TooLarge,
-    /// It contains the boundary, and its format is not text, in which that could be broken up.
-    HasBoundary,
-    /// Its bytes equal those of the previous part.
-    Same,
-    /// There is no memory for its copy.
-    NoMemory,
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "it is empty",
-            Self::TooLarge => "it is larger than --max-part",
-            Self::HasBoundary => "it contains the boundary",
-            Self::Same => "it is the same as the one before",
-            Self::NoMemory => "there is not enough memory for it",
-        })
-    }
-}
-
 /// The live sequence of parts.
 #[derive(Debug)]
 pub struct Feed {
@@ -76,6 +51,8 @@ pub struct Feed {
     boundary: Boundary,
     limits: Limits,
     memory: Arc<Retained>,
+    history: Arc<History>,
+    this: Weak<Self>,
     pace: Option<Pace>,
     shards: Box<[Shard]>,
     pub(super) readers: Readers,
@@ -101,13 +78,15 @@ impl Feed {
     ) -> Arc<Self> {
         // A run has one viewer, and so one shard; its viewer sets the pace.
         let shards = if kind == Kind::Run { &wakers[..1] } else { wakers };
-        Arc::new(Self {
+        Arc::new_cyclic(|this: &Weak<Self>| Self {
+            this: this.clone(),
             url_name: utf8_percent_encode(&name, NAME).to_string(),
             name,
             kind: AtomicU8::new(kind as u8),
             boundary: settings.boundary.clone(),
             limits: settings.limits.clone(),
             memory: settings.memory.clone(),
+            history: settings.history.clone(),
             pace: settings.interval.filter(|_| kind != Kind::Run).map(Pace::new),
             shards: shards.iter().map(|wakers| Shard::new(wakers.clone())).collect(),
             readers: Readers::default(),
@@ -206,6 +185,8 @@ impl Feed {
             kind: self.kind(),
             ended: state.ended,
             history: self.limits.hold(self.kind()).history,
+            held: state.len(),
+            held_bytes: state.bytes(),
             published: state.published,
             published_bytes: state.published_bytes,
             refused: self.refused.load(Relaxed),
@@ -333,7 +314,7 @@ impl Feed {
     pub(super) fn publish_prepared(&self, part: &Prepared, last: bool) {
         let _publishing = self.publishing.lock();
         let Some((sequence, before)) = self.next() else { return };
-        self.hold(Some(&wire::renumber(&part.0, sequence, SystemTime::now(), before)), last);
+        self.hold(&[wire::renumber(&part.0, sequence, SystemTime::now(), before)], last);
     }
 
     /// Encodes parts and holds them; `last`: none follows. A feed that has ended stays as it is.
@@ -341,11 +322,11 @@ impl Feed {
         let _publishing = self.publishing.lock();
         let Some((first, before)) = self.next() else { return };
         // Encoded outside the lock of a shard, for which viewers wait.
-        let block = (!parts.is_empty()).then(|| wire::encode(parts, first, before, &self.boundary, &self.memory));
+        let blocks = wire::encode_in_blocks(parts, first, before, &self.boundary, &self.memory);
         if self.kind() == Kind::Run {
-            block.iter().for_each(|block| block.charge().release());
+            blocks.iter().for_each(|block| block.charge().release());
         }
-        self.hold(block.as_ref(), last);
+        self.hold(&blocks, last);
     }
 
     /// The sequence of the next part, and the time of the part before it; `None` after the end.
@@ -354,29 +335,36 @@ impl Feed {
         (!state.ended).then(|| (state.published + 1, state.newest().map(|newest| newest.time())))
     }
 
-    /// Holds a block for the readers. The caller has locked `publishing`.
-    fn hold(&self, block: Option<&Arc<Block>>, last: bool) {
-        let hold = self.limits.hold(self.kind());
-        let mut released = Vec::new();
+    /// Holds blocks for the readers. The caller has locked `publishing`.
+    fn hold(&self, blocks: &[Arc<Block>], last: bool) {
+        let (kind, mut released) = (self.kind(), Vec::new());
+        let hold = self.limits.hold(kind);
+        let newest_before = self.shards[0].lock().newest_block();
         self.change(|state| {
-            // Every shard releases the same blocks.
-            released.clear();
-            if let Some(block) = block {
-                state.hold(block, hold, |old| released.push(old));
-            }
+            blocks.iter().for_each(|block| state.hold(block, hold, |old| released.push(old)));
             state.ended |= last;
         });
-        self.release(released);
-        if block.is_some_and(|block| block.sequences().start == 1) {
+        if blocks.first().is_some_and(|block| block.sequences().start == 1) {
             self.source.lock().publish();
+        }
+        // The parts of a run never count as held: it is there for its viewer alone, or they are those of all runs, which their source
+        // holds.
+        if kind != Kind::Run {
+            self.count_past(newest_before.iter().chain(blocks), released);
         }
     }
 
-    /// Notes that only readers keep these blocks. The parts of a run never count as held: it is there for its viewer alone, or they are
-    /// those of all runs, which their source holds.
-    fn release(&self, blocks: impl IntoIterator<Item = Arc<Block>>) {
-        if self.kind() != Kind::Run {
-            blocks.into_iter().for_each(|block| block.charge().release());
+    /// Counts the blocks that have become past ones, which are all but the newest, and no longer those that were released.
+    fn count_past<'a>(&self, blocks: impl DoubleEndedIterator<Item = &'a Arc<Block>>, released: Vec<Arc<Block>>) {
+        let (past, gone): (Vec<_>, Vec<_>) =
+            blocks.rev().skip(1).partition(|block| released.iter().all(|old| !Arc::ptr_eq(old, block)));
+        past.iter().for_each(|block| self.history.add(block, self.this.clone()));
+        // A block that goes as soon as it is past was never counted, which is the rule without --history.
+        let counted = released.iter().filter(|old| gone.iter().all(|block| !Arc::ptr_eq(old, block)));
+        counted.for_each(|old| self.history.remove(old));
+        released.iter().for_each(|old| old.charge().release());
+        if !past.is_empty() {
+            self.history.cut();
         }
     }
 
@@ -384,7 +372,7 @@ impl Feed {
     pub fn forget_taken(&self) {
         let mut state = self.shards[0].lock();
         if self.kind() == Kind::Run && state.taken >= state.published {
-            state.clear().for_each(drop);
+            drop(state.clear());
         }
     }
 
@@ -397,11 +385,25 @@ impl Feed {
     }
 }
 
+impl Holder for Feed {
+    fn drop_up_to(&self, number: u64) {
+        for shard in &self.shards {
+            let dropped = shard.lock().drop_up_to(number);
+            dropped.iter().for_each(|block| block.charge().release());
+        }
+    }
+}
+
 impl Drop for Feed {
     fn drop(&mut self) {
-        // Readers may keep its last parts longer, on their own account.
-        let blocks: Vec<_> = self.shards[0].lock().clear().collect();
-        self.release(blocks);
+        let blocks = self.shards[0].lock().clear();
+        if self.kind() != Kind::Run {
+            // Readers may keep its last parts longer, on their own account.
+            blocks.iter().for_each(|block| {
+                self.history.remove(block);
+                block.charge().release();
+            });
+        }
     }
 }
 

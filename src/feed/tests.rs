@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn settings(held: usize) -> Settings {
-    let hold = Hold { history: held, parts: held, bytes: 1 << 20 };
+    let hold = Hold { history: held, parts: held, bytes: 1 << 20, asked: 0 };
     Settings::new(Boundary::parse("B").unwrap(), Limits { newest: hold, lines: hold, part_bytes: 1000, keep_same: false })
 }
 
@@ -127,7 +127,7 @@ fn text_that_contains_the_boundary_is_published_with_the_boundary_broken_up() {
 #[test]
 fn no_part_follows_the_end_of_a_feed() {
     for _ in 0..5 {
-        let hold = Hold { history: 9, parts: 9, bytes: 1 << 30 };
+        let hold = Hold { history: 9, parts: 9, bytes: 1 << 30, asked: 0 };
         let limits = Limits { newest: hold, lines: hold, part_bytes: 1 << 30, keep_same: true };
         let (publisher, feed) = Feed::new("test", Kind::Newest, &Settings::new(Boundary::parse("b0undary").unwrap(), limits));
         // The encoding of a body of this size takes some time, in which the program ends the feed.
@@ -153,6 +153,65 @@ fn held_bytes_are_limited_independently_of_the_counts() {
     }
     let state = feed.shard(0).lock();
     assert!(state.bytes() <= 1 << 20 && state.len() > 900);
+}
+
+#[test]
+fn the_history_that_the_user_asked_for_is_not_cut_by_the_bound_for_lagging_readers() {
+    let hold = Hold { history: 2000, parts: 100_000, bytes: 1 << 20, asked: 2000 };
+    let limits = Limits { newest: hold, lines: hold, part_bytes: 1000, keep_same: false };
+    let (publisher, feed) = Feed::new("test", Kind::Lines, &Settings::new(Boundary::parse("B").unwrap(), limits));
+    for _ in 0..3000 {
+        publisher.publish(text(vec![b'x'; 900])).unwrap();
+    }
+    assert_eq!((feed.state().held, feed.state().published), (2000, 3000));
+}
+
+/// The settings of feeds that hold up to 100 parts each, and all together this many bytes of past ones.
+fn bounded(bytes: usize) -> Settings {
+    Settings { history: Arc::new(History::new(bytes)), ..settings(100) }
+}
+
+#[test]
+fn a_thousand_feeds_keep_past_parts_within_one_bound() {
+    let settings = bounded(100_000);
+    let (opener, registry) = Registry::new(Settings { shards: 2, ..settings.clone() });
+    let publishers: Vec<_> = (0..1000).map(|n| opener.open(format!("{n}"), Kind::Newest)).collect();
+    for round in 0..5 {
+        for publisher in &publishers {
+            publisher.publish(text(format!("{round}{}", "x".repeat(800)))).unwrap();
+            assert!(settings.history.state().bytes <= 100_000);
+        }
+    }
+    let states: Vec<_> = registry.list().iter().map(|mounted| mounted.mount.state()).collect();
+    let newest: usize = publishers.iter().map(|publisher| publisher.feed().newest().unwrap().charge().bytes()).sum();
+    let held: usize = states.iter().map(|state| state.held_bytes).sum();
+    assert_eq!(held - newest, settings.history.state().bytes, "it is counted exactly");
+    assert!(held - newest > 98_000, "and used");
+    assert_eq!(settings.memory.alive(), held);
+    let counts: Vec<_> = states.iter().map(|state| state.held).collect();
+    assert!(counts[..880].iter().all(|held| *held == 1), "of the others the newest part alone is left: {counts:?}");
+    assert!(counts[905..].iter().all(|held| *held == 2), "the feeds that published last have the newest past parts: {counts:?}");
+    for number in 0..1000 {
+        opener.remove(&number.to_string());
+    }
+    drop((publishers, states));
+    assert_eq!((settings.history.state().bytes, settings.memory.alive()), (0, 0), "a feed that is gone holds nothing");
+}
+
+#[test]
+fn the_oldest_parts_go_first_whichever_feed_holds_them() {
+    let settings = bounded(4000);
+    let [(quiet, quiet_feed), (busy, busy_feed)] = [(); 2].map(|()| Feed::new("test", Kind::Lines, &settings));
+    let line = |n: usize| text(format!("{n}{}", "x".repeat(700)));
+    (1..=3).for_each(|n| quiet.publish(line(n)).unwrap());
+    assert_eq!(quiet_feed.state().held, 3);
+    (1..=50).for_each(|n| busy.publish(line(n)).unwrap());
+    assert_eq!((quiet_feed.state().held, busy_feed.state().held), (1, 5), "older than those of the busy one");
+    assert_eq!(bodies(&take(&mut quiet_feed.subscribe(0, Some(9))).unwrap())[0][..1], *"3");
+    quiet.publish(line(4)).unwrap();
+    assert_eq!((quiet_feed.state().held, busy_feed.state().held), (1, 5), "the part before it is the oldest of all past ones");
+    quiet.publish(line(5)).unwrap();
+    assert_eq!((quiet_feed.state().held, busy_feed.state().held), (2, 4));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::{
     response::{self, Reply},
 };
 use crate::{
-    feed::{self, FeedState},
+    feed::{self, FeedState, HistoryState},
     panic,
     part::unix_time,
     stats::Viewers,
@@ -34,6 +34,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "started": started,
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
+        "history": feeds.settings().history.state(),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.rejected.sum(),
         "refused_by_cause": viewers.rejected,
@@ -53,8 +54,15 @@ pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Op
     let (list, of_runs) = (feeds.list(), |mount: &feed::Mount| mount.shared().is_none());
     let states =
         |runs: bool| list.iter().filter(move |mounted| of_runs(&mounted.mount) == runs).map(|mounted| mounted.mount.state());
+    let history = feeds.settings().history.state();
     let (feeds, runs) = (states(false).collect(), states(true).collect());
-    registry.register_collector(Box::new(Scrape { feeds, runs, viewers: viewers.clone(), denied: options.access.denied() }));
+    registry.register_collector(Box::new(Scrape {
+        feeds,
+        runs,
+        history,
+        viewers: viewers.clone(),
+        denied: options.access.denied(),
+    }));
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {
         Ok(()) => response::metrics(text),
@@ -68,6 +76,7 @@ struct Scrape {
     feeds: Vec<FeedState>,
     /// Runs have no number but that of refused parts: each belongs to one viewer.
     runs: Vec<FeedState>,
+    history: HistoryState,
     viewers: Arc<Viewers>,
     /// Wrong or missing passwords and tokens.
     denied: u64,
@@ -98,6 +107,15 @@ impl Scrape {
         table.counters("mxr_feed_dropped", "Parts replaced before a viewer took them, counted for each viewer", dropped)?;
         table.gauges("mxr_feed_viewers", "Viewers of the feed", all(|feed| feed.viewers as u64).map(as_gauge))?;
         table.gauges("mxr_feed_ended", "1 where no part will follow", all(|feed| feed.ended.into()).map(as_gauge))?;
+        table.gauges("mxr_feed_held", "Parts in memory, with the newest", all(|feed| feed.held as u64).map(as_gauge))?;
+        let held_bytes = all(|feed| feed.held_bytes as u64).map(as_gauge);
+        table.gauges("mxr_feed_held_bytes", "Memory that they take", held_bytes)?;
+        table.gauge(
+            "mxr_history_bytes",
+            "Memory of past parts of all feeds, without the newest of each",
+            self.history.bytes as f64,
+        )?;
+        table.gauge("mxr_history_bytes_limit", "The most that it may be (--history-bytes)", self.history.limit as f64)?;
         let ages = self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.age()?.as_secs_f64())));
         table.gauges("mxr_feed_newest_age_seconds", "Age of the newest part, by the clock of this machine", ages)
     }

@@ -35,6 +35,7 @@
 
 mod context;
 pub mod demo;
+mod file_systems;
 pub mod framing;
 mod fs_events;
 pub mod name_filter;
@@ -44,6 +45,7 @@ pub mod stdin;
 mod tee;
 mod thread;
 pub mod watch;
+mod writers;
 
 pub use self::{
     context::{Context, SourceStart, Work},

@@ -3,36 +3,33 @@
 
 use std::{cmp::Ordering, ffi::OsStr};
 
-/// Compares names byte by byte, but each run of digits as the number that it is; names that differ in leading zeros alone, byte by
-/// byte throughout. It is a total order since a number is one piece among bytes: no other byte lies between two digits.
+/// Compares names by their keys; names that differ in leading zeros alone, byte by byte.
 pub(super) fn compare(a: &OsStr, b: &OsStr) -> Ordering {
-    let [a, b] = [a, b].map(OsStr::as_encoded_bytes);
-    compare_pieces(a, b).then_with(|| a.cmp(b))
+    key(a).cmp(&key(b)).then_with(|| a.cmp(b))
 }
 
-fn compare_pieces(mut a: &[u8], mut b: &[u8]) -> Ordering {
-    while let (Some((first_a, rest_a)), Some((first_b, rest_b))) = (a.split_first(), b.split_first()) {
-        let order = if first_a.is_ascii_digit() && first_b.is_ascii_digit() {
-            let (number_a, number_b);
-            ((number_a, a), (number_b, b)) = (split_number(a), split_number(b));
-            // Without leading zeros the longer one is the larger one, whatever their size.
-            number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b))
-        } else {
-            (a, b) = (rest_a, rest_b);
-            first_a.cmp(first_b)
-        };
-        if order.is_ne() {
-            return order;
+/// Bytes whose plain order is the natural order of names: each number is a `0`, which lies between the other bytes as every digit
+/// does, then its length without leading zeros, so that the longer one is the larger one, and then its digits.
+pub(super) fn key(name: &OsStr) -> Vec<u8> {
+    let mut rest = name.as_encoded_bytes();
+    let mut key = Vec::with_capacity(rest.len() + 8);
+    while let Some((first, others)) = rest.split_first() {
+        if !first.is_ascii_digit() {
+            key.push(*first);
+            rest = others;
+            continue;
         }
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, others) = rest.split_at(length);
+        rest = others;
+        let zeros = number.iter().take_while(|digit| **digit == b'0').count();
+        // No file system has names of 64 KiB.
+        let length = u16::try_from(length - zeros).unwrap_or(u16::MAX);
+        key.push(b'0');
+        key.extend(length.to_be_bytes());
+        key.extend(&number[zeros..]);
     }
-    a.len().min(1).cmp(&b.len().min(1))
-}
-
-/// The digits at the start without leading zeros, and what follows them.
-fn split_number(text: &[u8]) -> (&[u8], &[u8]) {
-    let zeros = text.iter().take_while(|byte| **byte == b'0').count();
-    let digits = text[zeros..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    text[zeros..].split_at(digits)
+    key
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 /// Bytes that all readers together may keep; `PARTS` parts are always allowed.
@@ -17,6 +17,7 @@ const PARTS: usize = 3;
 pub struct Retained {
     alive: AtomicUsize,
     held: AtomicUsize,
+    charged: AtomicU64,
 }
 
 impl Retained {
@@ -24,7 +25,8 @@ impl Retained {
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Arc<Charge> {
         self.alive.fetch_add(bytes, Relaxed);
         self.held.fetch_add(bytes, Relaxed);
-        Arc::new(Charge { memory: self.clone(), bytes, is_released: AtomicBool::new(false) })
+        let number = self.charged.fetch_add(1, Relaxed);
+        Arc::new(Charge { memory: self.clone(), number, bytes, is_released: AtomicBool::new(false) })
     }
 
     /// Bytes in memory, whether a feed holds them or only readers do.
@@ -52,6 +54,7 @@ impl Retained {
 #[derive(Debug)]
 pub struct Charge {
     memory: Arc<Retained>,
+    number: u64,
     bytes: usize,
     is_released: AtomicBool,
 }
@@ -67,6 +70,11 @@ impl Charge {
     /// The bytes that only readers keep in memory: 0 as long as the feed holds the block.
     pub fn retained(&self) -> usize {
         if self.is_released.load(Relaxed) { self.bytes } else { 0 }
+    }
+
+    /// Its number, which is higher than those of the blocks that were made before.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The bytes of the block.

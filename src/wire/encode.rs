@@ -18,6 +18,34 @@ use crate::{
 /// The most bytes of a part's headers besides its type, with numbers of 20 digits in two of them.
 const HEADERS: usize = 130;
 
+/// The most bytes of a block of several parts. A slow reader keeps the whole block that it is at.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// Encodes parts that were published together as `encode` does, into blocks so small that a slow reader of short lines keeps little.
+pub fn encode_in_blocks(
+    parts: Vec<Part>,
+    first: u64,
+    mut before: Option<SystemTime>,
+    boundary: &Boundary,
+    memory: &Arc<Retained>,
+) -> Vec<Arc<Block>> {
+    let (mut blocks, mut next, mut parts) = (Vec::new(), first, parts.into_iter().peekable());
+    while let Some(part) = parts.next() {
+        let mut bytes = size_at_most(&part, boundary);
+        let mut group = vec![part];
+        while let Some(part) = parts.next_if(|part| {
+            bytes += size_at_most(part, boundary);
+            bytes <= BLOCK_BYTES
+        }) {
+            group.push(part);
+        }
+        let (count, last) = (group.len() as u64, group.last().map(|part| part.time));
+        blocks.push(encode(group, next, before, boundary, memory));
+        (next, before) = (next + count, last);
+    }
+    blocks
+}
+
 /// Encodes parts that were published together, at least one, into one block, numbered from `first`; `before` is the time of the
 /// previous part.
 pub fn encode(parts: Vec<Part>, first: u64, before: Option<SystemTime>, boundary: &Boundary, memory: &Arc<Retained>) -> Arc<Block> {
@@ -177,6 +205,20 @@ mod tests {
             (2, 2, 1)
         );
         assert_eq!(block.sequences(), 1..4);
+    }
+
+    #[test]
+    fn many_lines_lie_in_blocks_of_256_kib_that_count_with_all_that_they_take() {
+        let memory = Arc::new(Retained::default());
+        let lines = (0..10_000).map(|_| part("text/plain", "a")).collect();
+        let blocks = encode_in_blocks(lines, 5, None, &Boundary::random(), &memory);
+        let sizes: Vec<usize> = blocks.iter().map(|block| block.bytes.len()).collect();
+        let (last, others) = sizes.split_last().unwrap();
+        assert!(others.iter().all(|size| (BLOCK_BYTES * 3 / 4..=BLOCK_BYTES).contains(size)) && *last <= BLOCK_BYTES, "{sizes:?}");
+        assert_eq!(blocks.iter().flat_map(|block| block.sequences()).collect::<Vec<_>>(), (5..10_005).collect::<Vec<_>>());
+        assert_eq!(blocks.iter().map(|block| block.size()).sum::<usize>(), memory.alive());
+        assert!(memory.alive() >= sizes.iter().sum::<usize>() + 10_000 * size_of::<Placed>());
+        assert_eq!(encode_in_blocks(vec![part("text/plain", "a")], 1, None, &Boundary::random(), &memory).len(), 1);
     }
 
     #[test]

@@ -12,5 +12,5 @@ pub use self::{
     body::without_boundary,
     boundary::Boundary,
     decode::{BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, boundary_of, look_for_headers},
-    encode::{Prefix, encode, renumber},
+    encode::{Prefix, encode, encode_in_blocks, renumber},
 };

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{Folder, PALETTE, alone, mxr, png, tool};
+use crate::support::{Folder, PALETTE, Server, alone, mxr, png, tool};
 
 /// Bytes of a body.
 const SIZE: usize = 1000;
@@ -26,11 +26,14 @@ fn calls(strace: &str, parts: u32) -> [f64; 4] {
     }
     drop(viewers);
     server.stop();
-    let table = fs::read_to_string(&counts).unwrap();
-    ["sendto", "io_uring_enter", "epoll_wait", "total"].map(|name| {
-        let line = table.lines().find(|line| line.ends_with(&format!(" {name}"))).unwrap_or_default();
-        line.split_whitespace().nth(3).and_then(|calls| calls.parse().ok()).unwrap_or(0.0)
-    })
+    ["sendto", "io_uring_enter", "epoll_wait", "total"].map(|name| count(&counts, name))
+}
+
+/// How often a call was made, as strace counted.
+fn count(counts: &Path, name: &str) -> f64 {
+    let table = fs::read_to_string(counts).unwrap();
+    let line = table.lines().find(|line| line.ends_with(&format!(" {name}"))).unwrap_or_default();
+    line.split_whitespace().nth(3).and_then(|calls| calls.parse().ok()).unwrap_or(0.0)
 }
 
 #[test]
@@ -91,4 +94,42 @@ fn a_renamed_picture_wakes_its_watcher_once_though_reading_it_raises_events_too(
     assert!(waits < 1.7, "{waits} waits a rename");
     // The event, the picture, the events of our own reading.
     assert!(reads < 3.7, "{reads} reads a rename");
+}
+
+/// How often a directory of a thousand frames is read.
+fn directory_reads(strace: &str, mode: &str, act: impl FnOnce(&Folder, &Server)) -> f64 {
+    let folder = Folder::new();
+    (0..1000).for_each(|number| folder.write(&format!("{number}.txt"), number.to_string()));
+    let counts = folder.beside("counts");
+    let flags = ["-f", "-c", "-qq", "-I2", "-e", "trace=getdents64", "-o", counts.to_str().unwrap()];
+    let server =
+        mxr(["serve"]).arg(folder.path()).args([mode, "--fps", "1000", "--keepalive", "0"]).wrapped(strace, &flags).start();
+    act(&folder, &server);
+    server.stop();
+    count(&counts, "getdents64")
+}
+
+#[test]
+fn neither_a_new_frame_nor_a_new_run_costs_a_listing_of_the_directory() {
+    let Some(strace) = tool(&["strace"]) else { return };
+    let strace = strace.to_str().unwrap();
+    let frames = directory_reads(strace, "--follow", |folder, server| {
+        let mut viewer = server.view("/stream");
+        viewer.part_where(|part| part.text() == "999");
+        for number in 1000..1100 {
+            folder.put(&format!("{number}.txt"), number.to_string());
+            assert_eq!(viewer.part().text(), number.to_string());
+        }
+    });
+    let runs = directory_reads(strace, "--once", |folder, server| {
+        for number in 0..50 {
+            folder.put("0.txt", format!("begin {number}"));
+            assert_eq!(server.view("/stream").part().text(), format!("begin {number}"), "what is there is shown");
+        }
+        folder.put("-1.txt", "a new one");
+        assert_eq!(server.view("/stream").part().text(), "a new one");
+    });
+    eprintln!("a hundred new frames: {frames} reads of the directory; fifty runs: {runs}");
+    // A listing is two of them, and the first may be made twice.
+    assert!(frames < 10.0 && runs < 10.0, "{frames} and {runs} reads");
 }

@@ -341,7 +341,8 @@ fn a_run_whose_last_frame_is_refused_says_so_and_ends_directly_behind_the_one_be
                 parts.iter().map(|part| (part.sequence(), part.text())).collect::<Vec<_>>(),
                 [(1, "1.txt".into()), (2, "2.txt".into())]
             );
-            assert_eq!(server.stderr().matches("3.png: left out").count() + server.stderr().matches("left out: ").count(), 1);
+            wait_until("the log says so", SOON, || server.stderr().contains("left out: "));
+            assert_eq!(server.stop().stderr.matches("left out: ").count(), 1);
         }
     }
 }
@@ -350,11 +351,40 @@ fn a_run_whose_last_frame_is_refused_says_so_and_ends_directly_behind_the_one_be
 fn a_skipped_frame_is_shown_as_soon_as_it_is_complete() {
     for mode in [&[][..], &["--follow"]] {
         let folder = Folder::new();
-        folder.write("1.png", &png(RED)[..20]);
+        let mut writer = fs::File::create(folder.file("1.png")).unwrap();
+        writer.write_all(&png(RED)[..20]).unwrap();
         let server = serve(&folder, mode);
         wait_until("it is left out", SOON, || server.stderr().contains("left out: "));
         let mut viewer = server.view("/stream");
-        folder.write("1.png", png(RED));
+        writer.write_all(&png(RED)[20..]).unwrap();
+        drop(writer);
         assert_eq!(viewer.part().body, png(RED), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_frame_without_its_end_is_shown_as_it_is_once_its_writer_is_gone_for_a_second() {
+    for mode in ["--once", "--follow", "--keep-same"] {
+        let folder = folder_of(&["1.txt", "3.txt"]);
+        // What a program leaves that is killed.
+        let half = br#"{"step": 1, "loss": [0.5"#;
+        let mut writer = fs::File::create(folder.file("2.json")).unwrap();
+        writer.write_all(half).unwrap();
+        let server = serve(&folder, &[mode, "--fps", "50"]);
+        let mut viewer = server.view("/stream");
+        viewer.part_where(|part| {
+            assert_ne!(part.body, half, "{mode}: it is being written");
+            part.text() == "3.txt"
+        });
+        drop(writer);
+        match mode {
+            "--once" => {
+                wait_until("a run shows it", SOON, || server.view("/stream").parts_to_end().iter().any(|part| part.body == half))
+            }
+            _ => drop(viewer.part_where(|part| part.body == half)),
+        }
+        wait_until("the log says so", SOON, || server.stderr().contains("its end is missing; shown as it is"));
+        let log = server.stop().stderr;
+        assert_eq!(log.lines().filter(|line| line.contains("2.json") && line.contains("as it is")).count(), 1, "{mode}: {log}");
     }
 }

@@ -40,7 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
-    ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "sync"]),
+    ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
         "source/watch",
         &[
@@ -54,12 +54,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "source/watch/tail",
             "file",
             "format",
-            "lease",
             "panic",
         ],
     ),
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
-    ("source", &["source/framing", "feed", "error", "part", "format", "panic", "sync"]),
+    ("source", &["source/framing", "feed", "error", "part", "source/fs_events", "format", "lease", "panic", "sync"]),
     ("source/framing", &["source", "feed", "source/framing/split", "part", "format"]),
     ("terminal", &["feed", "stats", "escape"]),
     ("feed", &["wire", "stats", "part", "sync"]),

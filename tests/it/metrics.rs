@@ -168,6 +168,38 @@ fn disconnected_viewers_and_malformed_requests_are_counted() {
 }
 
 #[test]
+fn the_history_of_all_feeds_has_a_stated_bound_and_says_what_it_keeps() {
+    let folder = Folder::new();
+    let (names, size) = (["a.png", "b.png", "c.png"], 20_000);
+    names.iter().for_each(|name| folder.put(name, noise(size, 0)));
+    let server = names.iter().fold(mxr(["watch"]), |server, name| server.arg(folder.file(name)));
+    let server = server.args(["--history", "50", "--history-bytes", "200K"]).start();
+    let published =
+        || server.state()["feeds"].as_array().unwrap().iter().map(|feed| feed["published"].as_u64().unwrap()).sum::<u64>();
+    wait_until("all are pushed", SOON, || published() == 3);
+    for round in 1..=20 {
+        for (at, name) in names.iter().enumerate() {
+            folder.put(name, noise(size, 3 * round + at as u32));
+            let expected = u64::from(3 * round) + at as u64 + 1;
+            wait_until("it is pushed", SOON, || published() == expected);
+        }
+    }
+    let state = server.state();
+    let held: Vec<u64> = state["feeds"].as_array().unwrap().iter().map(|feed| feed["held"].as_u64().unwrap()).collect();
+    let past = state["history"]["bytes"].as_u64().unwrap();
+    assert_eq!((&state["history"]["limit"], &state["feeds"][0]["history"]), (&(200 << 10).into(), &50.into()));
+    assert!((180_000..=200 << 10).contains(&past), "{past}");
+    assert_eq!(held, [4; 3], "the newest of each, and nine past ones: {state}");
+    let mut viewer = server.view("/stream/a.png?history=50");
+    let parts: Vec<u64> = (0..4).map(|_| viewer.part().sequence()).collect();
+    assert_eq!(parts, [18, 19, 20, 21]);
+    let scrape = scrape(&server);
+    assert_eq!((scrape.series["mxr_history_bytes"], scrape.series["mxr_history_bytes_limit"]), (past as f64, 204_800.0));
+    assert_eq!(scrape.series["mxr_feed_held{feed=\"a.png\"}"], 4.0);
+    assert_eq!(server.stderr().matches("filled --history-bytes").count(), 1, "{}", server.stderr());
+}
+
+#[test]
 fn a_name_with_quotes_breaks_nothing() {
     let folder = Folder::new();
     let name = "a \"b\"\\c.txt";

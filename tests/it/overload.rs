@@ -77,9 +77,9 @@ fn a_hundred_stuck_viewers_cost_less_than_64_kib_each() {
 }
 
 /// The memory of a server when this many viewers each slowly read a different picture, and the number that it has disconnected.
-fn slow_readers(path: &str, cut: &str) -> (u64, u64) {
+fn slow_readers(args: &[&str], path: &str, cut: &str) -> (u64, u64) {
     const SIZE: usize = 3_000_000;
-    let mut watched = Watched::new(&[]);
+    let mut watched = Watched::new(args);
     watched.push(1..3, SIZE);
     let before = watched.server.memory();
     let slow: Vec<_> = (3..48)
@@ -102,14 +102,50 @@ fn slow_readers(path: &str, cut: &str) -> (u64, u64) {
 
 #[test]
 fn slow_viewers_keep_at_most_64_mib_of_old_parts() {
-    let (grown, cut) = slow_readers("/stream", "mxr_viewers_gone_total{cause=\"crowded\"}");
+    let (grown, cut) = slow_readers(&[], "/stream", "mxr_viewers_gone_total{cause=\"crowded\"}");
     assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
 }
 
 #[test]
+fn slow_viewers_of_all_threads_together_keep_at_most_64_mib_of_old_parts() {
+    let (grown, cut) = slow_readers(&["--threads", "8"], "/stream", "mxr_viewers_gone_total{cause=\"crowded\"}");
+    assert!(grown < 100 * MIB && (11..35).contains(&cut), "{grown} bytes, {cut} cut");
+}
+
+#[test]
 fn slow_readers_of_snapshots_keep_at_most_64_mib_of_them() {
-    let (grown, cut) = slow_readers("/snapshot", "mxr_errors_total{cause=\"crowded\"}");
+    let (grown, cut) = slow_readers(&[], "/snapshot", "mxr_errors_total{cause=\"crowded\"}");
     assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
+}
+
+#[test]
+fn slow_viewers_of_short_lines_keep_little_more_than_they_are_to_be_sent() {
+    // Each line is of one byte, and 200 times as much with its headers.
+    let lines = "x\n".repeat(32 << 10);
+    let mut server = mxr(["stdin"]).stdin(Stdio::piped()).start();
+    let mut published = 0;
+    let mut write = |server: &mut Server| {
+        server.write(&lines);
+        published += 32 << 10;
+        wait_until("they are published", SOON, || server.state()["feeds"][0]["published"] == published);
+    };
+    (0..10).for_each(|_| write(&mut server));
+    let before = server.memory();
+    let slow: Vec<_> = (0..30)
+        .map(|_| {
+            let mut slow = server.open_narrowly();
+            slow.send("GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            slow.exactly(300);
+            write(&mut server);
+            slow
+        })
+        .collect();
+    (0..10).for_each(|_| write(&mut server));
+    let grown = server.memory().saturating_sub(before);
+    let cut = server.state()["gone"]["crowded"].as_u64().unwrap();
+    eprintln!("30 slow viewers of short lines: {} MiB, {cut} cut", grown / MIB);
+    drop(slow);
+    assert!(grown < 50 * MIB && cut == 0, "{grown} bytes, {cut} cut");
 }
 
 /// The memory of `serve DIR --once` when this many viewers each slowly read a frame of 3 MB, and the number that it has

@@ -1,9 +1,8 @@
-//! The frames of a directory: listed in natural order, read when their turn comes, and kept within a bound. Incomplete or
-//! unreadable frames are left out and logged once. When a frame is played is not decided here.
+//! The frames of a directory: read when their turn comes, and kept within a bound. Incomplete or unreadable frames are left out and
+//! logged once. Which frames there are, and when one is played, is not decided here.
 
 use std::{
-    collections::{HashMap, HashSet},
-    ffi::OsString,
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -13,14 +12,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::source::{name_filter::NameFilter, natural_order::compare};
 use crate::{
     feed::{Publisher, Refused},
-    file::{self, Reading, Signature},
+    file::{self, OpenFile, Reading, Signature},
     format::{self, Completeness, Media},
+    lease::Writers,
     part::Part,
+    source::{name_filter::NameFilter, writers::FileWriters},
     sync::Mutex,
 };
 
@@ -30,6 +31,10 @@ pub(super) const CACHE_BYTES: usize = 32 << 20;
 const MAX_NAMED: usize = 100;
 /// How long a frame without an end mark must have been left alone, where its writer was not seen to close it.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
+/// How long a frame whose end is missing must have been left alone before it is shown as it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The same by the file's own time, where it is not known whether a writer has it open: the clock of another machine may be off.
+const LONG_AGO: Duration = Duration::from_secs(60);
 
 /// How a directory is replayed.
 #[derive(Debug, Clone)]
@@ -59,9 +64,9 @@ pub enum Mode {
 #[derive(Debug)]
 pub(super) struct FrameCache {
     pub(super) directory: PathBuf,
-    names: NameFilter,
     media: Option<Media>,
     limit: usize,
+    writers: FileWriters,
     /// Bytes of frames to keep.
     kept_bytes: usize,
     cache: Mutex<Cache>,
@@ -72,36 +77,48 @@ pub(super) struct FrameCache {
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) part: Part,
-    /// Whether its format has an end mark, which is there.
-    has_end: bool,
+    /// Whether its writer is done, whatever the time: its end mark is there, or it is shown without one.
+    is_done: bool,
     pub(super) signature: Signature,
 }
 
 impl Frame {
     /// Whether its writer may still be at it, where it was not seen to close the file.
     pub(super) fn may_grow(&self) -> bool {
-        !self.has_end && !self.signature.has_rested(SETTLE)
+        !self.is_done && !self.signature.has_rested(SETTLE)
     }
 }
 
-/// The known ones of the frames that were listed last.
+/// What is known of the frames that are there.
 #[derive(Debug, Default)]
 struct Cache {
     frames: HashMap<PathBuf, Frame>,
     bytes: usize,
-    /// Frames that are left out; a state of which more is not to be expected is not read again.
-    left_out: HashMap<PathBuf, Option<Signature>>,
+    left_out: HashMap<PathBuf, LeftOut>,
+    /// States without an end that are shown as they are, which the log says once.
+    as_it_is: HashMap<PathBuf, Signature>,
     /// Whether it was said that there are more of them than are named.
     said_more: bool,
 }
 
+/// Whether a frame that is left out is worth another look.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum LeftOut {
+    /// At any time: what was wrong may have been mended.
+    ForNow,
+    /// This state never is.
+    Lasting(Signature),
+    /// This state is once it has been left alone for long enough, which it has not been since.
+    Unsettled(Signature, Instant),
+}
+
 impl FrameCache {
-    pub(super) fn new(dir: &DirSettings, media: Option<Media>, limit: usize) -> Self {
+    pub(super) fn new(dir: &DirSettings, media: Option<Media>, limit: usize, writers: FileWriters) -> Self {
         Self {
             directory: dir.path.clone(),
-            names: dir.names.clone(),
             media,
             limit,
+            writers,
             kept_bytes: if dir.mode == Mode::Loop { CACHE_BYTES } else { 0 },
             cache: Mutex::default(),
             said_empty: false.into(),
@@ -113,85 +130,116 @@ impl FrameCache {
         self.directory.canonicalize().unwrap_or_else(|_| self.directory.clone())
     }
 
-    /// The frames in natural order.
-    pub(super) fn list(&self) -> Vec<PathBuf> {
-        let root = self.root();
-        let entries = match std::fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) => {
-                warn!(%error, directory = %self.directory.display(), "cannot read the directory");
-                return Vec::new();
-            }
-        };
-        let mut names: Vec<OsString> = entries.filter_map(|entry| self.name_of_frame(&entry.ok()?, &root)).collect();
-        names.sort_unstable_by(|a, b| compare(a, b));
-        let list: Vec<PathBuf> = names.into_iter().map(|name| self.directory.join(name)).collect();
-        self.cache().forget_all_but(&list);
-        list
+    /// Forgets a frame that is not there any more.
+    pub(super) fn forget(&self, removed: &Path) {
+        let mut cache = self.cache();
+        cache.forget(removed);
+        cache.left_out.remove(removed);
+        cache.as_it_is.remove(removed);
+        cache.said_more &= cache.left_out.len() > MAX_NAMED;
     }
 
-    /// Hidden files, directories, FIFOs, devices and links that lead out of the directory are no frames.
-    fn name_of_frame(&self, entry: &std::fs::DirEntry, root: &Path) -> Option<OsString> {
-        let name = entry.file_name();
-        if !self.names.matches(&name) {
-            return None;
-        }
-        let kind = entry.file_type().ok()?;
-        let leads_inside = || {
-            let target = entry.path().canonicalize().ok()?;
-            (target.starts_with(root) && target.is_file()).then_some(())
-        };
-        (kind.is_file() || kind.is_symlink() && leads_inside().is_some()).then_some(name)
-    }
-
-    /// A complete frame; `None` for one that is not, or cannot be read, which the feed then counts as refused.
+    /// A complete frame, or one that is shown as it is; `None` for any other, which the feed then counts as refused.
     pub(super) fn read(&self, path: &Path, publisher: &Publisher) -> Option<Frame> {
-        let refuse = |lasting, why: &str| {
-            if self.leave_out(path, lasting, why) {
-                publisher.count_refused(1);
-            }
-        };
         let signature = Signature::of(&path.metadata().ok()?);
-        {
+        let known = {
             let cache = self.cache();
             if let Some(frame) = cache.frames.get(path).filter(|kept| kept.signature == signature) {
                 return Some(frame.clone());
             }
-            if cache.left_out.get(path) == Some(&Some(signature)) {
-                return None;
+            cache.left_out.get(path).copied()
+        };
+        let since = match known {
+            Some(LeftOut::Lasting(state)) if state == signature => return None,
+            Some(LeftOut::Unsettled(state, since)) if state == signature => Some(since),
+            _ => None,
+        };
+        match self.read_state(path, signature, since) {
+            Ok(frame) => {
+                if let Some(frame) = &frame {
+                    self.cache().keep(path, frame, self.kept_bytes);
+                }
+                frame
+            }
+            Err((left_out, why)) => {
+                if self.leave_out(path, left_out, &why) {
+                    publisher.count_refused(1);
+                }
+                None
             }
         }
-        let (body, signature) = match file::read_inside(&self.root(), path, self.limit) {
-            Ok(Reading::Whole(body, signature)) => (body, signature),
-            Ok(Reading::TooLarge(bytes)) => {
-                refuse(Some(signature), &format!("it has {bytes} bytes, more than --max-part"));
-                return None;
-            }
-            Ok(Reading::Grown(..) | Reading::Changed(..) | Reading::NotAFile) => return None,
-            Err(error) => {
-                // Disks come back and descriptors become free.
-                let lasting = Some(signature).filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
-                refuse(lasting, &format!("cannot read it: {error}"));
-                return None;
-            }
+    }
+
+    /// Reads a frame that is not known in this state, or is unsettled since. `None` while it is on its way.
+    fn read_state(&self, path: &Path, signature: Signature, since: Option<Instant>) -> Result<Option<Frame>, (LeftOut, String)> {
+        let lasting = LeftOut::Lasting(signature);
+        // Disks come back and descriptors become free.
+        let failed = |error: io::Error| {
+            let left_out = if error.kind() == io::ErrorKind::PermissionDenied { lasting } else { LeftOut::ForNow };
+            (left_out, format!("cannot read it: {error}"))
+        };
+        let Some(open) = file::open_inside(&self.root(), path).map_err(failed)? else { return Ok(None) };
+        // Its bytes are known not to suffice, unless they changed within a tick.
+        if signature.has_rested(SETTLE) && since.is_some_and(|since| !self.is_left_alone(&open, since)) {
+            return Ok(None);
+        }
+        let (body, signature) = match open.read(self.limit).map_err(failed)? {
+            Reading::Whole(body, signature) => (body, signature),
+            Reading::TooLarge(bytes) => return Err((lasting, format!("it has {bytes} bytes, more than --max-part"))),
+            Reading::Grown(..) | Reading::Changed(..) | Reading::NotAFile => return Ok(None),
         };
         let media = self.media.clone().unwrap_or_else(|| Media::guess(path, &body));
         let body = format::decompressed(&media, body, self.limit);
         let seen = format::inspect(&media, &body);
-        if body.is_empty() || seen.completeness == Completeness::Truncated {
-            refuse(Some(signature), "it is empty, broken, or not whole yet");
-            return None;
+        if body.is_empty() {
+            return Err((lasting, "it is empty".to_owned()));
         }
+        let unsettled = |since: Option<Instant>| LeftOut::Unsettled(signature, since.unwrap_or_else(Instant::now));
+        let is_done = match seen.completeness {
+            Completeness::Complete => true,
+            Completeness::Readable => false,
+            Completeness::Unknown if self.writers.of(&open.file) == Writers::Some => {
+                return Err((unsettled(since), "its writer has it open".to_owned()));
+            }
+            Completeness::Unknown => false,
+            Completeness::Truncated if self.is_left_alone(&open, since.unwrap_or_else(Instant::now)) => {
+                self.say_as_it_is(path, signature, seen.unlike);
+                true
+            }
+            Completeness::Truncated => {
+                return Err((unsettled(since), "its end is missing, or it is not what its name says".to_owned()));
+            }
+        };
         let part = Part { media, body, time: signature.time(), class: seen.class };
-        let frame = Frame { part, has_end: seen.completeness == Completeness::Complete, signature };
-        self.cache().keep(path, &frame, self.kept_bytes);
-        Some(frame)
+        Ok(Some(Frame { part, is_done, signature }))
+    }
+
+    /// Whether no writer has the file open, and it has not changed for long enough, at least since then by our own clock.
+    fn is_left_alone(&self, open: &OpenFile, since: Instant) -> bool {
+        let is_so_by_its_time = |time| open.signature.has_rested(time);
+        let is_at_rest = match self.writers.of(&open.file) {
+            Writers::Some => false,
+            Writers::None => since.elapsed() >= PATIENCE || is_so_by_its_time(PATIENCE),
+            Writers::Unknown => since.elapsed() >= PATIENCE || is_so_by_its_time(LONG_AGO),
+        };
+        // A writer may have written, and closed, since the file was opened here.
+        is_at_rest && open.file.metadata().is_ok_and(|now| Signature::of(&now) == open.signature)
+    }
+
+    /// Says that a frame without its end is shown, once for each state.
+    fn say_as_it_is(&self, path: &Path, signature: Signature, unlike: Option<&str>) {
+        let mut cache = self.cache();
+        let before = cache.as_it_is.insert(path.to_owned(), signature);
+        if before != Some(signature) && cache.as_it_is.len() <= MAX_NAMED {
+            let what = unlike.map_or("its end is missing".to_owned(), |name| format!("it does not look like {name}"));
+            warn!(frame = %path.display(), "{what}; shown as it is");
+        }
     }
 
     pub(super) fn push(&self, publisher: &Publisher, part: Part, path: &Path) {
         match publisher.publish(Part { time: SystemTime::now(), ..part }) {
             Ok(()) | Err(Refused::Same) => self.was_accepted(path),
-            Err(why) => drop(self.leave_out(path, None, &why.to_string())),
+            Err(why) => drop(self.leave_out(path, LeftOut::ForNow, &why.to_string())),
         }
     }
 
@@ -200,15 +248,18 @@ impl FrameCache {
         self.cache().left_out.remove(path);
     }
 
-    /// Says why a frame is left out, once until it is shown: the next round comes soon. `lasting` is the state that is not to be
-    /// read again. Returns whether it is new.
-    pub(super) fn leave_out(&self, path: &Path, lasting: Option<Signature>, why: &str) -> bool {
+    /// Says why a frame is left out, once until it is shown: the next round comes soon. Returns whether it is new.
+    pub(super) fn leave_out(&self, path: &Path, left_out: LeftOut, why: &str) -> bool {
         let mut cache = self.cache();
-        if lasting.is_some() {
+        if left_out != LeftOut::ForNow {
             cache.forget(path);
         }
-        let lasting = lasting.filter(|state| state.has_rested(SETTLE));
-        let is_new = cache.left_out.insert(path.to_owned(), lasting).is_none();
+        // Within a tick it may change unseen.
+        let left_out = match left_out {
+            LeftOut::Lasting(state) if !state.has_rested(SETTLE) => LeftOut::ForNow,
+            left_out => left_out,
+        };
+        let is_new = cache.left_out.insert(path.to_owned(), left_out).is_none();
         if is_new && cache.left_out.len() <= MAX_NAMED {
             warn!(frame = %path.display(), "left out: {why}");
         } else if is_new && !std::mem::replace(&mut cache.said_more, true) {
@@ -244,14 +295,6 @@ impl Cache {
             self.bytes -= frame.part.body.len();
         }
     }
-
-    fn forget_all_but(&mut self, list: &[PathBuf]) {
-        let listed: HashSet<&Path> = list.iter().map(PathBuf::as_path).collect();
-        let gone: Vec<PathBuf> = self.frames.keys().filter(|path| !listed.contains(path.as_path())).cloned().collect();
-        gone.iter().for_each(|path| self.forget(path));
-        self.left_out.retain(|path, _| listed.contains(path.as_path()));
-        self.said_more &= self.left_out.len() > MAX_NAMED;
-    }
 }
 
 #[cfg(test)]
@@ -263,7 +306,7 @@ mod tests {
 
     fn frames(folder: &Path, mode: Mode) -> FrameCache {
         let dir = DirSettings { path: folder.to_owned(), interval: Duration::ZERO, mode, names: NameFilter::default() };
-        FrameCache::new(&dir, None, CACHE_BYTES)
+        FrameCache::new(&dir, None, CACHE_BYTES, FileWriters::default())
     }
 
     fn publisher() -> Publisher {
@@ -272,8 +315,10 @@ mod tests {
 
     /// Frames and bytes that are kept after a round.
     fn kept(frames: &FrameCache) -> (usize, usize) {
-        let publisher = publisher();
-        frames.list().iter().for_each(|path| drop(frames.read(path, &publisher)));
+        let (publisher, folder) = (publisher(), std::fs::read_dir(&frames.directory).unwrap());
+        let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.iter().for_each(|path| drop(frames.read(path, &publisher)));
         let cache = frames.cache();
         (cache.frames.len(), cache.bytes)
     }
@@ -289,6 +334,7 @@ mod tests {
         write("1.txt", CACHE_BYTES - 11);
         assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "the bytes that a frame had before take no room");
         std::fs::rename(folder.path().join("1.txt"), folder.path().join("3.txt")).unwrap();
+        frames.forget(&folder.path().join("1.txt"));
         assert_eq!(kept(&frames), (2, CACHE_BYTES - 1), "nor does a frame that is gone");
         write("3.txt", 0);
         assert_eq!(kept(&frames), (1, 10), "nor one that is left out");

@@ -1,28 +1,30 @@
 //! A directory of frames as a source, replayed in natural order: as a loop, once for each viewer, or as they come. What a frame
-//! is and when it is complete is for `frame_cache` to know.
+//! is and when it is complete is for `frame_cache` to know, which frames there are for `listing`.
 
+mod follow;
 mod frame_cache;
+mod listing;
 mod run_frames;
+mod ticker;
 
-use std::{collections::HashSet, ffi::OsString, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
 
 use self::{
-    frame_cache::{FrameCache, SETTLE},
+    frame_cache::FrameCache,
+    listing::{CHECK_INTERVAL, FrameName, Listing},
     run_frames::RunFrames,
+    ticker::Ticker,
 };
 use super::{
     context::{Context, Work, name_of},
-    fs_events::{EventBatch, Watcher},
-    natural_order::compare,
+    writers::FileWriters,
 };
 use crate::{
     error::{Error, Result},
     feed::{Kind, Publisher},
 };
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-
-/// How often the directory is listed without an event: for new frames, and for those that were left out.
-const LIST_INTERVAL: Duration = Duration::from_secs(1);
 
 pub use self::frame_cache::{DirSettings, Mode};
 
@@ -37,128 +39,76 @@ pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
         _ => cannot(error),
     })?;
     let (name, interval) = (name_of(&dir.path), dir.interval);
-    let frames = FrameCache::new(&dir, context.media.clone(), context.part_bytes());
+    let frames = FrameCache::new(&dir, context.media.clone(), context.part_bytes(), FileWriters::new(context));
+    let mut listing = Listing::new(&dir);
     if dir.mode == Mode::Once {
-        let frames = Arc::new(RunFrames::new(frames));
-        context.open_runs(name, move |publisher| play_once(frames.clone(), interval, publisher));
-        return Ok(Box::pin(std::future::pending()));
+        let frames = Arc::new(RunFrames::new(frames, listing));
+        let runs = frames.clone();
+        context.open_runs(name, move |publisher| play_once(runs.clone(), interval, publisher));
+        return Ok(Box::pin(async move {
+            // Listed before the first viewer comes.
+            frames.begin();
+            std::future::pending().await
+        }));
     }
     let publisher = context.open(name, Kind::Newest);
     Ok(Box::pin(async move {
         match dir.mode {
-            Mode::Follow => follow(&frames, interval, &publisher).await,
-            _ => play_in_a_loop(&frames, interval, &publisher).await,
+            Mode::Follow => follow::follow(&frames, &mut listing, interval, &publisher).await,
+            _ => play_in_a_loop(&frames, &mut listing, interval, &publisher).await,
         }
         Ok(())
     }))
 }
 
-async fn play_in_a_loop(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
+async fn play_in_a_loop(frames: &FrameCache, listing: &mut Listing, interval: Duration, publisher: &Publisher) {
     let mut ticker = Ticker::new(interval);
-    let mut listed = None;
-    let mut list = Vec::new();
+    let mut last_search = None;
+    let mut shown: Vec<FrameName> = Vec::new();
     loop {
         // A round may be as short as one frame: new frames, and those that were left out, are not looked for in each.
-        if listed.is_none_or(|listed: Instant| listed.elapsed() >= LIST_INTERVAL) {
-            (list, listed) = (frames.list(), Some(Instant::now()));
+        let is_search = last_search.is_none_or(|search: Instant| search.elapsed() >= CHECK_INTERVAL);
+        if is_search {
+            last_search = Some(Instant::now());
         }
-        let mut shown = Vec::new();
-        for path in list {
+        let mut known = std::mem::take(&mut shown).into_iter();
+        let mut name = None;
+        loop {
+            if listing.is_due() {
+                listing.update(frames);
+            }
+            name = if is_search { listing.after(name.as_ref()) } else { known.next() };
+            let Some(name) = &name else { break };
+            let path = listing.path(name);
             if let Some(frame) = frames.read(&path, publisher) {
                 ticker.tick().await;
                 frames.push(publisher, frame.part, &path);
-                shown.push(path);
+                shown.push(name.clone());
             }
         }
-        list = shown;
-        if list.is_empty() {
+        if shown.is_empty() {
             frames.say_empty();
-            sleep(LIST_INTERVAL).await;
+            sleep(CHECK_INTERVAL).await;
         }
     }
 }
 
 async fn play_once(frames: Arc<RunFrames>, interval: Duration, publisher: Publisher) {
     let mut ticker = Ticker::new(interval);
-    let mut paths = frames.frames.list().into_iter();
-    let is_accepted = |path: &PathBuf| frames.get(path, &publisher).is_some();
-    let mut next = paths.find(is_accepted);
+    let Some(last) = frames.begin() else { return };
+    let mut next = frames.after(None, &last, &publisher);
     // Between two frames a run holds neither: it would be in memory for this viewer alone.
-    while let Some(path) = next {
+    while let Some(name) = next {
         ticker.tick().await;
         if !publisher.room().await {
             return;
         }
-        let frame = frames.get(&path, &publisher);
+        let frame = frames.get(&name, &publisher);
         // One ahead, so that the last is known when it is published and the close-delimiter follows it directly.
-        next = paths.find(is_accepted);
+        next = frames.after(Some(name), &last, &publisher);
         if let Some(frame) = frame {
             publisher.publish_prepared(&frame, next.is_none());
         }
         tokio::task::yield_now().await;
-    }
-}
-
-async fn follow(frames: &FrameCache, interval: Duration, publisher: &Publisher) {
-    let mut ticker = Ticker::new(interval);
-    let mut watcher = Watcher::new();
-    let mut played: HashSet<OsString> = HashSet::new();
-    let mut finished: HashSet<OsString> = HashSet::new();
-    loop {
-        watcher.watch(&HashSet::from([frames.directory.as_path()]));
-        let list = frames.list();
-        played.retain(|name| list.binary_search_by(|path| compare(path.file_name().unwrap_or_default(), name)).is_ok());
-        let mut wait = LIST_INTERVAL;
-        for path in list {
-            let name = path.file_name().unwrap_or_default().to_owned();
-            // A frame that is not complete yet is played when it is.
-            if !played.contains(&name)
-                && let Some(frame) = frames.read(&path, publisher)
-            {
-                if frame.may_grow() && !finished.contains(&name) {
-                    wait = SETTLE;
-                    continue;
-                }
-                ticker.tick().await;
-                frames.push(publisher, frame.part, &path);
-                played.insert(name);
-            }
-        }
-        if played.is_empty() && wait == LIST_INTERVAL {
-            frames.say_empty();
-        }
-        let batch = changes(&mut watcher, wait).await;
-        finished = batch.finished().filter_map(|path| path.file_name().map(ToOwned::to_owned)).collect();
-    }
-}
-
-/// The events since the last time as soon as there are changes among them, or after `wait`. Files that are read, by mxr among
-/// others, have not changed.
-async fn changes(watcher: &mut Watcher, wait: Duration) -> EventBatch {
-    let deadline = Instant::now() + wait;
-    loop {
-        let batch = watcher.take();
-        if batch.has_changes() || deadline <= Instant::now() {
-            return batch;
-        }
-        // A timeout is seen above.
-        let _ = timeout_at(deadline, watcher.readable()).await;
-    }
-}
-
-/// Ticks every interval; what came too late is not made up for.
-struct Ticker {
-    next: Instant,
-    interval: Duration,
-}
-
-impl Ticker {
-    fn new(interval: Duration) -> Self {
-        Self { next: Instant::now(), interval }
-    }
-
-    async fn tick(&mut self) {
-        sleep_until(self.next).await;
-        self.next = (self.next + self.interval).max(Instant::now());
     }
 }

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::frame_cache::{CACHE_BYTES, FrameCache};
+use super::{
+    frame_cache::{CACHE_BYTES, FrameCache, LeftOut},
+    listing::{FrameName, Listing},
+};
 use crate::{
     feed::{Prepared, Publisher, WeakPrepared},
     file::Signature,
@@ -19,7 +22,8 @@ const DEAD_ENTRIES: usize = 64;
 /// The frames of a directory, for runs.
 #[derive(Debug)]
 pub(super) struct RunFrames {
-    pub(super) frames: FrameCache,
+    frames: FrameCache,
+    listing: Mutex<Listing>,
     encoded: Mutex<EncodedFrames>,
 }
 
@@ -34,12 +38,37 @@ struct EncodedFrames {
 }
 
 impl RunFrames {
-    pub(super) fn new(frames: FrameCache) -> Self {
-        Self { frames, encoded: Mutex::default() }
+    pub(super) fn new(frames: FrameCache, listing: Listing) -> Self {
+        Self { frames, listing: Mutex::new(listing), encoded: Mutex::default() }
+    }
+
+    /// Takes what has happened in the directory. Returns the last frame, with which a run that begins now ends.
+    pub(super) fn begin(&self) -> Option<FrameName> {
+        let mut listing = self.listing.lock();
+        listing.update(&self.frames);
+        listing.last()
+    }
+
+    /// The next frame after this one, up to the last, that is complete and that the feeds accept.
+    pub(super) fn after(&self, mut name: Option<FrameName>, last: &FrameName, publisher: &Publisher) -> Option<FrameName> {
+        loop {
+            let next = {
+                let mut listing = self.listing.lock();
+                if listing.is_due() {
+                    listing.update(&self.frames);
+                }
+                listing.after(name.as_ref()).filter(|next| next <= last)?
+            };
+            if self.get(&next, publisher).is_some() {
+                return Some(next);
+            }
+            name = Some(next);
+        }
     }
 
     /// A complete frame that the feeds accept, encoded; `None` for any other. This run counts it, if it is refused.
-    pub(super) fn get(&self, path: &Path, publisher: &Publisher) -> Option<Prepared> {
+    pub(super) fn get(&self, name: &FrameName, publisher: &Publisher) -> Option<Prepared> {
+        let path = &self.listing.lock().path(name);
         let signature = Signature::of(&path.metadata().ok()?);
         if let Some(known) = self.encoded.lock().find(path, signature) {
             return Some(known);
@@ -53,7 +82,7 @@ impl RunFrames {
                 Some(prepared)
             }
             Err(why) => {
-                self.frames.leave_out(path, Some(signature), &why.to_string());
+                self.frames.leave_out(path, LeftOut::Lasting(signature), &why.to_string());
                 None
             }
         }

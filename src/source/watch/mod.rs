@@ -25,11 +25,12 @@ pub use self::settings::{TailSettings, WatchSettings};
 use self::{entry::Entry, index::PathIndex, path::PathSettings, resolve::ResolvedDirectories};
 use super::{
     context::{Context, Work},
+    file_systems::silent_file_system,
     fs_events::{Change, Watcher},
+    writers::FileWriters,
 };
 use crate::{
     error::Result,
-    lease::Leases,
     panic::{PanicScope, catch},
 };
 
@@ -50,22 +51,12 @@ pub fn source(watch: WatchSettings, context: &Context) -> Result<Work> {
         media: context.media.clone(),
         settle: watch.settle,
         interval: context.interval(),
-        leases: leases(context),
+        writers: FileWriters::new(context).into(),
     };
     let tail = Arc::new(watch.tail);
     let mut paths: Vec<_> = watch.paths.into_iter().flat_map(|path| Entry::of(path, &settings, &tail, context)).collect();
     show_what_is_there(&mut paths);
     Ok(Box::pin(work(paths, watch.poll)))
-}
-
-/// The right to ask which files have writers. Tests that ask for what macOS gets do without.
-fn leases(context: &Context) -> Option<Arc<Leases>> {
-    #[cfg(target_os = "linux")]
-    if super::fs_events::is_wanted_by_a_test() {
-        return None;
-    }
-    let _runtime = context.runtime.enter();
-    Leases::new().map(Arc::new)
 }
 
 /// Files that exist already are the newest parts before a viewer can ask; also those that were written just before.
@@ -153,7 +144,7 @@ fn check_interval(paths: &[Entry], poll: Option<Duration>, watcher: &Watcher) ->
     }
     let mut interval = if watcher.reports_closes() { CHECK_INTERVAL } else { SHORT_CHECK_INTERVAL };
     for path in paths.iter().map(Entry::path) {
-        if let Some(file_system) = resolve::silent_file_system(existing(path)) {
+        if let Some(file_system) = silent_file_system(existing(path)) {
             interval = SHORT_CHECK_INTERVAL;
             let path = path.display();
             warn!(%path, file_system, every = ?interval, "this file system does not tell of every change; looking for changes as well");

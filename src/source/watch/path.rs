@@ -15,19 +15,19 @@ use tracing::{Level, debug, info};
 use super::{
     growth::{Growth, tail_option},
     log::{PathLog, missing},
-    resolve::{self, ResolvedDirectories, ResolvedPath},
+    resolve::{ResolvedDirectories, ResolvedPath},
     scan::{DirScan, Order},
     settling::{Action, Content, Evidence, Input, Moment, SettleTimes, Settling},
 };
 use crate::source::{
     fs_events::{Change, EventBatch, PathEvents},
     name_filter::NameFilter,
+    writers::FileWriters,
 };
 use crate::{
     feed::{Publisher, Refused},
     file::{self, OpenFile, Reading, Signature},
     format::{self, Completeness, Inspection, Media},
-    lease::{Leases, Writers},
     part::Part,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct WatchedPath {
     filter: NameFilter,
     media: Option<Media>,
     publisher: Publisher,
-    leases: Option<Arc<Leases>>,
+    writers: Arc<FileWriters>,
     /// The file that is shown, or to be shown: for a directory the one that changed last.
     file: Option<PathBuf>,
     scan: DirScan,
@@ -69,15 +69,15 @@ pub(super) struct PathSettings {
     pub(super) settle: Duration,
     /// The least time between two parts.
     pub(super) interval: Option<Duration>,
-    /// The right to ask for writers, where the system tells.
-    pub(super) leases: Option<Arc<Leases>>,
+    /// Which files have writers.
+    pub(super) writers: Arc<FileWriters>,
 }
 
 impl WatchedPath {
     /// A path that pushes into `publisher`.
     pub(super) fn new(path: PathBuf, settings: &PathSettings, publisher: Publisher) -> Self {
         let path = std::path::absolute(&path).unwrap_or(path);
-        let PathSettings { filter, media, settle, interval, leases } = settings;
+        let PathSettings { filter, media, settle, interval, writers } = settings;
         let times = SettleTimes { settle: *settle, settle_after_close: file::tick() + AFTER_A_TICK, interval: *interval };
         Self {
             resolved: ResolvedPath::of(&path),
@@ -85,7 +85,7 @@ impl WatchedPath {
             filter: filter.clone(),
             media: media.clone(),
             publisher,
-            leases: leases.clone(),
+            writers: writers.clone(),
             file: None,
             scan: DirScan::default(),
             was_directory: false,
@@ -297,7 +297,7 @@ impl WatchedPath {
             return Ok(());
         };
         self.is_generated = file::is_generated(&open.file);
-        match self.settling.on(Input::Opened(open.signature, self.writers(&open)), Instant::now()) {
+        match self.settling.on(Input::Opened(open.signature, self.writers.of(&open.file)), Instant::now()) {
             Action::Read => {}
             Action::Report => {
                 self.refuse(Level::INFO, "its writer has it open, and it is shown when it is closed");
@@ -324,14 +324,6 @@ impl WatchedPath {
     /// Opens a file; of a directory only if it lies inside, links or not.
     fn open(&self, file: &Path) -> io::Result<Option<OpenFile>> {
         if file == self.path { file::open(file, true) } else { file::open_inside(&self.path.canonicalize()?, file) }
-    }
-
-    /// Whether a writer has the file open. Those of other machines are never known.
-    fn writers(&self, open: &OpenFile) -> Writers {
-        match self.leases.as_ref().map_or(Writers::Unknown, |leases| leases.writers(&open.file)) {
-            Writers::None if resolve::is_on_a_network(&open.file) => Writers::Unknown,
-            writers => writers,
-        }
     }
 
     fn judge(&mut self, file: &Path, body: Bytes, signature: Signature, moment: Moment) {
