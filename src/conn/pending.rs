@@ -94,6 +94,12 @@ impl PendingConns {
         }
     }
 
+    /// Whether the reply of a connection is being sent.
+    pub(crate) fn is_replying(&self) -> bool {
+        let is_alive = |waiting: &Waiting| waiting.reply.lock().as_ref().is_some_and(|reply| reply.lease.strong_count() > 0);
+        self.set.lock().waiting.values().any(is_alive)
+    }
+
     /// Evicts the connections that have been at their replies for longest, where too much is in memory for readers alone: only
     /// those whose replies began before `until`, if a reader of another kind began then. `largest` is the largest block that such
     /// a reader keeps, in bytes. Returns by how many bytes too much is in memory when those are gone that were evicted.

@@ -13,7 +13,7 @@ mod state;
 mod store;
 mod subscription;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::{
     demand::Demand,
