@@ -34,8 +34,9 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this messag
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames per second of DIR' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
@@ -45,12 +46,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-cert -d 'Serve htt
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
@@ -71,11 +72,14 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s v -l verbose -d 'Log m
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l glob -d 'In a directory, only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must stay unchanged before it is pushed, if its writer was not seen to close it' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Check every MS milliseconds (300) instead of waiting for events; on network mounts mxr always checks' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tail -d 'Files with such names are logs: a feed of lines each, the last ones first (as many as --history, else 10), then what is appended, like tail -F (repeatable; \'\' for none)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l window -d 'Make each part of a log a document of its last N lines' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must stay unchanged before it is pushed, if its writer was not seen to close it; a plain number is milliseconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Check after each TIME (300ms; a plain number is milliseconds) instead of waiting for events; on network mounts mxr always checks' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
@@ -85,12 +89,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-cert -d 'Serve htt
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
@@ -107,11 +111,18 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l trust-proxy -d 'Trust 
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l split -d 'Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR such as \'\\n---\\n\' or \'\\x1e\'; auto recognizes pictures and multipart by their first bytes and takes anything else for lines' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l split -d 'Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR such as \'\\n---\\n\' or \'\\x1e\'; auto recognizes pictures, multipart, SVG and HTML, cuts documents of --type at their ends, and takes anything else for lines' -r -f -a "auto\t'by the first bytes'
+lines\t'at line ends'
+nul\t'at NUL, as of find -print0'
+blank\t'at empty lines'
+jpeg\t'at the end of a JPEG'
+png\t'at the end of a PNG'
+multipart\t'at the delimiters of a multipart stream'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part a document of the last N lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part; longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
@@ -121,12 +132,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-cert -d 'Serve htt
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this many seconds' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after this many seconds without a new one; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l token-file -d 'Read the token from this file' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
@@ -135,7 +146,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l allow-embed -d 'Let pa
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l route-prefix -d 'Serve below this path, such as /cam, for a proxy that passes it on' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
 json\t'One JSON object per line'"
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Also copy the input to standard output, after the URLs'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Also copy the input to standard output, after the URLs; if nobody reads that, the input waits after 16 MiB'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'Exit when the input ends, instead of serving its last parts until Ctrl-C'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part even if it is identical to the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
@@ -151,3 +162,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcom
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -f
+complete -c mxr -n "__fish_mxr_using_subcommand completions" -f -a "bash elvish fish powershell zsh"
+complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin completions"

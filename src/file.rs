@@ -1,5 +1,5 @@
-//! Reads a file so that its bytes are those of one moment: regular files only, within a limit, and only if nothing changed
-//! while they were read. It does not know what the bytes mean, nor when to read.
+//! Reads a file and tells whether its bytes are those of one moment: regular files only, and within a limit. It does not know what
+//! the bytes mean, nor when to read.
 
 use std::{
     fs::{File, Metadata, OpenOptions},
@@ -35,10 +35,20 @@ impl Signature {
         }
     }
 
-    /// One that differs from those of other numbers, and whose bytes changed in that second.
+    /// One that differs from those of other numbers, of this size, and whose bytes changed in that second.
     #[cfg(test)]
-    pub(crate) fn numbered(number: i64) -> Self {
-        Self { identity: (0, 0), size: 0, modified: (number, 0), changed: (number, 0) }
+    pub(crate) fn numbered(number: i64, size: u64) -> Self {
+        Self { identity: (0, 0), size, modified: (number, 0), changed: (number, 0) }
+    }
+
+    /// Whether the same file had more bytes before.
+    pub(crate) fn is_cut_from(&self, before: &Self) -> bool {
+        self.identity == before.identity && self.size < before.size
+    }
+
+    /// The time of the last change of bytes or metadata, by the file system: the one that no program can set.
+    pub(crate) fn change_time(&self) -> SystemTime {
+        time_of(self.changed)
     }
 
     /// The time of the last change of the bytes, by the file system.
@@ -78,32 +88,106 @@ pub(crate) fn tick() -> Duration {
 pub(crate) enum Reading {
     /// The bytes at one moment.
     Whole(Bytes, Signature),
-    /// The file changed during the read.
-    Changed,
+    /// The file grew during the read: the bytes up to its size before. It may have changed in them as well.
+    Grown(Bytes, Signature),
+    /// The file changed during the read: bytes of different moments, and its state before.
+    Changed(Bytes, Signature),
     /// A directory, FIFO, device or socket; with `read_inside`, also a path that leads outside.
     NotAFile,
     /// The file is larger than the limit; its size in bytes.
     TooLarge(u64),
 }
 
+/// A regular file that is open for reading, and its state at that moment.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) file: File,
+    pub(crate) signature: Signature,
+}
+
 /// Reads a regular file of at most `limit` bytes. Opening never blocks, not even on a FIFO without a writer. Errors are those of
 /// open(2) and read(2), and a lack of memory.
 pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Reading> {
-    read_open(open(path, true)?, limit)
+    open(path, true)?.map_or(Ok(Reading::NotAFile), |file| file.read(limit))
 }
 
 /// Reads as `read` does, but only a file that lies in the directory `root`, which is canonical. Links are followed before the
 /// check, and the file is then opened without following any: swapping a file or a directory for a link in between gains nothing.
 pub(crate) fn read_inside(root: &Path, path: &Path, limit: usize) -> io::Result<Reading> {
+    open_inside(root, path)?.map_or(Ok(Reading::NotAFile), |file| file.read(limit))
+}
+
+/// Opens a file as `read` does; `None` for what is no regular file.
+pub(crate) fn open(path: &Path, follows_links: bool) -> io::Result<Option<OpenFile>> {
+    OpenFile::of(open_path(path, follows_links)?)
+}
+
+/// Opens a file as `read_inside` does; `None` for what is no regular file or lies outside.
+pub(crate) fn open_inside(root: &Path, path: &Path) -> io::Result<Option<OpenFile>> {
     let real = path.canonicalize()?;
     match real.strip_prefix(root) {
-        Ok(inside) => read_open(open_inside(root, inside)?, limit),
-        Err(_) => Ok(Reading::NotAFile),
+        Ok(inside) => OpenFile::of(open_below(root, inside)?),
+        Err(_) => Ok(None),
     }
 }
 
+impl OpenFile {
+    fn of(file: File) -> io::Result<Option<Self>> {
+        let metadata = file.metadata()?;
+        Ok(metadata.is_file().then(|| Self { signature: Signature::of(&metadata), file }))
+    }
+
+    /// Reads at most `limit` bytes.
+    pub(crate) fn read(self, limit: usize) -> io::Result<Reading> {
+        let Self { file, signature: before } = self;
+        if before.size > limit as u64 {
+            return Ok(Reading::TooLarge(before.size));
+        }
+        // The size of such a file says nothing: it is 0 in proc(5), and a page in sysfs(5).
+        let most = if before.size == 0 && is_generated(&file) { limit as u64 + 1 } else { before.size };
+        let mut body = Vec::new();
+        body.try_reserve_exact(before.size as usize)?;
+        // If it has grown meanwhile, its size tells.
+        (&file).take(most).read_to_end(&mut body)?;
+        if body.len() > limit {
+            return Ok(Reading::TooLarge(body.len() as u64));
+        }
+        let after = Signature::of(&file.metadata()?);
+        let has_all = body.len() as u64 == before.size;
+        Ok(match body.into() {
+            body if has_all && after == before => Reading::Whole(body, before),
+            body if has_all && before.is_cut_from(&after) => Reading::Grown(body, before),
+            body if is_generated(&file) => Reading::Whole(body, before),
+            body => Reading::Changed(body, before),
+        })
+    }
+}
+
+/// Whether the kernel makes up the bytes of a file at each read. Such a file has no true size, and its times and events tell of no
+/// change. statfs(2) lists the numbers.
+pub(crate) fn is_generated(file: impl std::os::fd::AsFd) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        /// proc, sysfs, cgroup 2 and 1, debugfs, tracefs.
+        const KINDS: [u64; 6] = [0x9fa0, 0x6265_6572, 0x6367_7270, 0x27_e0eb, 0x6462_6720, 0x7472_6163];
+        rustix::fs::fstatfs(file).is_ok_and(|found| KINDS.contains(&(found.f_type as u64 & 0xffff_ffff)))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        false
+    }
+}
+
+/// Opens a regular file to read it as it grows; with `root`, which is canonical, only one that lies in that directory, as
+/// `read_inside` does. `None` if it is not a regular file, or lies outside.
+pub(crate) fn open_regular(root: Option<&Path>, path: &Path) -> io::Result<Option<File>> {
+    let open = root.map_or_else(|| open(path, true), |root| open_inside(root, path))?;
+    Ok(open.map(|open| open.file))
+}
+
 /// Opens the file of this path below `root`, through no link.
-fn open_inside(root: &Path, inside: &Path) -> io::Result<File> {
+fn open_below(root: &Path, inside: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
         use rustix::{
@@ -118,27 +202,10 @@ fn open_inside(root: &Path, inside: &Path) -> io::Result<File> {
             opened => return Ok(opened?.into()),
         }
     }
-    open(&root.join(inside), false)
+    open_path(&root.join(inside), false)
 }
 
-fn read_open(file: File, limit: usize) -> io::Result<Reading> {
-    let metadata = file.metadata()?;
-    let before = Signature::of(&metadata);
-    if !metadata.is_file() {
-        return Ok(Reading::NotAFile);
-    }
-    if before.size > limit as u64 {
-        return Ok(Reading::TooLarge(before.size));
-    }
-    let mut body = Vec::new();
-    body.try_reserve_exact(before.size as usize)?;
-    // If it has grown meanwhile, its size tells.
-    (&file).take(before.size).read_to_end(&mut body)?;
-    let is_same = body.len() as u64 == before.size && Signature::of(&file.metadata()?) == before;
-    Ok(if is_same { Reading::Whole(body.into(), before) } else { Reading::Changed })
-}
-
-fn open(path: &Path, follows_links: bool) -> io::Result<File> {
+fn open_path(path: &Path, follows_links: bool) -> io::Result<File> {
     let links = if follows_links { OFlags::empty() } else { OFlags::NOFOLLOW };
     OpenOptions::new().read(true).custom_flags((OFlags::NONBLOCK | links).bits() as i32).open(path)
 }
@@ -163,7 +230,7 @@ mod tests {
         assert!(matches!(read("inside"), Reading::Whole(body, _) if body == "one"));
         assert!(matches!(read("outside"), Reading::NotAFile));
         // A path that was a file at the check and is a link when it is opened.
-        assert!(open(&root.join("inside"), false).is_err() && open_inside(&root, Path::new("inside")).is_err());
+        assert!(open_path(&root.join("inside"), false).is_err() && open_below(&root, Path::new("inside")).is_err());
     }
 
     /// Whether the kernel can refuse links by itself.
@@ -184,12 +251,12 @@ mod tests {
             std::fs::write(directory.join("1.txt"), text).unwrap();
         }
         symlink(&outside, root.join("swapped")).unwrap();
-        assert!(open_inside(&root, Path::new("inside/1.txt")).is_ok());
+        assert!(open_below(&root, Path::new("inside/1.txt")).is_ok());
         if !has_openat2() {
             return;
         }
-        assert!(open_inside(&root, Path::new("swapped/1.txt")).is_err());
-        assert!(open_inside(&root, Path::new("../outside/1.txt")).is_err());
+        assert!(open_below(&root, Path::new("swapped/1.txt")).is_err());
+        assert!(open_below(&root, Path::new("../outside/1.txt")).is_err());
     }
 
     #[cfg(target_os = "linux")]

@@ -14,8 +14,6 @@
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
-#![cfg_attr(not(feature = "io-uring"), forbid(unsafe_code))]
-
 pub mod auth;
 pub mod cli;
 pub mod config;
@@ -27,6 +25,7 @@ pub mod feed;
 mod file;
 pub mod format;
 pub mod http;
+mod lease;
 mod net;
 pub mod panic;
 pub mod part;
@@ -72,7 +71,8 @@ impl Server {
     pub fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
         let thread = SourceThread::new()?;
         let (opener, registry) = Registry::new(config.feeds);
-        let context = Context { opener, media: config.media, runtime: thread.handle()?, shutdown: shutdown.clone() };
+        let runtime = thread.handle()?;
+        let context = Context { opener, media: config.media, name: config.name, runtime, shutdown: shutdown.clone() };
         let work = config.source.start(context)?;
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
         Ok(Self { thread, work, registry, viewers, http: config.http, exit_at_end: config.exit_at_end, shutdown })

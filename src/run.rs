@@ -99,7 +99,7 @@ fn announce(listeners: &[Listener], http: &http::Options, show: Show, terminal: 
         draw_qr(&with_token(from_network), terminal);
     }
     if show.in_browser {
-        open_browser(&with_token(here));
+        open_browser(here, http);
     }
 }
 
@@ -147,12 +147,18 @@ fn draw_qr(url: &str, terminal: &Terminal) {
     }
 }
 
-/// Over SSH the browser would open on the wrong machine, or block the terminal.
-fn open_browser(url: &str) {
+/// Over SSH the browser would open on the wrong machine, or block the terminal. Other users of the machine see the URL on its
+/// command line, so the URL holds a secret that opens once, for this user.
+fn open_browser(url: &str, http: &http::Options) {
     if ["SSH_CONNECTION", "SSH_TTY"].iter().any(|name| std::env::var_os(name).is_some()) {
-        info!("--open does nothing over SSH; open the URL yourself");
-    } else if let Err(error) = open::that_detached(url) {
-        warn!(%error, "cannot open the browser; open the URL yourself");
+        return info!("--open does nothing over SSH; open the URL yourself");
+    }
+    let once = http.access.draw_once();
+    let url = once.map_or_else(|| url.to_owned(), |query| format!("{url}?{query}"));
+    if let Err(error) = open::that_detached(url) {
+        // The error repeats the command line.
+        let error = http.access.redacted(&error.to_string());
+        warn!(error, "cannot open the browser; open the URL yourself");
     }
 }
 

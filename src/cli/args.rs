@@ -3,11 +3,16 @@
 
 #![allow(missing_docs, reason = "clap prints doc comments as help, so an item that shows no help has none")]
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, parser::ValueSource};
+use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint, parser::ValueSource};
 use clap_complete::Shell;
+
+use super::{
+    amount::{count, milliseconds, port, rate, seconds, size},
+    split_words::SplitWords,
+};
 
 /// Turn what a program produces into a live push feed over HTTP, for any browser or <img>
 #[derive(Debug, Parser)]
@@ -69,13 +74,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Directory of frames, played in natural order (frame2 before frame10)
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
     /// Play the built-in demo (the default without DIR)
     #[arg(long, env = "MXR_DEMO", value_parser = switch, action = ArgAction::SetTrue)]
     pub demo: bool,
     /// Frames per second of DIR
-    #[arg(short = 'r', long, value_name = "N", default_value_t = 10.0, env = "MXR_FPS")]
+    #[arg(short = 'r', long, value_name = "N", default_value_t = 10.0, env = "MXR_FPS", value_parser = rate)]
     pub fps: f64,
     /// Play the frames once for each viewer, from first to last, instead of one loop that all share
     #[arg(long, env = "MXR_ONCE", value_parser = switch, action = ArgAction::SetTrue)]
@@ -98,12 +103,22 @@ pub struct Watch {
     /// In a directory, only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)
     #[arg(long, value_name = "PATTERN", env = "MXR_GLOB")]
     pub glob: Option<String>,
-    /// How long a file must stay unchanged before it is pushed, if its writer was not seen to close it
-    #[arg(long, value_name = "MS", default_value_t = 100, env = "MXR_SETTLE")]
-    pub settle: u64,
-    /// Check every MS milliseconds (300) instead of waiting for events; on network mounts mxr always checks
-    #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "300", require_equals = true, env = "MXR_POLL")]
-    pub poll: Option<u64>,
+    /// Files with such names are logs: a feed of lines each, the last ones first (as many as --history, else 10), then what is
+    /// appended, like tail -F (repeatable; '' for none)
+    #[arg(long, value_name = "PATTERN", default_value = "*.log", env = "MXR_TAIL")]
+    pub tail: Vec<String>,
+    /// Make each part of a log a document of its last N lines
+    #[arg(long, value_name = "N", env = "MXR_WINDOW")]
+    pub window: Option<usize>,
+    /// How long a file must stay unchanged before it is pushed, if its writer was not seen to close it; a plain number is
+    /// milliseconds
+    #[arg(long, value_name = "TIME", default_value = "100ms", env = "MXR_SETTLE", value_parser = milliseconds)]
+    pub settle: Duration,
+    /// Check after each TIME (300ms; a plain number is milliseconds) instead of waiting for events; on network mounts mxr
+    /// always checks
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "300ms", require_equals = true, env = "MXR_POLL",
+          value_parser = milliseconds)]
+    pub poll: Option<Duration>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -111,14 +126,14 @@ pub struct Watch {
 #[derive(Debug, Args)]
 pub struct Stdin {
     /// Where a part ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR
-    /// such as '\n---\n' or '\x1e'; auto recognizes pictures and multipart by their first bytes and
-    /// takes anything else for lines
-    #[arg(long, value_name = "HOW", default_value = "auto", env = "MXR_SPLIT")]
+    /// such as '\n---\n' or '\x1e'; auto recognizes pictures, multipart, SVG and HTML, cuts documents of
+    /// --type at their ends, and takes anything else for lines
+    #[arg(long, value_name = "HOW", default_value = "auto", env = "MXR_SPLIT", value_parser = SplitWords, hide_possible_values = true)]
     pub split: String,
     /// Make each part a document of the last N lines
-    #[arg(long, value_name = "N", env = "MXR_WINDOW")]
+    #[arg(long, value_name = "N", env = "MXR_WINDOW", value_parser = count)]
     pub window: Option<usize>,
-    /// Also copy the input to standard output, after the URLs
+    /// Also copy the input to standard output, after the URLs; if nobody reads that, the input waits after 16 MiB
     #[arg(long, env = "MXR_TEE", value_parser = switch, action = ArgAction::SetTrue)]
     pub tee: bool,
     /// Exit when the input has ended and viewers have its last parts, instead of serving them until Ctrl-C
@@ -164,17 +179,20 @@ pub struct Parts {
     /// Media type of every part [default: guessed from the name, else from the content; lines are text/plain]
     #[arg(short = 't', long = "type", value_name = "MIME", env = "MXR_TYPE")]
     pub media: Option<String>,
+    /// What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file; stdin; demo]
+    #[arg(long, value_name = "NAME", env = "MXR_NAME")]
+    pub name: Option<String>,
     /// At most N parts per second: the newest of each interval, and always the last one
-    #[arg(long, value_name = "N", env = "MXR_MAX_FPS")]
+    #[arg(long, value_name = "N", env = "MXR_MAX_FPS", value_parser = rate)]
     pub max_fps: Option<f64>,
     /// Push a part even if it is identical to the one before
     #[arg(long, env = "MXR_KEEP_SAME", value_parser = switch, action = ArgAction::SetTrue)]
     pub keep_same: bool,
-    /// Largest part; longer lines are cut, larger pictures and files are skipped
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "MXR_MAX_PART", value_parser = size)]
+    /// Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped
+    #[arg(long, value_name = "SIZE", default_value = "64M", env = "MXR_MAX_PART", value_parser = size)]
     pub max_part: ByteSize,
     /// Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]
-    #[arg(long, value_name = "N", env = "MXR_HISTORY")]
+    #[arg(long, value_name = "N", env = "MXR_HISTORY", value_parser = count)]
     pub history: Option<usize>,
 }
 
@@ -182,7 +200,7 @@ pub struct Parts {
 #[command(next_help_heading = "Serving")]
 pub struct Serving {
     /// Port to listen on; 0 picks a free one
-    #[arg(short = 'p', long, value_name = "PORT", default_value_t = 8080, env = "MXR_PORT")]
+    #[arg(short = 'p', long, value_name = "PORT", default_value_t = 8080, env = "MXR_PORT", value_parser = port)]
     pub port: u16,
     /// Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given
     #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST", value_parser = host)]
@@ -200,22 +218,22 @@ pub struct Serving {
     #[arg(long, value_name = "FILE", requires = "tls_cert", env = "MXR_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
     /// Maximum number of viewers at once; further ones get 503
-    #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS")]
+    #[arg(short = 'm', long, value_name = "N", default_value_t = 10_000, env = "MXR_MAX_VIEWERS", value_parser = count)]
     pub max_viewers: usize,
     /// Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]
-    #[arg(long, value_name = "N", env = "MXR_MAX_VIEWERS_PER_ADDRESS")]
+    #[arg(long, value_name = "N", env = "MXR_MAX_VIEWERS_PER_ADDRESS", value_parser = count)]
     pub max_viewers_per_address: Option<usize>,
-    /// Disconnect a viewer that reads nothing for this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, env = "MXR_STALL_TIMEOUT")]
-    pub stall_timeout: f64,
-    /// Repeat the newest part after this many seconds without a new one; 0 disables it
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, env = "MXR_KEEPALIVE")]
-    pub keepalive: f64,
+    /// Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "MXR_STALL_TIMEOUT", value_parser = seconds)]
+    pub stall_timeout: Duration,
+    /// Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it
+    #[arg(long, value_name = "TIME", default_value = "5s", env = "MXR_KEEPALIVE", value_parser = seconds)]
+    pub keepalive: Duration,
     /// Boundary between parts, for readers that expect a certain one [default: random]
     #[arg(long, value_name = "TOKEN", env = "MXR_BOUNDARY")]
     pub boundary: Option<String>,
     /// Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle
-    #[arg(long, value_name = "N", default_value_t = 1, env = "MXR_THREADS")]
+    #[arg(long, value_name = "N", default_value_t = 1, env = "MXR_THREADS", value_parser = count)]
     pub threads: usize,
     /// Open the viewer page in the browser (never over SSH)
     #[arg(long, env = "MXR_OPEN", value_parser = switch, action = ArgAction::SetTrue)]
@@ -231,7 +249,8 @@ pub struct AccessArgs {
     /// Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line
     #[arg(short = 'a', long, value_name = "USER:PASSWORD", env = "MXR_AUTH", hide_env_values = true)]
     pub auth: Vec<String>,
-    /// Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with bcrypt (htpasswd -B) or argon2
+    /// Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares
+    /// 72 bytes of a password)
     #[arg(long, value_name = "FILE", env = "MXR_AUTH_FILE")]
     pub auth_file: Option<PathBuf>,
     /// Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one
@@ -302,8 +321,10 @@ impl AccessArgs {
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {
+    // In a URL the brackets around an IPv6 address are needed, so people type them here too.
+    let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     match text {
-        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        name if name.eq_ignore_ascii_case("localhost") => Ok(IpAddr::from([127, 0, 0, 1])),
         "*" => Ok(IpAddr::from([0, 0, 0, 0])),
         address => address.parse().map_err(|_| "an address looks like 192.168.1.5 or ::1; 0.0.0.0 means all of them".to_owned()),
     }
@@ -311,11 +332,7 @@ fn host(text: &str) -> Result<IpAddr, String> {
 
 fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| "a mode looks like 600 or 660".to_owned())
-}
-
-fn size(text: &str) -> Result<ByteSize, String> {
-    text.parse().map_err(|_| "a size looks like 64MiB or 500KB".to_owned())
+    mode.ok_or_else(|| "a mode is octal, such as 600 or 660".to_owned())
 }
 
 #[cfg(test)]

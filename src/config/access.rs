@@ -32,10 +32,10 @@ pub(super) fn access(flags: &cli::AccessArgs) -> Result<Access> {
 
 fn auth_file(path: &Path) -> Result<Passwords> {
     let what = || format!("use --auth-file {}", path.display());
-    let text = read_secret(path).map_err(|error| Error::new(what(), error))?;
+    let text = read_secret(path, "--auth-file")?;
     let passwords = Passwords::read(&text).map_err(|(line, why)| {
         Error::new(format!("use line {line} of --auth-file {}", path.display()), why)
-            .hint("a line is USER:PASSWORD, or as `htpasswd -B` writes it")
+            .hint("a line is USER:PASSWORD, or as `htpasswd -B` writes it; --auth and MXR_AUTH take any password as it is")
     })?;
     match passwords.is_empty() {
         true => Err(Error::new(what(), "it has no line USER:PASSWORD")),
@@ -45,28 +45,47 @@ fn auth_file(path: &Path) -> Result<Passwords> {
 
 /// Reads a file, or a FIFO (a shell's `<(…)`), that other users should not be able to read. It strips a byte order mark, which
 /// would otherwise become part of the secret.
-fn read_secret(path: &Path) -> io::Result<String> {
-    let found = fs::metadata(path)?;
+fn read_secret(path: &Path, option: &str) -> Result<String> {
+    let cannot = |error: io::Error| Error::new(format!("use {option} {}", path.display()), error);
+    let found = fs::metadata(path).map_err(cannot)?;
     if found.is_file() && found.mode() & 0o004 != 0 {
         let hint = format!("chmod o= {}", path.display());
         warn!(file = %path.display(), hint, "every user of this machine can read it");
     }
-    let text = fs::read_to_string(path)?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    let bytes = fs::read(path).map_err(cannot)?;
+    match str::from_utf8(&bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
+        Err(error) => {
+            let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
+            let error = Error::new(format!("use line {line} of {option} {}", path.display()), "it is not in UTF-8");
+            Err(error.hint(format!("for a file in Latin-1: iconv -f latin1 -t utf-8 {}", path.display())))
+        }
+    }
 }
 
+/// The token, with a warning if it is short: a right secret is answered at once, so only its length keeps it from being guessed.
 fn token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
+    let token = chosen_token(flags)?;
+    if token.as_ref().is_some_and(Token::is_short) {
+        let hint = "--token without a value generates a long one; openssl rand -hex 16 prints one to keep";
+        warn!(hint, "the token has less than 16 letters, and may be guessed");
+    }
+    Ok(token)
+}
+
+fn chosen_token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
     match (&flags.token, &flags.token_file) {
         (Some(_), Some(_)) => Err(Error::usage("use --token with --token-file", "there can be only one token")),
         (Some(text), None) if text == RANDOM => Ok(Some(Token::generate())),
         (Some(text), None) if Path::new(text).exists() => {
-            let error = Error::usage(format!("use {text} as the token"), "it is also the name of a file here");
+            // It may be a secret after all.
+            let error = Error::usage("use --token with this value", "it is also the name of a file here");
             Err(error.hint("put --token after the file names to have a token generated, or choose another token"))
         }
         (Some(text), None) => Ok(Some(Token::parse(text).map_err(|why| Error::usage("use --token", why))?)),
         (None, Some(path)) => {
             let what = || format!("use --token-file {}", path.display());
-            let text = read_secret(path).map_err(|error| Error::new(what(), error))?;
+            let text = read_secret(path, "--token-file")?;
             Ok(Some(Token::parse(text.trim()).map_err(|why| Error::new(what(), why))?))
         }
         (None, None) => Ok(None),

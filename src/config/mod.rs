@@ -20,7 +20,7 @@ use crate::{
         name_filter::NameFilter,
         replay::{self, DirSettings, Mode},
         stdin::{self, StdinSettings},
-        watch::{self, WatchSettings},
+        watch::{self, TailSettings, WatchSettings},
     },
     terminal::LogOptions,
     wire::Boundary,
@@ -28,6 +28,11 @@ use crate::{
 
 /// More threads than this only cost memory.
 const MOST_THREADS: usize = 256;
+/// Last lines of a log that are shown at first, unless the user sets another number: as many as tail(1) shows.
+const FIRST_LINES: usize = 10;
+
+/// The longest name of a feed, in bytes.
+const MOST_NAME: usize = 200;
 
 /// Everything `run` needs to know.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub struct Config {
     pub feeds: feed::Settings,
     /// The type of every part, where the user gave one.
     pub media: Option<Media>,
+    /// What the only feed is called, where the user gave a name.
+    pub name: Option<String>,
     /// Where to listen, unless systemd has opened a socket.
     pub place: ListenAddr,
     /// The option about the listen address that was typed, if any.
@@ -132,16 +139,18 @@ impl Config {
     ///
     /// # Errors
     /// If a value is invalid.
-    fn watch(watch: Watch, typed: Typed) -> Result<Self> {
+    fn watch(mut watch: Watch, typed: Typed) -> Result<Self> {
+        if watch.paths.len() > 1 && watch.common.parts.name.take().is_some() && typed.has("name") {
+            return Err(Error::usage("use --name with several paths", "their feeds are named after the files"));
+        }
         if typed.has("glob") && watch.paths.iter().all(|path| path.is_file()) {
             return Err(Error::usage("use --glob", "it picks files in a directory, and none of the paths is one"));
         }
-        let names = names(watch.glob)?;
-        if watch.poll == Some(0) {
+        let (names, tail) = (names(watch.glob)?, tail(watch.tail, watch.window, &watch.common.parts)?);
+        if watch.poll == Some(Duration::ZERO) {
             return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
-        let (settle, poll) = (Duration::from_millis(watch.settle), watch.poll.map(Duration::from_millis));
-        let settings = WatchSettings { paths: watch.paths, names, settle, poll };
+        let settings = WatchSettings { paths: watch.paths, names, tail, settle: watch.settle, poll: watch.poll };
         Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)
     }
 
@@ -150,9 +159,7 @@ impl Config {
     /// # Errors
     /// If a value is invalid.
     fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
-        if stdin.window == Some(0) {
-            return Err(Error::usage("use --window 0", "a part has at least one line"));
-        }
+        check_window(stdin.window)?;
         let split = Split::parse(&stdin.split).map_err(|why| {
             let error = Error::usage(format!("use --split {:?}", stdin.split), why);
             match stdin.split.as_str() {
@@ -161,10 +168,11 @@ impl Config {
                 _ => error,
             }
         })?;
-        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart) {
+        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart(_)) {
             return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
         }
-        let settings = StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee };
+        let settings =
+            StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee, needs_part: stdin.exit_on_eof };
         let start = SourceStart::new(move |context| stdin::source(&settings, &context));
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }
@@ -179,6 +187,7 @@ impl Config {
         Ok(Self {
             source,
             media: media(&parts)?,
+            name: parts.name.as_deref().map(name).transpose()?,
             feeds: feeds(&parts, &serving)?,
             place: place(&serving),
             typed_place: ["port", "host", "unix"].into_iter().find(|option| typed.has(option)),
@@ -225,10 +234,9 @@ fn tls(serving: &Serving) -> Result<Option<Tls>> {
 }
 
 fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Options> {
-    let keepalive = seconds("--keepalive", serving.keepalive)?;
-    let stall = seconds("--stall-timeout", serving.stall_timeout)?;
-    if stall < Duration::from_millis(100) {
-        return Err(Error::usage("use --stall-timeout", "less than 0.1 seconds would disconnect healthy viewers"));
+    if serving.stall_timeout < Duration::from_millis(100) {
+        let what = format!("use --stall-timeout {}", humantime::format_duration(serving.stall_timeout));
+        return Err(Error::usage(what, "less than 100ms would disconnect healthy viewers"));
     }
     if serving.max_viewers_per_address == Some(0) {
         return Err(Error::usage("use --max-viewers-per-address 0", "nobody could watch"));
@@ -246,8 +254,8 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Opt
         sites: access::sites(access)?,
         prefix: access::prefix(access)?,
         trust_proxy: access.trust_proxy,
-        keepalive: (!keepalive.is_zero()).then_some(keepalive),
-        stall,
+        keepalive: (!serving.keepalive.is_zero()).then_some(serving.keepalive),
+        stall: serving.stall_timeout,
         may_quit: false,
         threads: serving.threads,
     })
@@ -260,6 +268,20 @@ fn media(parts: &Parts) -> Result<Option<Media>> {
     Media::parse(text).map(Some).map_err(cannot)
 }
 
+/// A name that every browser and proxy leaves as it is in the path of a URL, where it is percent-encoded.
+fn name(name: &str) -> Result<String> {
+    let why = match name {
+        _ if name.trim().is_empty() => "it is empty",
+        _ if name.chars().any(char::is_control) => "it has control characters",
+        _ if name.len() > MOST_NAME => "it is longer than 200 bytes",
+        _ if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) => {
+            "a browser would change such a path: between slashes there has to be something other than '.' and '..'"
+        }
+        _ => return Ok(name.to_owned()),
+    };
+    Err(Error::usage(format!("use --name {name:?}"), why))
+}
+
 fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
     let boundary = match serving.boundary.as_deref() {
         None => Boundary::random(),
@@ -267,7 +289,7 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
     };
     let part_bytes = parts.max_part.as_u64();
     if !(1024..=4 << 30).contains(&part_bytes) {
-        return Err(Error::usage("use --max-part", "it must be between 1KiB and 4GiB"));
+        return Err(Error::usage(format!("use --max-part {}", parts.max_part), "it must be from 1K to 4G"));
     }
     // A machine of 32 bits holds one byte less than 4 GiB.
     let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
@@ -285,15 +307,30 @@ fn interval(flag: &str, fps: f64) -> Result<Duration> {
         .ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0: from one part a day to 1000 a second"))
 }
 
-fn seconds(flag: &str, seconds: f64) -> Result<Duration> {
-    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= Duration::from_secs(365 * 24 * 3600));
-    duration.ok_or_else(|| Error::usage(format!("use {flag} {seconds}"), "it must be a number of seconds, from 0 to a year"))
+fn names(glob: Option<String>) -> Result<NameFilter> {
+    glob.map_or_else(|| Ok(NameFilter::default()), |glob| pattern("--glob", glob))
 }
 
-fn names(glob: Option<String>) -> Result<NameFilter> {
-    let Some(glob) = glob else { return Ok(NameFilter::default()) };
-    let doing = format!("use --glob {glob:?}");
+fn pattern(flag: &str, glob: String) -> Result<NameFilter> {
+    let doing = format!("use {flag} {glob:?}");
     NameFilter::matching(glob).map_err(|error| Error::usage(doing, error))
+}
+
+/// The logs among the watched files.
+fn tail(globs: Vec<String>, window: Option<usize>, parts: &Parts) -> Result<TailSettings> {
+    check_window(window)?;
+    // An empty pattern matches nothing.
+    let globs = globs.into_iter().filter(|glob| !glob.is_empty());
+    let names = globs.map(|glob| pattern("--tail", glob)).collect::<Result<_>>()?;
+    let lines = parts.history.unwrap_or(FIRST_LINES).max(window.unwrap_or(1));
+    Ok(TailSettings { names, lines, window })
+}
+
+fn check_window(window: Option<usize>) -> Result<()> {
+    match window {
+        Some(0) => Err(Error::usage("use --window 0", "a part has at least one line")),
+        _ => Ok(()),
+    }
 }
 
 fn log_options(log: &cli::Log) -> LogOptions {

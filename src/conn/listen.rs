@@ -12,22 +12,29 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use listenfd::ListenFd;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{Mode, RawMode},
+    fs::{FlockOperation, Mode, RawMode, flock},
+    io::Errno,
     process::umask,
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 use tracing::warn;
 
+use super::local::listening_program;
 use crate::error::{Error, Result};
 
 /// Connections that the kernel queues until they are accepted: nearly a second of 5,000 a second.
 const BACKLOG: u32 = 4096;
+
+/// How long a start waits for another one in the same folder.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where to listen.
 #[derive(Debug, Clone)]
@@ -43,9 +50,13 @@ pub enum ListenAddr {
 pub enum Listener {
     /// On an address and a port.
     Tcp(TcpListener),
-    /// On a path; the file there is removed with the listener where this program made it.
-    Unix(UnixListener, Option<OwnPath>),
+    /// On a path. Where this program made the file there, it is removed first: a socket that no program listens on any more
+    /// would be taken for stale.
+    Unix(Option<OwnPath>, UnixListener),
 }
+
+/// Sockets that systemd may pass, at most: more is a mistake, and each would be looked at.
+const MOST_PASSED: usize = 1024;
 
 /// A connection that was accepted: from an address, or over a Unix socket.
 pub type Socket = Either<TcpStream, UnixStream>;
@@ -71,7 +82,7 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => listener.accept().await.map(|(socket, peer)| (Either::Left(socket), Some(peer))),
-            Self::Unix(listener, _) => listener.accept().await.map(|(socket, _)| (Either::Right(socket), None)),
+            Self::Unix(_, listener) => listener.accept().await.map(|(socket, _)| (Either::Right(socket), None)),
         }
     }
 
@@ -79,7 +90,7 @@ impl Listener {
     pub fn has_waiting(&self) -> bool {
         let socket = match self {
             Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener, _) => listener.as_fd(),
+            Self::Unix(_, listener) => listener.as_fd(),
         };
         is_ready(socket, PollFlags::IN)
     }
@@ -96,7 +107,7 @@ impl Listener {
     pub fn path(&self) -> Option<PathBuf> {
         match self {
             Self::Tcp(_) => None,
-            Self::Unix(listener, _) => Some(listener.local_addr().ok()?.as_pathname()?.to_owned()),
+            Self::Unix(_, listener) => Some(listener.local_addr().ok()?.as_pathname()?.to_owned()),
         }
     }
 
@@ -130,8 +141,11 @@ pub(crate) fn into_this_runtime(socket: Socket) -> io::Result<Socket> {
 /// # Errors
 /// Where one of them is not a listening socket.
 pub fn passed() -> Result<Vec<Listener>> {
-    if env::var_os("LISTEN_FDS").is_none() {
-        return Ok(Vec::new());
+    let Some(count) = env::var_os("LISTEN_FDS").filter(|_| is_for_this_process()) else { return Ok(Vec::new()) };
+    let count = count.to_str().and_then(|count| count.parse::<usize>().ok());
+    if count.is_none_or(|count| count > MOST_PASSED) {
+        let what = Error::new("use the sockets of systemd", "LISTEN_FDS is no number of sockets");
+        return Err(what.hint("unset LISTEN_FDS if no program passes sockets"));
     }
     let mut sockets = ListenFd::from_env();
     (0..sockets.len())
@@ -139,18 +153,33 @@ pub fn passed() -> Result<Vec<Listener>> {
         .collect()
 }
 
+/// Whether `LISTEN_PID` names this process; without it any process may take them (systemfd).
+fn is_for_this_process() -> bool {
+    env::var_os("LISTEN_PID").is_none_or(|pid| pid.to_str() == Some(&std::process::id().to_string()))
+}
+
 fn take(sockets: &mut ListenFd, at: usize) -> io::Result<Listener> {
     // The wrong kind of socket stays in `sockets`, with an error.
     if let Ok(Some(listener)) = sockets.take_tcp_listener(at) {
+        expect_listening(listener.as_fd())?;
         listener.set_nonblocking(true)?;
         return TcpListener::from_std(listener).map(Listener::Tcp);
     }
     match sockets.take_unix_listener(at)? {
         Some(listener) => {
+            expect_listening(listener.as_fd())?;
             listener.set_nonblocking(true)?;
-            UnixListener::from_std(listener).map(|listener| Listener::Unix(listener, None))
+            UnixListener::from_std(listener).map(|listener| Listener::Unix(None, listener))
         }
         None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// On a socket that is bound or connected, accept(2) would fail for ever.
+fn expect_listening(socket: BorrowedFd<'_>) -> io::Result<()> {
+    match rustix::net::sockopt::socket_acceptconn(socket)? {
+        true => Ok(()),
+        false => Err(io::Error::other("it does not listen")),
     }
 }
 
@@ -173,7 +202,11 @@ pub fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> Error {
     let failure = Error::new(format!("listen on {address}"), error);
     match error.kind() {
-        io::ErrorKind::AddrInUse => failure.hint("another program has it; --port 0 takes a free port"),
+        io::ErrorKind::AddrInUse => {
+            let holder = listening_program(address).unwrap_or_else(|| "another program".to_owned());
+            let next = address.port().checked_add(1).unwrap_or(0);
+            failure.hint(format!("{holder} has it; try --port {next}, or --port 0 for any free port"))
+        }
         io::ErrorKind::AddrNotAvailable => failure.hint("--host takes an address of this machine, or 0.0.0.0 for all"),
         io::ErrorKind::PermissionDenied => failure.hint("ports below 1024 need privileges; try --port 8080"),
         _ => failure,
@@ -182,6 +215,8 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Error {
 
 fn unix(path: &Path, mode: u32) -> Result<Listener> {
     let cannot = |error: io::Error| Error::new(format!("listen on {}", path.display()), error);
+    // Two starts that find one stale socket: without it the second would remove the socket of the first.
+    let _lock = FolderLock::take(path);
     let listener = match bind(path, mode) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             clear_stale(path)?;
@@ -191,7 +226,26 @@ fn unix(path: &Path, mode: u32) -> Result<Listener> {
     };
     let listener = listener.map_err(cannot)?;
     let own = OwnPath::new(path).map_err(cannot)?;
-    Ok(Listener::Unix(listener, Some(own)))
+    Ok(Listener::Unix(Some(own), listener))
+}
+
+/// A lock on the folder of a socket (flock(2)), which leaves no file behind. Released when it is dropped.
+struct FolderLock(#[expect(dead_code, reason = "closing it releases the lock")] Option<fs::File>);
+
+impl FolderLock {
+    /// Waits a moment for another start. Where the folder cannot be opened or locked (some network file systems) there is no lock.
+    fn take(path: &Path) -> Self {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let Ok(folder) = fs::File::open(folder) else { return Self(None) };
+        let begin = Instant::now();
+        while let Err(Errno::WOULDBLOCK) = flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            if begin.elapsed() > LOCK_TIMEOUT {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Self(Some(folder))
+    }
 }
 
 /// Sets the umask for a moment, so that the socket has its permissions from the start.

@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 pub mod listen;
+pub(crate) mod local;
 pub(crate) mod pending;
 pub mod tls;
 pub(crate) mod transport;

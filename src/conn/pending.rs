@@ -1,10 +1,13 @@
 //! The bound on connections that are not viewers (yet). A new one beyond it evicts the one that has been silent longest, so that a
 //! crowd that connects and says nothing costs a bounded amount and keeps no peer out that asks at once. Where the replies in
-//! flight hold too much memory, those that began first are evicted too.
+//! flight hold too much memory, or the request heads that are not complete yet, those that began first are evicted too.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -17,6 +20,11 @@ use crate::{
 /// Connections that may be pending however many viewers there are.
 const MIN_PENDING: usize = 8;
 
+/// The bytes of a request head that every pending connection may hold.
+const SHORT_HEAD: usize = 8192;
+/// The bytes beyond those that all pending connections together may hold: some hundreds of the longest heads.
+const LONG_HEADS: usize = 8 << 20;
+
 /// The pending connections, the longest silent first.
 #[derive(Debug)]
 pub(crate) struct PendingConns {
@@ -24,6 +32,8 @@ pub(crate) struct PendingConns {
     max_pending: usize,
     /// Pending connections and viewers together, at most.
     max_connections: usize,
+    /// The bytes of heads beyond `SHORT_HEAD` each.
+    long_heads: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +49,8 @@ struct PendingSet {
 struct Waiting {
     evicted: Arc<Notify>,
     reply: Arc<Mutex<Option<PendingReply>>>,
+    /// Its share of `PendingConns::long_heads`.
+    long_head: Arc<AtomicUsize>,
 }
 
 /// The last reply of a connection.
@@ -68,7 +80,7 @@ pub(crate) struct PendingConn {
 impl PendingConns {
     /// At most `max_pending`, and fewer where they and the viewers would be more than `max_connections`.
     pub(crate) fn new(max_pending: usize, max_connections: usize) -> Arc<Self> {
-        Arc::new(Self { set: Mutex::default(), max_pending, max_connections })
+        Arc::new(Self { set: Mutex::default(), max_pending, max_connections, long_heads: AtomicUsize::new(0) })
     }
 
     /// Whether the next connection evicts another one, with this number of viewers.
@@ -98,6 +110,17 @@ impl PendingConns {
     pub(crate) fn is_replying(&self) -> bool {
         let is_alive = |waiting: &Waiting| waiting.reply.lock().as_ref().is_some_and(|reply| reply.lease.strong_count() > 0);
         self.set.lock().waiting.values().any(is_alive)
+    }
+
+    /// Evicts the connections that have been silent longest of those with a long head, until the others hold little enough.
+    fn evict_long_heads(&self) {
+        let mut set = self.set.lock();
+        while self.long_heads.load(Relaxed) > LONG_HEADS {
+            let is_long = |(number, waiting): (&u64, &Waiting)| (waiting.long_head.load(Relaxed) > 0).then_some(*number);
+            let Some(waiting) = set.waiting.iter().find_map(is_long).and_then(|number| set.waiting.remove(&number)) else { return };
+            self.long_heads.fetch_sub(waiting.long_head.swap(0, Relaxed), Relaxed);
+            waiting.evicted.notify_one();
+        }
     }
 
     /// Evicts the connections that have been at their replies for longest, where too much is in memory for readers alone: only
@@ -154,6 +177,20 @@ impl PendingConn {
         *self.waiting.reply.lock() = Some(PendingReply { since: Instant::now(), lease });
     }
 
+    /// Notes how many bytes of a request head it holds.
+    pub(crate) fn note_head(&self, bytes: usize) {
+        let long = bytes.saturating_sub(SHORT_HEAD);
+        let before = self.waiting.long_head.swap(long, Relaxed);
+        if long == before {
+            return;
+        }
+        self.pending.long_heads.fetch_add(long, Relaxed);
+        self.pending.long_heads.fetch_sub(before, Relaxed);
+        if self.pending.long_heads.load(Relaxed) > LONG_HEADS {
+            self.pending.evict_long_heads();
+        }
+    }
+
     /// Waits until it is evicted.
     pub(crate) async fn evicted(&self) {
         self.waiting.evicted.notified().await;
@@ -162,6 +199,7 @@ impl PendingConn {
 
 impl Drop for PendingConn {
     fn drop(&mut self) {
+        self.note_head(0);
         let number = *self.number.lock();
         self.pending.set.lock().waiting.remove(&number);
     }
@@ -231,6 +269,20 @@ mod tests {
             assert!(!is_evicted(conn).await, "it is on its way out already, and that is enough");
         }
         drop(replies);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_heads_are_bounded_in_bytes() {
+        let pending = PendingConns::new(10_000, 10_000);
+        let conns: Vec<_> = (0..600).map(|_| pending.enter(0)).collect();
+        let full = LONG_HEADS / (24 << 10);
+        conns[0].note_head(SHORT_HEAD);
+        conns[1..].iter().for_each(|conn| conn.note_head(32 << 10));
+        assert!(pending.long_heads.load(Relaxed) <= LONG_HEADS);
+        assert!(!is_evicted(&conns[0]).await && is_evicted(&conns[1]).await && !is_evicted(&conns[599]).await);
+        assert_eq!(pending.set.lock().waiting.len(), full + 1);
+        drop(conns);
+        assert_eq!(pending.long_heads.load(Relaxed), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -169,7 +169,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
 fn read(path: &Path) -> std::result::Result<Bytes, String> {
     match file::read(path, MAX_BYTES) {
         Ok(Reading::Whole(text, _)) => Ok(text),
-        Ok(Reading::Changed) => Err("it changed while it was read".to_owned()),
+        Ok(Reading::Grown(..) | Reading::Changed(..)) => Err("it changed while it was read".to_owned()),
         Ok(Reading::NotAFile) => Err("it is not a regular file".to_owned()),
         Ok(Reading::TooLarge(bytes)) => Err(format!("it has {bytes} bytes, which is too much")),
         Err(error) => Err(error.to_string()),

@@ -61,15 +61,19 @@ pub(crate) struct TlsConnection {
     is_flushed: bool,
 }
 
-/// Makes a connection out of a socket; where TLS is spoken, after its handshake.
-pub(crate) async fn open(socket: Socket, tls: Option<&Tls>) -> io::Result<Transport> {
+/// Makes a connection out of a socket; where TLS is spoken, after its handshake. It calls `heard` when the peer has begun the
+/// handshake, and when it is complete: a peer that speaks is not silent.
+pub(crate) async fn open(socket: Socket, tls: Option<&Tls>, heard: impl Fn()) -> io::Result<Transport> {
     match (socket, tls) {
         (Socket::Left(tcp), Some(tls)) => {
             let mut first = [0];
             if tcp.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
                 return Err(turn_away(tcp).await);
             }
-            Ok(Transport::Right(Box::new(TlsConnection { stream: tls.accept(tcp).await?, is_flushed: true })))
+            heard();
+            let stream = tls.accept(tcp).await?;
+            heard();
+            Ok(Transport::Right(Box::new(TlsConnection { stream, is_flushed: true })))
         }
         (socket, _) => {
             if let Socket::Right(unix) = &socket {
@@ -240,7 +244,7 @@ mod tests {
         let (server, _) = listener.accept().await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         let client = connector.connect("localhost".try_into().unwrap(), client);
-        let (server, client) = tokio::join!(open(Socket::Left(server), Some(&tls)), client);
+        let (server, client) = tokio::join!(open(Socket::Left(server), Some(&tls), || {}), client);
         (server.unwrap(), client.unwrap())
     }
 

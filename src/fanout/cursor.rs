@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use crate::{
     feed::{Kind, Subscription, TakeLimit},
     format::ImageClass,
-    stats::Charge,
     wire::{Encoded, Layout, Piece, Prefix, Run},
 };
 
@@ -158,7 +157,7 @@ impl Cursor {
     }
 
     /// The bytes of parts to send now. `last`: a close-delimiter follows them.
-    pub(super) fn choose(&mut self, run: Run, last: bool) -> Piece {
+    pub(super) fn choose(&mut self, run: Run, last: bool) -> [Piece; 2] {
         let has_early_headers = self.has_early_headers();
         if self.accepts != Accepts::All {
             let picture = run.last();
@@ -166,20 +165,20 @@ impl Cursor {
             self.picture = Some(picture);
         }
         self.has_begun = true;
-        run.piece(self.accepts.layout(), has_early_headers, last)
+        run.pieces(self.accepts.layout(), has_early_headers, last)
     }
 
     /// The newest part again, for a viewer that has it. `last`: a close-delimiter follows it.
-    pub(super) fn repeat(&self, last: bool) -> Option<Piece> {
+    pub(super) fn repeat(&self, last: bool) -> Option<[Piece; 2]> {
         let part = match self.accepts {
             Accepts::All => self.subscription.newest_taken().filter(|_| self.has_begun)?,
             Accepts::Pictures(_) => self.picture.clone()?,
         };
-        Some(part.piece(self.accepts.layout(), self.has_early_headers(), last))
+        Some(part.pieces(self.accepts.layout(), self.has_early_headers(), last))
     }
 
     /// The newest part again for a browser that shows nothing before it has read some bytes; `None` for other viewers.
-    pub(super) fn repeat_for_sniffing(&self) -> Option<Piece> {
+    pub(super) fn repeat_for_sniffing(&self) -> Option<[Piece; 2]> {
         (self.accepts == Accepts::Pictures(Layout::EarlyHeaders)).then(|| self.repeat(false))?
     }
 
@@ -201,9 +200,21 @@ impl Cursor {
         Prefix { feed: is_named.then_some(self.subscription.feed().url_name.as_str()), dropped: 0 }.bytes()
     }
 
-    /// The memory entry of the picture that is kept for a repeat.
-    pub(super) fn kept(&self) -> Option<&Charge> {
-        self.picture.as_ref().map(Encoded::charge)
+    /// The bytes of the largest block that is in memory for readers alone, and for this one's repeats at least.
+    pub(super) fn retained(&self) -> usize {
+        let picture = self.picture.as_ref().map_or(0, |picture| picture.charge().retained());
+        // A run has no other reader.
+        let feed = self.subscription.feed();
+        let newest = if feed.kind() == Kind::Run { feed.newest() } else { None };
+        picture.max(newest.map_or(0, |newest| newest.charge().retained()))
+    }
+
+    /// Forgets the part that is kept for repeats alone.
+    pub(super) fn forget(&mut self) {
+        if self.retained() > 0 {
+            self.picture = None;
+            self.subscription.feed().forget_taken();
+        }
     }
 }
 
@@ -235,16 +246,19 @@ mod tests {
         Part::now(Media::from_known("text/plain"), body)
     }
 
+    fn bytes(pieces: &[Piece]) -> String {
+        pieces.iter().map(|piece| String::from_utf8(piece.bytes().to_vec()).unwrap()).collect()
+    }
+
     /// The next parts as bytes, and how many could not be shown.
     fn next(cursor: &mut Cursor) -> (u64, String) {
         let taken = cursor.take(TakeLimit::ALL).unwrap();
-        let piece = taken.run.map(|run| cursor.choose(run, false));
-        (taken.left_out, piece.map_or_else(String::new, |piece| String::from_utf8(piece.bytes().to_vec()).unwrap()))
+        (taken.left_out, taken.run.map_or_else(String::new, |run| bytes(&cursor.choose(run, false))))
     }
 
     #[test]
     fn an_img_gets_pictures_of_one_class_with_the_next_headers_early() {
-        let svg = || Part::now(Media::from_known("image/svg+xml"), "<svg/>");
+        let svg = || Part { class: ImageClass::Svg, ..Part::now(Media::from_known("image/svg+xml"), "<svg/>") };
         let (publisher, feed) = feed(Kind::Lines);
         let mut cursor = Cursor::new(feed.subscribe(0, None), Accepts::Pictures(Layout::EarlyHeaders));
         publisher.publish_all(vec![text("no"), svg(), text("no"), svg()]);
@@ -253,13 +267,13 @@ mod tests {
         assert!(first.starts_with("Content-Type: image/svg+xml\r\nContent-Length: 6"));
         assert!(first.ends_with("<svg/>\r\n--B\r\nContent-Type: image/svg+xml\r\n\r\n"));
         assert_eq!(next(&mut cursor), (1, "<svg/>\r\n--B\r\nContent-Type: image/svg+xml\r\n\r\n".to_owned()));
-        assert_eq!(cursor.repeat(true).unwrap().bytes(), b"<svg/>");
+        assert_eq!(bytes(&cursor.repeat(true).unwrap()), "<svg/>");
     }
 
     #[test]
     fn an_img_that_comes_after_a_text_begins_with_the_picture_before_it() {
         let (publisher, feed) = feed(Kind::Newest);
-        publisher.publish(Part::now(Media::from_known("image/svg+xml"), "<svg/>")).unwrap();
+        publisher.publish(Part { class: ImageClass::Raster, ..Part::now(Media::from_known("image/png"), "<svg/>") }).unwrap();
         publisher.publish(text("caption")).unwrap();
         let mut cursor = Cursor::new(feed.subscribe(0, None), Accepts::Pictures(Layout::Plain));
         assert!(next(&mut cursor).1.contains("<svg/>"));

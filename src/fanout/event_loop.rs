@@ -75,6 +75,8 @@ pub(crate) struct Fanout<T> {
     /// When the feeds ended for good, once they have.
     ended: Option<Instant>,
     next_memory_check: Instant,
+    /// Whether too much was in memory for readers alone at the last look, so that the next check is due.
+    is_over_memory: bool,
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     ring: Ring,
 }
@@ -107,6 +109,7 @@ impl<T: Connection> Fanout<T> {
             times,
             ended: None,
             next_memory_check: now,
+            is_over_memory: false,
             #[cfg(all(feature = "io-uring", target_os = "linux"))]
             ring: Ring::default(),
         };
@@ -133,7 +136,7 @@ impl<T: Connection> Fanout<T> {
             // Without one the timer stays, and is set far ahead once it has fired.
             let is_set = |at: &Instant| *at > Instant::now();
             let idle = || Some(due.deadline()).filter(is_set).unwrap_or_else(|| Instant::now() + NEVER);
-            let deadline = self.deadlines.next().unwrap_or_else(idle);
+            let deadline = self.next_deadline().unwrap_or_else(idle);
             if due.deadline() != deadline {
                 due.as_mut().reset(deadline);
             }
@@ -161,6 +164,12 @@ impl<T: Connection> Fanout<T> {
         }
     }
 
+    /// The earliest turn or check of the memory.
+    fn next_deadline(&self) -> Option<Instant> {
+        let check = self.is_over_memory.then_some(self.next_memory_check);
+        self.deadlines.next().into_iter().chain(check).min()
+    }
+
     /// Whether the feeds have ended for good, and no request or reply is on its way.
     fn has_served_all(&self) -> bool {
         self.ended.is_some_and(|ended| ended.elapsed() >= LATE_REQUESTS) && !self.pending.is_replying()
@@ -186,6 +195,7 @@ impl<T: Connection> Fanout<T> {
                 self.turn(number, now, Viewer::read_and_push);
             }
         }
+        self.limit_memory(now);
     }
 
     /// A feed has a new part, or the list of feeds has changed: every viewer whose socket is not full is served now.
@@ -204,15 +214,26 @@ impl<T: Connection> Fanout<T> {
                 None => {}
             }
         }
-        if self.registry.settings().memory.is_exceeded(0) && now >= self.next_memory_check {
+    }
+
+    /// Limits the memory that readers can keep, now or when the next check is due. A part of a run wakes its viewer alone, so every
+    /// round checks.
+    fn limit_memory(&mut self, now: Instant) {
+        self.is_over_memory = self.registry.settings().memory.is_exceeded(0);
+        if !self.is_over_memory {
+            return;
+        }
+        if now >= self.next_memory_check {
             self.next_memory_check = now + MEMORY_CHECK_INTERVAL;
             self.evict_slowest();
         }
     }
 
-    /// Limits the memory that readers can keep: while too much is in memory for readers alone, this disconnects those that have been
-    /// at their parts for longest, whether these are viewers of this loop or readers of snapshots.
+    /// While too much is in memory for readers alone, this forgets what viewers keep for repeats alone, and then disconnects the
+    /// readers that have been at their parts for longest, whether these are viewers of this loop or readers of snapshots.
     fn evict_slowest(&mut self) {
+        let has_some = |(_, slot): &&mut (usize, Slot<T>)| slot.viewer.retained().1 > 0;
+        self.viewers.iter_mut().filter(has_some).for_each(|(_, slot)| slot.viewer.forget_repeats());
         let retained = self.viewers.iter().map(|(key, slot)| (slot.viewer.retained(), *key));
         let mut readers: Vec<_> = retained.filter(|((_, bytes), _)| *bytes > 0).collect();
         readers.sort_unstable();
@@ -272,6 +293,7 @@ impl<T: Connection> Fanout<T> {
                 None => {}
             }
         }
+        self.limit_memory(now);
     }
 
     fn turn(&mut self, key: usize, now: Instant, act: impl FnOnce(&mut Viewer<T>, Instant, &mut Context<'_>) -> Turn) {

@@ -136,6 +136,31 @@ async fn a_viewer_does_not_pay_for_replies_that_began_before_it() {
     assert_eq!(setup.viewers.count(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn runs_that_wait_for_their_next_frame_lose_repeats_before_anybody_is_disconnected() {
+    let (first, mut setup) = setup(Kind::Run);
+    let settings = setup.opener.registry().settings().clone();
+    let mut viewers = Vec::new();
+    for number in 0..100 {
+        let (publisher, feed) = Feed::new("run", Kind::Run, &settings);
+        let body = Part::now(Media::from_known("image/x-test"), vec![number; (1 << 20) - 1]);
+        setup.feed = feed;
+        let mut viewer = setup.enter(1 << 16, StreamOptions::default());
+        publisher.publish(body).unwrap();
+        viewer.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+        read_until(&mut viewer, "--b0undary\r\n").await;
+        viewers.push((viewer, publisher));
+    }
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(setup.viewers.count(), 100, "all have what there was");
+    assert!(!settings.memory.is_exceeded(0), "{} bytes", settings.memory.bytes());
+    for (viewer, publisher) in &mut viewers {
+        publisher.publish(text("next")).unwrap();
+        read_until(viewer, "next\r\n--b0undary\r\n").await;
+    }
+    drop(first);
+}
+
 fn text(body: impl Into<bytes::Bytes>) -> Part {
     Part::now(Media::from_known("text/plain"), body)
 }
@@ -288,7 +313,7 @@ async fn the_demo_plays_its_fifteen_parts_at_their_times() {
     let (publisher, setup) = setup(Kind::Run);
     let mut viewer = setup.enter(1 << 16, StreamOptions::default());
     let begin = Instant::now();
-    tokio::spawn(demo::play(publisher));
+    tokio::spawn(demo::play(Arc::default(), publisher));
     let mut times = Vec::new();
     let mut types = Vec::new();
     for n in 1..=15 {

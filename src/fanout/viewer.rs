@@ -22,7 +22,7 @@ use crate::{
     conn::transport::Connection,
     feed::TakeLimit,
     stats::{Charge, Disconnect, ViewerPermit},
-    wire::Boundary,
+    wire::{Boundary, Piece},
 };
 
 /// Bytes that a viewer is sent before others have their turn.
@@ -237,9 +237,15 @@ impl<T: Connection> Viewer<T> {
 
     /// When the unsent parts were chosen, and the bytes of the largest that only readers keep in memory; 0 without one.
     pub(super) fn retained(&self) -> (Instant, usize) {
-        let sent = self.out.charges();
-        let kept = sent.chain(self.cursors.iter().filter_map(Cursor::kept));
-        (self.chosen, kept.filter(|charge| charge.is_released()).map(Charge::bytes).max().unwrap_or(0))
+        let unsent = self.out.charges().map(Charge::retained);
+        (self.chosen, unsent.chain(self.cursors.iter().map(Cursor::retained)).max().unwrap_or(0))
+    }
+
+    /// Forgets what is kept for repeats alone, if all else has been sent.
+    pub(super) fn forget_repeats(&mut self) {
+        if self.is_free() {
+            self.cursors.iter_mut().for_each(Cursor::forget);
+        }
     }
 
     /// Counts the parts that were replaced while the socket is full.
@@ -278,8 +284,8 @@ impl<T: Connection> Viewer<T> {
     fn keep_alive(&mut self, now: Instant, stall: Duration) {
         let is_named = self.options.all.is_some();
         let again = self.cursors.iter().filter_map(|cursor| Some((cursor.repeat(false)?, cursor.repeat_prefix(is_named))));
-        match again.min_by_key(|(again, _)| again.len()) {
-            Some((again, prefix)) => self.out.push([prefix.into(), again]),
+        match again.min_by_key(|(again, _)| bytes(again)) {
+            Some(([head, rest], prefix)) => self.out.push([prefix.into(), head, rest]),
             None if self.closed.is_some_and(|closed| closed + stall <= now) => self.end(),
             None => {}
         }
@@ -368,12 +374,12 @@ impl<T: Connection> Viewer<T> {
             // From now on this feed's part can be repeated instead.
             self.options.all.iter_mut().for_each(AllFeeds::check_again);
         }
-        let (prefix, piece) = (cursor.prefix(is_named), cursor.choose(run, is_last));
-        self.out.push([first.into(), prefix.into(), piece, close.into()]);
+        let (prefix, [head, rest]) = (cursor.prefix(is_named), cursor.choose(run, is_last));
+        self.out.push([first.into(), prefix.into(), head, rest, close.into()]);
         // Never while pictures flow: only the first, and only a small one.
         while self.phase == Phase::Fresh && !is_last && self.out.bytes() < SNIFFED_BYTES {
             let Some(again) = cursor.repeat_for_sniffing() else { break };
-            self.out.push([again]);
+            self.out.push(again);
         }
         self.phase = if is_last { Phase::Draining } else { Phase::Live };
         if let Some(parts) = &mut self.options.parts {
@@ -396,8 +402,8 @@ impl<T: Connection> Viewer<T> {
         let last = self.cursors.iter().rev().find_map(|cursor| Some((cursor.repeat(true)?, cursor.repeat_prefix(is_named))));
         self.phase = Phase::Draining;
         match last {
-            Some((again, _)) if self.is_leaving() && again.len() > PARTING_BYTES => {}
-            Some((again, prefix)) => self.out.push([prefix.into(), again, self.boundary.close_delimiter().into()]),
+            Some((again, _)) if self.is_leaving() && bytes(&again) > PARTING_BYTES => {}
+            Some(([head, rest], prefix)) => self.out.push([prefix.into(), head, rest, self.boundary.close_delimiter().into()]),
             None => self.out.push([self.boundary.close_delimiter_alone().into()]),
         }
     }
@@ -423,6 +429,11 @@ impl<T: Connection> Viewer<T> {
         self.permit.stats.bytes.fetch_add(written as u64, Relaxed);
         self.permit.stats.backlog.store(self.out.bytes(), Relaxed);
     }
+}
+
+/// The number of bytes of a part.
+fn bytes(pieces: &[Piece; 2]) -> usize {
+    pieces.iter().map(Piece::len).sum()
 }
 
 /// The reason for an error of the socket. The kernel gives up after the stall time (`TCP_USER_TIMEOUT`) if the peer has vanished.

@@ -6,6 +6,7 @@ mod demand;
 mod limits;
 mod mount;
 mod pace;
+mod prepared;
 mod publisher;
 mod registry;
 mod shard;
@@ -20,6 +21,7 @@ pub use self::{
     limits::{Hold, Kind, Limits, Settings},
     mount::Mount,
     pace::interval_at,
+    prepared::{Prepared, WeakPrepared},
     publisher::Publisher,
     registry::{Opener, Registry},
     state::{FeedState, SourceState},

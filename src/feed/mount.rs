@@ -1,7 +1,10 @@
 //! A mount (Icecast's word): the feed behind a name, either one that all viewers share or a run for each viewer. It knows neither
 //! URLs nor the sources that start runs.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use super::{state::FeedState, store::Feed};
 
@@ -15,6 +18,8 @@ pub enum Mount {
         name: String,
         /// Starts a run.
         start: Box<dyn Fn() -> Arc<Feed> + Send + Sync>,
+        /// Parts that its runs refused.
+        refused: Arc<AtomicU64>,
     },
 }
 
@@ -47,7 +52,7 @@ impl Mount {
     pub fn state(&self) -> FeedState {
         match self {
             Self::Shared(feed) => feed.state(),
-            Self::PerViewer { name, .. } => FeedState::of_runs(name),
+            Self::PerViewer { name, refused, .. } => FeedState::of_runs(name, refused.load(Relaxed)),
         }
     }
 }

@@ -13,7 +13,7 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The time between two parts at this many a second; `None` for a rate that is not positive, or below one part a day.
 pub fn interval_at(fps: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(1.0 / fps).ok().filter(|interval| fps > 0.0 && *interval <= A_DAY)
+    Duration::try_from_secs_f64(1.0 / fps).ok().filter(|interval| fps > 0.0 && fps.is_finite() && *interval <= A_DAY)
 }
 
 /// The pace of one feed.

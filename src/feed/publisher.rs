@@ -1,11 +1,12 @@
 //! The source's end of a feed: it publishes parts, reports the state of the source, and never waits for a reader, except in a run.
 //! It knows nothing of the sources that use it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use super::{
     demand::Demand,
     limits::{Kind, Settings},
+    prepared::Prepared,
     shard::Wakers,
     state::SourceState,
     store::{Feed, Refused},
@@ -22,7 +23,13 @@ impl Feed {
     /// A feed outside any registry, and its only publisher.
     pub fn new(name: impl Into<String>, kind: Kind, settings: &Settings) -> (Publisher, Arc<Self>) {
         let wakers: Vec<_> = (0..settings.shards.max(1)).map(|_| Arc::<Wakers>::default()).collect();
-        let feed = Self::with_wakers(name.into(), kind, settings, &wakers);
+        let feed = Self::with_wakers(name.into(), kind, settings, &wakers, Arc::default());
+        (Publisher::new(feed.clone()), feed)
+    }
+
+    /// A run of a mount, which counts what its runs refuse.
+    pub(super) fn of_mount(name: String, settings: &Settings, refused: Arc<AtomicU64>) -> (Publisher, Arc<Self>) {
+        let feed = Self::with_wakers(name, Kind::Run, settings, &[Arc::default()], refused);
         (Publisher::new(feed.clone()), feed)
     }
 }
@@ -53,6 +60,20 @@ impl Publisher {
     /// Publishes parts that came together, as one block. The feed skips parts that it refuses, counts them and logs why.
     pub fn publish_all(&self, parts: Vec<Part>) {
         self.feed.publish_all(parts);
+    }
+
+    /// Checks and encodes a part that many runs play. The feed is unchanged.
+    ///
+    /// # Errors
+    /// As for `publish`; the feed counts it.
+    pub fn prepare(&self, part: Part) -> Result<Prepared, Refused> {
+        self.feed.prepare(part)
+    }
+
+    /// Publishes a part that was prepared by a run of the same settings, as of now. After the `last` the close-delimiter follows
+    /// directly.
+    pub fn publish_prepared(&self, part: &Prepared, last: bool) {
+        self.feed.publish_prepared(part, last);
     }
 
     /// Sets the kind of a feed whose first bytes decide it. To be called before its first part.

@@ -144,7 +144,8 @@ impl Opener {
     pub fn open(&self, name: impl Into<String>, kind: Kind) -> Publisher {
         let name = name.into();
         let publisher = self.registry.change(|list, last| {
-            let feed = Feed::with_wakers(free_name(list, name), kind, &self.registry.settings, &self.registry.wakers);
+            let (settings, wakers) = (&self.registry.settings, &self.registry.wakers);
+            let feed = Feed::with_wakers(free_name(list, name), kind, settings, wakers, Arc::default());
             let publisher = Publisher::new(feed.clone());
             push(list, last, Mount::Shared(feed));
             publisher
@@ -160,13 +161,14 @@ impl Opener {
         let (name, settings) = (name.into(), self.registry.settings.clone());
         self.registry.change(|list, last| {
             let name = free_name(list, name);
-            let run_name = name.clone();
+            let (run_name, refused) = (name.clone(), Arc::<AtomicU64>::default());
+            let counter = refused.clone();
             let start = Box::new(move || {
-                let (publisher, feed) = Feed::new(run_name.clone(), Kind::Run, &settings);
+                let (publisher, feed) = Feed::of_mount(run_name.clone(), &settings, counter.clone());
                 start(publisher);
                 feed
             });
-            push(list, last, Mount::PerViewer { name, start });
+            push(list, last, Mount::PerViewer { name, start, refused });
         });
     }
 

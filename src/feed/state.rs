@@ -96,8 +96,8 @@ pub struct FeedState {
 }
 
 impl FeedState {
-    /// The state of a mount of runs, which has no numbers: each run belongs to one viewer.
-    pub(super) fn of_runs(name: &str) -> Self {
+    /// The state of a mount of runs, each of which belongs to one viewer: they have no numbers but that of refused parts.
+    pub(super) fn of_runs(name: &str, refused: u64) -> Self {
         Self {
             name: name.to_owned(),
             kind: Kind::Run,
@@ -105,7 +105,7 @@ impl FeedState {
             history: 0,
             published: 0,
             published_bytes: 0,
-            refused: 0,
+            refused,
             dropped: 0,
             viewers: 0,
             newest: None,

@@ -9,7 +9,7 @@ use std::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -20,6 +20,7 @@ use super::{
     demand::Readers,
     limits::{Kind, Limits, Settings},
     pace::Pace,
+    prepared::Prepared,
     shard::{Shard, ShardState, Wakers},
     state::{FeedState, NewestState, SourceState, SourceStatus},
 };
@@ -27,7 +28,7 @@ use crate::{
     part::Part,
     stats::Retained,
     sync::Mutex,
-    wire::{self, Boundary, Encoded},
+    wire::{self, Block, Boundary, Encoded},
 };
 
 /// The characters of a name that URLs and `X-Feed` keep: the unreserved ones of RFC 3986, section 2.3.
@@ -78,7 +79,8 @@ pub struct Feed {
     pace: Option<Pace>,
     shards: Box<[Shard]>,
     pub(super) readers: Readers,
-    refused: AtomicU64,
+    /// Parts that were refused; the runs of one mount count together.
+    refused: Arc<AtomicU64>,
     /// Whether the boundary was broken up in a part; the first time is logged.
     has_broken_up: AtomicBool,
     /// When a refusal was logged last.
@@ -90,7 +92,13 @@ pub struct Feed {
 
 impl Feed {
     /// A feed that wakes its loops with these wakers, one for each shard.
-    pub(super) fn with_wakers(name: String, kind: Kind, settings: &Settings, wakers: &[Arc<Wakers>]) -> Arc<Self> {
+    pub(super) fn with_wakers(
+        name: String,
+        kind: Kind,
+        settings: &Settings,
+        wakers: &[Arc<Wakers>],
+        refused: Arc<AtomicU64>,
+    ) -> Arc<Self> {
         // A run has one viewer, and so one shard; its viewer sets the pace.
         let shards = if kind == Kind::Run { &wakers[..1] } else { wakers };
         Arc::new(Self {
@@ -103,7 +111,7 @@ impl Feed {
             pace: settings.interval.filter(|_| kind != Kind::Run).map(Pace::new),
             shards: shards.iter().map(|wakers| Shard::new(wakers.clone())).collect(),
             readers: Readers::default(),
-            refused: AtomicU64::new(0),
+            refused,
             has_broken_up: AtomicBool::new(false),
             warned: Mutex::default(),
             source: Mutex::default(),
@@ -315,31 +323,68 @@ impl Feed {
         Ok(Part { media, body, time, class })
     }
 
+    /// Checks a part, and encodes it for all runs.
+    pub(super) fn prepare(&self, part: Part) -> Result<Prepared, Refused> {
+        let part = self.check(part)?;
+        Ok(Prepared(wire::encode(vec![part], 1, None, &self.boundary, &self.memory)))
+    }
+
+    /// Publishes a part that was encoded for all runs. None follows the `last`.
+    pub(super) fn publish_prepared(&self, part: &Prepared, last: bool) {
+        let _publishing = self.publishing.lock();
+        let Some((sequence, before)) = self.next() else { return };
+        self.hold(Some(&wire::renumber(&part.0, sequence, SystemTime::now(), before)), last);
+    }
+
     /// Encodes parts and holds them; `last`: none follows. A feed that has ended stays as it is.
     fn put(&self, parts: Vec<Part>, last: bool) {
         let _publishing = self.publishing.lock();
-        let (first, before) = {
-            let state = self.shards[0].lock();
-            if state.ended {
-                return;
-            }
-            (state.published + 1, state.newest().map(|newest| newest.time()))
-        };
+        let Some((first, before)) = self.next() else { return };
         // Encoded outside the lock of a shard, for which viewers wait.
         let block = (!parts.is_empty()).then(|| wire::encode(parts, first, before, &self.boundary, &self.memory));
+        if self.kind() == Kind::Run {
+            block.iter().for_each(|block| block.charge().release());
+        }
+        self.hold(block.as_ref(), last);
+    }
+
+    /// The sequence of the next part, and the time of the part before it; `None` after the end.
+    fn next(&self) -> Option<(u64, Option<SystemTime>)> {
+        let state = self.shards[0].lock();
+        (!state.ended).then(|| (state.published + 1, state.newest().map(|newest| newest.time())))
+    }
+
+    /// Holds a block for the readers. The caller has locked `publishing`.
+    fn hold(&self, block: Option<&Arc<Block>>, last: bool) {
         let hold = self.limits.hold(self.kind());
         let mut released = Vec::new();
         self.change(|state| {
             // Every shard releases the same blocks.
             released.clear();
-            if let Some(block) = &block {
+            if let Some(block) = block {
                 state.hold(block, hold, |old| released.push(old));
             }
             state.ended |= last;
         });
-        released.iter().for_each(|old| old.charge().release());
-        if first == 1 && block.is_some() {
+        self.release(released);
+        if block.is_some_and(|block| block.sequences().start == 1) {
             self.source.lock().publish();
+        }
+    }
+
+    /// Notes that only readers keep these blocks. The parts of a run never count as held: it is there for its viewer alone, or they are
+    /// those of all runs, which their source holds.
+    fn release(&self, blocks: impl IntoIterator<Item = Arc<Block>>) {
+        if self.kind() != Kind::Run {
+            blocks.into_iter().for_each(|block| block.charge().release());
+        }
+    }
+
+    /// Forgets the newest part of a run that its viewer has taken: it is kept for repeats alone.
+    pub fn forget_taken(&self) {
+        let mut state = self.shards[0].lock();
+        if self.kind() == Kind::Run && state.taken >= state.published {
+            state.clear().for_each(drop);
         }
     }
 
@@ -355,7 +400,8 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         // Readers may keep its last parts longer, on their own account.
-        self.shards[0].lock().clear().for_each(|block| block.charge().release());
+        let blocks: Vec<_> = self.shards[0].lock().clear().collect();
+        self.release(blocks);
     }
 }
 

@@ -96,7 +96,7 @@ fn a_batch_has_ended_only_if_no_part_follows() {
     let batch = take(&mut late).unwrap();
     assert_eq!((batch.ended, bodies(&batch)), (true, vec!["2".to_owned()]));
     assert!(early.is_over() && late.is_over());
-    let again = early.newest_taken().unwrap().piece(Layout::Plain, false, true);
+    let [_, again] = early.newest_taken().unwrap().pieces(Layout::Plain, false, true);
     assert!(again.bytes().ends_with(b"X-Sequence: 2\r\n\r\n2"));
 }
 
@@ -204,6 +204,44 @@ fn memory_is_charged_to_readers_once_the_feed_releases_it() {
     assert!(settings.memory.bytes() > 3, "the feed is gone, its newest part is not");
     drop(newest);
     assert_eq!(settings.memory.bytes(), 0);
+}
+
+#[test]
+fn runs_share_a_prepared_part_under_numbers_of_their_own() {
+    let settings = settings(1);
+    let [(first, first_feed), (second, second_feed)] = [(); 2].map(|()| Feed::new("run", Kind::Run, &settings));
+    let part = first.prepare(text("shared")).unwrap();
+    let size = settings.memory.alive();
+    first.publish_prepared(&part, false);
+    second.publish(text("own")).unwrap();
+    second.publish_prepared(&part, true);
+    let [one, two] = [&first_feed, &second_feed].map(|feed| feed.newest().unwrap());
+    assert_eq!((one.body(), two.body(), one.sequence(), two.sequence()), (&b"shared"[..], &b"shared"[..], 1, 2));
+    assert!(second_feed.has_ended() && !first_feed.has_ended());
+    assert_eq!((settings.memory.alive(), settings.memory.bytes()), (size, 0), "the source holds it");
+    part.release();
+    let weak = part.downgrade();
+    drop((part, first, second, second_feed, two));
+    assert_eq!(settings.memory.bytes(), size, "only readers keep it");
+    assert!(weak.upgrade().is_some());
+    let mut viewer = first_feed.subscribe(0, None);
+    first_feed.forget_taken();
+    take(&mut viewer).unwrap();
+    first_feed.forget_taken();
+    drop(one);
+    assert!(weak.upgrade().is_none() && settings.memory.alive() == 0, "nor is it kept for repeats, where memory is short");
+}
+
+#[test]
+fn what_the_runs_of_a_mount_refuse_counts_together() {
+    let (opener, registry) = Registry::new(settings(1));
+    opener.mount_runs("runs", |publisher| {
+        assert_eq!(publisher.prepare(text("")).unwrap_err(), Refused::Empty);
+        publisher.count_refused(1);
+    });
+    let mount = registry.find("runs").unwrap();
+    drop([mount.open(), mount.open()]);
+    assert_eq!(mount.state().refused, 4);
 }
 
 #[tokio::test]

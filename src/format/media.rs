@@ -3,6 +3,8 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
+use super::names::{charset_of, type_of};
+
 /// A media type that is safe in `Content-Type`, spelt as readers want it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Media(Arc<str>);
@@ -10,8 +12,6 @@ pub struct Media(Arc<str>);
 impl Media {
     /// The type of a line of text.
     pub const TEXT: &'static str = "text/plain; charset=utf-8";
-    /// The type of bytes of an unknown format.
-    const BYTES: &'static str = "application/octet-stream";
 
     /// Parses a type such as `image/png` or `text/plain; charset=utf-8` (RFC 9110, section 8.3.1).
     ///
@@ -37,20 +37,13 @@ impl Media {
         }
     }
 
-    /// Guesses the type of a file from its name, or from its content if the name tells nothing. UTF-8 text gets a charset, since
-    /// Firefox would otherwise read it as windows-1252.
+    /// Guesses the type of a file from its name and its content. Text gets a charset if its bytes show one.
     pub fn guess(path: &Path, body: &[u8]) -> Self {
-        let named = mime_guess::from_path(path).first_raw();
-        let media = named.unwrap_or_else(|| match infer::get(body) {
-            _ if is_svg(body) => "image/svg+xml",
-            Some(kind) => kind.mime_type(),
-            None if is_text(body) => "text/plain",
-            None => Self::BYTES,
-        });
-        if media.starts_with("text/") && std::str::from_utf8(body).is_ok() {
-            return Self(format!("{media}; charset=utf-8").into());
+        let media = type_of(path, body);
+        match charset_of(body).filter(|_| media.starts_with("text/")) {
+            Some(charset) => Self(format!("{media}; charset={charset}").into()),
+            None => Self::from_known(media),
         }
-        Self::from_known(media)
     }
 
     /// The type as in the header.
@@ -74,6 +67,16 @@ impl Media {
         self.0.starts_with("text/")
     }
 
+    /// Whether it is JSON, or a format made of JSON.
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self.essence(), "application/json" | "text/json") || self.essence().ends_with("+json")
+    }
+
+    /// Whether it is XML, or a format made of XML; SVG, too.
+    pub(super) fn is_xml(&self) -> bool {
+        matches!(self.essence(), "application/xml" | "text/xml") || self.essence().ends_with("+xml")
+    }
+
     /// Whether it is an `image/` type.
     pub fn is_image(&self) -> bool {
         self.0.starts_with("image/")
@@ -90,19 +93,6 @@ impl fmt::Display for Media {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-fn is_text(body: &[u8]) -> bool {
-    let valid = match std::str::from_utf8(body) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none() && error.valid_up_to() > 0,
-    };
-    valid && !body.contains(&0)
-}
-
-fn is_svg(body: &[u8]) -> bool {
-    let start = &body[..body.len().min(1024)];
-    start.trim_ascii_start().starts_with(b"<") && memchr::memmem::find(start, b"<svg").is_some()
 }
 
 #[cfg(test)]

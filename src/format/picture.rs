@@ -1,6 +1,8 @@
 //! Scans a picture while its bytes arrive, up to the byte after its end mark. A scan continues when there are more bytes, and never
 //! examines a byte twice. It knows nothing of delimiters or streams.
 
+use super::{completeness::Completeness, number::be32};
+
 /// How far a scan has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scan {
@@ -30,38 +32,55 @@ pub trait Scanner: Default + std::fmt::Debug + Send {
     fn reached(&self) -> usize;
 }
 
-/// The offset after the picture that `body` begins with.
-fn end_of<W: Scanner>(body: &[u8]) -> Option<usize> {
-    match W::default().advance(body) {
-        Scan::End(end) if body.starts_with(W::START) => Some(end),
-        _ => None,
+/// Whether a PNG in a file of its own is complete, and whether browsers decode it, as they do from its first pixels on. `CgBI` is
+/// Apple's variant, which they do not know.
+pub(super) fn png(body: &[u8]) -> (Completeness, bool) {
+    let mut scanner = PngScanner { is_alone: true, ..PngScanner::default() };
+    let is_complete = body.starts_with(PngScanner::START) && matches!(scanner.advance(body), Scan::End(_));
+    let has_pixels = scanner.has_pixels || body.get(scanner.at + 4..scanner.at + 8) == Some(b"IDAT");
+    let is_decodable = has_pixels && body.get(12..16) == Some(b"IHDR");
+    (if is_complete { Completeness::Complete } else { Completeness::Truncated }, is_decodable)
+}
+
+/// Whether a JPEG in a file of its own is complete, and whether decoders make a picture of it: they need no end mark. What is behind
+/// it does not count, unless it is another picture (CIPA DC-007) that has not come to its end.
+pub(super) fn jpeg(body: &[u8]) -> (Completeness, bool) {
+    let (mut rest, mut has_scan) = (body, false);
+    // Each picture begins with its own start.
+    while rest.starts_with(JpegScanner::START) {
+        let mut scanner = JpegScanner { is_alone: true, ..JpegScanner::default() };
+        let scan = scanner.advance(rest);
+        let is_first = rest.len() == body.len();
+        // Not if it breaks off in the header of the scan.
+        has_scan |= is_first && scanner.has_scan && scanner.at <= rest.len();
+        let Scan::End(end) = scan else {
+            return (if is_first { Completeness::Truncated } else { Completeness::Unknown }, has_scan);
+        };
+        match memchr::memmem::find(&rest[end..], JpegScanner::START) {
+            Some(next) => rest = &rest[end + next..],
+            None => return (Completeness::Complete, has_scan),
+        }
     }
+    (Completeness::Truncated, false)
 }
 
-/// The offset after `IEND` (PNG specification, section 5.3), if every chunk before it has the right checksum, and one of them holds
-/// pixels.
-pub fn png_end(body: &[u8]) -> Option<usize> {
-    end_of::<PngScanner>(body)
-}
-
-/// The offset after a JPEG's own EOI (ITU T.81, annex B): the scan follows the markers, so that a thumbnail's EOI inside an APP
-/// segment does not count.
-pub fn jpeg_end(body: &[u8]) -> Option<usize> {
-    end_of::<JpegScanner>(body)
-}
-
-/// Scans the markers of a JPEG.
+/// Scans the markers of a JPEG up to its own EOI (ITU T.81, annex B): a thumbnail's EOI inside an APP segment does not count. Bytes
+/// that are no marker, where one should be, are passed over, as decoders do.
 #[derive(Debug)]
 pub struct JpegScanner {
     at: usize,
     restart: usize,
     in_scan: bool,
     has_scan: bool,
+    /// Bytes were passed over since the last segment began.
+    has_strays: bool,
+    /// No other picture follows, so that the last segment cannot hold the start of one.
+    is_alone: bool,
 }
 
 impl Default for JpegScanner {
     fn default() -> Self {
-        Self { at: 2, restart: 2, in_scan: false, has_scan: false }
+        Self { at: 2, restart: 2, in_scan: false, has_scan: false, has_strays: false, is_alone: false }
     }
 }
 
@@ -73,32 +92,34 @@ impl Scanner for JpegScanner {
     fn advance(&mut self, body: &[u8]) -> Scan {
         loop {
             let Some(rest) = body.get(self.at..) else { return Scan::More };
+            let before_marker = memchr::memchr(0xff, rest).unwrap_or(rest.len());
+            self.at += before_marker;
             if self.in_scan {
-                // Entropy-coded data ends at the next marker.
-                let ahead = memchr::memchr(0xff, rest);
-                self.at += ahead.unwrap_or(rest.len());
                 self.restart = self.at;
+            } else {
+                self.has_strays |= before_marker > 0;
             }
             // Any number of fill bytes may precede a marker.
-            let fill = body[self.at..].iter().take_while(|byte| **byte == 0xff).count();
-            match fill {
-                0 if self.at == body.len() => return Scan::More,
-                0 => return Scan::Broken,
-                _ => self.at += fill - 1,
+            match body[self.at..].iter().take_while(|byte| **byte == 0xff).count() {
+                0 => return Scan::More,
+                fill => self.at += fill - 1,
             }
             let Some(&marker) = body.get(self.at + 1) else { return Scan::More };
+            if matches!(marker, 0x00 | 0x01 | 0xd0..=0xd7) {
+                self.has_strays |= marker == 0 && !self.in_scan;
+                self.at += 2;
+                continue;
+            }
+            if std::mem::take(&mut self.has_strays) && self.holds_a_start(body) {
+                return Scan::Broken;
+            }
+            self.restart = self.at;
             match marker {
-                0x01 | 0xd0..=0xd7 => self.at += 2,
-                0x00 if self.in_scan => self.at += 2,
                 0xd9 if self.has_scan => return Scan::End(self.at + 2),
-                0x00 | 0xd8 | 0xd9 => {
-                    self.restart = self.at;
-                    return Scan::Broken;
-                }
+                0xd8 | 0xd9 => return Scan::Broken,
                 _ => {
                     let Some(&[high, low]) = body.get(self.at + 2..self.at + 4) else { return Scan::More };
                     let length = usize::from(u16::from_be_bytes([high, low]));
-                    self.restart = self.at;
                     // A scan has at most four components (B.2.3).
                     if length < 2 || (marker == 0xda && length > 14) {
                         return Scan::Broken;
@@ -120,17 +141,30 @@ impl Scanner for JpegScanner {
     }
 }
 
-/// Scans the chunks of a PNG.
+impl JpegScanner {
+    /// Whether another picture begins in the last segment or in the stray bytes behind it: this one was cut off inside the segment,
+    /// whose length led into the next.
+    fn holds_a_start(&self, body: &[u8]) -> bool {
+        !self.is_alone && memchr::memmem::find(&body[self.restart + 2..self.at + 1], Self::START).is_some()
+    }
+}
+
+/// Scans the chunks of a PNG up to the one after `IEND` (PNG specification, section 5.3). Those that a decoder needs must have the
+/// right checksum, and one of them must hold pixels; it skips others that are damaged.
 #[derive(Debug)]
 pub struct PngScanner {
     at: usize,
     reached: usize,
+    /// The first chunk with a wrong checksum: the picture may have been cut off in it.
+    damaged: Option<usize>,
     has_pixels: bool,
+    /// No other picture follows.
+    is_alone: bool,
 }
 
 impl Default for PngScanner {
     fn default() -> Self {
-        Self { at: Self::START.len(), reached: Self::START.len(), has_pixels: false }
+        Self { at: Self::START.len(), reached: Self::START.len(), damaged: None, has_pixels: false, is_alone: false }
     }
 }
 
@@ -141,7 +175,7 @@ impl Scanner for PngScanner {
     fn advance(&mut self, body: &[u8]) -> Scan {
         loop {
             let (Some(length), Some(kind)) = (be32(body, self.at), body.get(self.at + 4..self.at + 8)) else { return Scan::More };
-            let begins = kind == b"IHDR" && length == 13;
+            let begins = (kind == b"IHDR" && length == 13) || (kind == b"CgBI" && self.is_alone);
             if length > i32::MAX as usize || !kind.iter().all(u8::is_ascii_alphabetic) || (self.at == Self::START.len() && !begins)
             {
                 return Scan::Broken;
@@ -151,7 +185,11 @@ impl Scanner for PngScanner {
             let Some(sum) = be32(body, end - 4) else { return Scan::More };
             self.reached = end;
             if crc32fast::hash(checked) as usize != sum {
-                return Scan::Broken;
+                let is_needed = kind[0].is_ascii_uppercase();
+                if is_needed {
+                    return Scan::Broken;
+                }
+                self.damaged.get_or_insert(self.at);
             }
             self.at = end;
             match kind {
@@ -163,12 +201,30 @@ impl Scanner for PngScanner {
     }
 
     fn restart(&self) -> usize {
-        self.at
+        self.damaged.unwrap_or(self.at)
     }
 
     fn reached(&self) -> usize {
         self.reached
     }
+}
+
+/// Whether the chunks of a complete PNG that a decoder can do without are intact as well: then none of its bytes is one of another
+/// picture, over which this one is being written.
+pub(super) fn has_intact_extras(png: &[u8]) -> bool {
+    let mut at = PngScanner::START.len();
+    while let (Some(length), Some(kind)) = (be32(png, at), png.get(at + 4..at + 8)) {
+        let Some(end) = at.checked_add(length).and_then(|end| end.checked_add(12)) else { return false };
+        let (Some(checked), Some(sum)) = (png.get(at + 4..end - 4), be32(png, end - 4)) else { return false };
+        if kind[0].is_ascii_lowercase() && crc32fast::hash(checked) as usize != sum {
+            return false;
+        }
+        if kind == b"IEND" {
+            return true;
+        }
+        at = end;
+    }
+    false
 }
 
 /// The scanner for the format that a body's first bytes show.
@@ -204,12 +260,6 @@ impl PictureScanner {
     }
 }
 
-/// The big-endian number of four bytes at this offset.
-pub(super) fn be32(bytes: &[u8], at: usize) -> Option<usize> {
-    let four = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_be_bytes(four.try_into().ok()?) as usize)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,9 +270,9 @@ mod tests {
         0xff, 0xd1, 7, 0xff, 0xc4, 0, 3, 0xd9, 0xff, 0xda, 0, 4, 0xff, 0xd9, 3, 0xff, 0xd9,
     ];
 
-    fn png() -> Vec<u8> {
+    fn png_of(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
         let mut png = PngScanner::START.to_vec();
-        for (kind, data) in [(b"IHDR", &[0u8; 13][..]), (b"IDAT", &[1, 2, 3]), (b"IEND", &[])] {
+        for (kind, data) in chunks {
             let checked = [&kind[..], data].concat();
             png.extend((data.len() as u32).to_be_bytes());
             png.extend(&checked);
@@ -239,11 +289,28 @@ mod tests {
 
     #[test]
     fn a_jpeg_ends_at_its_own_eoi_not_at_that_of_its_thumbnail() {
-        assert_eq!(jpeg_end(JPEG), Some(JPEG.len()));
-        assert!((0..JPEG.len()).all(|n| jpeg_end(&JPEG[..n]).is_none()));
-        let mut longer = JPEG.to_vec();
-        longer.extend(JPEG);
-        assert_eq!(jpeg_end(&longer), Some(JPEG.len()));
+        assert_eq!(jpeg(JPEG), (Completeness::Complete, true));
+        assert!((0..JPEG.len()).all(|n| jpeg(&JPEG[..n]).0 == Completeness::Truncated));
+        let two = [JPEG, JPEG].concat();
+        assert_eq!(JpegScanner::default().advance(&two), Scan::End(JPEG.len()));
+        assert_eq!(jpeg(&two), (Completeness::Complete, true));
+        assert_eq!(jpeg(&two[..two.len() - 1]), (Completeness::Unknown, true), "the second picture is still to be written");
+    }
+
+    #[test]
+    fn a_jpeg_may_have_stray_bytes_before_its_markers() {
+        // Behind the segment with the thumbnail, and between the two scans.
+        for (strays, at) in [(&[0, 0, 0][..], 12), (&[1, 0xff, 0, 2], 12), (b"\n", 33)] {
+            let stray = [&JPEG[..at], strays, &JPEG[at..]].concat();
+            assert_eq!(jpeg(&stray).0, Completeness::Complete, "{strays:x?} at {at}");
+            assert!((0..stray.len()).all(|n| jpeg(&stray[..n]).0 == Completeness::Truncated));
+        }
+    }
+
+    #[test]
+    fn a_jpeg_without_its_eoi_is_decodable_from_its_scan_on() {
+        assert_eq!(jpeg(&JPEG[..JPEG.len() - 2]), (Completeness::Truncated, true));
+        assert_eq!(jpeg(&JPEG[..14]), (Completeness::Truncated, false));
     }
 
     #[test]
@@ -251,7 +318,7 @@ mod tests {
         let (last, before) = slowly::<JpegScanner>(JPEG).split_last().map(|(last, before)| (*last, before.to_vec())).unwrap();
         assert_eq!(last, Scan::End(JPEG.len()));
         assert!(before.iter().all(|step| *step == Scan::More));
-        let png = png();
+        let png = png_of(&[(b"IHDR", &[0; 13]), (b"IDAT", &[1, 2, 3]), (b"IEND", b"")]);
         let steps = slowly::<PngScanner>(&png);
         assert_eq!(*steps.last().unwrap(), Scan::End(png.len()));
         assert!(steps[..steps.len() - 1].iter().all(|step| *step == Scan::More));
@@ -270,20 +337,27 @@ mod tests {
         for body in [
             &[0xff, 0xd8, 0xff, 0xd9][..],
             &[0xff, 0xd8, 0xff, 0xe0, 0, 1],
-            &[0xff, 0xd8, 0xff, 0x00],
-            &[0xff, 0xd8, 0xff, 0xe0, 0, 2, 7],
+            &[0xff, 0xd8, 0xff, 0xe0, 0, 4, 0xff, 0xd8, 0xff, 0xff, 0, 0, 0xff, 0xc0],
         ] {
             assert_eq!(JpegScanner::default().advance(body), Scan::Broken, "{body:x?}");
         }
     }
 
     #[test]
-    fn a_png_ends_with_iend_and_every_checksum_counts() {
-        let complete = png();
-        assert_eq!(png_end(&complete), Some(complete.len()));
-        assert!((0..complete.len()).all(|n| png_end(&complete[..n]).is_none()));
+    fn a_png_ends_with_iend_and_every_checksum_counts_that_a_decoder_needs() {
+        let complete = png_of(&[(b"IHDR", &[0; 13]), (b"tEXt", b"a\0b"), (b"IDAT", &[1, 2, 3]), (b"IEND", b"")]);
+        assert_eq!(png(&complete), (Completeness::Complete, true));
+        assert!((0..complete.len()).all(|n| png(&complete[..n]) == (Completeness::Truncated, n >= 56)), "pixels begin");
+        for (at, is_complete) in [(43, true), (58, false)] {
+            let mut flipped = complete.clone();
+            flipped[at] ^= 1;
+            assert_eq!(png(&flipped).0 == Completeness::Complete, is_complete, "a bit at {at}");
+        }
+        assert!(has_intact_extras(&complete));
         let mut flipped = complete.clone();
-        flipped[42] ^= 1;
-        assert_eq!(png_end(&flipped), None);
+        flipped[43] ^= 1;
+        assert!(!has_intact_extras(&flipped), "it may be half of another picture");
+        let apple = png_of(&[(b"CgBI", &[0; 4]), (b"IHDR", &[0; 13]), (b"IDAT", b"x"), (b"IEND", b"")]);
+        assert_eq!(png(&apple), (Completeness::Complete, false));
     }
 }

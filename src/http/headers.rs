@@ -1,6 +1,9 @@
 //! Recognizes by its headers which kind of client sends a request: a browser, an `<img>`, a navigation. It decides nothing.
 
-use hyper::header::{ACCEPT, HeaderMap, HeaderName, USER_AGENT};
+use hyper::{
+    Request, Version,
+    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HeaderMap, HeaderName, USER_AGENT},
+};
 
 pub(super) const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -18,7 +21,7 @@ pub(super) fn is_browser(headers: &HeaderMap) -> bool {
 /// Whether an `<img>` asks. Browsers send `Sec-Fetch-Dest` to localhost and over https only.
 pub(super) fn is_img(headers: &HeaderMap) -> bool {
     match text(headers, SEC_FETCH_DEST) {
-        "" => text(headers, ACCEPT).trim_start().starts_with("image/"),
+        "" => members(headers, ACCEPT).find(|range| weight_of(range) > 0.0).is_some_and(|range| range.starts_with("image/")),
         dest => dest == "image",
     }
 }
@@ -26,7 +29,7 @@ pub(super) fn is_img(headers: &HeaderMap) -> bool {
 /// Whether a browser navigates here, in a tab or in a frame.
 pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
     match text(headers, SEC_FETCH_DEST) {
-        "" => accepts(headers, ACCEPT, "text/html"),
+        "" => prefers_page(headers),
         dest => matches!(dest, "document" | "iframe" | "frame"),
     }
 }
@@ -39,12 +42,95 @@ pub(super) fn may_be_framed(headers: &HeaderMap, frames_are_allowed: bool) -> bo
     }
 }
 
-/// Whether `Accept` or `Accept-Encoding` names a type or an encoding, and not with a weight of zero (RFC 9110, section 12.5).
-pub(super) fn accepts(headers: &HeaderMap, header: HeaderName, name: &str) -> bool {
-    text(headers, header).split(',').any(|range| {
-        let mut parameters = range.split(';').map(str::trim);
-        let is_named = parameters.next().is_some_and(|named| named.eq_ignore_ascii_case(name));
-        let weight = parameters.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
-        is_named && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
-    })
+/// Whether a client that reads HTML would rather have a page than a picture or a multipart body.
+fn prefers_page(headers: &HeaderMap) -> bool {
+    let best = |is_meant: fn(&str) -> bool| {
+        members(headers, ACCEPT).filter(|range| is_meant(name_of(range))).map(weight_of).fold(0.0, f32::max)
+    };
+    let page = best(|name| matches!(name, "text/html" | "application/xhtml+xml"));
+    weight(headers, ACCEPT, "text/html").is_some_and(|weight| weight > 0.0)
+        && page >= best(|name| name.starts_with("image/") || name.starts_with("multipart/"))
+}
+
+/// Whether a stream is to be called `multipart/mixed`: the fetch of WebKit refuses x-mixed-replace, and jupyter-server-proxy passes a
+/// reply on as it comes only where `text/event-stream` is asked for (docs/field.md).
+pub(super) fn prefers_mixed(headers: &HeaderMap) -> bool {
+    let weight = |name| weight(headers, ACCEPT, name).unwrap_or(0.0);
+    let mixed = weight("multipart/mixed").max(weight("text/event-stream"));
+    mixed > 0.0 && mixed >= weight("multipart/x-mixed-replace")
+}
+
+/// Whether a reply is to be compressed.
+pub(super) fn prefers_gzip(headers: &HeaderMap) -> bool {
+    let weight = |name| weight(headers, ACCEPT_ENCODING, name).unwrap_or(0.0);
+    weight("gzip") > 0.0 && weight("gzip") >= weight("identity")
+}
+
+/// Whether the client closes the connection after the reply to this request (RFC 9112, section 9.3).
+pub(super) fn is_last<B>(request: &Request<B>) -> bool {
+    let says = |option: &str| members(request.headers(), CONNECTION).any(|said| said.eq_ignore_ascii_case(option));
+    says("close") || request.version() == Version::HTTP_10 && !says("keep-alive")
+}
+
+/// The members of a list, which may be spread over several lines (RFC 9110, section 5.3), without empty ones.
+pub(super) fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
+}
+
+/// The weight that the client gives to this type or encoding, if it names it (RFC 9110, section 12.4.2): from 0, which excludes it,
+/// to 1.
+fn weight(headers: &HeaderMap, header: HeaderName, name: &str) -> Option<f32> {
+    members(headers, header).find(|range| name_of(range).eq_ignore_ascii_case(name)).map(weight_of)
+}
+
+/// A member of a list without its parameters.
+fn name_of(range: &str) -> &str {
+    range.split(';').next().unwrap_or_default().trim_end()
+}
+
+fn weight_of(range: &str) -> f32 {
+    let parameters = range.split(';').skip(1).map(str::trim);
+    let mut weights = parameters.filter_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
+    weights.next().and_then(|weight| weight.trim().parse().ok()).filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn accepting(lines: &[&'static str]) -> HeaderMap {
+        lines.iter().map(|line| (ACCEPT, HeaderValue::from_static(line))).collect()
+    }
+
+    #[test]
+    fn what_a_client_prefers_is_sent_by_its_weights() {
+        for (lines, page, mixed) in [
+            (&["text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"][..], true, false),
+            (&["application/xml,application/xhtml+xml,text/html;q=0.9,text/plain;q=0.8,image/png,*/*;q=0.5"], true, false),
+            (&["image/png", "text/html;q=0.5"], false, false),
+            (&["text/html;q=0.5, multipart/x-mixed-replace"], false, false),
+            (&["text/html; q=0", "text/html"], false, false),
+            (&["*/*", "text/html"], true, false),
+            (&["multipart/x-mixed-replace;q=0.2, multipart/mixed;q=0.9"], false, true),
+            (&["multipart/x-mixed-replace, multipart/mixed;q=0.9"], false, false),
+            (&["multipart/mixed;q=0.000"], false, false),
+            (&["text/event-stream"], false, true),
+            (&["text/event-stream;Q=0"], false, false),
+            (&["*/*"], false, false),
+        ] {
+            let headers = accepting(lines);
+            assert_eq!((prefers_page(&headers), prefers_mixed(&headers)), (page, mixed), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_over_several_lines_is_one_list() {
+        assert!(is_img(&accepting(&["", "image/avif", "*/*"])));
+        assert!(!is_img(&accepting(&["*/*", "image/avif"])));
+        assert!(!is_img(&accepting(&["image/avif;q=0, */*"])));
+        assert_eq!(members(&accepting(&["a, b,,", " ,c"]), ACCEPT).collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
 }

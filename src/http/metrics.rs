@@ -24,8 +24,8 @@ use crate::{
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The JSON of `/state`.
-pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options) -> serde_json::Value {
+/// The JSON of `/state`, with the addresses of viewers only where the visitor may see them.
+pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options, shows_addresses: bool) -> serde_json::Value {
     let (uptime, started) = viewers.uptime();
     let (came, sent) = viewers.sent();
     json!({
@@ -43,16 +43,18 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "faults": viewers.conn_errors,
         "panics": panic::panics().collect::<std::collections::BTreeMap<_, _>>(),
         "max_viewers": viewers.limit(),
-        "viewers": viewers.states(),
+        "viewers": viewers.states(shows_addresses),
     })
 }
 
 /// The reply to `/metrics`.
 pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Options) -> Reply {
     let mut registry = Registry::default();
-    // Runs have no numbers: each belongs to one viewer.
-    let feeds = feeds.list().iter().filter_map(|mounted| mounted.mount.shared()).map(|feed| feed.state()).collect();
-    registry.register_collector(Box::new(Scrape { feeds, viewers: viewers.clone(), denied: options.access.denied() }));
+    let (list, of_runs) = (feeds.list(), |mount: &feed::Mount| mount.shared().is_none());
+    let states =
+        |runs: bool| list.iter().filter(move |mounted| of_runs(&mounted.mount) == runs).map(|mounted| mounted.mount.state());
+    let (feeds, runs) = (states(false).collect(), states(true).collect());
+    registry.register_collector(Box::new(Scrape { feeds, runs, viewers: viewers.clone(), denied: options.access.denied() }));
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {
         Ok(()) => response::metrics(text),
@@ -64,6 +66,8 @@ pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Op
 #[derive(Debug)]
 struct Scrape {
     feeds: Vec<FeedState>,
+    /// Runs have no number but that of refused parts: each belongs to one viewer.
+    runs: Vec<FeedState>,
     viewers: Arc<Viewers>,
     /// Wrong or missing passwords and tokens.
     denied: u64,
@@ -87,7 +91,9 @@ impl Scrape {
             "Bytes of the bodies of the parts published",
             all(|feed| feed.published_bytes),
         )?;
-        table.counters("mxr_feed_refused", "Parts not taken: empty, too large, not whole", all(|feed| feed.refused))?;
+        let runs = self.runs.iter().map(|feed| (("feed", feed.name.as_str()), feed.refused));
+        let refused = all(|feed| feed.refused).chain(runs);
+        table.counters("mxr_feed_refused", "Parts not taken: empty, too large, not whole", refused)?;
         let dropped = all(|feed| feed.dropped);
         table.counters("mxr_feed_dropped", "Parts replaced before a viewer took them, counted for each viewer", dropped)?;
         table.gauges("mxr_feed_viewers", "Viewers of the feed", all(|feed| feed.viewers as u64).map(as_gauge))?;

@@ -3,8 +3,10 @@
 
 #[doc(hidden)]
 pub mod fuzz;
+mod head;
 mod headers;
 mod host;
+mod login;
 mod metrics;
 mod options;
 mod origin;

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use super::{host::Hosts, origin::Sites};
-use crate::{auth::Access, conn::tls::Tls};
+use hyper::http::uri::Authority;
+
+use super::{host::Hosts, origin::Sites, request::Visitor};
+use crate::{
+    auth::{Access, Site},
+    conn::tls::Tls,
+};
 
 /// The options of the HTTP server.
 #[derive(Debug)]
@@ -45,5 +50,14 @@ impl Default for Options {
             may_quit: false,
             threads: 1,
         }
+    }
+}
+
+impl Options {
+    /// The site that a visitor's browser believes to be at.
+    pub(super) fn site(&self, visitor: &Visitor) -> Site {
+        let port = visitor.authority.as_ref().and_then(Authority::port_u16);
+        // A proxy may have other programs on the same host.
+        Site { port, is_secure: visitor.is_secure, is_whole: !self.trust_proxy && self.prefix.is_empty() }
     }
 }

@@ -45,6 +45,11 @@ impl Sites {
         self.origins.iter().any(|origin| origin.as_bytes() == asked.as_bytes()).then(|| asked.clone())
     }
 
+    /// Whether replies differ by the origin that asks.
+    pub(super) fn depends_on_origin(&self) -> bool {
+        !self.origins.is_empty() && !self.origins.iter().any(|origin| origin == "*")
+    }
+
     /// The policy for framing: pages of this host, on any port, and the allowed origins may.
     pub(super) fn frame_policy(&self, visitor: &Visitor) -> String {
         let own = visitor.host().map(|host| format!(" http://{host}:* https://{host}:*")).unwrap_or_default();

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use hyper::{
     Method, Request,
-    header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
-    http::uri::Authority,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, HeaderMap, ORIGIN, TRANSFER_ENCODING},
+    http::uri::{Authority, Scheme},
 };
 
 use super::host::{self, Hosts};
@@ -25,6 +25,8 @@ pub(super) enum Rejection {
     Denied { denial: Denial, wants_password: bool },
     /// 405: neither GET nor HEAD.
     Method,
+    /// 421: for an https resource, without TLS.
+    Insecure,
 }
 
 /// The client behind a request: the peer, or the one that a trusted proxy names.
@@ -56,6 +58,11 @@ impl Visitor {
         self.source.map(|source| source.ip())
     }
 
+    /// Whether it is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.address().is_none_or(|address| address.to_canonical().is_loopback())
+    }
+
     /// The name that it asks for, if it can be put into a policy.
     pub(super) fn host(&self) -> Option<&str> {
         let host = self.authority.as_ref()?.host();
@@ -77,7 +84,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 
 /// Checks that a request is well-formed and for a host that is ours, and notes that host in the visitor.
 pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visitor) -> Result<(), Rejection> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_preflight(request) {
         return Err(Rejection::Method);
     }
     if is_body_in_doubt(request.headers()) {
@@ -86,12 +93,26 @@ pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visito
     if request.uri().path() == "*" || request.uri().path().is_empty() {
         return Err(Rejection::Malformed("the target is not a path"));
     }
+    // The target of a proxy's request has a scheme (RFC 9110, sections 4.2.2 and 7.4).
+    match request.uri().scheme() {
+        Some(scheme) if *scheme == Scheme::HTTPS && !visitor.is_secure => return Err(Rejection::Insecure),
+        Some(scheme) if ![Scheme::HTTP, Scheme::HTTPS].contains(scheme) => {
+            return Err(Rejection::Malformed("the target is not of http"));
+        }
+        _ => {}
+    }
     let asked = host::asked_for(request).map_err(Rejection::Malformed)?;
     visitor.authority = visitor.authority.take().or(asked);
     match &visitor.authority {
         Some(authority) if !hosts.allow(authority) => Err(Rejection::ForeignHost(authority.host().to_owned())),
         _ => Ok(()),
     }
+}
+
+/// Whether a browser asks what another site's script may ask for (Fetch Standard, section 3.3.2).
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    let has = |name| request.headers().contains_key(name);
+    request.method() == Method::OPTIONS && has(ORIGIN) && has(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Whether a proxy may see another length of the body (RFC 9112, section 6.1), as request smuggling needs.

@@ -19,6 +19,8 @@ use hyper::{
 use prometheus_client::encoding::prometheus_text;
 
 use super::{
+    head::{self, HeadError},
+    headers::members,
     page::{PAGE, Page},
     request::Rejection,
 };
@@ -36,6 +38,11 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 const X_TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 const X_SEQUENCE: HeaderName = HeaderName::from_static("x-sequence");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// What scripts of other sites may read, beside what they always may (Fetch Standard, section 2.2.2).
+const EXPOSED: HeaderValue = HeaderValue::from_static("Date, ETag, Retry-After, X-Dropped, X-Feed, X-Sequence, X-Timestamp");
+/// What makes the head of a request long.
+pub(super) const COOKIES_HINT: &str =
+    "browsers send the cookies of all ports of a host to each of them; delete some of its cookies";
 
 /// The body of a reply: finite, or a stream that the fan-out writes after hyper.
 #[derive(Debug)]
@@ -110,19 +117,24 @@ pub(super) fn stream(boundary: &str, mixed: bool) -> Reply {
     finish(builder, "").map(|_| ReplyBody::Open)
 }
 
-/// A part as it is, or 304 if the client has it. `lend` gets a handle on the memory that the reply keeps.
+/// A part as it is, 304 if the client has it, or 412 if it wants another one. `lend` gets a handle on the memory that the reply
+/// keeps.
 pub(super) fn snapshot(part: &Encoded, boundary: &str, request: &HeaderMap, lend: impl FnOnce(Weak<Lease>)) -> Reply {
     // The boundary is unique to the process, so that the tag does not match a sequence of an earlier process.
     let etag = format!("\"{boundary}-{}\"", part.sequence());
+    if wants_another(request, &etag, part) {
+        return text(StatusCode::PRECONDITION_FAILED, "mxr: the newest part is another one");
+    }
     let status = if client_has(request, &etag, part) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let builder = reply(status)
         .header(header::ETAG, &etag)
         .header(header::LAST_MODIFIED, httpdate::fmt_http_date(part.time()))
         .header(header::CACHE_CONTROL, "no-cache")
-        .header(header::AGE, part.time().elapsed().unwrap_or_default().as_secs())
         .header(X_TIMESTAMP, Timestamp(part.time()).to_string())
         .header(X_SEQUENCE, part.sequence())
-        .header(header::CONTENT_SECURITY_POLICY, SANDBOX);
+        .header(header::CONTENT_SECURITY_POLICY, SANDBOX)
+        // By them `allow_sites` knows an `<img>`.
+        .header(header::VARY, "Accept, Sec-Fetch-Dest");
     if status == StatusCode::NOT_MODIFIED {
         return finish(builder, "");
     }
@@ -131,16 +143,28 @@ pub(super) fn snapshot(part: &Encoded, boundary: &str, request: &HeaderMap, lend
     finish(builder.header(header::CONTENT_TYPE, part.media().as_str()), body)
 }
 
+/// Whether a precondition fails (RFC 9110, sections 13.1.1 and 13.1.4): no tag is that of this part, or it is newer than the date.
+fn wants_another(request: &HeaderMap, etag: &str, part: &Encoded) -> bool {
+    if request.contains_key(header::IF_MATCH) {
+        return !members(request, header::IF_MATCH).any(|tag| tag == etag || tag == "*");
+    }
+    date(request, header::IF_UNMODIFIED_SINCE).is_some_and(|date| unix_time(part.time()).as_secs() > date)
+}
+
 /// Whether the client has this part already: by the tag if it sent one, otherwise by the date (RFC 9110, section 13.2.2).
 fn client_has(request: &HeaderMap, etag: &str, part: &Encoded) -> bool {
-    let header = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if let Some(tags) = header(header::IF_NONE_MATCH) {
-        return tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*");
+    if request.contains_key(header::IF_NONE_MATCH) {
+        let mut tags = members(request, header::IF_NONE_MATCH).map(|tag| tag.strip_prefix("W/").unwrap_or(tag));
+        return tags.any(|tag| tag == etag || tag == "*");
     }
-    let seconds = |time| unix_time(time).as_secs();
-    let date = header(header::IF_MODIFIED_SINCE).and_then(|date| httpdate::parse_http_date(date).ok());
-    // A date that two parts share may be that of the older one.
-    part.has_own_second() && date.is_some_and(|date| seconds(part.time()) <= seconds(date))
+    // A clock may step back: only the part's own date identifies it, and not one that two parts share.
+    part.has_own_second() && date(request, header::IF_MODIFIED_SINCE) == Some(unix_time(part.time()).as_secs())
+}
+
+/// A date of the request in seconds since 1970.
+fn date(request: &HeaderMap, name: HeaderName) -> Option<u64> {
+    let date = request.get(name)?.to_str().ok()?;
+    Some(unix_time(httpdate::parse_http_date(date).ok()?).as_secs())
 }
 
 /// 503 before the first part.
@@ -196,6 +220,10 @@ pub(super) fn metrics(text: String) -> Reply {
 /// The reply to a rejected request. It ends the connection, whose further bytes may be part of an attack.
 pub(super) fn reject(rejection: &Rejection) -> Reply {
     let mut reply = match rejection {
+        Rejection::Insecure => text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "mxr: an https URL came without TLS\nhint: --trust-proxy believes X-Forwarded-Proto",
+        ),
         Rejection::Malformed(why) => text(StatusCode::BAD_REQUEST, &format!("mxr: bad request: {why}")),
         Rejection::ForeignHost(host) => {
             let message =
@@ -244,6 +272,44 @@ fn deny(denial: &Denial, wants_password: bool) -> Reply {
     reply
 }
 
+/// The status and the text for a head that hyper does not get.
+pub(super) fn head_refusal(error: HeadError) -> (StatusCode, String) {
+    match error {
+        HeadError::TooLong => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            format!("mxr: the head of the request has more than {} KiB\nhint: {COOKIES_HINT}", head::MAX_BYTES >> 10),
+        ),
+        HeadError::TooManyLines => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            format!("mxr: the head of the request has more than {} lines", head::MAX_LINES),
+        ),
+        HeadError::Fragment => (StatusCode::BAD_REQUEST, "mxr: bad request: a '#' in the target has to be %23".to_owned()),
+        HeadError::RawByte => {
+            (StatusCode::BAD_REQUEST, "mxr: bad request: a byte in the target has to be percent-encoded".to_owned())
+        }
+    }
+}
+
+/// The bytes of a reply that hyper does not write; it ends the connection.
+pub(super) fn unframed(status: StatusCode, message: &str) -> Vec<u8> {
+    let (reason, length) = (status.canonical_reason().unwrap_or_default(), message.len() + 1);
+    format!(
+        "HTTP/1.1 {} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\
+         Cache-Control: no-store\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{message}\n",
+        status.as_u16()
+    )
+    .into_bytes()
+}
+
+/// The reply to a browser that asks for a script of an allowed origin: it may read with the headers that it asks for.
+pub(super) fn preflight(request: &HeaderMap) -> Reply {
+    let builder = reply(StatusCode::NO_CONTENT)
+        .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD")
+        .header(header::ACCESS_CONTROL_MAX_AGE, "600");
+    let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    finish(asked.into_iter().fold(builder, |builder, asked| builder.header(header::ACCESS_CONTROL_ALLOW_HEADERS, asked)), "")
+}
+
 /// A redirect to a URL relative to the requested one.
 pub(super) fn redirect(location: &str) -> Reply {
     finish(reply(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, location).header(header::CACHE_CONTROL, "no-store"), "")
@@ -259,6 +325,27 @@ pub(super) fn redirect_with_cookie(location: &str, cookie: &str) -> Reply {
     reply
 }
 
+/// A redirect to a page, which sets a cookie, in reply to a form.
+pub(super) fn see_other(location: &str, cookie: &str) -> Reply {
+    let mut reply = redirect_with_cookie(location, cookie);
+    if reply.status() == StatusCode::TEMPORARY_REDIRECT {
+        *reply.status_mut() = StatusCode::SEE_OTHER;
+    }
+    reply
+}
+
+/// The same reply with a page as its body, under this policy.
+pub(super) fn with_page(reply: Reply, html: String, policy: &str) -> Reply {
+    let (mut parts, _) = reply.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    parts.headers.insert(header::VARY, HeaderValue::from_static("Accept, Sec-Fetch-Dest"));
+    match HeaderValue::from_str(policy) {
+        Ok(policy) => drop(parts.headers.insert(header::CONTENT_SECURITY_POLICY, policy)),
+        Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
+    }
+    Response::from_parts(parts, ReplyBody::Finite(Full::new(html.into())))
+}
+
 /// Sets the headers for pages of other sites: they may show the reply if `is_for_all`, read it if their origin is allowed, and frame
 /// it if the policy allows them to.
 pub(super) fn allow_sites(reply: &mut Reply, allowed_origin: Option<HeaderValue>, is_for_all: bool, frame_policy: &str) {
@@ -272,7 +359,17 @@ pub(super) fn allow_sites(reply: &mut Reply, allowed_origin: Option<HeaderValue>
     }
     if let Some(origin) = allowed_origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+}
+
+/// Notes that the reply depends on this header of the request (RFC 9110, section 12.5.5).
+pub(super) fn vary(reply: &mut Reply, name: &str) {
+    let headers = reply.headers_mut();
+    let before = headers.get(header::VARY).and_then(|names| names.to_str().ok());
+    let names = before.map_or_else(|| name.to_owned(), |before| format!("{before}, {name}"));
+    if let Ok(names) = HeaderValue::from_str(&names) {
+        headers.insert(header::VARY, names);
     }
 }
 

@@ -4,11 +4,11 @@ use std::{borrow::Cow, time::Duration};
 
 use hyper::{
     Request,
-    header::{ACCEPT, HeaderMap, USER_AGENT},
+    header::{HeaderMap, USER_AGENT},
 };
 use percent_encoding::percent_decode_str;
 
-use super::headers::{accepts, is_browser, is_img, is_navigation, text};
+use super::headers::{is_browser, is_img, is_navigation, prefers_mixed, text};
 use crate::{fanout::Accepts, feed::interval_at, wire::Layout};
 
 /// What a request asks for.
@@ -31,6 +31,8 @@ pub(super) enum Route {
     Quit,
     /// No such path.
     NotFound,
+    /// What a script of an allowed origin may ask for.
+    Preflight,
     /// A query that makes no sense, and why.
     BadQuery(String),
 }
@@ -60,11 +62,34 @@ pub(super) struct StreamQuery {
 
 /// Reads a request for something below `prefix`.
 pub(super) fn route<B>(request: &Request<B>, prefix: &str) -> Route {
-    match request.uri().path().strip_prefix(prefix) {
+    match normal(request.uri().path()).strip_prefix(prefix) {
         Some("") => Route::Slash,
         Some(path) if path.starts_with('/') => route_to(path, request),
         _ => Route::NotFound,
     }
+}
+
+/// An equivalent path: letters that need no encoding stand for themselves (RFC 3986, section 6.2.2.2), and slashes are single, which
+/// they are not where a script puts `/snapshot` behind a URL that ends with a slash.
+fn normal(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') && !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(letter) = rest.chars().next() {
+        let encoded = rest.get(1..3).filter(|_| letter == '%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match encoded.map(char::from) {
+            Some(plain) if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => normal.push(plain),
+            Some(_) => normal.push_str(&rest[..3]),
+            // It stands for itself, also when the name is decoded.
+            None if letter == '%' => normal.push_str("%25"),
+            None if letter == '/' && normal.ends_with('/') => {}
+            None => normal.push(letter),
+        }
+        rest = &rest[if encoded.is_some() { 3 } else { letter.len_utf8() }..];
+    }
+    Cow::Owned(normal)
 }
 
 fn route_to<B>(path: &str, request: &Request<B>) -> Route {
@@ -109,7 +134,8 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
 
 fn named(path: &str, under: &str) -> Option<FeedSelector> {
     let name = path.strip_prefix(under).filter(|name| !name.is_empty())?;
-    Some(FeedSelector::Named(percent_decode_str(name).decode_utf8().ok()?.into_owned()))
+    // A feed of a file whose name is not UTF-8 has replacement characters in the place of those bytes.
+    Some(FeedSelector::Named(percent_decode_str(name).decode_utf8_lossy().into_owned()))
 }
 
 fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, String> {
@@ -126,7 +152,7 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
         interval,
         parts,
         history: query.number("history")?,
-        mixed: accepts(headers, ACCEPT, "multipart/mixed"),
+        mixed: prefers_mixed(headers),
         accepts: if !is_img(headers) {
             Accepts::All
         } else if agent.contains("AppleWebKit") {
@@ -139,13 +165,16 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
     })
 }
 
-/// The kind and the number of the feed in `action=stream_1`.
+/// The kind and the number of the feed in `action=stream_1`. mjpg-streamer ignores what follows, and its clients put a second `?`
+/// there, a time or a path.
 fn action(query: Query<'_>) -> Result<Option<(&'static str, usize)>, String> {
     let action = query.get("action").unwrap_or_default();
-    let (what, number) = action.split_once('_').unwrap_or((&action, "0"));
-    let what = ["stream", "snapshot"].into_iter().find(|known| *known == what);
-    let number = |what| number.parse().map(|number| (what, number)).map_err(|_| format!("no feed has the number {number}"));
-    what.map(number).transpose()
+    let Some((what, rest)) = ["stream", "snapshot"].iter().find_map(|what| Some((*what, action.strip_prefix(what)?))) else {
+        return Ok(None);
+    };
+    let Some(number) = rest.strip_prefix('_') else { return Ok(Some((what, 0))) };
+    let digits = number.find(|letter: char| !letter.is_ascii_digit()).map_or(number, |end| &number[..end]);
+    digits.parse().map(|number| Some((what, number))).map_err(|_| format!("no feed has the number {number}"))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -206,6 +235,11 @@ mod tests {
         assert_eq!(which("/?action=stream"), FeedSelector::Number(0));
         assert_eq!(which("/?action=snapshot_1"), FeedSelector::Number(1));
         assert_eq!(route_of("/?action=snapshot_-1", &[]), Route::BadQuery("no feed has the number -1".to_owned()));
+        for glued in ["&x=1", "?ts=123", "?_=1", "/", "foo", "%3Fx", " HTTP"] {
+            assert_eq!(which(&format!("/?action=snapshot{}", glued.replace(' ', "+"))), FeedSelector::Number(0), "{glued}");
+            assert_eq!(which(&format!("/?action=stream_1{}", glued.replace(' ', "+"))), FeedSelector::Number(1), "{glued}");
+        }
+        assert!(matches!(route_of("/?action=snapshot_x", &[]), Route::BadQuery(_)));
         assert_eq!(which("/stream.mjpg"), FeedSelector::Number(0));
         assert_eq!(which("/api/stream.mjpeg?src=a%20b"), FeedSelector::Camera("a b".into()));
         assert_eq!(which("/api/frame.jpeg"), FeedSelector::Number(0));
@@ -214,10 +248,41 @@ mod tests {
     }
 
     #[test]
+    fn equivalent_paths_lead_to_one_route() {
+        for state in ["/state", "//state", "/%73tate", "///%73%74%61te"] {
+            assert_eq!(route_of(&format!("http://a{state}"), &[]), Route::State, "{state}");
+        }
+        assert_eq!(which("//stream//a%2Fb.png"), FeedSelector::Named("a/b.png".into()));
+        assert_eq!(which("/%73napshot/%61.png"), FeedSelector::Named("a.png".into()));
+        assert_eq!(which("/snapshot/100%25"), FeedSelector::Named("100%".into()));
+        assert_eq!(which("/snapshot/100%"), FeedSelector::Named("100%".into()));
+        assert_eq!(which("/snapshot/%2573"), FeedSelector::Named("%73".into()), "decoded once");
+        assert_eq!(which("/snapshot/%%37%33"), FeedSelector::Named("%73".into()), "decoded once");
+        for other in ["/%2fstate", "/state%2f", "/STATE", "/%25%73tate", "//evil.example/state"] {
+            assert_eq!(route_of(&format!("http://a{other}"), &[]), Route::NotFound, "{other}");
+        }
+        let below = |target: &str| route(&Request::get(target).body(()).unwrap(), "/cam");
+        assert_eq!(below("http://a//c%61m//view"), Route::Page);
+        assert_eq!(below("http://a//cam"), Route::Slash);
+    }
+
+    #[test]
     fn queries_are_read_and_unknown_keys_ignored() {
         let Route::Stream { query, .. } = route_of("/stream?fps=4&parts=3&history=2&bypassCache=1", &[]) else { panic!() };
         assert_eq!((query.interval, query.parts, query.history), (Some(Duration::from_millis(250)), Some(3), Some(2)));
-        for nonsense in ["fps=x", "fps=0", "fps=-1", "fps=NaN", "fps=1e-300", "parts=0", "history=-1"] {
+        for nonsense in [
+            "fps=x",
+            "fps=inf",
+            "fps=-inf",
+            "fps=Infinity",
+            "fps=1e999",
+            "fps=0",
+            "fps=-1",
+            "fps=NaN",
+            "fps=1e-300",
+            "parts=0",
+            "history=-1",
+        ] {
             assert!(matches!(route_of(&format!("/stream?{nonsense}"), &[]), Route::BadQuery(_)), "{nonsense}");
         }
     }

@@ -1,15 +1,28 @@
 //! One connection: hyper parses its requests, this file answers them, and hands a connection whose request is for a stream from
 //! hyper to the fan-out (docs/field.md, hyper). It knows feeds, not the sources of their parts.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
-use hyper::{Method, Request, StatusCode, Uri, header, server::conn::http1, service::service_fn};
+use hyper::{Method, Request, StatusCode, Uri, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, enabled, info, warn};
 
 use super::{
-    headers, metrics,
+    head::{self, HeadError, HeadReader},
+    headers,
+    login::{self, without_token},
+    metrics,
     options::Options,
     origin,
     request::{self, Rejection, Visitor},
@@ -17,9 +30,10 @@ use super::{
     route::{self, FeedSelector, Route, StreamQuery},
 };
 use crate::{
-    auth::{self, Denial, Guesser},
+    auth::Guesser,
     conn::{
         listen::Socket,
+        local::SocketPair,
         pending::{PendingConn, PendingConns},
         transport::{self, Connection, Transport, linger_close},
         write_timeout::WriteTimeout,
@@ -33,10 +47,8 @@ use crate::{
 
 /// The time that a client has for the head of a request, and for a TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest request head in bytes: the smallest limit that hyper allows.
-const HEAD_BYTES: usize = 8192;
-/// The longest wait of `/snapshot?after=`.
-const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
+/// The longest wait of `/snapshot?after=`: some proxies give a silent server up after 30 seconds.
+const SNAPSHOT_WAIT: Duration = Duration::from_secs(25);
 /// The least time between two pictures for a browser: without it some grow by gigabytes (docs/field.md, Browsers).
 const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
@@ -50,6 +62,8 @@ pub(super) struct RequestHandler {
     pub(super) shard: usize,
     pub(super) fanout: FanoutHandle<Transport>,
     pub(super) shutdown: CancellationToken,
+    /// Limits the warnings about heads that are too long.
+    pub(super) head_warning: WarnPause,
 }
 
 /// A stream to hand over: hyper writes the response head, the fan-out the rest.
@@ -64,51 +78,77 @@ struct Handover {
 #[derive(Debug, Clone, Copy)]
 struct Caller<'a> {
     peer: Option<SocketAddr>,
+    ends: Option<SocketPair>,
     is_tls: bool,
     transport: &'a Mutex<Transport>,
     conn: &'a PendingConn,
 }
 
-/// Serves requests with hyper until one is for a stream, then hands the transport over to the fan-out.
+/// Serves one connection, until it is evicted or the server has shut down. Whatever it waits for meanwhile (a handshake, a
+/// request, a peer that does not read) ends with it.
 pub(super) async fn connection(socket: Socket, peer: Option<SocketAddr>, conn: PendingConn, server: Arc<RequestHandler>) {
-    let opened = tokio::time::timeout(HEAD_TIMEOUT, transport::open(socket, server.options.tls.as_ref())).await;
-    let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(transport) => transport,
-        Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
-    };
-    let (is_tls, transport) = (transport::is_tls(&transport), Mutex::new(transport));
-    let caller = Caller { peer, is_tls, transport: &transport, conn: &conn };
-    let handover = Mutex::new(None);
-    let service = service_fn(|request| {
-        let (server, handover) = (&server, &handover);
-        conn.mark_active();
-        async move { Ok::<_, Infallible>(server.answer(request, caller, handover).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES)
-        .title_case_headers(true)
-        // A client that closes its sending side right after its request still gets its reply.
-        .half_close(true)
-        .serve_connection(TokioIo::new(WriteTimeout::new(&transport, server.options.stall)), service)
-        .without_shutdown();
     // Leaves time for a reply that is being sent, such as the one to /quit.
     let shut_down = async {
         server.shutdown.cancelled().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
-    let parts = tokio::select! {
-        parts = connection => parts,
-        () = conn.evicted() => return server.viewers.conn_errors.count(ConnError::Crowded),
-        () = shut_down => return,
+    tokio::select! {
+        () = serve_requests(socket, peer, &conn, &server) => {}
+        () = conn.evicted() => server.viewers.conn_errors.count(ConnError::Crowded),
+        () = shut_down => {}
+    }
+}
+
+/// Serves requests with hyper until one is for a stream, then hands the transport over to the fan-out.
+async fn serve_requests(socket: Socket, peer: Option<SocketAddr>, conn: &PendingConn, server: &Arc<RequestHandler>) {
+    let ends = match (&socket, peer) {
+        (Socket::Left(tcp), Some(peer)) => tcp.local_addr().ok().map(|local| SocketPair { local, peer }),
+        _ => None,
     };
-    if let Err(error) = parts {
+    let opened = transport::open(socket, server.options.tls.as_ref(), || conn.mark_active());
+    let opened = tokio::time::timeout(HEAD_TIMEOUT, opened).await;
+    let transport = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(transport) => transport,
+        Err(error) => return debug!(peer = peer.map(display), %error, "no handshake"),
+    };
+    let (is_tls, transport) = (transport::is_tls(&transport), Mutex::new(transport));
+    let caller = Caller { peer, ends, is_tls, transport: &transport, conn };
+    let handover = Mutex::new(None);
+    let (refused, is_closing) = (OnceLock::new(), AtomicBool::new(false));
+    let service = service_fn(|request| {
+        let (handover, is_closing) = (&handover, &is_closing);
+        conn.mark_active();
+        async move {
+            let is_last = headers::is_last(&request);
+            let reply = server.answer(request, caller, handover).await;
+            is_closing.store(is_last || reply.headers().contains_key(header::CONNECTION), Relaxed);
+            Ok::<_, Infallible>(reply)
+        }
+    });
+    let io = HeadReader::new(WriteTimeout::new(&transport, server.options.stall), conn, &refused);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        // Longer heads do not reach it.
+        .max_buf_size(head::MAX_BYTES + 1)
+        .max_headers(head::MAX_LINES)
+        .title_case_headers(true)
+        // A client that closes its sending side right after its request still gets its reply.
+        .half_close(true)
+        .serve_connection(TokioIo::new(io), service)
+        .without_shutdown();
+    let failed = connection.await.err();
+    let handover = handover.lock().take();
+    // Bytes behind the last request of a connection are nobody's head.
+    let refused = refused.get().copied().filter(|_| handover.is_none() && !is_closing.load(Relaxed));
+    if let (Some(error), None) = (failed, refused) {
         server.viewers.conn_errors.count(conn_error(&error));
         return debug!(peer = peer.map(display), %error, "connection ended");
     }
-    let transport = transport.into_inner();
-    let handover = handover.lock().take();
+    let mut transport = transport.into_inner();
+    if let Some(error) = refused {
+        server.refuse_head(error, peer, &mut transport).await;
+    }
     match handover {
         Some(Handover { cursors, options, permit }) => {
             let boundary = server.registry.boundary().clone();
@@ -129,22 +169,55 @@ fn conn_error(error: &hyper::Error) -> ConnError {
 }
 
 impl RequestHandler {
-    async fn answer<B>(&self, request: Request<B>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
+    /// Answers a head that hyper does not get, on a connection that ends with this reply.
+    async fn refuse_head(&self, error: HeadError, peer: Option<SocketAddr>, transport: &mut Transport) {
+        let (status, message) = response::head_refusal(error);
+        self.viewers.replies.count(status.as_u16());
+        debug!(peer = peer.map(display), status = status.as_u16(), "a head refused");
+        if matches!(error, HeadError::TooLong | HeadError::TooManyLines) && self.head_warning.is_over() {
+            warn!(peer = peer.map(display), hint = response::COOKIES_HINT, "the head of a request was too long, and refused");
+        }
+        let reply = response::unframed(status, &message);
+        let sent = async {
+            transport.write_all(&reply).await?;
+            transport.flush().await
+        };
+        let _ = tokio::time::timeout(HEAD_TIMEOUT, sent).await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>, caller: Caller<'_>, handover: &Mutex<Option<Handover>>) -> Reply {
+        let (request, body) = parted(request);
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
-        let mut reply = match self.admit(&request, &mut visitor, caller.transport).await {
-            Ok(route) => self.answer_route(&request, route, &visitor, caller.conn, handover).await,
-            Err(rejection) => response::reject(&rejection),
+        let answered = match login::answer_once(&request, &mut visitor, caller.ends, &self.options) {
+            Some(reply) => Ok(reply),
+            None if login::is_form(&request, &self.options) => {
+                let has_left = || caller.transport.lock().has_left();
+                login::answer_form(&request, body, &mut visitor, &has_left, &self.options).await
+            }
+            None => match self.admit(&request, &mut visitor, caller.transport).await {
+                Ok(route) => Ok(self.answer_route(&request, route, &visitor, caller.conn, handover).await),
+                Err(rejection) => Err(rejection),
+            },
         };
+        let mut reply = answered
+            .unwrap_or_else(|rejection| login::offer_form(response::reject(&rejection), &rejection, headers, &self.options));
         if request::has_body(headers) {
             response::close(&mut reply);
         }
         self.viewers.replies.count(reply.status().as_u16());
-        let allowed = self.options.sites.allowed_origin(headers);
+        let sites = &self.options.sites;
+        let allowed = sites.allowed_origin(headers);
         let is_for_all = allowed.is_some() || headers::is_img(headers);
-        response::allow_sites(&mut reply, allowed, is_for_all, &self.options.sites.frame_policy(&visitor));
-        let target = auth::redacted(request.uri());
-        debug!(peer = visitor.source.map(display), method = %request.method(), target, status = reply.status().as_u16(), "request");
+        response::allow_sites(&mut reply, allowed, is_for_all, &sites.frame_policy(&visitor));
+        if sites.depends_on_origin() {
+            response::vary(&mut reply, "Origin");
+        }
+        if enabled!(Level::DEBUG) {
+            let target = self.options.access.redacted_target(request.uri());
+            let (method, status) = (request.method(), reply.status().as_u16());
+            debug!(peer = visitor.source.map(display), %method, target, status, "request");
+        }
         reply
     }
 
@@ -156,7 +229,15 @@ impl RequestHandler {
         transport: &Mutex<Transport>,
     ) -> Result<Route, Rejection> {
         let Options { access, hosts, sites, prefix, .. } = &*self.options;
-        request::check(request, hosts, visitor)?;
+        request::check(request, hosts, visitor).inspect_err(|rejection| {
+            if let Rejection::ForeignHost(name) = rejection {
+                hosts.warn_of(&access.redacted(name));
+            }
+        })?;
+        if request.method() == Method::OPTIONS {
+            // It has no secret, and gives away nothing.
+            return sites.allowed_origin(request.headers()).map(|_| Route::Preflight).ok_or(Rejection::ForeignSite);
+        }
         let route = route::route(request, prefix);
         // The reply reveals nothing, and the caller has no password: a container runtime, a load balancer.
         if route == Route::Health {
@@ -164,16 +245,9 @@ impl RequestHandler {
         }
         sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
         let has_left = || transport.lock().has_left();
-        let guesser = Guesser { address: visitor.address(), has_left: &has_left };
-        let denied = access.check(request.uri(), request.headers(), guesser).await;
-        denied.map_err(|denial| {
-            // Not logged for a request over the rate limit: there may be thousands, which must not fill a disk.
-            if denial == Denial::Wrong {
-                warn!(source = visitor.address().map(display), "a wrong password or token");
-            }
-            Rejection::Denied { denial, wants_password: access.has_passwords() }
-        })?;
-        Ok(route)
+        let guesser = Guesser { address: visitor.address(), has_left: &has_left, site: self.options.site(visitor) };
+        let admitted = access.check(request.uri(), request.headers(), guesser).await;
+        admitted.map(|()| route).map_err(|denial| login::denied(denial, visitor, &self.options))
     }
 
     async fn answer_route<B>(
@@ -189,7 +263,11 @@ impl RequestHandler {
             Route::Slash => response::redirect(&with_slash(request.uri())),
             Route::Stream { feeds, query } => self.stream(request.method(), &feeds, query, visitor.source, handover),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers(), conn).await,
-            Route::State => response::json(&metrics::state(&self.registry, &self.viewers, &self.options)),
+            Route::Preflight => response::preflight(request.headers()),
+            Route::State => {
+                let shows_addresses = !self.options.access.is_open() || visitor.is_local();
+                response::json(&metrics::state(&self.registry, &self.viewers, &self.options, shows_addresses))
+            }
             Route::Metrics => metrics::reply(&self.registry, &self.viewers, &self.options),
             Route::Health => response::text(StatusCode::OK, "ok"),
             Route::Quit if !self.options.may_quit => not_found(&self.options.prefix),
@@ -213,10 +291,10 @@ impl RequestHandler {
     /// no cookie, and has no address bar: there the page uses the token of its own URL.
     fn page<B>(&self, request: &Request<B>, visitor: &Visitor) -> Reply {
         let Options { access, sites, .. } = &*self.options;
-        let cookie = access.cookie_instead(request.uri(), visitor.is_secure);
+        let cookie = access.cookie_instead(request.uri(), self.options.site(visitor));
         match cookie.filter(|_| !headers::may_be_framed(request.headers(), !sites.embedders.is_empty())) {
             Some((cookie, query)) => response::redirect_with_cookie(&without_token(request.uri(), &query), &cookie),
-            None => response::page(headers::accepts(request.headers(), header::ACCEPT_ENCODING, "gzip")),
+            None => response::page(headers::prefers_gzip(request.headers())),
         }
     }
 
@@ -301,11 +379,28 @@ impl RequestHandler {
     }
 }
 
-/// The page's URL without the token. Relative, like every redirect: a proxy may serve mxr under a path of its own.
-fn without_token(uri: &Uri, query: &str) -> String {
-    let name = uri.path().rsplit('/').next().unwrap_or_default();
-    let name = if name.is_empty() { "./" } else { name };
-    if query.is_empty() { name.to_owned() } else { format!("{name}?{query}") }
+/// The request without its body, and the body.
+fn parted<B>(request: Request<B>) -> (Request<()>, B) {
+    let (parts, body) = request.into_parts();
+    (Request::from_parts(parts, ()), body)
+}
+
+/// The pause between two warnings of one kind, which any client can cause.
+#[derive(Debug, Default)]
+pub(super) struct WarnPause(Mutex<Option<Instant>>);
+
+impl WarnPause {
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Whether it is over; then the next one begins.
+    fn is_over(&self) -> bool {
+        let mut last = self.0.lock();
+        let is_over = last.is_none_or(|last| last.elapsed() > Self::MINUTE);
+        if is_over {
+            *last = Some(Instant::now());
+        }
+        is_over
+    }
 }
 
 fn with_slash(uri: &Uri) -> String {

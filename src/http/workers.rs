@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::{
     options::Options,
-    server::{RequestHandler, connection},
+    server::{RequestHandler, WarnPause, connection},
 };
 use crate::{
     conn::{
@@ -121,7 +121,9 @@ impl Shared {
         let (handle, fanout) = Fanout::new(self.registry.clone(), self.pending.clone(), shard, times);
         let (registry, viewers, options) = (self.registry.clone(), self.viewers.clone(), self.options.clone());
         let (pending, shutdown) = (self.pending.clone(), self.shutdown.clone());
-        Worker { server: Arc::new(RequestHandler { registry, viewers, options, pending, shard, fanout: handle, shutdown }), fanout }
+        let head_warning = WarnPause::default();
+        let server = RequestHandler { registry, viewers, options, pending, shard, fanout: handle, shutdown, head_warning };
+        Worker { server: Arc::new(server), fanout }
     }
 
     fn acceptor(&self, listener: Listener, workers: Vec<UnboundedSender<Accepted>>) -> Acceptor {

@@ -49,6 +49,8 @@ pub struct Context {
     pub opener: Opener,
     /// The type of every part, if the user set one.
     pub media: Option<Media>,
+    /// What the user calls the only feed of the source, if so.
+    pub name: Option<String>,
     /// The runtime of its work, for tasks that it spawns.
     pub runtime: Handle,
     /// Cancelled when the program ends.
@@ -63,12 +65,12 @@ impl Context {
         let settings = Settings::new(crate::wire::Boundary::random(), Limits::new(None, 1 << 20, true));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (opener, _) = Registry::new(settings);
-        Self { opener, media, runtime: runtime.handle().clone(), shutdown: CancellationToken::new() }
+        Self { opener, media, name: None, runtime: runtime.handle().clone(), shutdown: CancellationToken::new() }
     }
 
-    /// Opens a feed that all viewers share, under this name, or with a number after it if the name is in use.
+    /// Opens a feed that all viewers share, under the user's name or else this one, or with a number after it if the name is in use.
     pub fn open(&self, name: impl Into<String>, kind: Kind) -> Publisher {
-        let publisher = self.opener.open(name, kind);
+        let publisher = self.opener.open(self.name_or(name), kind);
         if self.interval().is_some() {
             let feed = publisher.feed().clone();
             // After a panic the pace restarts: a feed must not stop while its source works.
@@ -82,14 +84,18 @@ impl Context {
         self.media.clone().unwrap_or_else(|| Media::from_known(usual))
     }
 
-    /// Offers runs under this name: `play` publishes one for each viewer, from the start.
+    fn name_or(&self, usual: impl Into<String>) -> String {
+        self.name.clone().unwrap_or_else(|| usual.into())
+    }
+
+    /// Offers runs under the user's name or else this one: `play` publishes one for each viewer, from the start.
     pub fn open_runs<F>(&self, name: impl Into<String>, play: impl Fn(Publisher) -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let runtime = self.runtime.clone();
         let start = move |publisher| drop(runtime.spawn(catch_async(PanicScope::Source, play(publisher))));
-        self.opener.mount_runs(name, start);
+        self.opener.mount_runs(self.name_or(name), start);
     }
 
     /// The least time between two parts of a feed, if the user set one: a source need not read parts that the pace would drop.
@@ -141,7 +147,7 @@ mod tests {
         let settings = Settings { interval: Some(Duration::from_millis(50)), ..Settings::new(Boundary::random(), limits) };
         let (opener, registry) = Registry::new(settings);
         let (thread, shutdown) = (SourceThread::new().unwrap(), CancellationToken::new());
-        let context = Context { opener, media: None, runtime: thread.handle().unwrap(), shutdown: shutdown.clone() };
+        let context = Context { opener, media: None, name: None, runtime: thread.handle().unwrap(), shutdown: shutdown.clone() };
         let publisher = context.open("feed", Kind::Newest);
         let source = thread.run(Box::pin(std::future::pending()), shutdown.clone()).unwrap();
         let (sender, wakers) = mpsc::channel();

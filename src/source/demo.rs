@@ -1,12 +1,20 @@
 //! The built-in demo of `mxr demo`: fifteen parts, first texts, then a picture, then HTML pages, since a part can have any type. It
 //! comes from a 2021 example in Tcl by D. Bohdan (MIT licence). It knows its publisher, not its viewers.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::time::sleep;
 
 use super::context::{Context, Work};
-use crate::{error::Result, feed::Publisher, format::Media, part::Part};
+use crate::{
+    error::Result,
+    feed::{Prepared, Publisher},
+    format::Media,
+    part::Part,
+};
 
 const PICTURE: &[u8] = include_bytes!("demo.png");
 const PICTURE_BASE64: &str = concat!(
@@ -23,25 +31,28 @@ const WORDS: [&str; 6] = ["Hello,", "the", "<i>wonderful</i>", "world", "of", "H
 /// # Errors
 /// None: the demo needs no input.
 pub fn source(context: &Context) -> Result<Work> {
-    context.open_runs("demo", play);
+    let script = Arc::<Script>::default();
+    context.open_runs("demo", move |publisher| play(script.clone(), publisher));
     Ok(Box::pin(std::future::pending()))
 }
 
+/// The parts, which the first run prepares for all; `None` for one that the feed refuses, under a tiny --max-part.
+#[derive(Debug, Default)]
+pub struct Script(OnceLock<Vec<(Option<Prepared>, Duration)>>);
+
 /// Plays the demo once, no faster than its viewer takes the parts.
-pub async fn play(publisher: Publisher) {
-    let mut parts = script().peekable();
-    while let Some((media, body, pause)) = parts.next() {
+pub async fn play(script: Arc<Script>, publisher: Publisher) {
+    let prepare = |(media, body, pause)| (publisher.prepare(Part::now(Media::from_known(media), body)).ok(), pause);
+    let parts = script.0.get_or_init(|| self::script().map(prepare).collect());
+    for (at, (part, pause)) in parts.iter().enumerate() {
         if !publisher.room().await {
             return;
         }
-        let part = Part::now(Media::from_known(media), body);
-        if parts.peek().is_none() {
-            // The parts are constants: the feed refuses one only under a tiny --max-part, and the run ends in any case.
-            let _ = publisher.publish_last(part);
-            return;
+        let is_last = at + 1 == parts.len();
+        part.iter().for_each(|part| publisher.publish_prepared(part, is_last));
+        if !is_last {
+            sleep(*pause).await;
         }
-        let _ = publisher.publish(part);
-        sleep(pause).await;
     }
 }
 

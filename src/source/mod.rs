@@ -38,8 +38,10 @@ pub mod demo;
 pub mod framing;
 mod fs_events;
 pub mod name_filter;
+mod natural_order;
 pub mod replay;
 pub mod stdin;
+mod tee;
 mod thread;
 pub mod watch;
 

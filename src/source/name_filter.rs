@@ -2,10 +2,13 @@
 
 use std::ffi::OsStr;
 
-/// Selects every name that does not begin with a dot, or, with a pattern, those of them that match it.
+/// Selects every name that does not begin with a dot and is not one that editors give to copies (`x~`, `#x#`), or, with a pattern,
+/// those of them that match it.
 #[derive(Debug, Clone, Default)]
 pub struct NameFilter {
     glob: Option<String>,
+    /// Names that another filter selects already.
+    without: Vec<Self>,
 }
 
 impl NameFilter {
@@ -15,13 +18,24 @@ impl NameFilter {
     /// The mistake in the pattern.
     pub fn matching(glob: String) -> Result<Self, fast_glob::Error> {
         fast_glob::validate(&glob)?;
-        Ok(Self { glob: Some(glob) })
+        Ok(Self { glob: Some(glob), without: Vec::new() })
+    }
+
+    /// The same without the names that one of these has the pattern of.
+    pub(super) fn without(self, others: &[Self]) -> Self {
+        Self { without: others.to_vec(), ..self }
     }
 
     /// Whether it selects a file of this name.
     pub(super) fn matches(&self, name: &OsStr) -> bool {
-        let name = name.as_encoded_bytes();
-        !name.starts_with(b".") && self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name))
+        let bytes = name.as_encoded_bytes();
+        let is_copy = bytes.ends_with(b"~") || bytes.len() > 1 && bytes.starts_with(b"#") && bytes.ends_with(b"#");
+        !bytes.starts_with(b".") && !is_copy && self.covers(name) && !self.without.iter().any(|other| other.covers(name))
+    }
+
+    /// Whether its pattern matches the name, which may begin with a dot.
+    pub(super) fn covers(&self, name: &OsStr) -> bool {
+        self.glob.as_ref().is_none_or(|glob| fast_glob::glob_match(glob, name.as_encoded_bytes()))
     }
 }
 
@@ -49,6 +63,14 @@ mod tests {
         assert!(!NameFilter::default().matches(OsStr::new(".a.png.swp")));
         assert!(!is_selected("!*.md", ".hidden"));
         assert!(!is_selected(".*", ".hidden"));
+    }
+
+    #[test]
+    fn copies_of_editors_are_never_selected() {
+        for name in ["a.png~", "#a.png#", ".#a.png", ".a.png.swp"] {
+            assert!(!NameFilter::default().matches(OsStr::new(name)) && !is_selected("*", name), "{name}");
+        }
+        assert!(is_selected("*", "#") && is_selected("*", "#1.png") && is_selected("*", "a~b"));
     }
 
     #[test]

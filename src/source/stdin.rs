@@ -2,7 +2,7 @@
 //! alive (docs/field.md, Pipes), nor wait for viewers. `framing` splits the bytes; this file does not examine them.
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,8 @@ use tracing::{info, warn};
 
 use super::{
     context::{Context, Work},
-    framing::{Framing, FramingSettings},
+    framing::{Framing, FramingSettings, NoPart},
+    tee::Tee,
 };
 use crate::error::{Error, Result};
 
@@ -25,6 +26,8 @@ pub struct StdinSettings {
     pub pipe: FramingSettings,
     /// Whether to copy the input to standard output.
     pub tee: bool,
+    /// Whether an input that gave no part is an error at its end.
+    pub needs_part: bool,
 }
 
 /// Standard input as a source.
@@ -34,8 +37,9 @@ pub struct StdinSettings {
 pub fn source(stdin: &StdinSettings, context: &Context) -> Result<Work> {
     let pipe = Framing::new("stdin", &stdin.pipe, context);
     check_stdin()?;
-    let reader = Reader { pipe, tee: stdin.tee.then(io::stdout) };
-    Ok(Box::pin(work(reader)))
+    let tee = stdin.tee.then(|| Tee::start(io::stdout())).transpose();
+    let reader = StdinReader { pipe, tee: tee.map_err(|error| Error::new("start a thread for --tee", error))? };
+    Ok(Box::pin(work(reader, stdin.needs_part)))
 }
 
 fn check_stdin() -> Result<()> {
@@ -50,7 +54,7 @@ fn check_stdin() -> Result<()> {
     Ok(())
 }
 
-async fn work(reader: Reader) -> Result<()> {
+async fn work(reader: StdinReader, needs_part: bool) -> Result<()> {
     let (sender, done) = oneshot::channel();
     let reader = move || {
         let _ = sender.send(reader.run());
@@ -60,40 +64,44 @@ async fn work(reader: Reader) -> Result<()> {
         .spawn(reader)
         .map_err(|error| Error::new("start a thread for standard input", error))?;
     match done.await {
-        Ok(result) => result.map_err(|error| Error::new("read standard input", error)),
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(NoPart { cause, hint }))) if needs_part => Err(Error::new("push standard input", cause).hint(hint)),
+        Ok(Ok(Some(NoPart { cause, hint }))) => {
+            warn!(hint, "standard input gave no part: {cause}");
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Error::new("read standard input", error)),
         Err(_) => Err(Error::new("read standard input", "its thread panicked")),
     }
 }
 
-struct Reader {
+struct StdinReader {
     pipe: Framing,
-    tee: Option<io::Stdout>,
+    tee: Option<Tee>,
 }
 
-impl Reader {
-    fn run(mut self) -> io::Result<()> {
+impl StdinReader {
+    fn run(mut self) -> io::Result<Option<NoPart>> {
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            if let Some(due) = self.pipe.hint_due()
+            if let Some(due) = self.pipe.due()
                 && !wait_readable_until(due)
             {
-                self.pipe.hint();
+                self.pipe.act();
+                continue;
             }
             let read = read(&mut buffer)?;
             if read == 0 {
-                self.pipe.finish();
-                return Ok(());
+                let without_part = self.pipe.finish();
+                if let Some(tee) = self.tee {
+                    tee.finish();
+                }
+                return Ok(without_part);
             }
-            self.copy(&buffer[..read]);
+            if let Some(tee) = &mut self.tee {
+                tee.copy(&buffer[..read]);
+            }
             self.pipe.push(&buffer[..read]);
-        }
-    }
-
-    fn copy(&mut self, data: &[u8]) {
-        let Some(stdout) = &mut self.tee else { return };
-        if let Err(error) = stdout.write_all(data).and_then(|()| stdout.flush()) {
-            warn!(%error, "cannot copy to standard output any more");
-            self.tee = None;
         }
     }
 }

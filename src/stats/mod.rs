@@ -210,11 +210,12 @@ impl Viewers {
     }
 
     /// The numbers of each viewer.
-    pub fn states(&self) -> Vec<ViewerState> {
+    pub fn states(&self, shows_addresses: bool) -> Vec<ViewerState> {
         let state = |stats: &Arc<ViewerStats>| {
             let Sent { parts, bytes, dropped, left_out } = stats.sent();
             let (seconds, backlog) = (stats.since.elapsed().as_secs_f64(), stats.backlog.load(Relaxed));
-            ViewerState { id: stats.id, peer: stats.peer, seconds, sent: parts, bytes, dropped, left_out, backlog }
+            let peer = stats.peer.filter(|_| shows_addresses);
+            ViewerState { id: stats.id, peer, seconds, sent: parts, bytes, dropped, left_out, backlog }
         };
         self.permits.lock().taken.iter().map(|(_, stats)| state(stats)).collect()
     }

@@ -27,6 +27,11 @@ impl Retained {
         Arc::new(Charge { memory: self.clone(), bytes, is_released: AtomicBool::new(false) })
     }
 
+    /// Bytes in memory, whether a feed holds them or only readers do.
+    pub fn alive(&self) -> usize {
+        self.alive.load(Relaxed)
+    }
+
     /// Bytes that only readers keep in memory.
     pub fn bytes(&self) -> usize {
         self.alive.load(Relaxed).saturating_sub(self.held.load(Relaxed))
@@ -59,9 +64,9 @@ impl Charge {
         }
     }
 
-    /// Whether the feed has released the block.
-    pub fn is_released(&self) -> bool {
-        self.is_released.load(Relaxed)
+    /// The bytes that only readers keep in memory: 0 as long as the feed holds the block.
+    pub fn retained(&self) -> usize {
+        if self.is_released.load(Relaxed) { self.bytes } else { 0 }
     }
 
     /// The bytes of the block.
@@ -89,7 +94,7 @@ impl Lease {
 
     /// The bytes that only readers keep in memory: 0 as long as the feed holds the block.
     pub fn retained(&self) -> usize {
-        if self.0.is_released() { self.0.bytes } else { 0 }
+        self.0.retained()
     }
 }
 

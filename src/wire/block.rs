@@ -31,16 +31,18 @@ pub enum Layout {
 /// Parts that were published together, encoded into one allocation.
 #[derive(Debug)]
 pub struct Block {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
     pub(super) parts: Vec<Placed>,
     /// The sequence of the first part.
     pub(super) first: u64,
     /// Its entry in the memory account, for as long as a reader holds it.
     pub(super) charge: Arc<Charge>,
+    /// Where it is a part of another block under another number: that block, and the headers before the shared body.
+    pub(super) renumbered: Option<(Bytes, Arc<Block>)>,
 }
 
 /// One part's place in its block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Placed {
     pub(super) media: Media,
     pub(super) class: ImageClass,
@@ -61,7 +63,7 @@ impl Block {
 
     /// Bytes of memory that it occupies.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.charge.bytes()
     }
 
     /// Bytes of the bodies in it.
@@ -144,10 +146,10 @@ impl Encoded {
         (Bytes::from_owner(LentBody { part: self.clone(), _lease: lease }), weak)
     }
 
-    /// The bytes that a viewer gets for this part. `opened`: the headers were sent with the previous part.
-    /// `last`: without the delimiter, since a close-delimiter follows.
-    pub fn piece(&self, layout: Layout, opened: bool, last: bool) -> Piece {
-        Run { block: self.block.clone(), at: self.at, count: 1 }.piece(layout, opened, last)
+    /// The bytes that a viewer gets for this part: headers of its own, if any, and the shared bytes. `opened`: the headers were sent
+    /// with the previous part. `last`: without the delimiter, since a close-delimiter follows.
+    pub fn pieces(&self, layout: Layout, opened: bool, last: bool) -> [Piece; 2] {
+        Run { block: self.block.clone(), at: self.at, count: 1 }.pieces(layout, opened, last)
     }
 }
 
@@ -186,8 +188,9 @@ impl Run {
         Encoded { block: self.block.clone(), at: self.at + self.count - 1 }
     }
 
-    /// The bytes that a viewer gets for these parts, with the arguments of `Encoded::piece`.
-    pub fn piece(self, layout: Layout, opened: bool, last: bool) -> Piece {
+    /// The bytes that a viewer gets for these parts, with the arguments and the result of `Encoded::pieces`.
+    pub fn pieces(self, layout: Layout, opened: bool, last: bool) -> [Piece; 2] {
+        let head = self.block.renumbered.as_ref().filter(|_| !opened).map(|(head, _)| head.clone());
         let (first, final_part) = (&self.block.parts[self.at], &self.block.parts[self.at + self.count - 1]);
         let start = if opened { first.body } else { first.start };
         let end = match layout {
@@ -195,7 +198,7 @@ impl Run {
             Layout::Plain => final_part.next,
             Layout::EarlyHeaders => final_part.end,
         };
-        Piece::Shared { range: start..end, block: self.block }
+        [head.unwrap_or_default().into(), Piece::Shared { range: start..end, block: self.block }]
     }
 }
 

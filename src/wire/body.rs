@@ -26,7 +26,7 @@ pub fn without_boundary(body: Bytes, media: &Media, boundary: &Boundary) -> Opti
         return Some(body);
     }
     let spelling = spelling_of(media, &body)?;
-    let (mut reader, mut means_the_same) = (Reader::new(&body, spelling), true);
+    let (mut reader, mut means_the_same) = (DocumentReader::new(&body, spelling), true);
     let spelt = break_up(&body, boundary, |at| {
         let spelt = reader.spell(at, boundary.as_str().len());
         means_the_same &= spelt.is_some();
@@ -82,7 +82,7 @@ fn break_up(body: &[u8], boundary: &Boundary, mut spell: impl FnMut(usize) -> Op
 
 /// Where a reader of JSON or markup is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Within {
     /// Between strings, or in the text of markup.
     Text,
     /// In a string of JSON or an attribute value, up to this quote.
@@ -95,18 +95,18 @@ enum Place {
 
 /// Reads a document as far as needed to tell what an occurrence stands in.
 #[derive(Debug)]
-struct Reader<'a> {
+struct DocumentReader<'a> {
     body: &'a [u8],
     spelling: Spelling,
     at: usize,
-    place: Place,
+    place: Within,
     /// The end of the last escape sequence or character reference.
     escaped_to: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DocumentReader<'a> {
     fn new(body: &'a [u8], spelling: Spelling) -> Self {
-        Self { body, spelling, at: 0, place: Place::Text, escaped_to: 0 }
+        Self { body, spelling, at: 0, place: Within::Text, escaped_to: 0 }
     }
 
     /// Where a character of the occurrence can be spelt otherwise, and how; `None` if it cannot.
@@ -121,8 +121,10 @@ impl<'a> Reader<'a> {
         let at = occurrence.max(self.escaped_to);
         let letter = *self.body.get(at).filter(|_| at < occurrence + length)?;
         match (self.spelling, self.place) {
-            (Spelling::Json, Place::Quoted(_)) => Some((at, format!("\\u{letter:04x}"))),
-            (Spelling::Markup { .. }, Place::Text | Place::Quoted(_) | Place::Until(b"-->")) => Some((at, format!("&#{letter};"))),
+            (Spelling::Json, Within::Quoted(_)) => Some((at, format!("\\u{letter:04x}"))),
+            (Spelling::Markup { .. }, Within::Text | Within::Quoted(_) | Within::Until(b"-->")) => {
+                Some((at, format!("&#{letter};")))
+            }
             _ => None,
         }
     }
@@ -130,9 +132,9 @@ impl<'a> Reader<'a> {
     fn step_json(&mut self) {
         let byte = self.body[self.at];
         match (self.place, byte) {
-            (Place::Text, b'"') => self.place = Place::Quoted(b'"'),
-            (Place::Quoted(_), b'"') => self.place = Place::Text,
-            (Place::Quoted(_), b'\\') => {
+            (Within::Text, b'"') => self.place = Within::Quoted(b'"'),
+            (Within::Quoted(_), b'"') => self.place = Within::Text,
+            (Within::Quoted(_), b'\\') => {
                 let is_long = self.body.get(self.at + 1) == Some(&b'u');
                 self.at += if is_long { 5 } else { 1 };
                 self.escaped_to = self.at + 1;
@@ -146,26 +148,26 @@ impl<'a> Reader<'a> {
         let rest = &self.body[self.at..];
         let starts = |prefix: &[u8]| rest.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         match self.place {
-            Place::Text if rest[0] == b'<' => {
-                let ends: [(&[u8], Place); 6] = [
-                    (b"<!--", Place::Until(b"-->")),
-                    (b"<![CDATA[", Place::Until(b"]]>")),
-                    (b"<?", Place::Until(b"?>")),
-                    (b"<script", Place::Until(b"</script")),
-                    (b"<style", Place::Until(b"</style")),
-                    (b"<", Place::Tag),
+            Within::Text if rest[0] == b'<' => {
+                let ends: [(&[u8], Within); 6] = [
+                    (b"<!--", Within::Until(b"-->")),
+                    (b"<![CDATA[", Within::Until(b"]]>")),
+                    (b"<?", Within::Until(b"?>")),
+                    (b"<script", Within::Until(b"</script")),
+                    (b"<style", Within::Until(b"</style")),
+                    (b"<", Within::Tag),
                 ];
-                self.place = ends.into_iter().find(|(start, _)| starts(start)).map_or(Place::Tag, |(_, place)| place);
+                self.place = ends.into_iter().find(|(start, _)| starts(start)).map_or(Within::Tag, |(_, place)| place);
             }
-            Place::Text | Place::Quoted(_) if rest[0] == b'&' => {
+            Within::Text | Within::Quoted(_) if rest[0] == b'&' => {
                 let name = rest[1..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'#').count();
                 self.escaped_to = self.at + 1 + name;
             }
-            Place::Quoted(quote) if rest[0] == quote => self.place = Place::Tag,
-            Place::Tag if rest[0] == b'>' => self.place = Place::Text,
-            Place::Tag if b"\"'".contains(&rest[0]) => self.place = Place::Quoted(rest[0]),
+            Within::Quoted(quote) if rest[0] == quote => self.place = Within::Tag,
+            Within::Tag if rest[0] == b'>' => self.place = Within::Text,
+            Within::Tag if b"\"'".contains(&rest[0]) => self.place = Within::Quoted(rest[0]),
             // The name of the end tag is in a tag again.
-            Place::Until(end) if starts(end) => self.place = if end.starts_with(b"<") { Place::Tag } else { Place::Text },
+            Within::Until(end) if starts(end) => self.place = if end.starts_with(b"<") { Within::Tag } else { Within::Text },
             _ => {}
         }
         self.at += 1;

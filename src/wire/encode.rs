@@ -10,42 +10,58 @@ use super::{
     boundary::Boundary,
 };
 use crate::{
+    format::Media,
     part::{Part, Timestamp, unix_time},
     stats::Retained,
 };
 
+/// The most bytes of a part's headers besides its type, with numbers of 20 digits in two of them.
+const HEADERS: usize = 130;
+
 /// Encodes parts that were published together, at least one, into one block, numbered from `first`; `before` is the time of the
 /// previous part.
 pub fn encode(parts: Vec<Part>, first: u64, before: Option<SystemTime>, boundary: &Boundary, memory: &Arc<Retained>) -> Arc<Block> {
-    let sizes = parts.iter().map(|part| part.body.len() + 2 * (part.media.as_str().len() + 96) + boundary.delimiter_len());
-    let mut bytes = Vec::with_capacity(sizes.sum());
+    let mut bytes = Vec::with_capacity(parts.iter().map(|part| size_at_most(part, boundary)).sum());
     let mut before = before;
     let parts: Vec<Placed> = parts
         .into_iter()
         .zip(first..)
         .map(|(part, sequence)| {
-            let has_own_second = before.replace(part.time).is_none_or(|before| {
-                let [before, now] = [before, part.time].map(|time| unix_time(time).as_secs());
-                before != now
-            });
+            let has_own_second = is_of_another_second(before.replace(part.time), part.time);
             append_part(&mut bytes, part, sequence, has_own_second, boundary)
         })
         .collect();
-    let charge = memory.charge(bytes.len());
-    Arc::new(Block { bytes, parts, first, charge })
+    // The places of short lines take about as much as the lines.
+    let charge = memory.charge(bytes.capacity() + parts.capacity() * size_of::<Placed>());
+    Arc::new(Block { bytes: bytes.into(), parts, first, charge, renumbered: None })
+}
+
+/// The first part of a block under another number and time, for one of several feeds that send the same. It shares the body, and with
+/// it the entry in the memory account. `before` is the time of the previous part.
+pub fn renumber(block: &Arc<Block>, sequence: u64, time: SystemTime, before: Option<SystemTime>) -> Arc<Block> {
+    let placed = &block.parts[0];
+    let mut head = Vec::with_capacity(HEADERS + placed.media.as_str().len());
+    append_headers(&mut head, &placed.media, placed.body_end - placed.body, time, sequence);
+    let has_own_second = is_of_another_second(before, time);
+    let parts = vec![Placed { start: placed.body, time, has_own_second, ..placed.clone() }];
+    let (bytes, charge) = (block.bytes.clone(), block.charge.clone());
+    Arc::new(Block { bytes, parts, first: sequence, charge, renumbered: Some((head.into(), block.clone())) })
+}
+
+/// The most bytes that `append_part` appends for a part.
+fn size_at_most(part: &Part, boundary: &Boundary) -> usize {
+    let heads = if part.media.is_image() { 2 } else { 1 };
+    part.body.len() + heads * (HEADERS + part.media.as_str().len()) + boundary.delimiter_len()
+}
+
+fn is_of_another_second(before: Option<SystemTime>, now: SystemTime) -> bool {
+    before.is_none_or(|before| unix_time(before).as_secs() != unix_time(now).as_secs())
 }
 
 fn append_part(block: &mut Vec<u8>, part: Part, sequence: u64, has_own_second: bool, boundary: &Boundary) -> Placed {
     let Part { media, body: content, time, class } = part;
     let start = block.len();
-    append(
-        block,
-        format_args!(
-            "Content-Type: {media}\r\nContent-Length: {}\r\nX-Timestamp: {}\r\nX-Sequence: {sequence}\r\n\r\n",
-            content.len(),
-            Timestamp(time),
-        ),
-    );
+    append_headers(block, &media, content.len(), time, sequence);
     let body = block.len();
     block.extend_from_slice(&content);
     let body_end = block.len();
@@ -55,6 +71,16 @@ fn append_part(block: &mut Vec<u8>, part: Part, sequence: u64, has_own_second: b
         append(block, format_args!("Content-Type: {media}\r\n\r\n"));
     }
     Placed { media, class, time, has_own_second, start, body, body_end, next, end: block.len() }
+}
+
+fn append_headers(block: &mut Vec<u8>, media: &Media, length: usize, time: SystemTime, sequence: u64) {
+    append(
+        block,
+        format_args!(
+            "Content-Type: {media}\r\nContent-Length: {length}\r\nX-Timestamp: {}\r\nX-Sequence: {sequence}\r\n\r\n",
+            Timestamp(time),
+        ),
+    );
 }
 
 fn append(block: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
@@ -88,7 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{format::Media, wire::Layout};
+    use crate::wire::{Layout, Piece};
 
     fn part(media: &str, body: &'static str) -> Part {
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_000_000_123_456);
@@ -104,7 +130,7 @@ mod tests {
         let encoded = encode(vec![part("image/png", "12345")], 42).part(42);
         let plain = "Content-Type: image/png\r\nContent-Length: 5\r\nX-Timestamp: 1764000000.123456\r\nX-Sequence: 42\r\n\r\n\
                      12345\r\n--B\r\n";
-        let bytes = |layout, opened, last| String::from_utf8(encoded.piece(layout, opened, last).bytes().to_vec()).unwrap();
+        let bytes = |layout, opened, last| text(encoded.pieces(layout, opened, last));
         assert_eq!(bytes(Layout::Plain, false, false), plain);
         assert_eq!(bytes(Layout::Plain, false, true), plain.trim_end_matches("\r\n--B\r\n"));
         let early = "12345\r\n--B\r\nContent-Type: image/png\r\n\r\n";
@@ -113,12 +139,39 @@ mod tests {
         assert_eq!((encoded.sequence(), encoded.body()), (42, &b"12345"[..]));
     }
 
+    fn text(pieces: [Piece; 2]) -> String {
+        pieces.iter().map(|piece| String::from_utf8(piece.bytes().to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_part_under_another_number_is_the_same_bytes_as_one_encoded_with_it() {
+        let memory = Arc::new(Retained::default());
+        let boundary = Boundary::parse("B").unwrap();
+        let picture = || part("image/png", "12345");
+        let first = super::encode(vec![picture()], 1, None, &boundary, &memory);
+        let counted = memory.alive();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let encoded = super::encode(vec![Part { time, ..picture() }], 77, Some(time), &boundary, &Arc::default()).part(77);
+        let other = renumber(&first, 77, time, Some(time)).part(77);
+        for layout in [Layout::Plain, Layout::EarlyHeaders] {
+            for (opened, last) in [(false, false), (false, true), (true, false), (true, true)] {
+                assert_eq!(text(other.pieces(layout, opened, last)), text(encoded.pieces(layout, opened, last)));
+            }
+        }
+        assert_eq!((other.sequence(), other.time(), other.has_own_second(), other.body()), (77, time, false, encoded.body()));
+        assert_eq!(memory.alive(), counted, "it counts once");
+        drop(first);
+        assert_eq!(memory.alive(), counted);
+        drop(other);
+        assert_eq!(memory.alive(), 0);
+    }
+
     #[test]
     fn lines_of_one_block_leave_in_one_piece() {
         let block = encode(["a", "b", "c"].map(|line| part("text/plain", line)).to_vec(), 1);
-        let each: Vec<u8> =
-            block.run(1, 3, usize::MAX).parts().flat_map(|part| part.piece(Layout::Plain, false, false).bytes().to_vec()).collect();
-        assert_eq!(block.run(1, 3, usize::MAX).piece(Layout::Plain, false, false).bytes(), each);
+        let all = || block.run(1, 3, usize::MAX);
+        let each: String = all().parts().map(|part| text(part.pieces(Layout::Plain, false, false))).collect();
+        assert_eq!(text(all().pieces(Layout::Plain, false, false)), each);
         assert_eq!(
             (block.run(2, 99, usize::MAX).count(), block.run(1, 2, usize::MAX).count(), block.run(1, 3, 10).count()),
             (2, 2, 1)

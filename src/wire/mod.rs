@@ -11,6 +11,6 @@ pub use self::{
     block::{Block, Encoded, Layout, Piece, Run},
     body::without_boundary,
     boundary::Boundary,
-    decode::{Bounds, Decoded, Decoder, Headers, boundary_of},
-    encode::{Prefix, encode},
+    decode::{BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, boundary_of, look_for_headers},
+    encode::{Prefix, encode, renumber},
 };

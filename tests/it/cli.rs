@@ -45,6 +45,12 @@ fn a_wrong_flag_is_a_usage_error_that_names_it() {
         (&["serve", ".", "--glob", "[a"], "[a"),
         (&["stdin", "--type", "text"], "text"),
         (&["completions", "tcsh"], "tcsh"),
+        (&["serve", ".", "--fps", "x"], "'x' for '--fps <N>': it must be a number, such as 10 or 0.5"),
+        (&["stdin", "--window", "-3"], "'-3' for '--window <N>': it must be a whole number"),
+        (&["serve", "--max-viewers", "many"], "it must be a whole number"),
+        (&["serve", "--port", "many"], "a port is a number from 0 to 65535"),
+        (&["serve", "--unix", "x", "--unix-mode", "999"], "a mode is octal"),
+        (&["serve", "--stall-timeout", "0"], "cannot use --stall-timeout 0s: less than 100ms"),
     ] {
         mxr(args).run().usage_error().stderr(named);
     }
@@ -81,6 +87,68 @@ fn a_negative_number_is_parsed_as_a_number() {
         (&["serve", "-p", "-1"], "-1 is not in 0..=65535"),
     ] {
         mxr(args).run().usage_error().stderr(output).no_stderr("tip: ");
+    }
+}
+
+#[test]
+fn a_time_takes_a_unit_and_a_size_a_letter_as_an_option_and_as_a_variable() {
+    let keepalive = |server: Server| server.state()["keepalive"].as_f64();
+    for (value, seconds) in [("500ms", 0.5), ("2s", 2.0), ("1m", 60.0), ("1h", 3600.0), ("7", 7.0), ("1.5", 1.5)] {
+        assert_eq!(keepalive(mxr(["serve", "--demo", "--keepalive", value]).start()), Some(seconds), "{value}");
+        assert_eq!(keepalive(mxr(["serve", "--demo"]).env("MXR_KEEPALIVE", value).start()), Some(seconds), "{value}");
+    }
+    let watched = ["watch", "Cargo.toml", "--settle", "1s", "--poll=2s", "--stall-timeout", "1m", "--max-part", "1K"];
+    mxr(watched).start().stop().success();
+    for (args, named) in [
+        (
+            &["serve", "--keepalive", "5x"][..],
+            "'5x' for '--keepalive <TIME>': it must be a number of seconds, or a time such as 500ms",
+        ),
+        (&["serve", "--stall-timeout", "1M"], "--stall-timeout <TIME>"),
+        (&["watch", ".", "--settle", "-1"], "it must be a number of milliseconds"),
+        (&["watch", ".", "--poll=fast"], "it must be a number of milliseconds"),
+        (&["serve", "--max-part", "many"], "a size looks like 512K, 64M or 1G"),
+        (&["serve", "--max-part", "1"], "cannot use --max-part 1 B: it must be from 1K to 4G"),
+    ] {
+        mxr(args).run().usage_error().stderr(named);
+    }
+    mxr(["serve", "--demo"]).env("MXR_KEEPALIVE", "5x").run().usage_error().stderr("'5x' for 'MXR_KEEPALIVE': it must be");
+}
+
+#[test]
+fn the_only_feed_has_the_name_that_the_user_gives_it() {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    folder.put("b.png", png(RED));
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let (one, two, dir) = (path(&folder.file("a.png")), path(&folder.file("b.png")), path(&folder.path()));
+    for args in
+        [&["watch", &one][..], &["watch", &dir], &["serve", &dir], &["serve", "--demo"], &["serve", "--once", &dir], &["stdin"]]
+    {
+        let server = mxr(args).args(["--name", "Küche/1 %"]).start();
+        assert_eq!(server.state()["feeds"][0]["name"], "Küche/1 %", "{args:?}");
+        assert_eq!(server.get("/stream/K").head.status, 404, "{args:?}");
+        assert_eq!(server.request("HEAD", "/stream/K%C3%BCche%2F1%20%25", &[]).head.status, 200, "{args:?}");
+        let server = mxr(args).env("MXR_NAME", "door").start();
+        assert_eq!(server.state()["feeds"][0]["name"], "door", "{args:?}");
+    }
+    let feeds = mxr(["watch", &one, &two]).env("MXR_NAME", "door").start().state()["feeds"].clone();
+    assert_eq!(
+        (&feeds[0]["name"], &feeds[1]["name"]),
+        (&"a.png".into(), &"b.png".into()),
+        "a variable is for commands that can use it"
+    );
+    mxr(["watch", &one, &two, "--name", "door"]).run().usage_error().stderr("cannot use --name with several paths");
+    for (name, why) in [
+        ("", "it is empty"),
+        (" ", "it is empty"),
+        ("/", "a browser would change"),
+        ("a/../b", "a browser would change"),
+        ("..", "a browser would change"),
+        ("a\nb", "control characters"),
+        (&"x".repeat(201), "longer than 200 bytes"),
+    ] {
+        mxr(["stdin", "--name", name]).run().usage_error().stderr("mxr: cannot use --name").stderr(why);
     }
 }
 
@@ -333,4 +401,23 @@ fn the_log_has_colours_on_a_terminal() {
     assert!(colourful.contains("\x1b[3mframe\x1b[0m\x1b[2m=\x1b[0m/"), "{colourful:?}");
     let plain = log(&[("NO_COLOR", "1")]);
     assert!(plain.contains(" frame=/") && !plain.contains("\x1b[3m"), "{plain:?}");
+}
+
+#[test]
+fn an_address_may_be_written_as_in_a_url() {
+    for (address, host) in [("LOCALHOST", "127.0.0.1:"), ("[::1]", "[::1]:")] {
+        let server = mxr(["serve", "--demo", "--host", address]).start();
+        assert!(server.host.starts_with(host), "{}", server.host);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_port_in_use_names_the_program_that_has_it_and_another_port() {
+    let first = mxr(["serve", "--demo"]).start();
+    let port = first.port();
+    let run = mxr(["serve", "--demo", "--port", &port.to_string()]).run();
+    run.failure()
+        .stderr(&format!("mxr (process {}) has it", first.pid()))
+        .stderr(&format!("--port {}", port.checked_add(1).unwrap_or(0)));
 }

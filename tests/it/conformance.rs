@@ -49,6 +49,15 @@ const LINES: &[Case] = &[
 
 /// RFC 9112, section 3.2, and RFC 9110, sections 4.2 and 9.1: targets and methods.
 const TARGETS: &[Case] = &[
+    ("GET /healthz# HTTP/1.1H", BAD),
+    ("GET /healthz#fragment HTTP/1.1H", BAD),
+    ("GET /healthz?a#b HTTP/1.1H", BAD),
+    ("GET /#/healthz HTTP/1.2H", BAD),
+    ("GET /snapshot/\u{e4}.txt HTTP/1.1H", BAD),
+    ("GET /snapshot/\u{c3}\u{a4}.txt HTTP/1.1H", BAD),
+    ("GET /snapshot?\u{ff} HTTP/1.1H", BAD),
+    ("GET https://localhost/healthz HTTP/1.1H", &[400, 421]),
+    ("GET ftp://localhost/healthz HTTP/1.1H", BAD),
     ("GET /he\0althz HTTP/1.1H", BAD),
     ("GET /he\u{7f}althz HTTP/1.1H", BAD),
     ("GET /healthz\u{1} HTTP/1.1H", BAD),
@@ -153,6 +162,12 @@ const QUERIES: &[Case] = &[
     ("GET /stream?fps=1e-19 HTTP/1.1H", BAD),
     ("GET /stream?fps=NaN HTTP/1.1H", BAD),
     ("GET /stream?fps=1e-300 HTTP/1.1H", BAD),
+    ("GET /stream?fps=inf HTTP/1.1H", BAD),
+    ("GET /stream?fps=infinity HTTP/1.1H", BAD),
+    ("GET /stream?fps=1e999 HTTP/1.1H", BAD),
+    ("GET /stream?fps=nan HTTP/1.1H", BAD),
+    ("GET /?action=stream&fps=inf HTTP/1.1H", BAD),
+    ("GET /?action=snapshot_9?x HTTP/1.1H", NOWHERE),
     ("GET /stream?parts=0 HTTP/1.1H", BAD),
     ("GET /stream?parts=99999999999999999999999 HTTP/1.1H", BAD),
     ("GET /stream?history=-1 HTTP/1.1H", BAD),
@@ -246,7 +261,7 @@ fn a_request_smuggled_after_a_body_is_not_answered() {
 #[test]
 fn requests_that_are_too_long_are_refused() {
     let (_folder, server) = server();
-    let long = "x".repeat(9000);
+    let long = "x".repeat(33_000);
     for request in [
         format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         format!("GET /?{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
@@ -254,12 +269,50 @@ fn requests_that_are_too_long_are_refused() {
         format!("GET / HTTP/1.1\r\nHost: {long}\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: localhost\r\n{long}: x\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"),
-        format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(101)),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(256)),
         long,
     ] {
         let status = status_of(&server, request.as_bytes());
         assert!(LONG.contains(&status), "{status} for {:?}…", &request[..20]);
         assert_eq!(server.get("/snapshot").text(), "text");
+    }
+}
+
+/// RFC 9110, section 2.5: a newer minor version is served as the newest that the server knows.
+#[test]
+fn a_newer_minor_version_of_http_is_served() {
+    let (_folder, server) = server();
+    let mut connection = Connection::open(&server.host);
+    for version in ["1.2", "1.1", "1.9"] {
+        connection.send(format!("GET /snapshot HTTP/{version}\r\nHost: localhost\r\n\r\n"));
+        let reply = connection.reply("GET");
+        assert_eq!((reply.head.version.as_str(), reply.head.status, reply.text()), ("HTTP/1.1", 200, "text".to_owned()));
+    }
+    connection.send("GET /stream?parts=1 HTTP/1.2\r\nHost: localhost\r\n\r\n");
+    assert_eq!(connection.head().status, 200);
+}
+
+/// RFC 3986, section 6.2.2, for encoded letters; doubled slashes come from URLs that are put together.
+#[test]
+fn equivalent_targets_lead_to_the_same_reply_and_never_to_another_host() {
+    let (_folder, server) = server();
+    for target in
+        ["/%73napshot", "//snapshot", "///snapshot//a.txt", "/snapshot/%61.txt", "/%2F/snapshot", "http://localhost//snapshot"]
+    {
+        let status = status_of(&server, format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        assert_eq!(status, if target.contains("%2F") { 404 } else { 200 }, "{target}");
+    }
+    for path in ["//evil.example", "//evil.example/view?token=T", "//evil.example/%2e%2e", "/%2F/evil.example/view"] {
+        let reply = server.get(path);
+        assert_eq!((reply.head.status, reply.head.get("Location")), (404, None), "{path}");
+    }
+    let folder = Folder::new();
+    folder.put("a.txt", "text");
+    let server = mxr(["watch", "--token", "T", "--route-prefix", "/cam"]).arg(folder.file("a.txt")).start();
+    for path in ["//cam", "//cam//view?token=T", "//cam/?token=T"] {
+        let reply = server.request("GET", path, &["Accept: text/html", "Authorization: Bearer T"]);
+        let location = reply.head.want("Location");
+        assert!(!location.starts_with('/') && !location.contains(':'), "{path} leads to {location}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! `mxr serve DIR` replays a directory of frames in natural order.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::Write,
-    os::unix::fs::symlink,
+    os::unix::{ffi::OsStrExt, fs::symlink},
     thread,
     time::{Duration, Instant},
 };
@@ -36,6 +37,26 @@ fn frames_come_in_natural_order() {
     let folder = folder_of(&["frame10.txt", "frame2.txt", "frame1.txt", "frame02b.txt", "a9.txt", "a11.txt", "frame9.txt"]);
     let order = ["a9.txt", "a11.txt", "frame1.txt", "frame2.txt", "frame02b.txt", "frame9.txt", "frame10.txt"];
     assert_eq!(run(&folder, &[]), order);
+}
+
+#[test]
+fn names_that_are_not_utf_8_have_their_place_among_numbered_ones() {
+    let folder = Folder::new();
+    let (mut frames, mut expected) = (Vec::new(), Vec::new());
+    for number in 1..=300 {
+        if number % 3 == 2 && (11..41).contains(&number) {
+            frames.push((format!("IMG_{number} M\u{e4}rz.txt"), format!("{number} in March")));
+        }
+        frames.push((format!("IMG_{number}.txt"), number.to_string()));
+    }
+    for (name, text) in frames {
+        // In Latin-1 each letter is one byte.
+        let name: Vec<u8> = name.chars().map(|letter| letter as u8).collect();
+        fs::write(folder.path().join(OsStr::from_bytes(&name)), &text).unwrap();
+        expected.push(text);
+    }
+    let server = serve(&folder, &["--once", "--fps", "1000"]);
+    assert_eq!(server.view("/stream").parts_to_end().iter().map(Part::text).collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -288,6 +309,40 @@ fn a_skipped_frame_is_logged_once_and_costs_nothing_more() {
             (100, 100, 1),
             "{mode:?}"
         );
+    }
+}
+
+#[test]
+fn frames_that_are_refused_count_in_state_and_metrics() {
+    for mode in ["--once", "--follow", "--keep-same"] {
+        let folder = folder_of(&["1.txt", "4.txt"]);
+        folder.put("2.txt", "x".repeat(2000));
+        folder.put("3.png", &png(RED)[..20]);
+        let server = serve(&folder, &[mode, "--max-part", "1KiB", "--fps", "50"]);
+        let mut viewer = server.view("/stream");
+        viewer.part_where(|part| part.text() == "4.txt");
+        let name = server.state()["feeds"][0]["name"].as_str().unwrap().to_owned();
+        let line = format!("mxr_feed_refused_total{{feed=\"{name}\"}} 2\n");
+        assert!(server.get("/metrics").text().contains(&line), "{mode}: {}", server.get("/metrics").text());
+        assert_eq!(server.state()["feeds"][0]["refused"], 2, "{mode}");
+    }
+}
+
+#[test]
+fn a_run_whose_last_frame_is_refused_says_so_and_ends_directly_behind_the_one_before() {
+    for last in ["x".repeat(2000), "a picture with B0UNDARY in it".to_owned()] {
+        let folder = folder_of(&["1.txt", "2.txt"]);
+        folder.put("3.png", [png(RED), last.into_bytes()].concat());
+        let args = ["--once", "--max-part", "1KiB", "--boundary", "B0UNDARY"];
+        for _ in 0..2 {
+            let server = serve(&folder, &args);
+            let parts = server.view("/stream").parts_to_end();
+            assert_eq!(
+                parts.iter().map(|part| (part.sequence(), part.text())).collect::<Vec<_>>(),
+                [(1, "1.txt".into()), (2, "2.txt".into())]
+            );
+            assert_eq!(server.stderr().matches("3.png: left out").count() + server.stderr().matches("left out: ").count(), 1);
+        }
     }
 }
 

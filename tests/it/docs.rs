@@ -231,6 +231,7 @@ fn bash_completes() {
     assert_eq!(complete("mxr wa"), "watch\n");
     assert_eq!(complete("mxr stdin --win"), "--window\n");
     assert_eq!(complete("mxr serve --log-format j"), "json\n");
+    assert_eq!(complete("mxr stdin --split mu"), "multipart\n");
 }
 
 #[test]
@@ -246,6 +247,14 @@ fn fish_completes() {
     assert_eq!(complete("mxr wa"), ["watch"]);
     assert_eq!(complete("mxr stdin --win"), ["--window"]);
     assert_eq!(complete("mxr serve --log-format j"), ["json"]);
+    assert_eq!(complete("mxr stdin --split "), ["auto", "blank", "jpeg", "lines", "multipart", "nul", "png"]);
+    assert_eq!(complete("mxr stdin --window 5 --split m"), ["multipart"]);
+    assert_eq!(complete("mxr completions "), ["bash", "elvish", "fish", "powershell", "zsh"]);
+    assert_eq!(complete("mxr help st"), ["stdin"]);
+    assert!(complete("mxr stdin ").is_empty(), "it takes no file");
+    assert!(complete("mxr watch /etc/host").contains(&"/etc/hostname".to_owned()));
+    assert!(complete("mxr stdin --auth-file /etc/host").contains(&"/etc/hostname".to_owned()));
+    assert_eq!(complete("mxr serve /etc/host"), Vec::<String>::new(), "only directories");
 }
 
 /// zsh completes only in a terminal: so this presses Tab in one, and runs the completed line.
@@ -270,6 +279,7 @@ fn zsh_completes() {
     assert_eq!(complete("mxr wa"), "watch");
     assert_eq!(complete("mxr stdin --win"), "stdin --window");
     assert_eq!(complete("mxr serve --log-format j"), "serve --log-format json");
+    assert_eq!(complete("mxr stdin --split mu"), "stdin --split multipart");
 }
 
 /// A completion script as `mxr` prints it, in its own folder.
@@ -354,9 +364,7 @@ fn expect_file(path: &Path, text: &str) {
 }
 
 fn completions(shell: Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "mxr", &mut script);
-    String::from_utf8(script).unwrap()
+    String::from_utf8(mxr::cli::completions(shell)).unwrap()
 }
 
 fn root_command() -> clap::Command {

@@ -183,17 +183,17 @@ fn a_write_through_a_memory_map_is_detected() {
 }
 
 #[test]
-fn a_log_with_constant_appends_is_shown() {
+fn a_text_with_constant_appends_is_shown() {
     let folder = Folder::new();
-    folder.put("a.log", "zero\n");
-    let (_server, mut viewer) = watched(folder.file("a.log"), "zero\n");
-    let mut log = fs::OpenOptions::new().append(true).open(folder.file("a.log")).unwrap();
+    folder.put("a.md", "zero\n");
+    let (_server, mut viewer) = watched(folder.file("a.md"), "zero\n");
+    let mut text = fs::OpenOptions::new().append(true).open(folder.file("a.md")).unwrap();
     let start = Instant::now();
-    let writer = without_rest(move |_| log.write_all(b"a line\n").unwrap());
+    let writer = without_rest(move |_| text.write_all(b"a line\n").unwrap());
     let first = viewer.part();
     assert!(first.arrived - start < NOTICED, "{:?}", first.arrived - start);
     writer.join().unwrap();
-    let lines = fs::read(folder.file("a.log")).unwrap();
+    let lines = fs::read(folder.file("a.md")).unwrap();
     viewer.part_where(|part| part.body == lines);
 }
 

@@ -112,6 +112,46 @@ fn slow_readers_of_snapshots_keep_at_most_64_mib_of_them() {
     assert!(grown < 100 * MIB && cut > 10, "{grown} bytes, {cut} cut");
 }
 
+/// The memory of `serve DIR --once` when this many viewers each slowly read a frame of 3 MB, and the number that it has
+/// disconnected. Between two viewers the frame may change.
+fn slow_runs(viewers: u32, changes: bool) -> (u64, u64) {
+    let folder = Folder::new();
+    folder.put("1.png", noise(3_000_000, 0));
+    let server = mxr(["serve"]).arg(folder.path()).arg("--once").start();
+    let before = server.memory();
+    let slow: Vec<_> = (0..viewers)
+        .map(|seed| {
+            if changes {
+                folder.put("1.png", noise(3_000_000, seed));
+            }
+            let mut slow = server.open_narrowly();
+            slow.send("GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            slow.exactly(1000);
+            slow
+        })
+        .collect();
+    let mut last = server.view("/stream");
+    assert_eq!(last.part().body.len(), folder.file("1.png").metadata().unwrap().len() as usize);
+    let grown = server.memory().saturating_sub(before);
+    let cut = server.state()["gone"]["crowded"].as_u64().unwrap();
+    eprintln!("{viewers} slow runs: {} MiB, {cut} cut", grown / MIB);
+    drop(slow);
+    (grown, cut)
+}
+
+#[test]
+fn slow_viewers_of_one_frame_share_it_in_all_runs() {
+    let (grown, cut) = slow_runs(100, false);
+    assert!(grown < 50 * MIB && cut == 0, "{grown} bytes, {cut} cut");
+}
+
+#[test]
+fn slow_viewers_of_runs_keep_at_most_64_mib_of_frames() {
+    let (grown, cut) = slow_runs(60, true);
+    // 32 MiB are kept for runs to come.
+    assert!(grown < 125 * MIB && cut > 10, "{grown} bytes, {cut} cut");
+}
+
 #[test]
 fn a_client_that_sends_an_endless_body_is_disconnected_at_once() {
     let mut watched = Watched::new(&[]);
@@ -157,7 +197,7 @@ fn a_client_that_does_not_read_a_reply_is_disconnected_in_time() {
 #[test]
 fn a_flood_of_huge_requests_costs_nothing() {
     let mut watched = Watched::new(&[]);
-    let long = "x".repeat(20_000);
+    let long = "x".repeat(40_000);
     let requests = [
         format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n"),

@@ -107,6 +107,131 @@ fn parts_of_multipart_keep_their_types() {
     assert_eq!((second.header("Content-Type"), second.text().as_str()), ("text/html", "<p>hi</p>"));
 }
 
+/// Multipart of pictures with everything that a camera or `curl` may put before it.
+#[test]
+fn multipart_is_recognized_behind_whatever_comes_before_its_first_part() {
+    let head = "Content-Type: image/jpeg\r\n\r\n";
+    let response = "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=B\r\n\r\n";
+    for (before, delimiter) in [
+        (String::new(), "\r\n--B\r\n"),
+        ("--B\r\n--B\r\n".to_owned(), "\r\n--B\r\n"),
+        ("--B \t \r\n".to_owned(), "\r\n--B \t \r\n"),
+        ("\n--B\n".to_owned(), "\n--B\n"),
+        ("\r\n\r\n--B\r\n".to_owned(), "\r\n--B\r\n"),
+        (format!("{response}--B\r\n"), "\r\n--B\r\n"),
+        (format!("{response}--B\r\n--B\r\n"), "\r\n--B\r\n"),
+        (format!("{response}preamble\r\n--B\r\n"), "\r\n--B\r\n"),
+        (response.to_owned(), "\r\n--B\r\n"),
+        (format!("HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n{response}--B\r\n"), "\r\n--B\r\n"),
+        ("a preamble\r\nof two lines\r\n--B\r\n".to_owned(), "\r\n--B\r\n"),
+        ("--video boundary--\r\n".to_owned(), "\r\n--video boundary--\r\n"),
+    ] {
+        for head in [head, &head.replace('\r', "")] {
+            let mut server = stdin(&["--history", "10"]);
+            server.write(before.as_bytes());
+            for picture in [RED, GREEN, BLUE].map(jpeg) {
+                server.write([head.as_bytes(), &picture, delimiter.as_bytes()].concat());
+            }
+            let part = server.view("/stream").part_where(|part| part.body == jpeg(BLUE));
+            assert_eq!(
+                (part.header("Content-Type"), &server.state()["feeds"][0]["kind"]),
+                ("image/jpeg", &"newest".into()),
+                "{before:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pictures_behind_a_banner_are_pictures_and_the_log_says_so() {
+    for (media, pictures) in [("image/jpeg", [RED, GREEN, BLUE].map(jpeg)), ("image/png", [RED, GREEN, BLUE].map(png))] {
+        let mut server = stdin(&[]);
+        let mut viewer = server.view("/stream");
+        server.wait_for_viewers(1);
+        server.write("Preview: starting\n");
+        assert_eq!(viewer.part().text(), "Preview: starting");
+        for picture in &pictures {
+            server.write(picture);
+            let part = viewer.part();
+            assert_eq!((part.media(), &part.body), (media, picture));
+        }
+        assert_eq!(server.state()["feeds"][0]["kind"], "newest");
+        wait_until("the log says so", SOON, || server.stderr().contains("the text was a banner"));
+        assert!(!server.stderr().contains("NUL"), "{}", server.stderr());
+    }
+}
+
+#[test]
+fn text_that_begins_like_multipart_loses_no_line() {
+    for text in [
+        "Content-Type: foo\nContent-Type: bar\n",
+        "Content-Type: text/html\n\n<p>a page of a CGI program\n",
+        "HTTP/1.1 200 OK\nHTTP/1.1 404 Not Found\n",
+        "HTTP/1.1 200 OK\nContent-Type: text/plain\n\n--B\nContent-Type: image/jpeg\n\nno picture\n",
+        "--\n--foo\n--bar: baz\n",
+        "--foo\nContent-Type: foo\n\nbar\n",
+        "<svg> is a tag\nof SVG\n",
+        "a log\n--B\nContent-Type: text/plain\nContent-Length: 3\n\nof a mail\n",
+    ] {
+        let lines: Vec<_> = text.lines().map(|line| if line.is_empty() { "\n" } else { line }).collect();
+        assert_eq!(texts("auto", text.as_bytes()), lines);
+    }
+}
+
+#[test]
+fn a_picture_in_a_log_does_not_end_the_log() {
+    let mut server = stdin(&["--history", "10"]);
+    let mut viewer = server.view("/stream");
+    server.wait_for_viewers(1);
+    server.write([b"before\n", &jpeg(RED)[..], b"after\nand after\n"].concat());
+    let parts: Vec<_> = (0..4).map(|_| viewer.part()).collect();
+    assert_eq!(parts.iter().map(Part::media).collect::<Vec<_>>()[1], "image/jpeg");
+    assert_eq!([&parts[0], &parts[2], &parts[3]].map(Part::text), ["before", "after", "and after"]);
+    assert_eq!(server.state()["feeds"][0]["kind"], "lines");
+}
+
+/// With a type that the user gives, and, except for JSON, without.
+#[test]
+fn documents_are_cut_at_their_ends_and_not_at_line_ends() {
+    let svg = |n: usize| format!("<svg xmlns=\"http://www.w3.org/2000/svg\">\n<rect width=\"{n}\" height=\"9\"/>\n</svg>");
+    let html = |n: usize| format!("<!doctype html>\n<html>\n<p>{n}\n</html>");
+    let json = |n: usize| format!("{{\n  \"n\": {n},\n  \"list\": [\n    1\n  ]\n}}");
+    for (media, document) in [
+        ("image/svg+xml", &svg as &dyn Fn(usize) -> String),
+        ("text/html", &html),
+        ("application/json", &json),
+        ("application/xml", &svg),
+    ] {
+        for typed in [true, false] {
+            if !typed && media.starts_with("application") {
+                continue;
+            }
+            let args = ["--type", media];
+            let mut server = stdin(if typed { &args } else { &[] });
+            let mut viewer = server.view("/stream");
+            server.wait_for_viewers(1);
+            for (n, between) in ["", "\n", "\n\n"].into_iter().enumerate() {
+                server.write(document(n) + between);
+                let part = viewer.part();
+                assert_eq!((part.header("Content-Type"), part.text()), (media, document(n)), "{typed}");
+            }
+            let feed = &server.state()["feeds"][0];
+            assert_eq!((&feed["kind"], &feed["published"]), (&"newest".into(), &3.into()), "{media}");
+        }
+    }
+}
+
+#[test]
+fn json_values_of_a_line_each_stay_lines() {
+    let mut server = stdin(&["--type", "application/json", "--exit-on-eof"]);
+    let mut viewer = server.view("/stream");
+    server.wait_for_viewers(1);
+    server.write("{\"a\":1}\n[2]\n3\n{\"a\":{\"b\":\"}\"}}\n");
+    drop(server.take_stdin());
+    let parts = parts_to_end(&mut viewer);
+    assert_eq!(parts.iter().map(Part::text).collect::<Vec<_>>(), ["{\"a\":1}", "[2]", "3", "{\"a\":{\"b\":\"}\"}}"]);
+}
+
 #[test]
 fn truncated_parts_are_skipped_and_counted() {
     let mut server = stdin(&["--max-part", "100KiB"]);

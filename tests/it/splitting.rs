@@ -9,15 +9,28 @@ use std::{
 use mxr::{
     format::Media,
     part::Part,
-    source::framing::split::{RawPart, Split},
+    source::framing::split::{Markup, RawPart, Split},
     wire::{Boundary, Bounds, Decoded, Decoder, Layout, encode},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::support::root;
 
-/// Every rule for splitting.
-const WAYS: [&str; 9] = ["auto", "lines", "nul", "blank", "\\n--\\n", "\\x61ab", "jpeg", "png", "multipart"];
+/// Every rule for splitting, and the types whose documents have an end.
+const WAYS: [&str; 12] = [
+    "auto",
+    "lines",
+    "nul",
+    "blank",
+    "\\n--\\n",
+    "\\x61ab",
+    "jpeg",
+    "png",
+    "multipart",
+    "image/svg+xml",
+    "text/html",
+    "application/json",
+];
 
 /// Pieces of `data` with these sizes, repeated.
 fn pieces<'a>(data: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
@@ -34,7 +47,10 @@ fn pieces<'a>(data: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
 }
 
 fn split(way: &str, limit: usize, data: &[u8], sizes: &[usize]) -> (Vec<RawPart>, u64) {
-    let (mut splitter, mut bodies) = (Split::parse(way).unwrap().splitter(limit, true), Vec::new());
+    let markup = Media::parse(way).ok().and_then(|media| Markup::of(&media));
+    let documents = markup.map(|markup| Split::Documents { markup, is_recognized: false });
+    let split = documents.unwrap_or_else(|| Split::parse(way).unwrap());
+    let (mut splitter, mut bodies) = (split.splitter(limit, true), Vec::new());
     for piece in pieces(data, sizes) {
         splitter.push(piece, &mut bodies);
     }
@@ -95,6 +111,21 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         b"Content-Length: 0\r\n",
         b"X-Y: z\r\n",
         b"HTTP/1.0 200 OK\r\n",
+        b"Content-Type: multipart/x-mixed-replace; boundary=B\r\n\r\n",
+        b"<svg>",
+        b"<g a='>'/>",
+        b"</svg>",
+        b"<?xml version='1.0'?>",
+        b"<!-- x -->",
+        b"<!doctype html>",
+        b"<html>",
+        b"</html>",
+        b"<script>",
+        b"</script>",
+        b"{\"a\": [1]}",
+        b"{",
+        b"}",
+        b"\"",
         b"some text",
         b"\xff",
         b"\xff\xd8",
@@ -163,7 +194,7 @@ proptest! {
         let encoded: Vec<_> = block.iter().flat_map(|block| block.sequences().map(|sequence| block.part(sequence))).collect();
         let mut stream = boundary.first_delimiter().to_vec();
         for (at, part) in encoded.iter().enumerate() {
-            stream.extend(part.piece(Layout::Plain, false, at + 1 == encoded.len()).bytes());
+            stream.extend(part.pieces(Layout::Plain, false, at + 1 == encoded.len()).iter().flat_map(|piece| piece.bytes().to_vec()));
         }
         stream.extend(if encoded.is_empty() { boundary.close_delimiter_alone() } else { boundary.close_delimiter() });
         let (decoded, refused) = decode(announced.then_some(boundary.as_str()), 1000, &stream, &sizes);

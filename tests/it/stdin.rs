@@ -68,6 +68,62 @@ fn a_piped_film_causes_a_hint_about_recognized_formats() {
 }
 
 #[test]
+fn an_input_that_was_sent_by_mistake_is_named_with_a_way_out() {
+    let utf_16: Vec<u8> = "\u{feff}hello\nworld\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, name, hint) in [
+        (&utf_16[..], "UTF-16", "iconv -f UTF-16"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03x\n\0\n", "compressed with gzip", "gzip -dc"),
+        (b"\x28\xb5\x2f\xfd\0\n\0\n", "compressed with zstd", "zstd -dc"),
+        (b"\xfd7zXZ\0\n\0\n", "compressed with xz", "xz -dc"),
+        (b"BZh91AY&SY\0\n\0\n", "compressed with bzip2", "bzip2 -dc"),
+    ] {
+        let mut server = stdin(&["--exit-on-eof"]);
+        bytes.chunks(3).for_each(|piece| server.write(piece));
+        drop(server.take_stdin());
+        let output = server.finish().stderr;
+        assert_eq!(output.matches("WARN").count(), 1, "{output}");
+        assert!(output.contains(name) && output.contains(hint) && !output.contains("JPEG"), "{output}");
+    }
+}
+
+#[test]
+fn an_input_without_a_part_says_what_it_was_and_exits_with_1() {
+    for (args, bytes, said) in [
+        (&[][..], &b""[..], "cannot push standard input: it ended without a byte\nhint: the program before the pipe"),
+        (&[], b"\xff\xd8\xff\xe0\0\x10JFIF\0", "looked like image/jpeg, and no part in them was complete"),
+        (&["--split", "jpeg"], b"hello\n", "its 6 bytes looked like text/plain"),
+        (&["--split", "multipart"], b"\x1f\x8b\x08\0", "compressed with gzip"),
+        (&["--type", "image/svg+xml"], b"<svg><g>", "no part in them was complete"),
+    ] {
+        let mut server = stdin(&[args, &["--exit-on-eof"]].concat());
+        server.write(bytes);
+        drop(server.take_stdin());
+        server.finish().code(1).stderr(said);
+        let mut server = stdin(args);
+        drop(server.take_stdin());
+        wait_until("it says so and goes on", SOON, || {
+            server.stderr().contains("standard input gave no part: it ended without a byte")
+        });
+        server.stop().success();
+    }
+    let mut server = stdin(&["--exit-on-eof"]);
+    server.write("one\n");
+    drop(server.take_stdin());
+    server.finish().success().no_stderr("no part");
+}
+
+#[test]
+fn progress_dots_after_a_first_line_cause_a_hint() {
+    let mut server = stdin(&[]);
+    server.write("starting\n");
+    wait_until("the log explains it", SOON, || {
+        server.write(".");
+        thread::sleep(Duration::from_millis(50));
+        server.stderr().contains("bytes are waiting for the end of their line")
+    });
+}
+
+#[test]
 fn twenty_thousand_lines_reach_three_viewers_in_order() {
     let mut server = stdin(&[]);
     let watchers: Vec<_> = (0..3)
@@ -199,6 +255,39 @@ fn tee_copies_the_input_after_the_urls() {
     let url = server.url("/");
     let expected = [url.as_bytes(), b"\n", input].concat();
     assert_eq!(server.finish().success().stdout.escape_ascii().to_string(), expected.escape_ascii().to_string());
+}
+
+#[test]
+fn an_output_of_tee_that_nobody_reads_holds_up_no_viewer_and_the_log_says_so() {
+    let (mut unread, output) = pipe().unwrap();
+    let mut server = mxr(["stdin", "--tee", "--exit-on-eof", "--port", "0"]).stdin(Stdio::piped()).stdout(output).spawn();
+    server.host = wait_for("the log has the URL", SOON, || {
+        let log = server.stderr();
+        Some(log.split_once("url=http://")?.1.split_once('/')?.0.to_owned())
+    });
+    let mut viewer = server.view("/stream");
+    let line = "x".repeat(999);
+    // Ten times what a pipe holds.
+    let lines: Vec<_> = (0..650).map(|at| format!("{at} {line}\n")).collect();
+    for line in &lines {
+        server.write(line);
+        viewer.part_where(|part| part.text() == line.trim_end());
+    }
+    wait_until("the log says that nobody reads", SOON, || {
+        server.write("more\n");
+        thread::sleep(Duration::from_millis(50));
+        server.stderr().contains("nobody reads standard output")
+    });
+    drop(server.take_stdin());
+    let read = thread::spawn(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut unread, &mut text).map(|_| text)
+    });
+    viewer.parts_to_end();
+    server.finish().success();
+    let text = read.join().unwrap().unwrap();
+    let copied = text.split_once('\n').unwrap().1;
+    assert!(copied.starts_with(&lines.concat()) && copied.trim_end().ends_with("more"), "{} bytes", copied.len());
 }
 
 #[test]

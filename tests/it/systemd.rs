@@ -78,6 +78,27 @@ fn a_socket_for_another_process_is_left_alone() {
 }
 
 #[test]
+fn a_socket_that_does_not_listen_is_an_error() {
+    let Some(python) = tool(&["python3"]) else { return };
+    for socket in ["s = socket.socket(); s.bind(('127.0.0.1', 0))", "s, peer = socket.socketpair()", "s = open('/dev/null')"] {
+        let code = format!(
+            "import os, socket, sys; {socket}; os.dup2(s.fileno(), 3); os.set_inheritable(3, True)\n\
+             os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execv(sys.argv[1], sys.argv[1:])"
+        );
+        let run = mxr(["serve", "--demo", "--port", "0"]).wrapped(&python, &["-c", &code]).run();
+        run.failure().stderr("cannot use socket 0 of systemd");
+    }
+}
+
+#[test]
+fn a_number_of_sockets_that_makes_no_sense_is_refused_at_once() {
+    for count in ["99999999", "4294967297", "-1", "abc"] {
+        let run = mxr(["serve", "--demo", "--port", "0"]).env("LISTEN_FDS", count).run();
+        run.failure().stderr("LISTEN_FDS");
+    }
+}
+
+#[test]
 fn systemd_is_notified_of_ready_alive_and_stopping() {
     let folder = Folder::new();
     let path = folder.beside("notify");

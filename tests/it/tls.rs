@@ -229,6 +229,38 @@ fn plain_http_and_silence_on_the_https_port_harm_nobody() {
 }
 
 #[test]
+fn connections_that_never_begin_a_handshake_are_bounded_and_keep_nobody_out() {
+    let Some(program) = tool(&["curl"]) else { return };
+    rlimit::increase_nofile_limit(1 << 16).unwrap();
+    let ca = Ca::new();
+    ca.sign("one");
+    for (begin, limit) in [(&b""[..], None), (b"", Some("512")), (&[22, 3, 1, 2, 0], None)] {
+        let folder = Folder::new();
+        folder.put("a.png", png(RED));
+        let mut mxr = mxr(["watch"]).arg(folder.file("a.png")).arg("--tls-cert").arg(ca.cert()).arg("--tls-key").arg(ca.key());
+        if let Some(limit) = limit {
+            let Some(prlimit) = tool(&["prlimit"]) else { return };
+            mxr = mxr.args(["--port", "0"]).wrapped(&prlimit, &[&format!("--nofile={limit}")]);
+        }
+        let server = if limit.is_some() { mxr.spawn().listening() } else { mxr.start() };
+        let crowd: Vec<_> = (0..4000)
+            .map(|_| {
+                let mut silent = Connection::open(&server.host);
+                silent.send(begin);
+                silent
+            })
+            .collect();
+        // Without a retry: an honest client gets in at once.
+        let snapshot =
+            Command::new(&program).args(["-sSf", "--cacert"]).arg(ca.ca()).arg(server.url("/snapshot")).output().unwrap();
+        assert_eq!(snapshot.stdout, png(RED), "{}", String::from_utf8_lossy(&snapshot.stderr));
+        // A handshake has ten seconds, after which all would be gone anyway.
+        wait_until("the silent ones made room", Duration::from_secs(5), || server.open_files() < 2100);
+        drop(crowd);
+    }
+}
+
+#[test]
 fn an_encrypted_key_is_distinguished_from_an_invalid_one() {
     let Some(openssl) = tool(&["openssl"]) else { return };
     let (ca, folder) = (Ca::new(), Folder::new());
@@ -294,4 +326,21 @@ fn a_viewer_that_leaves_or_stalls_over_https_is_gone() {
         folder.put("a.png", noise(1_000_000, seed));
         viewers() == 0
     });
+}
+
+#[test]
+fn over_https_the_cookie_is_bound_to_the_host() {
+    let Some(program) = tool(&["curl"]) else { return };
+    let ca = Ca::new();
+    ca.sign("one");
+    for (prefix, is_bound) in [("", true), ("/cam", false)] {
+        let (_folder, server) = watched(&ca, &["--token", "T0ken", "--route-prefix", prefix]);
+        let mut command = curl(&program, &ca, &server.url(&format!("{prefix}/view?token=T0ken")));
+        let head = String::from_utf8(printed_by(command.args(["-o", "/dev/null", "-D", "-"]))).unwrap();
+        let cookie = head.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).expect(&head);
+        assert!(cookie.contains("; Secure") && !cookie.contains("T0ken"), "{cookie}");
+        let bound = (format!("__Host-mxr-{}=", server.port()), "; Path=/");
+        assert_eq!(cookie.starts_with(&bound.0), is_bound, "{cookie}");
+        assert_eq!(cookie.contains(bound.1), is_bound, "{cookie}");
+    }
 }

@@ -8,9 +8,10 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     process::Command,
+    time::Duration,
 };
 
-use crate::support::{Folder, RED, SOON, mxr, png, printed_by, tool, wait_until};
+use crate::support::{Folder, RED, SOON, Server, mxr, png, printed_by, tool, wait_until};
 
 #[test]
 fn a_unix_socket_serves_and_goes_away_at_the_end() {
@@ -81,4 +82,31 @@ fn a_socket_of_a_later_start_is_not_removed() {
     let _later = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
     server.stop().success();
     assert!(UnixStream::connect(&path).is_ok());
+}
+
+#[test]
+fn silent_connections_to_a_unix_socket_are_bounded_and_keep_nobody_out() {
+    let Some(curl) = tool(&["curl"]) else { return };
+    rlimit::increase_nofile_limit(1 << 16).unwrap();
+    let folder = Folder::new();
+    let path = folder.file("mxr.sock");
+    let server = mxr(["serve", "--demo", "--unix"]).arg(&path).spawn().listening();
+    let crowd: Vec<_> = (0..4000).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    printed_by(Command::new(&curl).args(["-sf", "--unix-socket"]).arg(&path).arg("http://localhost/healthz"));
+    wait_until("the silent ones made room", Duration::from_secs(5), || server.open_files() < 2100);
+    drop(crowd);
+}
+
+#[test]
+fn of_several_starts_on_a_stale_socket_one_listens() {
+    for _ in 0..20 {
+        let folder = Folder::new();
+        let path = folder.file("mxr.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let starts: Vec<_> = (0..4).map(|_| mxr(["serve", "--demo", "--unix"]).arg(&path).spawn()).collect();
+        let is_decided = |server: &Server| !server.stdout().is_empty() || server.stderr().contains("another program listens there");
+        wait_until("all are decided", SOON, || starts.iter().all(is_decided));
+        assert_eq!(starts.iter().filter(|server| !server.stdout().is_empty()).count(), 1);
+        assert!(UnixStream::connect(&path).is_ok(), "nobody has removed its socket");
+    }
 }

@@ -1,9 +1,10 @@
 //! `mxr watch` pushes a file at once, and each time a writer has finished it.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::Write,
-    os::unix::fs::symlink,
+    os::unix::{ffi::OsStrExt, fs::symlink},
     time::{Duration, Instant},
 };
 
@@ -227,14 +228,16 @@ fn the_log_reports_a_problem_with_a_file_and_its_end() {
     let picture = png(RED);
     for (bytes, level, said) in [
         (&b""[..], "INFO", "it is empty; there is nothing to show yet"),
-        (b"hello", "WARN", "it does not look like a PNG; there is nothing to show yet"),
-        (&picture[..40], "WARN", "it is not whole yet; there is nothing to show yet"),
+        (b"hello", "WARN", "it does not look like a PNG; shown as it is"),
+        (&picture[..40], "WARN", "its end is missing; shown as it is"),
         (&picture, "INFO", "it is whole now, and shown"),
         (b"", "INFO", "it is empty; the last whole one stays"),
-        (&picture[..40], "WARN", "it is not whole yet; the last whole one stays"),
+        (&picture[..40], "WARN", "its end is missing; shown as it is"),
     ] {
+        let is_said = |line: &str| line.contains(said) && line.contains(level);
+        let before = server.stderr().lines().filter(|line| is_said(line)).count();
         folder.put("a.png", bytes);
-        wait_until(said, SOON, || server.stderr().lines().any(|line| line.contains(said) && line.contains(level)));
+        wait_until(said, SOON, || server.stderr().lines().filter(|line| is_said(line)).count() > before);
     }
     for colour in [GREEN, BLUE] {
         folder.put("a.png", png(colour));
@@ -301,6 +304,74 @@ fn events_come_from_the_backend_that_the_test_selects() {
     assert_eq!(has_thread_of_notify(), is_notify());
 }
 
+#[test]
+fn copies_that_editors_make_beside_a_file_are_not_shown() {
+    let folder = Folder::new();
+    let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "0"]).start();
+    let mut viewer = server.view("/stream");
+    for number in 0..3 {
+        for copy in ["a.txt~", "#a.txt#", ".#a.txt"] {
+            folder.put(copy, "a copy");
+        }
+        folder.put("a.txt", number.to_string());
+        assert_eq!(viewer.part().text(), number.to_string());
+    }
+}
+
+#[test]
+fn a_file_whose_name_is_not_utf_8_is_found_under_the_bytes_of_its_name() {
+    let folder = Folder::new();
+    let path = folder.path().join(OsStr::from_bytes(b"\xffa.txt"));
+    fs::write(&path, "odd").unwrap();
+    let server = mxr(["watch"]).arg(&path).start();
+    assert_eq!(server.view("/stream/%FFa.txt").part().text(), "odd");
+    assert_eq!(server.get("/snapshot/%ffa.txt").text(), "odd");
+}
+
+#[test]
+fn a_removed_directory_causes_one_warning() {
+    let folder = Folder::new();
+    folder.put("a.txt", "here");
+    let server = mxr(["watch", "--keepalive", "0"]).arg(folder.path()).start();
+    let mut viewer = server.view("/stream");
+    viewer.part();
+    fs::remove_dir_all(folder.path()).unwrap();
+    wait_until("the log says so", SOON, || server.stderr().contains("the directory is gone"));
+    // Looks without an event find it missing again and again.
+    viewer.expect_silence(A_WHILE * 10);
+    fs::create_dir(folder.path()).unwrap();
+    folder.put("a.txt", "again");
+    viewer.part_where(|part| part.text() == "again");
+    assert_eq!(server.stderr().matches("WARN").count(), 1, "{}", server.stderr());
+    assert!(!server.stderr().contains("waiting for one"), "{}", server.stderr());
+}
+
+#[test]
+fn a_look_without_an_event_costs_a_system_call_a_file() {
+    let Some(strace) = tool(&["strace"]) else { return };
+    let folder = Folder::new();
+    let names: Vec<_> = (0..300).map(|at| format!("{at}.txt")).collect();
+    names.iter().for_each(|name| folder.write(name, "zero"));
+    let counts = folder.beside("counts");
+    let flags = ["-f", "-c", "-qq", "-I2", "-o", counts.to_str().unwrap()];
+    let calls = |time: Duration| {
+        let paths = names.iter().map(|name| folder.file(name));
+        let server = mxr(["watch", "--keepalive", "0"]).args(paths).wrapped(&strace, &flags).start();
+        let start = Instant::now();
+        let mut viewer = server.view("/stream/0.txt");
+        viewer.part();
+        viewer.expect_silence(time);
+        server.stop();
+        let table = fs::read_to_string(&counts).unwrap();
+        let total = table.lines().find(|line| line.ends_with(" total")).unwrap();
+        (total.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap(), start.elapsed())
+    };
+    let ((few, _), (many, time)) = (calls(A_WHILE), calls(A_WHILE * 15));
+    // It looks every 700 ms.
+    let looks = time.as_secs_f64() / 0.7 + 2.0;
+    assert!(many - few < looks * 300.0 * 1.5, "{few} and {many} system calls in {looks} looks");
+}
+
 /// System calls for a change and a few readers of one file, with this many files watched.
 fn calls_a_change(strace: &str, files: usize) -> f64 {
     let folder = Folder::new();
@@ -355,5 +426,7 @@ with_notify_too! {
     the_type_given_is_the_type_sent,
     a_file_over_the_limit_is_skipped_and_logged,
     events_come_from_the_backend_that_the_test_selects;
-    except a_change_costs_the_same_however_many_files_are_watched
+    except a_change_costs_the_same_however_many_files_are_watched, a_look_without_an_event_costs_a_system_call_a_file,
+        copies_that_editors_make_beside_a_file_are_not_shown, a_removed_directory_causes_one_warning,
+        a_file_whose_name_is_not_utf_8_is_found_under_the_bytes_of_its_name
 }

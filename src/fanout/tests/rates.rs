@@ -1,14 +1,14 @@
 //! How often a viewer gets parts, and what that costs: rates, dropped parts, repeats, and the work of the loop in counts.
 
 use super::*;
-use crate::{feed::tests::LOCKS, wire::Layout};
+use crate::{feed::tests::LOCKS, format::ImageClass, wire::Layout};
 
 fn fps(fps: u32) -> StreamOptions {
     StreamOptions { interval: Some(Duration::from_secs(1) / fps), ..StreamOptions::default() }
 }
 
 fn picture(n: u32) -> Part {
-    Part::now(Media::from_known("image/svg+xml"), format!("<svg>{n}</svg>"))
+    Part { class: ImageClass::Svg, ..Part::now(Media::from_known("image/svg+xml"), format!("<svg>{n}</svg>")) }
 }
 
 /// The sum of the dropped parts that a stream reports.

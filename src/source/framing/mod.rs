@@ -1,17 +1,20 @@
 //! Framing: splits a byte stream into parts, publishes them, and decides what kind of feed they make. It does not know where the
 //! bytes come from, nor how they are read.
 
+mod hints;
 pub mod split;
+mod window;
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{BufMut, Bytes, BytesMut};
 use tracing::{info, warn};
 
-use self::split::{Makes, RawPart, Split, Splitter};
+pub(super) use self::hints::NoPart;
+use self::{
+    hints::{BUFFERING, FirstBytes, RETURNS, StallHint},
+    split::{Makes, Markup, RawPart, Split, Splitter},
+    window::Window,
+};
 use super::context::Context;
 use crate::{
     feed::{Kind, Publisher, Refused},
@@ -19,13 +22,8 @@ use crate::{
     part::Part,
 };
 
-/// The time that bytes wait for the end of their part before the log explains why that may be.
-const STALL_HINT_AFTER: Duration = Duration::from_secs(2);
 /// The least time between two warnings about refused parts.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// The number of first bytes that are searched for NUL, which text does not contain.
-const FIRST_BYTES: usize = 4096;
-
 /// The settings of framing.
 #[derive(Debug, Clone)]
 pub struct FramingSettings {
@@ -33,13 +31,6 @@ pub struct FramingSettings {
     pub split: Split,
     /// The number of last lines that make one part, if parts are windows of lines.
     pub window: Option<usize>,
-}
-
-/// Detects binary input in the first bytes.
-#[derive(Debug, Default)]
-struct BinarySniff {
-    seen: usize,
-    has_nul: bool,
 }
 
 /// A byte stream that is being published.
@@ -56,8 +47,7 @@ pub(super) struct Framing {
     stall_hint: StallHint,
     /// Whether a `\r` has come after the last newline; `None` if parts do not end with lines.
     has_progress_bar: Option<bool>,
-    /// Present while the input is split at line ends and may still prove binary.
-    sniff: Option<BinarySniff>,
+    first: FirstBytes,
     refused: u64,
     /// The number of refused parts at the last warning, and its time.
     refused_logged: u64,
@@ -69,8 +59,13 @@ impl Framing {
     pub(super) fn new(name: &str, settings: &FramingSettings, context: &Context) -> Self {
         let (media, part_bytes) = (context.media.clone(), context.part_bytes());
         let is_text = media.as_ref().is_none_or(Media::is_utf8_text);
-        // A window always consists of lines.
-        let split = if settings.window.is_some() && settings.split == Split::Auto { &Split::Lines } else { &settings.split };
+        let documents = || Some(Split::Documents { markup: Markup::of(media.as_ref()?)?, is_recognized: false });
+        let split = match &settings.split {
+            // A window always consists of lines.
+            Split::Auto if settings.window.is_some() => &Split::Lines,
+            Split::Auto => &documents().unwrap_or(Split::Auto),
+            split => split,
+        };
         // Each line of a window keeps its newline.
         let limit = part_bytes - usize::from(settings.window.is_some());
         let splitter = split.splitter(limit, is_text);
@@ -80,7 +75,7 @@ impl Framing {
             None => kind_of(&*splitter, media.as_ref()),
         };
         let publisher = context.open(name, kind.unwrap_or(Kind::Lines));
-        let window = settings.window.map(|max_lines| Window { max_lines, max_bytes: part_bytes, lines: VecDeque::new(), bytes: 0 });
+        let window = settings.window.map(|max_lines| Window::new(max_lines, part_bytes));
         Self {
             splitter,
             bodies: Vec::new(),
@@ -90,65 +85,140 @@ impl Framing {
             kind,
             stall_hint: StallHint::default(),
             has_progress_bar: is_lines.then_some(false),
-            sniff: is_lines.then(BinarySniff::default),
+            first: FirstBytes::default(),
             refused: 0,
             refused_logged: 0,
             warned: None,
         }
     }
 
+    /// Framing of a file's lines into a new feed of this name; with a window, of its last lines. The source itself finds out what is
+    /// wrong with the file.
+    pub(super) fn of_lines(name: &str, window: Option<usize>, context: &Context) -> Self {
+        let settings = FramingSettings { split: Split::Lines, window };
+        Self { has_progress_bar: None, ..Self::new(name, &settings, context) }
+    }
+
+    /// The name of the feed.
+    pub(super) fn name(&self) -> &str {
+        self.publisher.name()
+    }
+
+    /// Whether a part waits for its end.
+    pub(super) fn has_pending(&self) -> bool {
+        self.splitter.pending() > 0
+    }
+
+    /// Publishes a last line that has no end; what is pushed then begins another.
+    pub(super) fn end_line(&mut self) {
+        self.splitter.finish(&mut self.bodies);
+        self.publish(true);
+    }
+
+    /// When to call `show_window`, if nothing more is read by then.
+    pub(super) fn window_due(&self) -> Option<Instant> {
+        self.window.as_ref().and_then(Window::due)
+    }
+
+    /// Publishes a window whose lines came too fast, if it is due.
+    pub(super) fn show_window(&mut self) {
+        self.publish(false);
+    }
+
     /// Takes the bytes of one read.
     pub(super) fn push(&mut self, data: &[u8]) {
+        self.first.read(data);
         self.splitter.push(data, &mut self.bodies);
-        self.warn_of_binary(data);
+        if self.has_progress_bar.is_some() {
+            self.first.warn_of_binary(self.splitter.makes(), &self.bodies);
+        }
         self.look_for_progress_bar(data);
-        self.stall_hint.read(!self.bodies.is_empty(), self.splitter.pending() > 0, self.shows_progress_bar());
-        self.publish();
+        let is_text = self.splitter.makes() == Some(Makes::Text);
+        self.stall_hint.read(!self.bodies.is_empty(), self.splitter.pending() > 0, is_text);
+        self.publish(false);
         self.count_refused_parts(false);
     }
 
-    /// Takes the end of the stream, and ends the feed.
-    pub(super) fn finish(mut self) {
+    /// Takes the end of the stream, and ends the feed. Returns why there was no part, if there was none.
+    pub(super) fn finish(mut self) -> Option<NoPart> {
         self.splitter.finish(&mut self.bodies);
-        self.publish();
+        self.publish(true);
         self.count_refused_parts(true);
+        let is_empty = self.publisher.feed().newest().is_none();
+        is_empty.then(|| self.first.without_part(self.publisher.feed().state().refused))
     }
 
-    /// When to call `hint`, if nothing more is read by then.
-    pub(super) fn hint_due(&self) -> Option<Instant> {
-        self.stall_hint.due
+    /// When to call `act`, if nothing more is read by then.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.stall_hint.due.into_iter().chain(self.window_due()).min()
     }
 
-    /// Logs, once, why nothing appears.
-    pub(super) fn hint(&mut self) {
-        self.stall_hint = StallHint { due: None, is_over: true, ..self.stall_hint };
+    /// Does what is due: publishes a window whose lines came too fast, and logs, once, why nothing appears.
+    pub(super) fn act(&mut self) {
+        self.show_window();
+        if self.stall_hint.due.is_some_and(|due| due <= Instant::now()) {
+            self.hint();
+        }
+    }
+
+    fn hint(&mut self) {
+        self.stall_hint.finish();
         if self.shows_progress_bar() {
             info!("lines come that end in \\r alone, as those of progress bars do: {RETURNS}");
-        } else if self.stall_hint.has_parts {
-            info!("bytes are waiting for the end of their part. {BUFFERING}");
-        } else {
+        } else if !self.stall_hint.has_parts {
             info!("there are bytes, but no whole part yet. {BUFFERING}; or --split does not fit what comes");
+        } else if self.splitter.makes() == Some(Makes::Text) {
+            info!("bytes are waiting for the end of their line, and are pushed with it. {BUFFERING}");
+        } else {
+            info!("bytes are waiting for the end of their part. {BUFFERING}");
         }
     }
 
-    fn publish(&mut self) {
-        if self.kind.is_none()
-            && let Some(kind) = kind_of(&*self.splitter, self.media.as_ref())
-        {
-            self.publisher.decide(kind);
-            self.kind = Some(kind);
+    fn decide_kind(&mut self) {
+        let kind = kind_of(&*self.splitter, self.media.as_ref()).filter(|_| self.window.is_none());
+        if kind.is_none() || kind == self.kind {
+            return;
         }
+        if self.kind == Some(Kind::Lines) {
+            let media = self.bodies.last().and_then(|body| body.media.clone()).unwrap_or_else(|| self.part_media(None));
+            info!(r#type = %media, "the text was a banner: from here on the newest of these parts is shown");
+        }
+        if let Some(kind) = kind {
+            self.publisher.decide(kind);
+        }
+        self.kind = kind;
+    }
+
+    /// Publishes what the splitter has found.
+    fn publish(&mut self, is_end: bool) {
+        self.decide_kind();
         let mut bodies = std::mem::take(&mut self.bodies);
-        if let (Some(window), false) = (&mut self.window, bodies.is_empty()) {
+        if let Some(window) = &mut self.window {
             bodies.drain(..).for_each(|body| window.push(body.bytes));
-            bodies.push(RawPart { media: None, bytes: window.document(), class: None });
+            let document = if is_end { window.last_document() } else { window.document(Instant::now()) };
+            bodies.extend(document.map(|bytes| RawPart { media: None, bytes, class: None }));
         }
         if self.kind == Some(Kind::Newest) {
             bodies.drain(..).for_each(|body| self.publish_newest(body));
-        } else if !bodies.is_empty() {
-            self.publisher.publish_all(bodies.drain(..).map(|body| self.part(body)).collect());
+        } else {
+            self.publish_lines(&mut bodies);
         }
         self.bodies = bodies;
+    }
+
+    /// Publishes lines that came together as one block. A picture among them has its own, since only a picture's block has the headers
+    /// that an `<img>` needs early.
+    fn publish_lines(&self, bodies: &mut Vec<RawPart>) {
+        let mut lines = Vec::with_capacity(bodies.len());
+        for body in bodies.drain(..) {
+            if body.class.is_none() {
+                lines.push(self.part(body));
+                continue;
+            }
+            self.publisher.publish_all(std::mem::take(&mut lines));
+            self.publish_newest(body);
+        }
+        self.publisher.publish_all(lines);
     }
 
     fn publish_newest(&self, body: RawPart) {
@@ -160,29 +230,15 @@ impl Framing {
 
     /// A part of the body, whose type the user's setting overrides.
     fn part(&self, body: RawPart) -> Part {
-        let media = self.media.clone().or(body.media).unwrap_or_else(|| Media::from_known(Media::TEXT));
+        let media = self.part_media(body.media);
         match body.class.filter(|_| media.is_image()) {
             Some(class) => Part { media, body: body.bytes, time: SystemTime::now(), class },
             None => Part::now(media, body.bytes),
         }
     }
 
-    /// Warns of binary input: otherwise a film or an archive would silently become lines of rubbish.
-    fn warn_of_binary(&mut self, data: &[u8]) {
-        let Some(sniff) = &mut self.sniff else { return };
-        let data = &data[..data.len().min(FIRST_BYTES - sniff.seen)];
-        sniff.seen += data.len();
-        sniff.has_nul |= data.contains(&0);
-        let makes = self.splitter.makes();
-        let is_binary = sniff.has_nul && makes == Some(Makes::Text);
-        if is_binary || makes == Some(Makes::Frames) || sniff.seen == FIRST_BYTES {
-            self.sniff = None;
-        }
-        if is_binary {
-            let hint = "JPEGs, PNGs and multipart are recognized (from ffmpeg: -f mjpeg, or -f image2pipe -c:v png); for anything \
-                        else --split says where a part ends";
-            warn!(hint, "the input is no text (it has NUL bytes) and is cut at line ends all the same");
-        }
+    fn part_media(&self, found: Option<Media>) -> Media {
+        self.media.clone().or(found).unwrap_or_else(|| Media::from_known(Media::TEXT))
     }
 
     /// Detects a progress bar, which returns to the beginning of its line with `\r` and may never write a newline.
@@ -209,10 +265,6 @@ impl Framing {
     }
 }
 
-const BUFFERING: &str = "The program may be holding them back: try `stdbuf -oL PROGRAM`, `grep --line-buffered`, `python -u`";
-
-const RETURNS: &str = "--split '\\r' --window 1 shows the last of them";
-
 /// The kind of a feed of these parts: `Newest` for frames, and for text whose type the user set to a picture; `Lines` for other text.
 fn kind_of(splitter: &dyn Splitter, media: Option<&Media>) -> Option<Kind> {
     Some(match splitter.makes()? {
@@ -220,58 +272,6 @@ fn kind_of(splitter: &dyn Splitter, media: Option<&Media>) -> Option<Kind> {
         Makes::Text if media.is_some_and(Media::is_image) => Kind::Newest,
         Makes::Text => Kind::Lines,
     })
-}
-
-/// Decides when to explain that bytes wait for the end of a part. A stream that has had parts may take any time for a large one as
-/// long as bytes arrive; one that has had none may not.
-#[derive(Debug, Default, Clone, Copy)]
-struct StallHint {
-    due: Option<Instant>,
-    has_parts: bool,
-    is_over: bool,
-}
-
-impl StallHint {
-    fn read(&mut self, has_found: bool, is_pending: bool, shows_progress_bar: bool) {
-        self.has_parts |= has_found;
-        let due = Instant::now() + STALL_HINT_AFTER;
-        self.due = match (self.is_over, self.has_parts) {
-            (true, _) => None,
-            // The line of a progress bar is not a large part.
-            (false, true) if shows_progress_bar && !has_found => self.due.or(Some(due)),
-            (false, true) => is_pending.then_some(due),
-            (false, false) => self.due.or(Some(due)),
-        };
-    }
-}
-
-/// The last lines as one document.
-#[derive(Debug)]
-struct Window {
-    max_lines: usize,
-    max_bytes: usize,
-    lines: VecDeque<Bytes>,
-    bytes: usize,
-}
-
-impl Window {
-    fn push(&mut self, line: Bytes) {
-        let line = if line == "\n" { Bytes::new() } else { line };
-        self.bytes += line.len() + 1;
-        self.lines.push_back(line);
-        while self.lines.len() > self.max_lines || (self.bytes > self.max_bytes && self.lines.len() > 1) {
-            self.bytes -= self.lines.pop_front().map_or(0, |line| line.len() + 1);
-        }
-    }
-
-    fn document(&self) -> Bytes {
-        let mut document = BytesMut::with_capacity(self.bytes);
-        for line in &self.lines {
-            document.put_slice(line);
-            document.put_u8(b'\n');
-        }
-        document.freeze()
-    }
 }
 
 #[cfg(test)]
@@ -343,22 +343,45 @@ mod tests {
     }
 
     #[test]
+    fn a_banner_is_text_and_the_pictures_after_it_are_a_feed_of_pictures() {
+        for (banner, lines) in [("Preview: starting\n", 1), ("one\ntwo\n", 2), ("no line end", 1)] {
+            let (mut pipe, feed) = pipe("auto", None);
+            let mut viewer = feed.subscribe(0, None);
+            pipe.push(banner.as_bytes());
+            pipe.push(&[JPEG, JPEG].concat());
+            assert_eq!((feed.kind(), feed.state().published), (Kind::Newest, lines + 2), "{banner}");
+            assert_eq!(viewer.take(TakeLimit::ALL).map(|batch| batch.dropped), Some(lines + 1));
+            pipe.push(JPEG);
+            assert_eq!(pipe.finish(), None);
+        }
+    }
+
+    #[test]
     fn a_hint_is_due_when_bytes_wait_and_none_come_or_when_no_part_was_ever_complete() {
         let (mut pipe, _feed) = pipe("lines", None);
-        assert_eq!(pipe.hint_due(), None);
+        assert_eq!(pipe.due(), None);
         pipe.push(b"no end");
-        let due = pipe.hint_due();
+        let due = pipe.due();
         assert!(due.is_some());
         pipe.push(b" yet");
-        assert_eq!(pipe.hint_due(), due, "bytes without a part do not postpone it");
+        assert_eq!(pipe.due(), due, "bytes without a part do not postpone it");
         pipe.push(b"\n");
-        assert_eq!(pipe.hint_due(), None);
-        pipe.push(b"begun");
-        let due = pipe.hint_due();
-        pipe.push(b" and flowing");
-        assert!(pipe.hint_due() > due, "after a part, bytes postpone it");
+        assert_eq!(pipe.due(), None);
+        pipe.push(b".");
+        let due = pipe.due();
+        pipe.push(b".");
+        assert_eq!((pipe.due(), due.is_some()), (due, true), "the dots of a line do not postpone it");
         pipe.hint();
-        pipe.push(b" on");
-        assert_eq!(pipe.hint_due(), None, "it hints once");
+        pipe.push(b".");
+        assert_eq!(pipe.due(), None, "it hints once");
+    }
+
+    #[test]
+    fn the_bytes_of_a_large_picture_postpone_the_hint() {
+        let (mut pipe, _feed) = pipe("jpeg", None);
+        pipe.push(&[JPEG, &JPEG[..4]].concat());
+        let due = pipe.due();
+        pipe.push(&JPEG[4..7]);
+        assert!(pipe.due() > due);
     }
 }

@@ -1,5 +1,4 @@
-//! What events told between two looks: for each path the last change that counts, and how often it was opened and closed. It does
-//! not know where events come from.
+//! What events told between two looks: for each path the last change that counts. It does not know where events come from.
 
 use std::{
     collections::HashMap,
@@ -20,19 +19,12 @@ pub(in crate::source) enum Change {
     Changing,
     /// Given another mode, owner or time, as vim does after its close.
     Metadata,
-    /// Opened, to be read or to be written, or closed by a reader: not a change yet.
-    Opened,
 }
 
 impl Change {
     /// Whether the writer is done.
     pub(in crate::source) fn is_finished(self) -> bool {
         matches!(self, Self::Closed | Self::Moved)
-    }
-
-    /// Whether the bytes are as they were.
-    fn is_minor(self) -> bool {
-        matches!(self, Self::Metadata | Self::Opened)
     }
 }
 
@@ -41,32 +33,8 @@ impl Change {
 pub(in crate::source) struct PathEvents {
     /// The place of the last change in the order of events.
     pub(in crate::source) order: u64,
-    /// The last change; a minor one only where there was no other.
+    /// The last change; `Metadata` only where there was no other.
     pub(in crate::source) change: Change,
-    /// Opens minus closes.
-    opened: i32,
-    /// The least that `opened` was meanwhile.
-    lowest: i32,
-}
-
-impl PathEvents {
-    /// One event, after which so many more hold the path open.
-    pub(in crate::source) fn one(order: u64, change: Change, opened: i32) -> Self {
-        Self { order, change, opened, lowest: opened.min(0) }
-    }
-
-    /// How often the file is open now, where it was so often `before`. Opens from before it was watched show when they end.
-    pub(in crate::source) fn open_count(&self, before: i32) -> i32 {
-        (before + self.opened).max(self.opened - self.lowest)
-    }
-
-    fn add(&mut self, order: u64, change: Change, opened: i32) {
-        self.opened += opened;
-        self.lowest = self.lowest.min(self.opened);
-        if !change.is_minor() || self.change == Change::Opened {
-            (self.order, self.change) = (order, change);
-        }
-    }
 }
 
 /// What happened since the last look.
@@ -81,24 +49,23 @@ pub(in crate::source) struct EventBatch {
 }
 
 impl EventBatch {
-    /// Records an event, after which so many more hold the file open.
-    pub(in crate::source) fn record(&mut self, path: PathBuf, change: Change, opened: i32) {
+    /// Records an event.
+    pub(in crate::source) fn record(&mut self, path: PathBuf, change: Change) {
         if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(&path) {
-            if change.is_minor() {
-                return;
-            }
             self.lost = true;
             self.paths.clear();
         }
         self.order += 1;
-        let order = self.order;
-        let known = self.paths.entry(path).and_modify(|events| events.add(order, change, opened));
-        known.or_insert_with(|| PathEvents::one(order, change, opened));
+        let now = PathEvents { order: self.order, change };
+        let events = self.paths.entry(path).or_insert(now);
+        if change != Change::Metadata {
+            *events = now;
+        }
     }
 
-    /// Whether more happened than that files were opened.
+    /// Whether anything happened.
     pub(in crate::source) fn has_changes(&self) -> bool {
-        self.lost || self.paths.values().any(|events| events.change != Change::Opened)
+        self.lost || !self.paths.is_empty()
     }
 
     /// The paths whose writer is done.
@@ -112,26 +79,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn opens_are_counted_from_the_moment_that_a_file_is_watched() {
-        let after = |before: i32, opens: &[i32]| {
-            let mut batch = EventBatch::default();
-            opens.iter().for_each(|opened| batch.record("a".into(), Change::Opened, *opened));
-            batch.paths[Path::new("a")].open_count(before)
-        };
-        assert_eq!(after(0, &[1, -1]), 0);
-        assert_eq!(after(1, &[1, -1]), 1);
-        assert_eq!(after(1, &[-1, 1]), 1);
-        assert_eq!(after(0, &[-1, 1]), 1, "the first was opened before");
-        assert_eq!(after(0, &[-1, -1, 1, 1, -1]), 1);
-    }
-
-    #[test]
-    fn the_last_change_counts_and_minor_ones_do_not_hide_it() {
+    fn the_last_change_counts_and_another_mode_does_not_hide_it() {
         let mut batch = EventBatch::default();
-        batch.record("a".into(), Change::Opened, 1);
         assert!(!batch.has_changes());
-        for change in [Change::Changing, Change::Closed, Change::Metadata, Change::Opened] {
-            batch.record("a".into(), change, 0);
+        for change in [Change::Metadata, Change::Changing, Change::Closed, Change::Metadata] {
+            batch.record("a".into(), change);
         }
         assert_eq!(batch.paths[Path::new("a")].change, Change::Closed);
         assert_eq!(batch.finished().collect::<Vec<_>>(), [Path::new("a")]);
@@ -140,9 +92,7 @@ mod tests {
     #[test]
     fn a_burst_of_paths_becomes_lost_events() {
         let mut batch = EventBatch::default();
-        (0..2 * MAX_PATHS).for_each(|n| batch.record(n.to_string().into(), Change::Opened, 1));
-        assert!(!batch.lost && batch.paths.len() <= MAX_PATHS, "opened files are no changes");
-        (0..2 * MAX_PATHS).for_each(|n| batch.record(n.to_string().into(), Change::Closed, -1));
+        (0..2 * MAX_PATHS).for_each(|n| batch.record(n.to_string().into(), Change::Closed));
         assert!(batch.lost && batch.paths.len() <= MAX_PATHS);
     }
 }

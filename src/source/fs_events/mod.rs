@@ -7,6 +7,8 @@ mod inotify;
 mod notify;
 mod watcher;
 
+#[cfg(target_os = "linux")]
+pub(super) use self::notify::is_wanted_by_a_test;
 pub(super) use self::{
     batch::{Change, EventBatch, PathEvents},
     watcher::Watcher,

@@ -19,7 +19,7 @@ const MAX_EVENTS: usize = 16_384;
 
 /// Whether a test on Linux asks for this backend.
 #[cfg(target_os = "linux")]
-pub(super) fn is_wanted_by_a_test() -> bool {
+pub(in crate::source) fn is_wanted_by_a_test() -> bool {
     std::env::var_os("TEST_MXR_FS_EVENTS").is_some_and(|backend| backend == "notify")
 }
 
@@ -86,7 +86,7 @@ impl NotifyBackend {
             match event {
                 Ok(event) if !event.need_rescan() => {
                     let change = meaning(event.kind);
-                    event.paths.into_iter().for_each(|path| batch.record(path, change, 0));
+                    event.paths.into_iter().for_each(|path| batch.record(path, change));
                 }
                 _ => batch.lost = true,
             }

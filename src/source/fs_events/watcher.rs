@@ -75,8 +75,8 @@ impl Watcher {
         !self.has_failed
     }
 
-    /// Whether a writer that closes its file shows as `Change::Closed`, and opens are counted. Where it does not, only the end
-    /// mark of a format and the time that a file has rested tell that a writer is done, and the caller ought to look more often.
+    /// Whether a writer that closes its file shows as `Change::Closed`. Where it does not, only the end mark of a format and the
+    /// time that a file has rested tell that a writer is done, and the caller ought to look more often.
     pub(in crate::source) fn reports_closes(&self) -> bool {
         match self.backend {
             // It misses everything, not closes alone.
@@ -153,7 +153,7 @@ impl Watcher {
         };
         // A directory that is at its place by now has yet to be watched.
         self.watched.retain(|directory, _| !gone.contains(directory));
-        self.added.drain(..).chain(gone).for_each(|directory| batch.record(directory, Change::Changing, 0));
+        self.added.drain(..).chain(gone).for_each(|directory| batch.record(directory, Change::Changing));
         batch
     }
 }

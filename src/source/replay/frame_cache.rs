@@ -2,9 +2,8 @@
 //! unreadable frames are left out and logged once. When a frame is played is not decided here.
 
 use std::{
-    cmp::Ordering,
     collections::{HashMap, HashSet},
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -16,7 +15,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use crate::source::name_filter::NameFilter;
+use crate::source::{name_filter::NameFilter, natural_order::compare};
 use crate::{
     feed::{Publisher, Refused},
     file::{self, Reading, Signature},
@@ -26,7 +25,7 @@ use crate::{
 };
 
 /// Bytes of frames kept between two rounds.
-const CACHE_BYTES: usize = 32 << 20;
+pub(super) const CACHE_BYTES: usize = 32 << 20;
 /// Frames left out at a time that the log names.
 const MAX_NAMED: usize = 100;
 /// How long a frame without an end mark must have been left alone, where its writer was not seen to close it.
@@ -75,7 +74,7 @@ pub(super) struct Frame {
     pub(super) part: Part,
     /// Whether its format has an end mark, which is there.
     has_end: bool,
-    signature: Signature,
+    pub(super) signature: Signature,
 }
 
 impl Frame {
@@ -103,7 +102,7 @@ impl FrameCache {
             names: dir.names.clone(),
             media,
             limit,
-            kept_bytes: if dir.mode == Mode::Follow { 0 } else { CACHE_BYTES },
+            kept_bytes: if dir.mode == Mode::Loop { CACHE_BYTES } else { 0 },
             cache: Mutex::default(),
             said_empty: false.into(),
         }
@@ -145,8 +144,13 @@ impl FrameCache {
         (kind.is_file() || kind.is_symlink() && leads_inside().is_some()).then_some(name)
     }
 
-    /// A complete frame; `None` for one that is not, or cannot be read.
-    pub(super) fn read(&self, path: &Path) -> Option<Frame> {
+    /// A complete frame; `None` for one that is not, or cannot be read, which the feed then counts as refused.
+    pub(super) fn read(&self, path: &Path, publisher: &Publisher) -> Option<Frame> {
+        let refuse = |lasting, why: &str| {
+            if self.leave_out(path, lasting, why) {
+                publisher.count_refused(1);
+            }
+        };
         let signature = Signature::of(&path.metadata().ok()?);
         {
             let cache = self.cache();
@@ -160,21 +164,22 @@ impl FrameCache {
         let (body, signature) = match file::read_inside(&self.root(), path, self.limit) {
             Ok(Reading::Whole(body, signature)) => (body, signature),
             Ok(Reading::TooLarge(bytes)) => {
-                self.leave_out(path, Some(signature), &format!("it has {bytes} bytes, more than --max-part"));
+                refuse(Some(signature), &format!("it has {bytes} bytes, more than --max-part"));
                 return None;
             }
-            Ok(Reading::Changed | Reading::NotAFile) => return None,
+            Ok(Reading::Grown(..) | Reading::Changed(..) | Reading::NotAFile) => return None,
             Err(error) => {
                 // Disks come back and descriptors become free.
                 let lasting = Some(signature).filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
-                self.leave_out(path, lasting, &format!("cannot read it: {error}"));
+                refuse(lasting, &format!("cannot read it: {error}"));
                 return None;
             }
         };
         let media = self.media.clone().unwrap_or_else(|| Media::guess(path, &body));
+        let body = format::decompressed(&media, body, self.limit);
         let seen = format::inspect(&media, &body);
         if body.is_empty() || seen.completeness == Completeness::Truncated {
-            self.leave_out(path, Some(signature), "it is empty, broken, or not whole yet");
+            refuse(Some(signature), "it is empty, broken, or not whole yet");
             return None;
         }
         let part = Part { media, body, time: signature.time(), class: seen.class };
@@ -185,14 +190,19 @@ impl FrameCache {
 
     pub(super) fn push(&self, publisher: &Publisher, part: Part, path: &Path) {
         match publisher.publish(Part { time: SystemTime::now(), ..part }) {
-            Ok(()) | Err(Refused::Same) => drop(self.cache().left_out.remove(path)),
-            Err(why) => self.leave_out(path, None, &why.to_string()),
+            Ok(()) | Err(Refused::Same) => self.was_accepted(path),
+            Err(why) => drop(self.leave_out(path, None, &why.to_string())),
         }
     }
 
+    /// Notes that a frame is shown: if it is left out again, the log says so again.
+    pub(super) fn was_accepted(&self, path: &Path) {
+        self.cache().left_out.remove(path);
+    }
+
     /// Says why a frame is left out, once until it is shown: the next round comes soon. `lasting` is the state that is not to be
-    /// read again.
-    fn leave_out(&self, path: &Path, lasting: Option<Signature>, why: &str) {
+    /// read again. Returns whether it is new.
+    pub(super) fn leave_out(&self, path: &Path, lasting: Option<Signature>, why: &str) -> bool {
         let mut cache = self.cache();
         if lasting.is_some() {
             cache.forget(path);
@@ -204,6 +214,7 @@ impl FrameCache {
         } else if is_new && !std::mem::replace(&mut cache.said_more, true) {
             warn!(directory = %self.directory.display(), "more than {MAX_NAMED} frames are left out; the others are not named");
         }
+        is_new
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -243,25 +254,26 @@ impl Cache {
     }
 }
 
-/// `frame2` before `frame10`; names that differ only otherwise keep a fixed order.
-pub(super) fn compare(a: &OsStr, b: &OsStr) -> Ordering {
-    alphanumeric_sort::compare_os_str(a, b).then_with(|| a.cmp(b))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::{feed::Kind, source::Context};
 
     fn frames(folder: &Path, mode: Mode) -> FrameCache {
         let dir = DirSettings { path: folder.to_owned(), interval: Duration::ZERO, mode, names: NameFilter::default() };
         FrameCache::new(&dir, None, CACHE_BYTES)
     }
 
+    fn publisher() -> Publisher {
+        Context::for_tests(None).open("test", Kind::Newest)
+    }
+
     /// Frames and bytes that are kept after a round.
     fn kept(frames: &FrameCache) -> (usize, usize) {
-        frames.list().iter().for_each(|path| drop(frames.read(path)));
+        let publisher = publisher();
+        frames.list().iter().for_each(|path| drop(frames.read(path, &publisher)));
         let cache = frames.cache();
         (cache.frames.len(), cache.bytes)
     }
@@ -293,15 +305,15 @@ mod tests {
     fn a_frame_that_becomes_whole_in_the_very_next_moment_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let (frames, path) = (frames(folder.path(), Mode::Loop), folder.path().join("1.png"));
-        let whole = include_bytes!("../demo.png");
+        let (whole, publisher) = (include_bytes!("../demo.png"), publisher());
         for round in 0..50 {
             // Its room is taken first, so that neither its size nor, within a tick, its times tell.
             std::fs::write(&path, vec![0; whole.len()]).unwrap();
             let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
             file.write_all(&whole[..20]).unwrap();
-            assert!(frames.read(&path).is_none());
+            assert!(frames.read(&path, &publisher).is_none());
             file.write_all(&whole[20..]).unwrap();
-            assert!(frames.read(&path).is_some(), "in round {round}");
+            assert!(frames.read(&path, &publisher).is_some(), "in round {round}");
         }
     }
 }

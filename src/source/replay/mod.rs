@@ -2,24 +2,22 @@
 //! is and when it is complete is for `frame_cache` to know.
 
 mod frame_cache;
+mod run_frames;
 
-use std::{
-    collections::HashSet,
-    ffi::OsString,
-    io,
-    sync::Arc,
-    time::{Duration, SystemTime},
+use std::{collections::HashSet, ffi::OsString, io, path::PathBuf, sync::Arc, time::Duration};
+
+use self::{
+    frame_cache::{FrameCache, SETTLE},
+    run_frames::RunFrames,
 };
-
-use self::frame_cache::{FrameCache, SETTLE, compare};
 use super::{
     context::{Context, Work, name_of},
     fs_events::{EventBatch, Watcher},
+    natural_order::compare,
 };
 use crate::{
     error::{Error, Result},
     feed::{Kind, Publisher},
-    part::Part,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -39,8 +37,9 @@ pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
         _ => cannot(error),
     })?;
     let (name, interval) = (name_of(&dir.path), dir.interval);
-    let frames = Arc::new(FrameCache::new(&dir, context.media.clone(), context.part_bytes()));
+    let frames = FrameCache::new(&dir, context.media.clone(), context.part_bytes());
     if dir.mode == Mode::Once {
+        let frames = Arc::new(RunFrames::new(frames));
         context.open_runs(name, move |publisher| play_once(frames.clone(), interval, publisher));
         return Ok(Box::pin(std::future::pending()));
     }
@@ -65,7 +64,7 @@ async fn play_in_a_loop(frames: &FrameCache, interval: Duration, publisher: &Pub
         }
         let mut shown = Vec::new();
         for path in list {
-            if let Some(frame) = frames.read(&path) {
+            if let Some(frame) = frames.read(&path, publisher) {
                 ticker.tick().await;
                 frames.push(publisher, frame.part, &path);
                 shown.push(path);
@@ -79,22 +78,23 @@ async fn play_in_a_loop(frames: &FrameCache, interval: Duration, publisher: &Pub
     }
 }
 
-async fn play_once(frames: Arc<FrameCache>, interval: Duration, publisher: Publisher) {
+async fn play_once(frames: Arc<RunFrames>, interval: Duration, publisher: Publisher) {
     let mut ticker = Ticker::new(interval);
-    let mut parts = frames.list().into_iter().filter_map(|path| Some((frames.read(&path)?.part, path)));
-    let mut next = parts.next();
-    // One ahead, so that the last is known when it is published and the close-delimiter follows it directly.
-    while let Some((part, path)) = next {
-        next = parts.next();
+    let mut paths = frames.frames.list().into_iter();
+    let is_accepted = |path: &PathBuf| frames.get(path, &publisher).is_some();
+    let mut next = paths.find(is_accepted);
+    // Between two frames a run holds neither: it would be in memory for this viewer alone.
+    while let Some(path) = next {
         ticker.tick().await;
         if !publisher.room().await {
             return;
         }
-        if next.is_none() {
-            let _ = publisher.publish_last(Part { time: SystemTime::now(), ..part });
-            return;
+        let frame = frames.get(&path, &publisher);
+        // One ahead, so that the last is known when it is published and the close-delimiter follows it directly.
+        next = paths.find(is_accepted);
+        if let Some(frame) = frame {
+            publisher.publish_prepared(&frame, next.is_none());
         }
-        frames.push(&publisher, part, &path);
         tokio::task::yield_now().await;
     }
 }
@@ -113,7 +113,7 @@ async fn follow(frames: &FrameCache, interval: Duration, publisher: &Publisher) 
             let name = path.file_name().unwrap_or_default().to_owned();
             // A frame that is not complete yet is played when it is.
             if !played.contains(&name)
-                && let Some(frame) = frames.read(&path)
+                && let Some(frame) = frames.read(&path, publisher)
             {
                 if frame.may_grow() && !finished.contains(&name) {
                     wait = SETTLE;

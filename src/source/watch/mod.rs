@@ -1,31 +1,35 @@
 //! Watched files as a source: events say when to look at a path, and `settling` decides what is shown of it. A look at each
 //! path every second finds what no event told: a write through a hard link elsewhere, a directory that was deleted and made
-//! again. Nothing here knows how parts travel.
+//! again. A log is a feed of its lines instead. Nothing here knows how parts travel.
 
+mod entry;
+mod growth;
 mod index;
 mod log;
 mod path;
 mod resolve;
 mod scan;
+mod settings;
 mod settling;
+mod tail;
+mod tailed_dir;
+mod tailed_file;
+mod tailed_path;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use self::{index::PathIndex, path::WatchedPath};
+pub use self::settings::{TailSettings, WatchSettings};
+use self::{entry::Entry, index::PathIndex, path::PathSettings, resolve::ResolvedDirectories};
 use super::{
-    context::{Context, Work, name_of},
+    context::{Context, Work},
     fs_events::Watcher,
-    name_filter::NameFilter,
 };
 use crate::{
     error::Result,
-    feed::Kind,
+    lease::Leases,
     panic::{PanicScope, catch},
 };
 
@@ -33,40 +37,52 @@ use crate::{
 const CHECK_INTERVAL: Duration = Duration::from_millis(700);
 /// The same where events do not tell of every change.
 const SHORT_CHECK_INTERVAL: Duration = Duration::from_millis(300);
+/// How long the start waits for files that were written just before.
+const START: Duration = Duration::from_millis(200);
 
-/// What to watch.
-#[derive(Debug)]
-pub struct WatchSettings {
-    /// Files and directories.
-    pub paths: Vec<PathBuf>,
-    /// Which files of a directory.
-    pub names: NameFilter,
-    /// How long a file must have been quiet that nobody was seen to close.
-    pub settle: Duration,
-    /// Look this often instead of waiting for events.
-    pub poll: Option<Duration>,
-}
-
-/// Watched paths as a source: a feed each.
+/// Watched paths as a source: a feed each, and one for each log of a directory.
 ///
 /// # Errors
 /// None: a path that is not there yet is waited for.
 pub fn source(watch: WatchSettings, context: &Context) -> Result<Work> {
-    let mut paths = Vec::new();
-    for path in watch.paths {
-        let publisher = context.open(name_of(&path), Kind::Newest);
-        let (filter, media) = (watch.names.clone(), context.media.clone());
-        paths.push(WatchedPath::new(path, filter, media, watch.settle, context.interval(), publisher));
-    }
-    // Files that exist already are the newest parts before a viewer can ask.
-    for path in &mut paths {
-        path.check(true);
-        look(path);
-    }
+    let settings = PathSettings {
+        filter: watch.names,
+        media: context.media.clone(),
+        settle: watch.settle,
+        interval: context.interval(),
+        leases: leases(context),
+    };
+    let tail = Arc::new(watch.tail);
+    let mut paths: Vec<_> = watch.paths.into_iter().flat_map(|path| Entry::of(path, &settings, &tail, context)).collect();
+    show_what_is_there(&mut paths);
     Ok(Box::pin(work(paths, watch.poll)))
 }
 
-async fn work(mut paths: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()> {
+/// The right to ask which files have writers. Tests that ask for what macOS gets do without.
+fn leases(context: &Context) -> Option<Arc<Leases>> {
+    #[cfg(target_os = "linux")]
+    if super::fs_events::is_wanted_by_a_test() {
+        return None;
+    }
+    let _runtime = context.runtime.enter();
+    Leases::new().map(Arc::new)
+}
+
+/// Files that exist already are the newest parts before a viewer can ask; also those that were written just before.
+fn show_what_is_there(paths: &mut [Entry]) {
+    let deadline = Instant::now() + START;
+    paths.iter_mut().for_each(|path| path.check(true));
+    loop {
+        paths.iter_mut().filter(|path| path.is_due()).for_each(look);
+        let due = paths.iter().filter(|path| path.is_on_its_way()).filter_map(Entry::due).min();
+        match due.filter(|due| *due < deadline) {
+            Some(due) => std::thread::sleep(due.saturating_duration_since(Instant::now())),
+            None => return,
+        }
+    }
+}
+
+async fn work(mut paths: Vec<Entry>, poll: Option<Duration>) -> Result<()> {
     let mut watcher = if poll.is_none() { Watcher::new() } else { Watcher::none() };
     let interval = check_interval(&paths, poll, &watcher);
     let mut index = PathIndex::default();
@@ -76,7 +92,7 @@ async fn work(mut paths: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()>
             check(&mut watcher, &mut index, &mut paths, interval == CHECK_INTERVAL);
             next_check = Instant::now() + interval;
         }
-        let due = paths.iter().filter_map(WatchedPath::due).min();
+        let due = paths.iter().filter_map(Entry::due).min();
         tokio::select! {
             () = watcher.readable() => {}
             () = sleep_until(due.map_or(next_check, |due| due.min(next_check))) => {}
@@ -89,24 +105,28 @@ async fn work(mut paths: Vec<WatchedPath>, poll: Option<Duration>) -> Result<()>
                 apply_events(&mut watcher, &mut index, &mut paths);
             }
         }
+        for mut path in paths.iter_mut().filter_map(Entry::split).collect::<Vec<_>>() {
+            path.check(true);
+            index.add(paths.len(), path.resolved());
+            paths.push(path);
+        }
     }
 }
 
 /// Looks at every path without an event. `trusts_events`: the file systems tell of changes.
-fn check(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [WatchedPath], trusts_events: bool) {
-    let mut has_moved = false;
+fn check(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [Entry], trusts_events: bool) {
+    let (mut directories, mut has_moved) = (ResolvedDirectories::default(), false);
+    let has_events = trusts_events && watcher.is_complete();
     for path in &mut *paths {
-        has_moved |= path.resolve();
+        has_moved |= path.patrol(&mut directories, has_events);
     }
     if has_moved || index.is_empty() {
-        *index = PathIndex::of(paths.iter().map(WatchedPath::resolved));
+        *index = PathIndex::of(paths.iter().map(Entry::resolved));
     }
     watcher.watch(&paths.iter().flat_map(|path| path.resolved().directories()).collect());
-    let has_events = trusts_events && watcher.is_complete();
-    paths.iter_mut().for_each(|path| path.check(has_events));
 }
 
-fn apply_events(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [WatchedPath]) {
+fn apply_events(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [Entry]) {
     let batch = watcher.take();
     for (at, affecting) in index.affected(&batch) {
         if paths[at].apply(&batch, &affecting) {
@@ -116,20 +136,20 @@ fn apply_events(watcher: &mut Watcher, index: &mut PathIndex, paths: &mut [Watch
 }
 
 /// Looks at a path. A file that makes mxr panic is skipped like an incomplete one: its feed and the others live on.
-fn look(path: &mut WatchedPath) {
+fn look(path: &mut Entry) {
     if catch(PanicScope::Source, || path.look_if_due()).is_err() {
         path.skip();
     }
 }
 
 /// How often to look without an event: as the user says, or the backend and the file systems allow. The log says which.
-fn check_interval(paths: &[WatchedPath], poll: Option<Duration>, watcher: &Watcher) -> Duration {
+fn check_interval(paths: &[Entry], poll: Option<Duration>, watcher: &Watcher) -> Duration {
     if let Some(poll) = poll {
         info!(every = ?poll, "looking for changes, as --poll says");
         return poll;
     }
     let mut interval = if watcher.reports_closes() { CHECK_INTERVAL } else { SHORT_CHECK_INTERVAL };
-    for path in paths.iter().map(WatchedPath::path) {
+    for path in paths.iter().map(Entry::path) {
         if let Some(file_system) = resolve::silent_file_system(existing(path)) {
             interval = SHORT_CHECK_INTERVAL;
             let path = path.display();
@@ -146,14 +166,11 @@ fn existing(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::Arc,
-        task::{Wake, Waker},
-    };
+    use std::task::{Wake, Waker};
 
-    use super::*;
+    use super::{path::WatchedPath, *};
     use crate::{
-        feed::{Feed, Limits, Settings},
+        feed::{Feed, Kind, Limits, Settings},
         wire::Boundary,
     };
 
@@ -172,11 +189,14 @@ mod tests {
         let file = folder.path().join("a.txt");
         let settings = Settings::new(Boundary::random(), Limits::new(None, 1000, false));
         let (publisher, feed) = Feed::new("a.txt", Kind::Newest, &settings);
-        let mut path = WatchedPath::new(file.clone(), NameFilter::default(), None, Duration::ZERO, None, publisher);
+        let mut path = Entry::Whole(WatchedPath::new(file.clone(), &PathSettings::default(), publisher));
         let mut push = |text: &str| {
             std::fs::write(&file, text).unwrap();
             path.check(false);
-            look(&mut path);
+            while let Some(due) = path.due() {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                look(&mut path);
+            }
         };
         let key = feed.register_waker(0, Waker::from(Arc::new(PanickingViewer)));
         push("one");

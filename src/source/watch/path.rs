@@ -4,18 +4,20 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{Level, debug};
+use tracing::{Level, debug, info};
 
 use super::{
+    growth::{Growth, tail_option},
     log::{PathLog, missing},
-    resolve::ResolvedPath,
+    resolve::{self, ResolvedDirectories, ResolvedPath},
     scan::{DirScan, Order},
-    settling::{Action, Evidence, Input, SettleTimes, Settling},
+    settling::{Action, Content, Evidence, Input, Moment, SettleTimes, Settling},
 };
 use crate::source::{
     fs_events::{Change, EventBatch, PathEvents},
@@ -23,15 +25,17 @@ use crate::source::{
 };
 use crate::{
     feed::{Publisher, Refused},
-    file::{self, Reading, Signature},
-    format::{self, Completeness, Media},
+    file::{self, OpenFile, Reading, Signature},
+    format::{self, Completeness, Inspection, Media},
+    lease::{Leases, Writers},
     part::Part,
 };
 
 /// How much longer than a tick of the file system's clock a file must have rested after a close: a write that began within the
 /// tick would not show in its times.
 const AFTER_A_TICK: Duration = Duration::from_millis(1);
-const INCOMPLETE: &str = "it is not whole yet";
+/// What is shown of a text that was emptied: a part without a byte breaks readers (docs/field.md, Players and readers).
+const EMPTY_LINE: &[u8] = b"\n";
 
 /// One watched path.
 #[derive(Debug)]
@@ -41,34 +45,53 @@ pub(super) struct WatchedPath {
     filter: NameFilter,
     media: Option<Media>,
     publisher: Publisher,
+    leases: Option<Arc<Leases>>,
     /// The file that is shown, or to be shown: for a directory the one that changed last.
     file: Option<PathBuf>,
     scan: DirScan,
+    /// Whether it was a directory the last time that it was there.
+    was_directory: bool,
     settling: Settling,
+    growth: Growth,
+    /// Whether the kernel makes up its bytes at each read (`file::is_generated`).
+    is_generated: bool,
     log: PathLog,
 }
 
+/// What all watched paths have in common.
+#[derive(Debug, Default, Clone)]
+pub(super) struct PathSettings {
+    /// Which files of a directory.
+    pub(super) filter: NameFilter,
+    /// The type of every part, if the user set one.
+    pub(super) media: Option<Media>,
+    /// How long a file must have rested whose writer was not seen to close it.
+    pub(super) settle: Duration,
+    /// The least time between two parts.
+    pub(super) interval: Option<Duration>,
+    /// The right to ask for writers, where the system tells.
+    pub(super) leases: Option<Arc<Leases>>,
+}
+
 impl WatchedPath {
-    /// A path that pushes into `publisher`, at most once in `interval`.
-    pub(super) fn new(
-        path: PathBuf,
-        filter: NameFilter,
-        media: Option<Media>,
-        settle: Duration,
-        interval: Option<Duration>,
-        publisher: Publisher,
-    ) -> Self {
+    /// A path that pushes into `publisher`.
+    pub(super) fn new(path: PathBuf, settings: &PathSettings, publisher: Publisher) -> Self {
         let path = std::path::absolute(&path).unwrap_or(path);
-        let times = SettleTimes { settle, settle_after_close: file::tick() + AFTER_A_TICK, interval };
+        let PathSettings { filter, media, settle, interval, leases } = settings;
+        let times = SettleTimes { settle: *settle, settle_after_close: file::tick() + AFTER_A_TICK, interval: *interval };
         Self {
             resolved: ResolvedPath::of(&path),
             path,
-            filter,
-            media,
+            filter: filter.clone(),
+            media: media.clone(),
             publisher,
+            leases: leases.clone(),
             file: None,
             scan: DirScan::default(),
+            was_directory: false,
             settling: Settling::new(times),
+            growth: Growth::default(),
+            is_generated: false,
             log: PathLog::default(),
         }
     }
@@ -89,14 +112,27 @@ impl WatchedPath {
         before != self.resolved
     }
 
+    /// Resolves it beside others of its directory, and has it looked at without an event if it may have changed. Tells whether it
+    /// leads elsewhere now. `has_events`: events tell of its changes as well.
+    pub(super) fn patrol(&mut self, directories: &mut ResolvedDirectories, has_events: bool) -> bool {
+        let (resolved, found) = ResolvedPath::within(directories, &self.path);
+        let has_moved = self.resolved != resolved;
+        self.resolved = resolved;
+        let is_same = found.is_some_and(|found| self.settling.is_done_with(&found)) && self.file.as_ref() == Some(&self.path);
+        if has_moved || self.is_generated || !is_same {
+            self.check(has_events);
+        }
+        has_moved
+    }
+
     /// When to look at it.
     pub(super) fn due(&self) -> Option<Instant> {
         self.settling.due().into_iter().chain(self.scan.due()).min()
     }
 
-    /// Whether to look at it now.
-    pub(super) fn is_due(&self) -> bool {
-        self.due().is_some_and(|due| due <= Instant::now())
+    /// Whether its file is there, and may be shown soon.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.settling.is_on_its_way() || self.scan.due().is_some()
     }
 
     /// Has it looked at without an event. `has_events`: events tell of its changes as well.
@@ -106,7 +142,10 @@ impl WatchedPath {
         } else {
             self.select_path();
         }
-        self.settling.on(Input::Check, Instant::now());
+        // Nothing but its bytes tells that such a file has changed.
+        let new = PathEvents { order: 0, change: Change::Moved };
+        let input = if self.is_generated { Input::Event(&new) } else { Input::Check };
+        self.settling.on(input, Instant::now());
     }
 
     /// Takes the events, of which those of `paths` affect it; tells whether the path leads elsewhere since.
@@ -150,7 +189,7 @@ impl WatchedPath {
         let (wanted, others): (Vec<_>, Vec<_>) = inside.into_iter().partition(|(path, _)| self.wants(path));
         self.apply_to_newest(batch, wanted, now);
         // The files may be links through a directory that was swapped (Kubernetes has `..data`).
-        let is_swapped = || others.iter().any(|(path, events)| events.change != Change::Opened && path.is_dir());
+        let is_swapped = || others.iter().any(|(path, _)| path.is_dir());
         let order = if batch.lost {
             Order::Loss
         } else if !on_the_way.is_empty() || is_swapped() {
@@ -205,12 +244,18 @@ impl WatchedPath {
             return;
         }
         let Some(file) = self.file.clone() else {
-            return self.not_shown(Input::Failed, Level::INFO, "there is no file yet; waiting for one", None);
+            let (level, why) = match self.directory_is_gone() {
+                Some(why) => (Level::WARN, why),
+                None => (Level::INFO, "there is no file yet; waiting for one".to_owned()),
+            };
+            return self.not_shown(Input::Failed, level, &why, None);
         };
         match self.look(&file) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.not_shown(Input::Incomplete, Level::INFO, &missing(&self.path), None);
+                let gone = self.directory_is_gone().map(|why| (Level::WARN, why));
+                let (level, why) = gone.unwrap_or_else(|| (Level::INFO, missing(&self.path)));
+                self.not_shown(Input::Incomplete, level, &why, None);
             }
             Err(error) => self.not_shown(Input::Failed, Level::WARN, &format!("cannot read it: {error}"), None),
         }
@@ -223,73 +268,137 @@ impl WatchedPath {
         }
         let mut scan = std::mem::take(&mut self.scan);
         match scan.list(&self.path, |path| self.wants(path), self.file.is_some()) {
-            Ok(None) => {}
-            Ok(Some(newest)) => self.select(&newest),
-            Err(error) => self.say(Level::WARN, &format!("cannot list the directory: {error}"), None),
+            Ok(newest) => {
+                self.was_directory = true;
+                newest.iter().for_each(|newest| self.select(newest));
+            }
+            Err(error) => {
+                let what = self.directory_is_gone().unwrap_or_else(|| format!("cannot list the directory: {error}"));
+                self.say(Level::WARN, &what, None);
+            }
         }
         self.scan = scan;
     }
 
+    /// One text for all that is found missing of a directory that was there, so that the log says it once.
+    fn directory_is_gone(&self) -> Option<String> {
+        let is_gone = self.was_directory && !self.path.is_dir();
+        is_gone.then(|| self.with_what_is_shown("the directory is gone; waiting for it"))
+    }
+
     fn look(&mut self, file: &Path) -> io::Result<()> {
         let signature = Signature::of(&file.metadata()?);
-        let age = SystemTime::now().duration_since(signature.time()).unwrap_or_default();
-        if self.settling.on(Input::Found(signature, age), Instant::now()) != Action::Read {
+        let age = SystemTime::now().duration_since(signature.change_time()).unwrap_or_default();
+        if self.settling.on(Input::Found(signature, age), Instant::now()) != Action::Open {
             return Ok(());
         }
-        match self.read(file)? {
-            Reading::Whole(body, signature) => self.judge(file, body, signature),
-            Reading::Changed => self.not_shown(Input::Incomplete, Level::WARN, &self.with_what_is_shown(INCOMPLETE), None),
-            Reading::NotAFile => {
-                self.not_shown(Input::Unusable(signature), Level::INFO, "it is not a regular file; waiting for one", None);
+        let Some(open) = self.open(file)? else {
+            self.not_shown(Input::Unusable(signature), Level::INFO, "it is not a regular file; waiting for one", None);
+            return Ok(());
+        };
+        self.is_generated = file::is_generated(&open.file);
+        match self.settling.on(Input::Opened(open.signature, self.writers(&open)), Instant::now()) {
+            Action::Read => {}
+            Action::Report => {
+                self.refuse(Level::INFO, "its writer has it open, and it is shown when it is closed");
+                return Ok(());
             }
+            _ => return Ok(()),
+        }
+        match open.read(self.publisher.part_bytes())? {
+            Reading::Whole(body, signature) => self.judge(file, body, signature, Moment::One),
+            Reading::Grown(body, signature) => self.judge(file, body, signature, Moment::Grown),
+            Reading::Changed(body, signature) => self.judge(file, body, signature, Moment::Several),
+            Reading::NotAFile => drop(self.settling.on(Input::Failed, Instant::now())),
             Reading::TooLarge(bytes) => {
-                self.not_shown(Input::Unusable(signature), Level::WARN, "it is larger than --max-part; skipped", Some(bytes));
+                self.publisher.count_refused(1);
+                let lines =
+                    if Media::guess(file, b"").is_text() { tail_option(file) + " shows its lines" } else { "skipped".to_owned() };
+                let what = format!("it is larger than --max-part; {lines}");
+                self.not_shown(Input::Unusable(signature), Level::WARN, &what, Some(bytes));
             }
         }
         Ok(())
     }
 
-    /// Reads a file; of a directory only if it lies inside, links or not.
-    fn read(&self, file: &Path) -> io::Result<Reading> {
-        let limit = self.publisher.part_bytes();
-        if file == self.path { file::read(file, limit) } else { file::read_inside(&self.path.canonicalize()?, file, limit) }
+    /// Opens a file; of a directory only if it lies inside, links or not.
+    fn open(&self, file: &Path) -> io::Result<Option<OpenFile>> {
+        if file == self.path { file::open(file, true) } else { file::open_inside(&self.path.canonicalize()?, file) }
     }
 
-    fn judge(&mut self, file: &Path, body: Bytes, signature: Signature) {
+    /// Whether a writer has the file open. Those of other machines are never known.
+    fn writers(&self, open: &OpenFile) -> Writers {
+        match self.leases.as_ref().map_or(Writers::Unknown, |leases| leases.writers(&open.file)) {
+            Writers::None if resolve::is_on_a_network(&open.file) => Writers::Unknown,
+            writers => writers,
+        }
+    }
+
+    fn judge(&mut self, file: &Path, body: Bytes, signature: Signature, moment: Moment) {
         let media = self.media.clone().unwrap_or_else(|| Media::guess(file, &body));
+        let body = format::decompressed(&media, body, self.publisher.part_bytes());
         let seen = format::inspect(&media, &body);
+        let content = match seen.completeness {
+            _ if !body.is_empty() => Content::Bytes,
+            Completeness::Readable if self.settling.has_published() => Content::Emptied,
+            _ => Content::Nothing,
+        };
+        // Decoders forgive a damaged chunk that they do not need; it may be half of another picture.
+        let is_damaged = body.starts_with(b"\x89PNG") && !seen.is_checksummed && seen.completeness == Completeness::Complete;
         let evidence = Evidence {
             signature,
-            is_complete: !body.is_empty() && seen.completeness != Completeness::Truncated,
+            moment,
+            completeness: if is_damaged { Completeness::Unknown } else { seen.completeness },
             is_checksummed: seen.is_checksummed,
-            is_text: media.essence() == "text/plain",
+            is_text: std::str::from_utf8(&body).is_ok(),
+            content,
         };
-        if !evidence.is_complete {
-            let (level, what) = match seen.unlike {
-                _ if body.is_empty() => (Level::INFO, "it is empty".to_owned()),
-                Some(name) => (Level::WARN, format!("it does not look like {name}")),
-                None => (Level::WARN, INCOMPLETE.to_owned()),
-            };
-            return self.not_shown(Input::Body(evidence), level, &self.with_what_is_shown(&what), None);
-        }
-        if self.settling.on(Input::Body(evidence), Instant::now()) == Action::Publish {
-            // The first file may have been there for long.
-            let time = if self.settling.has_published() { SystemTime::now() } else { signature.time().min(SystemTime::now()) };
-            self.publish(Part { media, body, time, class: seen.class }, file);
+        match self.settling.on(Input::Body(evidence), Instant::now()) {
+            Action::Publish => {
+                // The first file may have been there for long.
+                let time = if self.settling.has_published() { SystemTime::now() } else { signature.time().min(SystemTime::now()) };
+                let body = if body.is_empty() { Bytes::from_static(EMPTY_LINE) } else { body };
+                self.publish(Part { media, body, time, class: seen.class }, file, as_it_is(content, &seen));
+            }
+            Action::Report if content == Content::Bytes => {
+                self.refuse(Level::WARN, "it is not whole yet, and its writer has it open");
+            }
+            Action::Report => self.refuse(Level::INFO, "it is empty"),
+            _ => {}
         }
     }
 
-    fn publish(&mut self, part: Part, file: &Path) {
+    /// Publishes a part; with `as_it_is`, the log says what is odd about it.
+    fn publish(&mut self, part: Part, file: &Path, as_it_is: Option<(Level, String)>) {
+        self.hint_at_growth(&part, file);
         let (bytes, media) = (part.body.len(), part.media.clone());
-        match self.publisher.publish(part) {
+        let is_new = match self.publisher.publish(part) {
             Ok(()) => {
                 self.settling.on(Input::Published, Instant::now());
-                self.log.shown(self.publisher.name(), file, true);
                 debug!(feed = self.publisher.name(), file = %file.display(), %media, bytes, "pushed");
+                true
             }
-            Err(Refused::Same) => self.log.shown(self.publisher.name(), file, false),
-            Err(why) => self.say(Level::WARN, &format!("not pushed: {why}"), None),
+            Err(Refused::Same) => false,
+            Err(why) => return self.say(Level::WARN, &format!("not pushed: {why}"), None),
+        };
+        match as_it_is {
+            Some((level, what)) => self.say(level, &what, None),
+            None => self.log.shown(self.publisher.name(), file, is_new),
         }
+    }
+
+    fn hint_at_growth(&mut self, part: &Part, file: &Path) {
+        let before = self.publisher.feed().newest().filter(|_| part.media.is_text());
+        if before.is_some_and(|before| self.growth.is_worth_a_hint(before.body(), &part.body)) {
+            let (path, hint) = (file.display(), tail_option(file) + " sends only the new lines");
+            info!(feed = self.publisher.name(), %path, hint, "this text grows, and is sent whole each time");
+        }
+    }
+
+    /// Counts a state of the file that is not shown, and says why.
+    fn refuse(&mut self, level: Level, what: &str) {
+        self.publisher.count_refused(1);
+        self.say(level, &self.with_what_is_shown(what), None);
     }
 
     /// Tells the machine why there is nothing to show, and the log too once that is to be reported.
@@ -312,5 +421,15 @@ impl WatchedPath {
 
     fn say(&mut self, level: Level, what: &str, bytes: Option<u64>) {
         self.log.say(self.publisher.name(), self.file.as_ref().unwrap_or(&self.path), level, what, bytes);
+    }
+}
+
+/// What the log says of a part that is shown though its format tells that something is missing.
+fn as_it_is(content: Content, seen: &Inspection) -> Option<(Level, String)> {
+    match (content, seen.unlike) {
+        (Content::Bytes, _) if seen.completeness != Completeness::Truncated => None,
+        (Content::Bytes, Some(name)) => Some((Level::WARN, format!("it does not look like {name}; shown as it is"))),
+        (Content::Bytes, None) => Some((Level::WARN, "its end is missing; shown as it is".to_owned())),
+        _ => Some((Level::INFO, "it is empty now; shown as an empty line".to_owned())),
     }
 }

@@ -2,10 +2,13 @@
 //! keeps nothing.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     ffi::OsString,
+    fs::Metadata,
     path::{Component, Path, PathBuf},
 };
+
+use crate::file::Signature;
 
 /// Links that are followed on the way to a file, as the kernel has it.
 const LINKS: usize = 40;
@@ -21,6 +24,10 @@ pub(super) struct ResolvedPath {
     /// The links on the way (`ln -sfn` swaps these; Kubernetes swaps `..data`, a link to a directory).
     links: Vec<PathBuf>,
 }
+
+/// Where directories lead, found once for all files in them.
+#[derive(Debug, Default)]
+pub(super) struct ResolvedDirectories(HashMap<PathBuf, ResolvedPath>);
 
 impl ResolvedPath {
     /// Resolves an absolute path.
@@ -51,6 +58,26 @@ impl ResolvedPath {
         Self { entry: entry.unwrap_or_else(|| at.clone()), is_directory: at.is_dir(), target: at, links }
     }
 
+    /// Resolves an absolute path whose directory was resolved already, by one system call where it is no link. Returns the state of a
+    /// file as well.
+    pub(super) fn within(directories: &mut ResolvedDirectories, path: &Path) -> (Self, Option<Signature>) {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return (Self::of(path), None) };
+        if !directories.0.contains_key(parent) {
+            directories.0.insert(parent.to_owned(), Self::of(parent));
+        }
+        let Some(directory) = directories.0.get(parent).filter(|directory| directory.is_directory) else {
+            return (Self::of(path), None);
+        };
+        let full = directory.target.join(name);
+        let found = full.symlink_metadata().ok();
+        if found.as_ref().is_some_and(Metadata::is_symlink) {
+            return (Self::of(path), None);
+        }
+        let is_directory = found.as_ref().is_some_and(Metadata::is_dir);
+        let signature = found.filter(Metadata::is_file).map(|found| Signature::of(&found));
+        (Self { entry: full.clone(), target: full, is_directory, links: directory.links.clone() }, signature)
+    }
+
     /// The directories whose entries decide what the path shows: the one that holds the file, and each that holds a link.
     pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
         let last = if self.is_directory { Some(self.target.as_path()) } else { self.target.parent() };
@@ -68,29 +95,49 @@ fn components(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(name).collect()
 }
 
-/// The name of the file system, where changes by other machines raise no event on this one (statfs(2) lists the numbers).
+/// The name of the file system, where changes raise no event, or those by other machines raise none on this one (statfs(2) lists the
+/// numbers).
 #[cfg(target_os = "linux")]
 pub(super) fn silent_file_system(path: &Path) -> Option<&'static str> {
-    let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xffff_ffff;
-    Some(match kind {
-        0x6969 => "nfs",
-        0x517b => "smb",
-        0xff53_4d42 => "cifs",
-        0xfe53_4d42 => "smb2",
-        0x0102_1997 => "9p",
-        0x6573_5546 => "fuse",
-        0x794c_7630 => "overlay",
-        0x00c3_6400 => "ceph",
-        0x5346_414f => "afs",
-        0x786f_4256 => "vboxsf",
-        _ => return None,
-    })
+    let number = number(rustix::fs::statfs(path).ok()?);
+    let names = [(0x794c_7630, "overlay"), (0x9fa0, "proc"), (0x6265_6572, "sysfs"), (0x6367_7270, "cgroup")];
+    names.iter().chain(&NETWORKS).find(|(known, _)| *known == number).map(|(_, name)| *name)
+}
+
+/// Whether other machines may write to the file.
+#[cfg(target_os = "linux")]
+pub(super) fn is_on_a_network(file: &std::fs::File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|found| NETWORKS.iter().any(|(known, _)| *known == number(found)))
+}
+
+#[cfg(target_os = "linux")]
+const NETWORKS: [(u64, &str); 9] = [
+    (0x6969, "nfs"),
+    (0x517b, "smb"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x0102_1997, "9p"),
+    (0x6573_5546, "fuse"),
+    (0x00c3_6400, "ceph"),
+    (0x5346_414f, "afs"),
+    (0x786f_4256, "vboxsf"),
+];
+
+#[cfg(target_os = "linux")]
+fn number(found: rustix::fs::StatFs) -> u64 {
+    found.f_type as u64 & 0xffff_ffff
 }
 
 /// No other system tells; the look every second finds what no event told.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn silent_file_system(_: &Path) -> Option<&'static str> {
     None
+}
+
+/// No other system tells of writers anyway.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_on_a_network(_: &std::fs::File) -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -130,6 +177,24 @@ mod tests {
         assert_eq!((resolved.entry.as_path(), resolved.target.as_path()), (&*root.join("run1/a.txt"), &*root.join("run1/b.txt")));
         for entry in ["latest", "run1", "run1/a.txt", "run1/b.txt"] {
             assert!(resolved.entries().any(|path| path == root.join(entry)), "{entry}");
+        }
+    }
+
+    #[test]
+    fn within_a_resolved_directory_a_path_leads_where_it_leads_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("run/inner")).unwrap();
+        std::fs::write(root.join("run/a.txt"), "x").unwrap();
+        symlink("run", root.join("latest")).unwrap();
+        symlink("run/a.txt", root.join("link")).unwrap();
+        symlink("nowhere", root.join("lost")).unwrap();
+        let mut directories = ResolvedDirectories::default();
+        for name in
+            ["latest/a.txt", "run/a.txt", "link", "latest", "latest/inner", "latest/missing", "lost", "none/a.txt", "run/.."]
+        {
+            let path = root.join(name);
+            assert_eq!(ResolvedPath::within(&mut directories, &path).0, ResolvedPath::of(&path), "{name}");
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::file::Signature;
+use crate::{file::Signature, source::natural_order};
 
 /// How often a directory is listed at the most.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -58,7 +58,7 @@ struct Newest {
 impl Newest {
     /// Times are exact to a tick of 4 ms: of two files in one, the later name counts, as frames are numbered.
     fn is_before(&self, stamp: (i64, i64), path: &Path) -> bool {
-        let by_name = || alphanumeric_sort::compare_os_str(name(path), name(&self.path));
+        let by_name = || natural_order::compare(name(path), name(&self.path));
         stamp.cmp(&self.stamp).then_with(by_name) == Ordering::Greater
     }
 }

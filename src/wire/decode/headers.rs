@@ -58,6 +58,73 @@ pub fn boundary_of(content_type: &str) -> Option<String> {
     (!bare.is_empty()).then(|| bare.to_owned())
 }
 
+/// The most bytes and lines of a block: responses have longer ones than parts, and no log has so many lines of this form.
+const MAX_BLOCK: (usize, usize) = (16 << 10, 64);
+
+/// A block of header lines and the empty line after them: that of a part, or of a response with its status line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderBlock {
+    /// The headers that mxr uses.
+    pub headers: Headers,
+    /// `boundary=`, if the type is multipart.
+    pub boundary: Option<String>,
+    /// Whether it begins with a status line.
+    pub has_status: bool,
+    /// Whether a header is named `Content-…` or `X-…`, as in every part, and the type is well-formed, if there is one.
+    pub is_of_part: bool,
+    /// The offset after the empty line.
+    pub end: usize,
+}
+
+/// What stands at the beginning of some bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockLook {
+    /// A complete block.
+    Block(Box<HeaderBlock>),
+    /// Something else.
+    Other,
+    /// More bytes are needed to tell.
+    Unsure,
+}
+
+/// Looks for a header block at the beginning of the bytes.
+pub fn look_for_headers(bytes: &[u8]) -> BlockLook {
+    let (mut block, mut has_bad_type) = (HeaderBlock::default(), false);
+    for index in 0..MAX_BLOCK.1 {
+        let rest = &bytes[block.end..];
+        let newline = memchr::memchr(b'\n', rest);
+        let line = &rest[..newline.unwrap_or(rest.len())];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let status = if index == 0 { starts_as_status(line) } else { Start::No };
+        let start = if status == Start::No { starts_with_field(line) } else { status };
+        let Some(length) = newline else {
+            let is_open = line.is_empty() || start != Start::No;
+            return if is_open && bytes.len() < MAX_BLOCK.0 { BlockLook::Unsure } else { BlockLook::Other };
+        };
+        block.end += length + 1;
+        match start {
+            _ if line.is_empty() && index > 0 => {
+                block.is_of_part &= !has_bad_type;
+                return BlockLook::Block(Box::new(block));
+            }
+            Start::Yes => {}
+            Start::No | Start::Unsure => return BlockLook::Other,
+        }
+        block.has_status |= status == Start::Yes;
+        block.headers.read(line);
+        let line = String::from_utf8_lossy(line);
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        let name = name.trim_end().to_ascii_lowercase();
+        block.is_of_part |= name.starts_with("content-") || name.starts_with("x-");
+        if name == "content-type" {
+            has_bad_type = block.headers.media.is_none();
+            let is_multipart = value.trim_start().to_ascii_lowercase().starts_with("multipart/");
+            block.boundary = boundary_of(value).filter(|_| is_multipart);
+        }
+    }
+    BlockLook::Other
+}
+
 /// Whether bytes begin in a certain way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
@@ -91,13 +158,38 @@ pub(super) fn starts_as_header(bytes: &[u8]) -> Start {
     if known == Start::Yes {
         return known;
     }
+    match starts_with_field(bytes) {
+        Start::No => known,
+        start => start,
+    }
+}
+
+/// Whether bytes begin with a field name and a colon.
+fn starts_with_field(bytes: &[u8]) -> Start {
     let is_token = |byte: &&u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let name = bytes.iter().take(100).take_while(is_token).count();
     let spaces = bytes[name..].iter().take(8).take_while(|byte| **byte == b' ').count();
     match bytes.get(name + spaces) {
         Some(b':') if name > 0 => Start::Yes,
         None => Start::Unsure,
-        Some(_) => known,
+        Some(_) => Start::No,
+    }
+}
+
+/// Whether a line is a status line: `HTTP/1.1 200 OK`, or `HTTP/2 200` as curl prints it.
+fn starts_as_status(line: &[u8]) -> Start {
+    const NAME: &[u8] = b"HTTP/";
+    let Some(rest) = line.strip_prefix(NAME) else {
+        return if NAME.starts_with(line) { Start::Unsure } else { Start::No };
+    };
+    let version = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let code = rest.get(version + 1..).unwrap_or_default();
+    let digits = code.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match (rest.get(version), code.get(digits)) {
+        (Some(b' '), None | Some(b' ')) if version > 0 && digits == 3 => Start::Yes,
+        (None, _) if version <= 3 => Start::Unsure,
+        (Some(b' '), None) if version > 0 && digits < 3 => Start::Unsure,
+        _ => Start::No,
     }
 }
 
@@ -148,6 +240,29 @@ mod tests {
         ] {
             assert_eq!(boundary_of(content_type).as_deref(), boundary, "{content_type}");
         }
+    }
+
+    #[test]
+    fn a_header_block_ends_with_an_empty_line() {
+        let block = |text: &str| match look_for_headers(text.as_bytes()) {
+            BlockLook::Block(block) => Ok(*block),
+            other => Err(other == BlockLook::Unsure),
+        };
+        let head = "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Type: multipart/x-mixed-replace; boundary=B\r\n\r\n";
+        let response = block(&[head, "--B"].concat()).unwrap();
+        assert_eq!((response.boundary.as_deref(), response.has_status, response.end), (Some("B"), true, head.len()));
+        let part = block("content-type : image/jpg\nContent-Length: 9\n\n").unwrap();
+        assert_eq!((part.headers.length, part.is_of_part, part.has_status), (Some(9), true, false));
+        assert!(!block("Content-Type: foo\n\n").unwrap().is_of_part && !block("Server: x\n\n").unwrap().is_of_part);
+        assert!(block("HTTP/2 200\r\n\r\n").unwrap().has_status);
+        for text in ["", "\r", "H", "HTTP/1.1 20", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\n", "A: b\r\n\r", "A: b\nC"] {
+            assert_eq!(block(text), Err(true), "{text:?}");
+        }
+        for text in ["\n", "HTTP/1.1 server\n", "HTTP/1.1 2000", "HTTP/1.1 200 OK\nHTTP/1.1", "A: b\ntwo words", "A: b\nC\n", "a b"]
+        {
+            assert_eq!(block(text), Err(false), "{text:?}");
+        }
+        assert_eq!(block(&"A: b\n".repeat(100)), Err(false));
     }
 
     #[test]

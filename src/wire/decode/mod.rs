@@ -15,7 +15,7 @@ mod tests;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-pub use self::headers::{Headers, boundary_of};
+pub use self::headers::{BlockLook, HeaderBlock, Headers, boundary_of, look_for_headers};
 use self::{
     delimiter::{Delimiter, Look},
     headers::{Start, starts_as_header, starts_with_name},

@@ -62,6 +62,11 @@ impl Mxr {
         self
     }
 
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     pub fn current_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
@@ -74,6 +79,11 @@ impl Mxr {
 
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.command.stderr(stderr);
+        self
+    }
+
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
         self
     }
 
@@ -133,12 +143,20 @@ impl Mxr {
     pub fn spawn(mut self) -> Server {
         share();
         let mut child = self.command.spawn().expect("the binary starts");
-        let (stdout, out) = collect(child.stdout.take().unwrap());
-        // A test may have taken the pipe.
+        // A test may have taken the pipes.
+        let (stdout, out) = child.stdout.take().map(collect).unzip();
         let (stderr, err) = child.stderr.take().map(collect).unzip();
-        let readers = std::iter::once(out).chain(err).collect();
+        let readers = out.into_iter().chain(err).collect();
         let line = format!("{:?}", self.command);
-        Server { line, child, host: String::new(), scheme: String::new(), stdout, stderr: stderr.unwrap_or_default(), readers }
+        Server {
+            line,
+            child,
+            host: String::new(),
+            scheme: String::new(),
+            stdout: stdout.unwrap_or_default(),
+            stderr: stderr.unwrap_or_default(),
+            readers,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     auto::Auto,
+    document::Documents,
     multipart::Multipart,
     picture::PictureSplitter,
     rule::Split,
@@ -16,14 +17,15 @@ impl Split {
     pub fn splitter(&self, limit: usize, is_text: bool) -> Box<dyn Splitter> {
         let text = |ends| Box::new(Text::new(ends, limit, is_text));
         match self {
-            Self::Auto => Box::new(Auto::new(move |split: &Self| split.splitter(limit, is_text))),
+            Self::Auto => Box::new(Auto::new(limit, move |split: &Self| split.splitter(limit, is_text))),
+            Self::Documents { markup, is_recognized } => Box::new(Documents::new(*markup, *is_recognized, limit, text(Ends::Line))),
             Self::Lines => text(Ends::Line),
             Self::Nul => text(Ends::Nul),
             Self::Blank => text(Ends::Blank),
             Self::Separator(separator) => text(Ends::separator(separator)),
             Self::Jpeg => Box::new(PictureSplitter::<JpegScanner>::new(limit)),
             Self::Png => Box::new(PictureSplitter::<PngScanner>::new(limit)),
-            Self::Multipart => Box::new(Multipart::new(limit)),
+            Self::Multipart(boundary) => Box::new(Multipart::new(boundary.as_deref(), limit)),
         }
     }
 }

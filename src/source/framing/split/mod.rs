@@ -4,13 +4,17 @@
 
 mod auto;
 mod build;
+mod document;
+mod markup;
 mod multipart;
 mod picture;
 mod rule;
+mod sniff;
 mod splitter;
 mod text;
+mod text_first;
 
 pub use self::{
-    rule::Split,
+    rule::{Markup, Split},
     splitter::{Makes, RawPart, Splitter},
 };

@@ -9,7 +9,7 @@ use crate::{
     wire::{Bounds, Decoded, Decoder},
 };
 
-/// Splits multipart. The first line that begins with `--` shows the boundary.
+/// Splits multipart. Without a boundary the first line that begins with `--` shows it.
 #[derive(Debug)]
 pub(super) struct Multipart {
     decoder: Decoder,
@@ -19,8 +19,8 @@ pub(super) struct Multipart {
 
 impl Multipart {
     /// A splitter for bodies of at most `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { decoder: Decoder::new(None, Bounds::bodies(limit)), parts: Vec::new(), truncated: 0 }
+    pub(super) fn new(boundary: Option<&str>, limit: usize) -> Self {
+        Self { decoder: Decoder::new(boundary, Bounds::bodies(limit)), parts: Vec::new(), truncated: 0 }
     }
 
     fn take_parts(&mut self, bodies: &mut Vec<RawPart>) {

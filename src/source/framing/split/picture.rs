@@ -168,6 +168,21 @@ mod tests {
     }
 
     #[test]
+    fn a_jpeg_with_stray_bytes_before_a_marker_is_returned_and_each_cut_of_it_is_dropped() {
+        let two = jpeg("two");
+        // Behind APP0, and before the second scan.
+        for (at, exact) in [(8, [6, 16]), (25, [6, 13])] {
+            let one = [&jpeg("one")[..at], b"\0\0\0", &jpeg("one")[at..]].concat();
+            assert_eq!(cut::<JpegScanner>(&[&one[..], &two].concat(), 1000), (vec![one.clone(), two.clone()], 0), "at {at}");
+            // Not tested: where the truncated segment contains exactly the start of the next, as above.
+            for end in (3..one.len()).filter(|end| !exact.contains(end)) {
+                let input = [&one[..end], &two, &vec![0; 1 << 16], &two].concat();
+                assert_eq!(cut::<JpegScanner>(&input, 1 << 20), (vec![two.clone(); 2], 1), "at {at}, cut at {end}");
+            }
+        }
+    }
+
+    #[test]
     fn a_frame_over_the_limit_is_dropped_and_counted() {
         let (small, large, long) = (jpeg("small"), jpeg(&"x".repeat(100)), with_thumbnail(&"x".repeat(100)));
         let input = [&small[..], &large, &small, &long, &small].concat();
@@ -189,6 +204,14 @@ mod tests {
             assert_eq!(
                 cut::<PngScanner>(&[&one[..at], &two, &one].concat(), 1000),
                 (vec![two.clone(), one.clone()], 1),
+                "cut at {at}"
+            );
+        }
+        let text = [&one[..33], b"\0\0\0\x03tEXta\0b\0\0\0\0", &one[33..]].concat();
+        for at in 33..text.len() {
+            assert_eq!(
+                cut::<PngScanner>(&[&text[..at], &two, &text].concat(), 1000),
+                (vec![two.clone(), text.clone()], 1),
                 "cut at {at}"
             );
         }

@@ -1,10 +1,43 @@
 //! The rule for the end of a body, as the argument of `--split`. It parses the rule, and splits nothing.
 
+use crate::format::Media;
+
+/// A format of text in which a document has an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Markup {
+    /// SVG and other XML.
+    Xml,
+    /// HTML.
+    Html,
+    /// JSON: objects and arrays.
+    Json,
+}
+
+impl Markup {
+    /// The format of documents of this type, if it is one of them.
+    pub fn of(media: &Media) -> Option<Self> {
+        match media.essence().to_ascii_lowercase().as_str() {
+            "text/html" => Some(Self::Html),
+            "application/json" | "text/json" => Some(Self::Json),
+            essence if essence.ends_with("+json") => Some(Self::Json),
+            essence if essence.ends_with("+xml") || essence.ends_with("/xml") => Some(Self::Xml),
+            _ => None,
+        }
+    }
+}
+
 /// The rule for the end of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
-    /// By the first bytes: as JPEG, PNG or multipart, otherwise at line ends.
+    /// By the first bytes: as JPEG, PNG, multipart, SVG or HTML, otherwise at line ends.
     Auto,
+    /// At the end of each document. `is_recognized`: its first bytes show its type, not the user.
+    Documents {
+        /// The format of the documents.
+        markup: Markup,
+        /// As above.
+        is_recognized: bool,
+    },
     /// At each line end.
     Lines,
     /// At each NUL.
@@ -15,8 +48,8 @@ pub enum Split {
     Jpeg,
     /// At a PNG's end.
     Png,
-    /// At the end of each part of a multipart stream.
-    Multipart,
+    /// At the end of each part of a multipart stream, with this boundary if it is known.
+    Multipart(Option<String>),
     /// At these bytes.
     Separator(Vec<u8>),
 }
@@ -34,7 +67,7 @@ impl Split {
             "blank" => Self::Blank,
             "jpeg" => Self::Jpeg,
             "png" => Self::Png,
-            "multipart" => Self::Multipart,
+            "multipart" => Self::Multipart(None),
             "" => return Err("a separator has at least one character".to_owned()),
             // As a separator, a misspelt word would never occur in the input.
             _ if text.bytes().all(|byte| byte.is_ascii_lowercase()) => {

@@ -29,7 +29,8 @@ pub trait Splitter: std::fmt::Debug + Send {
     /// Takes the bytes of one read, and appends the bodies that they complete.
     fn push(&mut self, data: &[u8], bodies: &mut Vec<RawPart>);
 
-    /// Takes the end of the stream, and appends the last body if that completes it.
+    /// Takes the end of the stream, and appends the last body if that completes it. A splitter of lines can go on with the next
+    /// stream.
     fn finish(&mut self, bodies: &mut Vec<RawPart>);
 
     /// The kind of parts; `None` until the first bytes have shown it.

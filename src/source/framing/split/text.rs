@@ -162,12 +162,13 @@ impl Splitter for Text {
 
     fn finish(&mut self, bodies: &mut Vec<RawPart>) {
         let rest = std::mem::take(&mut self.rest);
+        self.searched = 0;
         let length = match self.ends {
             Ends::Line => without_cr(&rest),
             Ends::Blank => without_line_ends(&rest),
             Ends::Nul | Ends::Separator(_) => rest.len(),
         };
-        if !self.skipping && !rest.is_empty() {
+        if !std::mem::take(&mut self.skipping) && !rest.is_empty() {
             bodies.extend(self.body(&rest[..length], false));
         }
     }
@@ -181,7 +182,7 @@ impl Splitter for Text {
     }
 
     fn pending(&self) -> usize {
-        self.rest.len()
+        if self.skipping { 0 } else { self.rest.len() }
     }
 }
 

@@ -1,26 +1,33 @@
 //! Decides when a file is worth reading and whether its bytes may be shown: is its writer done? A pure state machine that is told
-//! of events, metadata and bodies, and of the time. It knows no file system, no clock and no feed.
+//! of events, metadata, writers and bodies, and of the time. It knows no file system, no clock and no feed.
 //!
-//! The caller obeys what `on` returns: `Look` is answered with what the file's metadata are, `Read` with what came of reading.
+//! The caller obeys what `on` returns: `Look` is answered with what the file's metadata are, `Open` with whether a writer has the
+//! file open, `Read` with what came of reading.
 
+mod facts;
+mod habits;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(super) use self::facts::{Content, Evidence, Moment, SettleTimes};
+use self::{
+    facts::{BUSY, PATIENCE, Rest},
+    habits::Habits,
+    verdict::{Situation, Verdict},
+};
 use crate::{
     file::Signature,
+    lease::Writers,
     source::fs_events::{Change, PathEvents},
 };
 
-/// Pauses before a file that is incomplete or missing is looked at again.
+/// Pauses before a file that is truncated or missing is looked at again.
 const RETRIES: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(60)];
-/// How long a file may be incomplete before that is reported, and how long it may change without a rest before it is read all
-/// the same.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// What the machine is told.
 #[derive(Debug)]
 pub(super) enum Input<'a> {
@@ -34,31 +41,20 @@ pub(super) enum Input<'a> {
     OtherFile,
     /// Time has passed.
     Tick,
-    /// The answer to `Look`: the file's metadata, and how long ago its bytes changed by the clock of its file system.
+    /// The answer to `Look`: the file's metadata, and how long ago it changed by the clock of its file system.
     Found(Signature, Duration),
-    /// The answer to `Read`: the bytes of one moment.
+    /// The answer to `Open`: the file's metadata now, and whether a writer has it open.
+    Opened(Signature, Writers),
+    /// The answer to `Read`.
     Body(Evidence),
-    /// The answer to both: the file is not there, or changed while it was read.
+    /// The answer to all: the file is not there.
     Incomplete,
-    /// The answer to `Read`: a file like this can never be shown.
+    /// The answer to `Look` and `Open`: a file like this can never be shown.
     Unusable(Signature),
-    /// The answer to both: it failed.
+    /// The answer to all: it failed.
     Failed,
     /// The part was published.
     Published,
-}
-
-/// What a look at a body told.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Evidence {
-    /// The state of the file that the bytes are of.
-    pub(super) signature: Signature,
-    /// Whether there are bytes, and as far as their format tells none is missing.
-    pub(super) is_complete: bool,
-    /// Whether checksums prove that these bytes belong together.
-    pub(super) is_checksummed: bool,
-    /// Whether it is text, of which any beginning can be shown.
-    pub(super) is_text: bool,
 }
 
 /// What the caller has to do.
@@ -68,23 +64,14 @@ pub(super) enum Action {
     Wait,
     /// Look at the file's metadata.
     Look,
+    /// Open the file, and ask for its writers.
+    Open,
     /// Read the file.
     Read,
     /// Publish the body.
     Publish,
     /// Tell the user why the file is not shown.
     Report,
-}
-
-/// How long things take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SettleTimes {
-    /// How long a file must have rested whose writer was not seen to close it.
-    pub(super) settle: Duration,
-    /// The same where it was seen: a next writer may have begun within a tick of the file system's clock.
-    pub(super) settle_after_close: Duration,
-    /// The least time between two parts: what would only be thinned out is not read.
-    pub(super) interval: Option<Duration>,
 }
 
 /// How far a file is on its way.
@@ -96,19 +83,10 @@ enum Stage {
     Waiting(Instant, Change),
     /// The caller looks at the metadata.
     Looking(Change),
+    /// The caller opens the file, which has rested for so long.
+    Opening(Change, Rest),
     /// The caller reads.
-    Reading(Change, ReadCause),
-}
-
-/// Why a file is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReadCause {
-    /// It has rested.
-    Rested,
-    /// It was closed just now, and checksums are expected to tell whether another writer has begun.
-    Checksums,
-    /// It has not come to rest for too long.
-    Unstable,
+    Reading(Change, Rest),
 }
 
 /// What the last look found.
@@ -117,11 +95,23 @@ struct Seen {
     signature: Signature,
     /// Since when it has been so.
     since: Instant,
-    /// Whether it has been read, and the judgement stands until the file changes.
-    is_judged: bool,
+    judged: Judged,
 }
 
-/// How often in a row a file was incomplete, and since when.
+/// What has become of a state of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    /// It is to be read.
+    No,
+    /// It has been read, and is not shown while a writer has the file open.
+    WhileOpen,
+    /// The same, which was reported.
+    Reported,
+    /// It has been read, and the judgement stands until the file changes.
+    Yes,
+}
+
+/// How often in a row a file was truncated or missing, and since when.
 #[derive(Debug, Clone, Copy)]
 struct Retries {
     count: usize,
@@ -134,13 +124,10 @@ pub(super) struct Settling {
     times: SettleTimes,
     stage: Stage,
     seen: Option<Seen>,
-    /// Since when it has been changing without a rest.
-    unstable_since: Option<Instant>,
     retries: Option<Retries>,
-    /// How often the file is open, as far as events tell: a reader counts as well as a writer.
-    open_count: i32,
-    /// Whether the last body had checksums: then the next is read as soon as it is closed.
-    has_checksums: bool,
+    /// What is known of the writers, as of the last look.
+    writers: Writers,
+    habits: Habits,
     /// When a part was published last.
     published: Option<Instant>,
 }
@@ -152,10 +139,9 @@ impl Settling {
             times,
             stage: Stage::Idle,
             seen: None,
-            unstable_since: None,
             retries: None,
-            open_count: 0,
-            has_checksums: false,
+            writers: Writers::Unknown,
+            habits: Habits::default(),
             published: None,
         }
     }
@@ -170,6 +156,16 @@ impl Settling {
         self.pending_change().is_some_and(Change::is_finished)
     }
 
+    /// Whether the file is there, and waits to be shown.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.due().is_some() && self.seen.is_some()
+    }
+
+    /// Whether this state was judged and nothing is due: another look would change nothing.
+    pub(super) fn is_done_with(&self, signature: &Signature) -> bool {
+        matches!(self.stage, Stage::Idle) && self.judged(signature) == Judged::Yes
+    }
+
     /// Whether a part was ever published.
     pub(super) fn has_published(&self) -> bool {
         self.published.is_some()
@@ -178,19 +174,24 @@ impl Settling {
     /// Takes an input; returns the action that it calls for.
     pub(super) fn on(&mut self, input: Input<'_>, now: Instant) -> Action {
         match input {
-            Input::Event(events) => self.event(events, now),
+            Input::Event(events) => self.event(events.change, now),
             Input::EventsLost => {
-                self.forget();
+                self.doubt();
                 self.check(now)
             }
             Input::Check => self.check(now),
-            Input::OtherFile => self.forget(),
+            Input::OtherFile => {
+                self.doubt();
+                self.habits = Habits::of_other_file();
+                Action::Wait
+            }
             Input::Tick => self.tick(now),
             Input::Found(signature, age) => self.found(signature, age, now),
+            Input::Opened(signature, writers) => self.opened(signature, writers, now),
             Input::Body(evidence) => self.body(evidence, now),
-            Input::Incomplete => self.retry(now),
+            Input::Incomplete => self.retry(None, now),
             Input::Unusable(signature) => {
-                self.judged(signature, now);
+                self.judge(signature, Judged::Yes, now);
                 self.give_up()
             }
             Input::Failed => self.give_up(),
@@ -201,29 +202,22 @@ impl Settling {
         }
     }
 
-    fn event(&mut self, events: &PathEvents, now: Instant) -> Action {
-        let was_open = self.open_count > 0;
-        self.open_count = if events.change == Change::Moved { 0 } else { events.open_count(self.open_count) };
-        if events.change == Change::Opened {
-            // The last one that held it open has let go: nobody writes.
-            if was_open && self.open_count == 0 && matches!(self.stage, Stage::Waiting(_, Change::Closed)) {
-                self.wait_until(now, Change::Closed);
-            }
-            return Action::Wait;
-        }
+    fn event(&mut self, change: Change, now: Instant) -> Action {
         // Times of files are only exact to a tick, and a write through a mapping may not show in them at all.
         self.doubt();
-        match events.change {
+        match change {
             Change::Changing => {
-                let rested = now + self.times.settle;
-                self.wait_until(self.due().map_or(rested, |due| due.min(rested)), Change::Changing)
+                self.habits.changed(now);
+                let rested = now + self.rest_before_open(change);
+                self.wait_until(self.due().map_or(rested, |due| due.min(rested)), change)
             }
-            Change::Metadata | Change::Opened => self.wait_until(now, self.pending_change().unwrap_or(events.change)),
+            Change::Metadata => self.wait_until(now, self.pending_change().unwrap_or(change)),
             Change::Closed | Change::Moved => {
+                self.habits.finished(now);
                 if let Some(retries) = &mut self.retries {
                     retries.count = 0;
                 }
-                self.wait_until(now, events.change)
+                self.wait_until(now, change)
             }
         }
     }
@@ -231,7 +225,7 @@ impl Settling {
     fn check(&mut self, now: Instant) -> Action {
         match self.stage {
             Stage::Waiting(..) => Action::Wait,
-            _ => self.wait_until(now, Change::Changing),
+            _ => self.wait_until(now, Change::Metadata),
         }
     }
 
@@ -250,72 +244,158 @@ impl Settling {
 
     fn found(&mut self, signature: Signature, age: Duration, now: Instant) -> Action {
         let Stage::Looking(change) = self.stage else { return Action::Wait };
-        let same = self.seen.filter(|seen| seen.signature == signature);
-        if self.retries.is_none() && same.is_some_and(|seen| seen.is_judged) {
+        let judged = self.judged(&signature);
+        if self.retries.is_none() && judged == Judged::Yes {
             self.stage = Stage::Idle;
             return Action::Wait;
         }
-        let since = same.map_or(now, |seen| seen.since);
-        self.seen = Some(Seen { signature, since, is_judged: false });
-        // By our own clock, or by the file's time where that is long past: the clock of a network mount may be off.
-        let (rest, needed) = (age.max(now - since), self.rest_needed(change));
-        let cause = match () {
-            () if rest >= needed && needed.is_zero() && change == Change::Closed => ReadCause::Checksums,
-            () if rest >= needed => ReadCause::Rested,
-            () if now - *self.unstable_since.get_or_insert(now) >= PATIENCE => ReadCause::Unstable,
-            () => return self.wait_until(now + needed - rest, change),
-        };
-        self.unstable_since = None;
-        self.stage = Stage::Reading(change, cause);
+        if self.seen.is_some_and(|seen| signature.is_cut_from(&seen.signature)) {
+            self.habits.was_cut();
+        }
+        self.judge(signature, judged, now);
+        let seen = self.seen.map_or(Duration::ZERO, |seen| now - seen.since);
+        let rest = Rest { either: age.max(seen), seen };
+        let needed = self.rest_before_open(change);
+        if rest.either < needed && !self.habits.is_overdue(now) {
+            return self.wait_for_rest(needed - rest.either, change, now);
+        }
+        self.stage = Stage::Opening(change, rest);
+        Action::Open
+    }
+
+    fn opened(&mut self, signature: Signature, writers: Writers, now: Instant) -> Action {
+        let Stage::Opening(change, rest) = self.stage else { return Action::Wait };
+        self.writers = writers;
+        let judged = self.judged(&signature);
+        if writers == Writers::Some && matches!(judged, Judged::WhileOpen | Judged::Reported) {
+            return self.still_open(judged, signature, change, now);
+        }
+        let is_same = self.seen.is_some_and(|seen| seen.signature == signature);
+        let rest = if is_same { rest } else { Rest::NONE };
+        let needed = self.rest_before_read(change);
+        if rest.either < needed && !self.habits.is_overdue(now) {
+            return self.wait_for_rest(needed - rest.either, change, now);
+        }
+        if writers == Writers::Some
+            && let Some(next_part) = self.next_text(now)
+        {
+            return self.wait_until(next_part, change);
+        }
+        self.stage = Stage::Reading(change, rest);
         Action::Read
     }
 
-    /// How long a file must have rested.
-    fn rest_needed(&self, change: Change) -> Duration {
+    /// How long a file must have rested before it is opened, which tells more.
+    fn rest_before_open(&self, change: Change) -> Duration {
         match change {
             Change::Moved => Duration::ZERO,
-            Change::Closed if self.has_checksums => Duration::ZERO,
+            Change::Closed if self.habits.expects_checksums() => Duration::ZERO,
             // The next writer may be in the middle of its first write, of which nothing tells before it is over.
-            Change::Closed if self.open_count > 0 => self.times.settle,
-            Change::Closed => self.times.settle_after_close,
-            Change::Changing | Change::Metadata | Change::Opened => self.times.settle,
+            Change::Closed | Change::Metadata => self.times.settle_after_close,
+            Change::Changing => self.early_rest().unwrap_or(self.times.settle),
         }
+    }
+
+    /// How long it must have rested before it is read, now that it is known whether a writer has it open.
+    fn rest_before_read(&self, change: Change) -> Duration {
+        match self.writers {
+            Writers::None => self.rest_before_open(change).min(self.times.settle_after_close),
+            _ => self.early_rest().map_or(self.rest_to_trust(change), |early| early.min(self.rest_to_trust(change))),
+        }
+    }
+
+    fn rest_to_trust(&self, change: Change) -> Duration {
+        self.situation(change).rest_to_trust()
+    }
+
+    fn situation(&self, change: Change) -> Situation<'_> {
+        let truncated_since = self.retries.map(|retries| retries.since);
+        Situation { times: &self.times, writers: self.writers, habits: &self.habits, change, truncated_since }
+    }
+
+    /// How long it must have rested where checksums are expected to tell whether the writer is done.
+    fn early_rest(&self) -> Option<Duration> {
+        let rest = self.times.settle_after_close * self.habits.early_factor()?;
+        Some(rest.min(self.times.settle))
+    }
+
+    /// When text that a writer keeps open may be shown next, if not yet.
+    fn next_text(&self, now: Instant) -> Option<Instant> {
+        let published = self.published.filter(|_| self.habits.expects_text())?;
+        Some(published + BUSY).filter(|next_part| *next_part > now)
     }
 
     fn body(&mut self, evidence: Evidence, now: Instant) -> Action {
-        let Stage::Reading(change, cause) = self.stage else { return Action::Wait };
-        match cause {
-            ReadCause::Unstable if !evidence.is_text && !evidence.is_checksummed => {
-                return self.wait_until(now + self.times.settle, change);
+        let Stage::Reading(change, rest) = self.stage else { return Action::Wait };
+        let is_same = self.seen.is_some_and(|seen| seen.signature == evidence.signature);
+        let rest = if is_same && evidence.is_usable() { rest } else { Rest::NONE };
+        match self.situation(change).verdict(&evidence, rest, now) {
+            Verdict::Show => {
+                self.judge(evidence.signature, Judged::Yes, now);
+                self.habits.shown(&evidence);
+                (self.retries, self.stage) = (None, Stage::Idle);
+                Action::Publish
             }
-            ReadCause::Checksums if !evidence.is_checksummed => {
-                self.has_checksums = false;
-                return self.wait_until(now, change);
+            Verdict::TooEarly => {
+                self.habits.was_too_early();
+                // What changes while it is read is being written.
+                let change = if evidence.is_usable() { change } else { Change::Changing };
+                self.wait_for_rest(self.rest_to_trust(change).saturating_sub(rest.either), change, now)
             }
-            _ => {}
+            Verdict::Busy => {
+                self.habits.was_busy(now);
+                self.wait_for_rest(self.times.settle, change, now)
+            }
+            Verdict::WhileOpen => self.still_open(Judged::WhileOpen, evidence.signature, change, now),
+            Verdict::Truncated(missing) => {
+                self.judge(evidence.signature, Judged::Yes, now);
+                self.habits.rested();
+                self.retry(missing, now)
+            }
         }
-        self.judged(evidence.signature, now);
-        if !evidence.is_complete {
-            return self.retry(now);
-        }
-        self.has_checksums = evidence.is_checksummed;
-        (self.retries, self.stage) = (None, Stage::Idle);
-        Action::Publish
     }
 
-    /// Looks again soon, then once after a second, then when something happens.
-    fn retry(&mut self, now: Instant) -> Action {
-        let (Stage::Looking(change) | Stage::Reading(change, _)) = self.stage else { return Action::Wait };
+    /// Waits for the writer to close the file; says so after a while.
+    fn still_open(&mut self, judged: Judged, signature: Signature, change: Change, now: Instant) -> Action {
+        self.retries = None;
+        self.habits.rested();
+        self.judge(signature, judged, now);
+        let since = self.seen.map_or(now, |seen| seen.since);
+        if judged == Judged::WhileOpen && since + PATIENCE > now {
+            return self.wait_until(since + PATIENCE, change);
+        }
+        self.stage = Stage::Idle;
+        if judged == Judged::Reported {
+            return Action::Wait;
+        }
+        self.judge(signature, Judged::Reported, now);
+        Action::Report
+    }
+
+    /// Looks again soon, then once after a second, or once the file has rested for `missing` more; then when something happens.
+    fn retry(&mut self, missing: Option<Duration>, now: Instant) -> Action {
+        let (Stage::Looking(change) | Stage::Opening(change, _) | Stage::Reading(change, _)) = self.stage else {
+            return Action::Wait;
+        };
         let Retries { count, since } = self.retries.unwrap_or(Retries { count: 0, since: now });
-        let next = RETRIES.get(count).map(|pause| now + *pause).or(Some(since + PATIENCE).filter(|next| *next > now));
-        let Some(next) = next else { return self.give_up() };
+        let last = missing.map_or(since + PATIENCE, |missing| now + missing);
+        let next = RETRIES.get(count).map_or(last, |pause| last.min(now + *pause));
+        if next <= now {
+            return self.give_up();
+        }
         self.retries = Some(Retries { count: count + 1, since });
         self.wait_until(next, change)
     }
 
     fn give_up(&mut self) -> Action {
+        self.habits.rested();
         (self.retries, self.stage) = (None, Stage::Idle);
         Action::Report
+    }
+
+    fn wait_for_rest(&mut self, missing: Duration, change: Change, now: Instant) -> Action {
+        self.habits.changed(now);
+        self.wait_until(self.habits.overdue_at().map_or(now + missing, |overdue| overdue.min(now + missing)), change)
     }
 
     fn wait_until(&mut self, at: Instant, change: Change) -> Action {
@@ -328,22 +408,19 @@ impl Settling {
         if let Stage::Waiting(_, change) = self.stage { Some(change) } else { None }
     }
 
-    fn judged(&mut self, signature: Signature, now: Instant) {
+    fn judged(&self, signature: &Signature) -> Judged {
+        self.seen.filter(|seen| seen.signature == *signature).map_or(Judged::No, |seen| seen.judged)
+    }
+
+    fn judge(&mut self, signature: Signature, judged: Judged, now: Instant) {
         let since = self.seen.filter(|seen| seen.signature == signature).map_or(now, |seen| seen.since);
-        self.seen = Some(Seen { signature, since, is_judged: true });
-        self.unstable_since = None;
+        self.seen = Some(Seen { signature, since, judged });
     }
 
     /// The next look reads the file, whatever its metadata are.
     fn doubt(&mut self) {
         if let Some(seen) = &mut self.seen {
-            seen.is_judged = false;
+            seen.judged = Judged::No;
         }
-    }
-
-    fn forget(&mut self) -> Action {
-        self.doubt();
-        self.open_count = 0;
-        Action::Wait
     }
 }

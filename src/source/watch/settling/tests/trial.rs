@@ -1,6 +1,7 @@
 //! A file without a file system, on a clock of the test's own, and a caller that obeys the machine.
 
-use super::super::*;
+use super::super::{Content as Bytes, *};
+use crate::format::Completeness;
 
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 pub(super) const AFTER_CLOSE: Duration = Duration::from_millis(5);
@@ -18,12 +19,29 @@ pub(super) enum Content {
     TornPng,
     Jpeg,
     TornJpeg,
+    Json,
     Text,
+    Zip,
+    Emptied,
+    Nothing,
 }
 
 impl Content {
     pub(super) fn is_complete(self) -> bool {
-        !matches!(self, Self::TornPng | Self::TornJpeg)
+        matches!(self, Self::Png | Self::Jpeg | Self::Json)
+    }
+
+    pub(super) fn is_torn(self) -> bool {
+        matches!(self, Self::TornPng | Self::TornJpeg)
+    }
+
+    fn completeness(self) -> Completeness {
+        match self {
+            Self::Png | Self::Jpeg | Self::Json => Completeness::Complete,
+            Self::Text | Self::Emptied => Completeness::Readable,
+            Self::Zip => Completeness::Unknown,
+            Self::TornPng | Self::TornJpeg | Self::Nothing => Completeness::Truncated,
+        }
     }
 }
 
@@ -32,8 +50,13 @@ pub(super) struct Trial {
     pub(super) settling: Settling,
     pub(super) now: Instant,
     pub(super) state: i64,
+    pub(super) size: u64,
     pub(super) changed: Instant,
     pub(super) content: Option<Content>,
+    /// What the system tells of the writers.
+    pub(super) writers: Writers,
+    /// Whether it grows while it is read.
+    pub(super) moment: Moment,
     pub(super) reads: usize,
 }
 
@@ -42,11 +65,27 @@ impl Trial {
         Self::with_interval(content, None)
     }
 
+    /// A file on a system that does not tell of writers.
+    pub(super) fn untold(content: Content) -> Self {
+        Self::of_long_ago(content, Writers::Unknown)
+    }
+
+    /// A file that a writer has open.
+    pub(super) fn held(content: Content) -> Self {
+        Self::of_long_ago(content, Writers::Some)
+    }
+
+    fn of_long_ago(content: Content, writers: Writers) -> Self {
+        let trial = Self::new(content);
+        Self { writers, now: trial.now + OLD, ..trial }
+    }
+
     /// A file that has been there for long, and was published.
     pub(super) fn with_interval(content: Content, interval: Option<Duration>) -> Self {
         let now = Instant::now() + OLD;
         let settling = Settling::new(SettleTimes { settle: SETTLE, settle_after_close: AFTER_CLOSE, interval });
-        let mut trial = Self { settling, now, state: 0, changed: now - OLD, content: Some(content), reads: 0 };
+        let (writers, moment, content) = (Writers::None, Moment::One, Some(content));
+        let mut trial = Self { settling, now, state: 0, size: 9, changed: now - OLD, content, writers, moment, reads: 0 };
         trial.on(Input::Check);
         assert_eq!(trial.look(), Action::Publish);
         trial
@@ -56,8 +95,8 @@ impl Trial {
         self.settling.on(input, self.now)
     }
 
-    pub(super) fn event(&mut self, change: Change, opened: i32) {
-        self.on(Input::Event(&PathEvents::one(1, change, opened)));
+    pub(super) fn event(&mut self, change: Change) {
+        self.on(Input::Event(&PathEvents { order: 1, change }));
     }
 
     /// The bytes change; of which no event tells yet.
@@ -67,13 +106,25 @@ impl Trial {
 
     /// A writer opens, writes and closes the file.
     pub(super) fn rewrite(&mut self, content: Content) {
-        self.event(Change::Opened, 1);
         self.write(content);
-        self.event(Change::Closed, -1);
+        self.close();
+    }
+
+    /// The last writer lets go.
+    pub(super) fn close(&mut self) {
+        if self.writers == Writers::Some {
+            self.writers = Writers::None;
+        }
+        self.event(Change::Closed);
     }
 
     pub(super) fn wait(&mut self, time: Duration) {
         self.now += time;
+    }
+
+    /// Its state, as the file system tells it.
+    pub(super) fn signature(&self) -> Signature {
+        Signature::numbered(self.state, self.size)
     }
 
     /// Obeys the machine once.
@@ -81,17 +132,26 @@ impl Trial {
         let mut action = self.on(Input::Tick);
         if action == Action::Look {
             action = match self.content {
-                Some(_) => self.on(Input::Found(Signature::numbered(self.state), self.now - self.changed)),
+                Some(_) => self.on(Input::Found(self.signature(), self.now.saturating_duration_since(self.changed))),
                 None => self.on(Input::Incomplete),
             };
+        }
+        if action == Action::Open {
+            action = self.on(Input::Opened(self.signature(), self.writers));
         }
         if let (Action::Read, Some(content)) = (action, self.content) {
             self.reads += 1;
             let evidence = Evidence {
-                signature: Signature::numbered(self.state),
-                is_complete: content.is_complete(),
+                signature: self.signature(),
+                moment: self.moment,
+                completeness: content.completeness(),
                 is_checksummed: matches!(content, Content::Png | Content::TornPng),
-                is_text: content == Content::Text,
+                is_text: matches!(content, Content::Json | Content::Text),
+                content: match content {
+                    Content::Emptied => Bytes::Emptied,
+                    Content::Nothing => Bytes::Nothing,
+                    _ => Bytes::Bytes,
+                },
             };
             action = self.on(Input::Body(evidence));
         }

@@ -1,0 +1,113 @@
+//! Numbers, times and sizes as people write them: `500ms`, `2s`, `1h`; `1K`, `64M`, `500KB`. It parses text, says what is wrong in
+//! words, and knows no option.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// The longest time that an option takes.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A number of things.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.trim().parse().map_err(|_| "it must be a whole number".to_owned())
+}
+
+/// A number of times a second.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    text.trim().parse().map_err(|_| "it must be a number, such as 10 or 0.5".to_owned())
+}
+
+/// A port.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    let number: i64 = text.trim().parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())?;
+    number.try_into().map_err(|_| format!("{number} is not in 0..=65535"))
+}
+
+/// A time; a plain number is seconds.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    time(text, "seconds", |number| number)
+}
+
+/// A time; a plain number is milliseconds.
+pub(super) fn milliseconds(text: &str) -> Result<Duration, String> {
+    time(text, "milliseconds", |number| number / 1000.0)
+}
+
+/// `seconds` are those of a plain number.
+fn time(text: &str, unit: &str, seconds: impl Fn(f64) -> f64) -> Result<Duration, String> {
+    let text = text.trim();
+    let time = match text.parse() {
+        Ok(number) => Duration::try_from_secs_f64(seconds(number)).ok(),
+        // For humantime `M` is a month, and nobody means that.
+        Err(_) if text.contains('M') => None,
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    time.filter(|time| *time <= A_YEAR)
+        .ok_or_else(|| format!("it must be a number of {unit}, or a time such as 500ms, 2s, 1m or 1h, from 0 to a year"))
+}
+
+/// A size in bytes. As for `ls` and `dd`, `K`, `M`, `G` and `T` are powers of 1024, as `KiB` is; `KB` is 1000.
+pub(super) fn size(text: &str) -> Result<ByteSize, String> {
+    let text = text.trim();
+    let is_binary = text.ends_with(|unit: char| "KMGT".contains(unit.to_ascii_uppercase()));
+    let unit = if is_binary { "iB" } else { "" };
+    format!("{text}{unit}").parse().map_err(|_| {
+        "a size looks like 512K, 64M or 1G (K is 1024 bytes, as KiB is; KB is 1000), or is a number of bytes".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_or_is_a_plain_number() {
+        for (text, millis) in [
+            ("2s", 2000),
+            ("500ms", 500),
+            ("1m", 60_000),
+            ("1h", 3_600_000),
+            ("1m 30s", 90_000),
+            ("1.5s", 1500),
+            ("0.2", 200),
+            ("5", 5000),
+            (" 5 ", 5000),
+            ("0", 0),
+            ("365d", 31_536_000_000),
+        ] {
+            assert_eq!(seconds(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for (text, millis) in [("100", 100), ("2s", 2000), ("0.5", 0), ("1m", 60_000)] {
+            assert_eq!(milliseconds(text).map(|time| time.as_millis()), Ok(millis), "{text}");
+        }
+        for wrong in ["", "-1", "-1s", "s", "5x", "1M", "2 apples", "NaN", "inf", "1e300", "366d", "5s5", "\u{ff15}s"] {
+            let why = seconds(wrong).unwrap_err();
+            assert!(why.contains("500ms, 2s, 1m or 1h"), "{wrong}: {why}");
+            assert!(milliseconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_size_of_one_letter_is_a_power_of_1024() {
+        for (text, bytes) in [
+            ("1K", 1 << 10),
+            ("1k", 1 << 10),
+            ("64M", 64 << 20),
+            ("1G", 1 << 30),
+            ("1T", 1 << 40),
+            ("64MiB", 64 << 20),
+            ("1 KiB", 1 << 10),
+            ("500KB", 500_000),
+            ("1.5K", 1536),
+            ("4096", 4096),
+            ("4096B", 4096),
+        ] {
+            assert_eq!(size(text).map(|size| size.as_u64()), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "K", "-1", "1X", "much", "1KK", "1 K K", "M1", "NaNK"] {
+            let why = size(wrong).unwrap_err();
+            assert!(why.contains("64M"), "{wrong}: {why}");
+        }
+    }
+}
