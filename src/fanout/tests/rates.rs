@@ -154,5 +154,7 @@ async fn a_part_costs_a_viewer_of_many_feeds_a_few_locks_of_each() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let later = LOCKS.get() - before;
-    assert!(later <= 10 * 3 * FEEDS, "{later} locks for ten parts");
+    // With io-uring every viewer is looked at once more, before the sends that are submitted together.
+    let looks = if cfg!(all(feature = "io-uring", target_os = "linux")) { 5 } else { 3 };
+    assert!(later <= 10 * looks * FEEDS, "{later} locks for ten parts");
 }
