@@ -150,7 +150,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l route-prefix -d 'Serve
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
 json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Also copy the input to standard output, after the URLs; if nobody reads that, the input waits after 16 MiB'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'Exit when the input ends, instead of serving its last parts until Ctrl-C'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'Exit when the input has ended and viewers have its last parts, instead of serving them until Ctrl-C'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part even if it is identical to the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l qr -d 'Show the URL as a QR code on standard error, for a phone'

@@ -88,7 +88,8 @@ impl Server {
         &self.http
     }
 
-    /// Serves until the source ends or `shutdown` is cancelled, and every viewer has its close-delimiter.
+    /// Serves until `shutdown` is cancelled or the source fails, and every viewer has its close-delimiter, for which it has a limited
+    /// time; or until the source ends, if the program is to exit then, and every viewer has taken the rest.
     ///
     /// # Errors
     /// If the source fails for good, or the server panics.
@@ -103,11 +104,14 @@ impl Server {
                 info!("the input has ended; its last parts are served until Ctrl-C");
                 shutdown.cancelled().await;
             }
-            shutdown.cancel();
+            if result.is_err() || !exit_at_end {
+                shutdown.cancel();
+            }
             registry.end();
             result
         };
         let (result, served) = tokio::join!(supervise, server);
+        shutdown.cancel();
         status_line.abort();
         result.and(served.map_err(|panicked| Error::new("go on serving", panicked)))
     }

@@ -136,7 +136,7 @@ pub struct Stdin {
     /// Also copy the input to standard output, after the URLs; if nobody reads that, the input waits after 16 MiB
     #[arg(long, env = "MXR_TEE", value_parser = switch, action = ArgAction::SetTrue)]
     pub tee: bool,
-    /// Exit when the input ends, instead of serving its last parts until Ctrl-C
+    /// Exit when the input has ended and viewers have its last parts, instead of serving them until Ctrl-C
     #[arg(long, env = "MXR_EXIT_ON_EOF", value_parser = switch, action = ArgAction::SetTrue)]
     pub exit_on_eof: bool,
     #[command(flatten)]

@@ -106,6 +106,12 @@ impl PendingConns {
         }
     }
 
+    /// Whether the reply of a connection is being sent.
+    pub(crate) fn is_replying(&self) -> bool {
+        let is_alive = |waiting: &Waiting| waiting.reply.lock().as_ref().is_some_and(|reply| reply.lease.strong_count() > 0);
+        self.set.lock().waiting.values().any(is_alive)
+    }
+
     /// Evicts the connections that have been silent longest of those with a long head, until the others hold little enough.
     fn evict_long_heads(&self) {
         let mut set = self.set.lock();

@@ -1,9 +1,10 @@
 //! One feed as one viewer sees it: the parts that the viewer can show, their layout, and the headers for this viewer only. It knows
 //! parts and their bytes, no sockets.
 
-use std::task::Waker;
+use std::{task::Waker, time::Duration};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::{
     feed::{Kind, Subscription, TakeLimit},
@@ -22,6 +23,11 @@ pub(crate) enum Accepts {
 }
 
 impl Accepts {
+    /// The same for several feeds on one stream: there the next headers cannot be sent early, since they may be another feed's.
+    pub(super) fn of_several(self) -> Self {
+        if self == Self::All { self } else { Self::Pictures(Layout::Plain) }
+    }
+
     fn layout(self) -> Layout {
         match self {
             Self::All => Layout::Plain,
@@ -43,6 +49,10 @@ pub(crate) struct Cursor {
     picture: Option<Encoded>,
     /// The key of the waker in a run, which wakes this viewer only.
     waker: Option<usize>,
+    /// Parts that were replaced since the last part of this feed, which its next one reports.
+    missed: u64,
+    /// When the next part is due, if there is an interval.
+    due: Instant,
 }
 
 /// The parts taken from a feed for a viewer.
@@ -64,15 +74,36 @@ impl Cursor {
         if accepts != Accepts::All {
             subscription.step_back_to(|part| part.class() != ImageClass::Other);
         }
-        Self { subscription, accepts, has_begun: false, class: None, picture: None, waker: None }
+        let due = Instant::now();
+        Self { subscription, accepts, has_begun: false, class: None, picture: None, waker: None, missed: 0, due }
     }
 
     pub(super) fn subscription(&self) -> &Subscription {
         &self.subscription
     }
 
-    pub(super) fn subscription_mut(&mut self) -> &mut Subscription {
-        &mut self.subscription
+    /// Whether a part of the feed has been sent.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Drops the parts that are replaced while the viewer is busy. Returns how many.
+    pub(super) fn skip_to_newest(&mut self) -> u64 {
+        let dropped = self.subscription.skip_to_newest();
+        self.missed += dropped;
+        dropped
+    }
+
+    /// Until when a part that has come has to wait, with this time between two parts. Half an interval of slack: a source that keeps
+    /// the requested rate a little unevenly loses no part.
+    pub(super) fn early_until(&self, interval: Duration, now: Instant) -> Option<Instant> {
+        let until = self.due - interval / 2;
+        (now < until && self.subscription.has_news()).then_some(until)
+    }
+
+    /// Notes that a part is sent now: the next one is due an interval later.
+    pub(super) fn keep_interval(&mut self, interval: Duration, now: Instant) {
+        self.due = self.due.max(now) + interval;
     }
 
     /// The feed's name.
@@ -93,14 +124,20 @@ impl Cursor {
         }
     }
 
-    /// Takes at most this many parts that the viewer can show; `None` if it has taken all.
-    pub(super) fn take(&mut self, parts: u64) -> Option<Taken> {
+    /// Takes parts that the viewer can show, within this limit; `None` if it has taken all.
+    pub(super) fn take(&mut self, limit: TakeLimit) -> Option<Taken> {
+        let taken = self.take_shown(limit)?;
+        self.missed += taken.dropped;
+        Some(taken)
+    }
+
+    fn take_shown(&mut self, limit: TakeLimit) -> Option<Taken> {
         if self.accepts == Accepts::All {
-            let batch = self.subscription.take(TakeLimit { parts })?;
+            let batch = self.subscription.take(limit)?;
             return Some(Taken { run: Some(batch.parts), dropped: batch.dropped, left_out: 0, ended: batch.ended });
         }
         let mut taken: Option<Taken> = None;
-        while let Some(batch) = self.subscription.take(TakeLimit::ONE) {
+        while let Some(batch) = self.subscription.take(TakeLimit { parts: 1, ..limit }) {
             let taken = taken.get_or_insert(Taken { run: None, dropped: 0, left_out: 0, ended: false });
             (taken.dropped, taken.ended) = (taken.dropped + batch.dropped, batch.ended);
             if self.shows(&batch.parts.last()) {
@@ -140,15 +177,27 @@ impl Cursor {
         Some(part.pieces(self.accepts.layout(), self.has_early_headers(), last))
     }
 
+    /// The newest part again for a browser that shows nothing before it has read some bytes; `None` for other viewers.
+    pub(super) fn repeat_for_sniffing(&self) -> Option<[Piece; 2]> {
+        (self.accepts == Accepts::Pictures(Layout::EarlyHeaders)).then(|| self.repeat(false))?
+    }
+
     fn has_early_headers(&self) -> bool {
         self.has_begun && self.accepts.layout() == Layout::EarlyHeaders
     }
 
-    /// Header lines for this viewer only. They report dropped parts of a feed of lines, and of every feed if they name the feed.
-    pub(super) fn prefix(&self, is_named: bool, dropped: u64) -> Bytes {
+    /// Header lines for this viewer only, for the next part. They report dropped parts of a feed of lines, and of every feed if they
+    /// name the feed.
+    pub(super) fn prefix(&mut self, is_named: bool) -> Bytes {
+        let missed = std::mem::take(&mut self.missed);
         let feed = self.subscription.feed();
-        let dropped = if is_named || feed.kind() == Kind::Lines { dropped } else { 0 };
+        let dropped = if is_named || feed.kind() == Kind::Lines { missed } else { 0 };
         Prefix { feed: is_named.then_some(feed.url_name.as_str()), dropped }.bytes()
+    }
+
+    /// The header lines for a repeat.
+    pub(super) fn repeat_prefix(&self, is_named: bool) -> Bytes {
+        Prefix { feed: is_named.then_some(self.subscription.feed().url_name.as_str()), dropped: 0 }.bytes()
     }
 
     /// The bytes of the largest block that is in memory for readers alone, and for this one's repeats at least.
@@ -203,7 +252,7 @@ mod tests {
 
     /// The next parts as bytes, and how many could not be shown.
     fn next(cursor: &mut Cursor) -> (u64, String) {
-        let taken = cursor.take(u64::MAX).unwrap();
+        let taken = cursor.take(TakeLimit::ALL).unwrap();
         (taken.left_out, taken.run.map_or_else(String::new, |run| bytes(&cursor.choose(run, false))))
     }
 

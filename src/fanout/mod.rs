@@ -3,10 +3,12 @@
 //! `<img>`, and adds the headers for one viewer. It knows feeds and connections, and nothing of HTTP.
 
 mod cursor;
+mod deadlines;
 mod event_loop;
 mod options;
 mod outbox;
 mod ready;
+mod slots;
 #[cfg(test)]
 mod tests;
 #[cfg(all(feature = "io-uring", target_os = "linux"))]

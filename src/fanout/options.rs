@@ -8,11 +8,11 @@ use crate::feed::Registry;
 /// The options of a viewer's request, besides the feeds.
 #[derive(Debug, Default)]
 pub(crate) struct StreamOptions {
-    /// The least time between two parts.
+    /// The least time between two parts of a feed.
     pub(crate) interval: Option<Duration>,
     /// Parts after which the stream ends.
     pub(crate) parts: Option<u64>,
-    /// The least time between two pictures; it does not apply to lines.
+    /// The least time between two pictures of a feed; it does not apply to lines.
     pub(crate) picture_interval: Option<Duration>,
     /// The feeds of a viewer that watches all of them, later ones too; each part then names its feed.
     pub(crate) all: Option<AllFeeds>,
@@ -33,11 +33,16 @@ pub(crate) struct AllFeeds {
 impl AllFeeds {
     /// All feeds, of which it has joined none yet.
     pub(crate) fn new(registry: Arc<Registry>, shard: usize, history: Option<usize>, accepts: Accepts) -> Self {
-        Self { registry, shard, history, accepts, joined: 0, version: 0 }
+        Self { registry, shard, history, accepts: accepts.of_several(), joined: 0, version: 0 }
     }
 
     pub(super) fn has_changed(&self) -> bool {
         self.version != self.registry.version()
+    }
+
+    /// Has the list count as changed.
+    pub(super) fn check_again(&mut self) {
+        self.version = 0;
     }
 
     /// Cursors for the feeds that were added since the last call.

@@ -1,6 +1,10 @@
 //! The fan-out over pipes of a few bytes, so that every partial write happens, and with paused clocks.
 
+mod ends;
+mod rates;
+
 use std::{
+    cell::Cell,
     io,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -24,6 +28,11 @@ use crate::{
     stats::{Disconnect, Lease, Reason, Viewers},
     wire::Boundary,
 };
+
+thread_local! {
+    /// The viewers that a loop of this thread has looked at because their time had come.
+    pub(super) static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
 
 const TIMES: Times = Times { keepalive: Some(Duration::from_secs(5)), stall: Duration::from_secs(30) };
 
@@ -56,9 +65,13 @@ fn setup(kind: Kind) -> (Publisher, Setup) {
 
 impl Setup {
     fn enter(&self, pipe: usize, options: StreamOptions) -> DuplexStream {
+        self.enter_as(Accepts::All, pipe, options)
+    }
+
+    fn enter_as(&self, accepts: Accepts, pipe: usize, options: StreamOptions) -> DuplexStream {
         let (ours, theirs) = duplex(pipe);
         let subscription = self.feed.subscribe(0, None);
-        let cursors = if options.all.is_some() { vec![] } else { vec![Cursor::new(subscription, Accepts::All)] };
+        let cursors = if options.all.is_some() { vec![] } else { vec![Cursor::new(subscription, accepts)] };
         let permit = self.viewers.enter(None).unwrap();
         self.fanout.admit(Viewer::new(theirs, cursors, self.feed.boundary().clone(), options, permit));
         ours

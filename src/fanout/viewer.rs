@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     conn::transport::Connection,
+    feed::TakeLimit,
     stats::{Charge, Disconnect, ViewerPermit},
     wire::{Boundary, Piece},
 };
@@ -28,6 +29,11 @@ use crate::{
 const TURN_BYTES: usize = 1024 * 1024;
 /// The time that a viewer has to close its side after the close-delimiter.
 const LINGER: Duration = Duration::from_secs(1);
+/// The largest repeat that is sent to a viewer that has closed its sending side: nearly always it has left.
+const PARTING_BYTES: usize = 256 * 1024;
+/// Chromium shows the `<img>` of another origin, and WebKit any, only once it has this many bytes of the stream (docs/field.md,
+/// Browsers).
+const SNIFFED_BYTES: usize = 1024;
 
 /// The result of a viewer's turn.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,10 +86,12 @@ pub(crate) struct Viewer<T> {
     chosen: Instant,
     /// When the socket last took bytes.
     moved: Instant,
-    /// When the next part is due, if there is an interval.
-    due: Instant,
-    /// Until when a part that has come has to wait for that.
+    /// Until when a part that has come has to wait, if there is an interval.
     early_until: Option<Instant>,
+    /// Whether one of the cursors is on a feed that is over, for its last part.
+    keeps_over: bool,
+    /// When the viewer closed its sending side. It has left, or takes what it asked for: only sending shows which.
+    closed: Option<Instant>,
 }
 
 impl<T: Connection> Viewer<T> {
@@ -103,8 +111,9 @@ impl<T: Connection> Viewer<T> {
             room: Room::Likely,
             chosen: now,
             moved: now,
-            due: now,
             early_until: None,
+            keeps_over: false,
+            closed: None,
         }
     }
 
@@ -127,14 +136,28 @@ impl<T: Connection> Viewer<T> {
         self.out.is_empty() && !self.is_ending()
     }
 
-    /// Sends and reads, to detect that the viewer leaves. A viewer that closed its sending side after its request still gets the
-    /// parts that can be sent at once.
-    pub(super) fn push_and_read(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
-        match (self.push(now, cx), self.read(cx)) {
-            (_, Turn::Over(why)) | (Turn::Over(why), _) => Turn::Over(why),
-            (Turn::WantsMore, _) | (_, Turn::WantsMore) => Turn::WantsMore,
-            _ => Turn::Idle,
+    /// Reads, to detect that the viewer leaves, and sends.
+    pub(super) fn read_and_push(&mut self, now: Instant, cx: &mut Context<'_>) -> Turn {
+        match self.read(cx) {
+            Turn::Over(why) => Turn::Over(why),
+            Turn::WantsMore => match self.push(now, cx) {
+                Turn::Idle => Turn::WantsMore,
+                turn => turn,
+            },
+            Turn::Idle => self.push(now, cx),
         }
+    }
+
+    /// Whether the stream ends as soon as the viewer has what is there: it has closed its sending side, and asked for no number of
+    /// parts that may still come.
+    fn is_leaving(&self) -> bool {
+        self.closed.is_some() && self.options.parts.is_none()
+    }
+
+    /// Has the stream end soon, since the program does: no part waits for its time any more.
+    pub(super) fn hurry(&mut self) {
+        let StreamOptions { interval, picture_interval, .. } = &mut self.options;
+        [interval, picture_interval].into_iter().flatten().for_each(|interval| *interval = Duration::ZERO);
     }
 
     /// Reads and discards the viewer's bytes, to detect that it leaves (docs/field.md, hyper).
@@ -145,9 +168,12 @@ impl<T: Connection> Viewer<T> {
             match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
                 Poll::Pending => return Turn::Idle,
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(_) if self.phase == Phase::Closed => return Turn::Over(Disconnect::Finished),
-                Poll::Ready(Ok(())) => return Turn::Over(Disconnect::Left),
-                Poll::Ready(Err(error)) => return Turn::Over(disconnect(&error)),
+                Poll::Ready(_) if self.phase == Phase::Closed => return Turn::Over(self.end_reason()),
+                Poll::Ready(Ok(())) => {
+                    self.closed.get_or_insert_with(Instant::now);
+                    return Turn::Idle;
+                }
+                Poll::Ready(Err(error)) => return Turn::Over(self.reason(&error)),
             }
         }
         Turn::WantsMore
@@ -171,14 +197,24 @@ impl<T: Connection> Viewer<T> {
                     self.room = Room::Unknown;
                     return Turn::Idle;
                 }
-                Poll::Ready(Err(error)) => return Turn::Over(disconnect(&error)),
+                Poll::Ready(Err(error)) => return Turn::Over(self.reason(&error)),
                 Poll::Ready(Ok(bytes)) => sent += bytes,
             }
             if sent >= TURN_BYTES {
                 return Turn::WantsMore;
             }
         }
-        Turn::Idle
+        // A viewer that has closed its side as well needs no time for it.
+        if self.closed.is_some() { Turn::Over(self.end_reason()) } else { Turn::Idle }
+    }
+
+    fn end_reason(&self) -> Disconnect {
+        if self.is_leaving() { Disconnect::Left } else { Disconnect::Finished }
+    }
+
+    /// The reason for an error of the socket.
+    fn reason(&self, error: &io::Error) -> Disconnect {
+        if self.closed.is_some() { Disconnect::Left } else { disconnect(error) }
     }
 
     /// Polls for room before a part is chosen: one chosen earlier would be old when it is sent.
@@ -215,7 +251,7 @@ impl<T: Connection> Viewer<T> {
     /// Counts the parts that were replaced while the socket is full.
     pub(super) fn skip_to_newest(&mut self) {
         if !self.is_ending() {
-            let dropped = self.cursors.iter_mut().map(|cursor| cursor.subscription_mut().skip_to_newest()).sum();
+            let dropped = self.cursors.iter_mut().map(Cursor::skip_to_newest).sum();
             self.permit.stats.dropped.fetch_add(dropped, Relaxed);
         }
     }
@@ -225,6 +261,8 @@ impl<T: Connection> Viewer<T> {
         match self.phase {
             Phase::Closed => Some(self.moved + LINGER),
             _ if self.is_blocked() => Some(self.moved + times.stall),
+            // Without repeats nothing shows that a viewer has left that has closed its side, and it gets its end.
+            _ if self.closed.is_some() => self.early_until.or(Some(self.moved + times.keepalive.unwrap_or(times.stall))),
             _ => self.early_until.or(times.keepalive.map(|keepalive| self.moved + keepalive)),
         }
     }
@@ -235,61 +273,55 @@ impl<T: Connection> Viewer<T> {
             Phase::Closed => return Turn::Over(Disconnect::Finished),
             _ if self.is_blocked() => return Turn::Over(Disconnect::Stalled),
             _ if self.early_until.is_some() => {}
-            _ if times.keepalive.is_some_and(|keepalive| self.moved + keepalive <= now) => self.keep_alive(now),
+            _ if times.keepalive.is_some_and(|keepalive| self.moved + keepalive <= now) => self.keep_alive(now, times.stall),
+            _ if self.closed.is_some() => self.end(),
             _ => {}
         }
         self.push(now, cx)
     }
 
     /// Repeats the newest part, the smallest if there are several feeds: one is enough to keep the connection alive.
-    fn keep_alive(&mut self, now: Instant) {
+    fn keep_alive(&mut self, now: Instant, stall: Duration) {
         let is_named = self.options.all.is_some();
-        let again = self.cursors.iter().filter_map(|cursor| Some((cursor.repeat(false)?, cursor.prefix(is_named, 0))));
-        if let Some((again, prefix)) = again.min_by_key(|(again, _)| again.iter().map(Piece::len).sum::<usize>()) {
-            let [head, rest] = again;
-            self.out.push([prefix.into(), head, rest]);
+        let again = self.cursors.iter().filter_map(|cursor| Some((cursor.repeat(false)?, cursor.repeat_prefix(is_named))));
+        match again.min_by_key(|(again, _)| bytes(again)) {
+            Some(([head, rest], prefix)) => self.out.push([prefix.into(), head, rest]),
+            None if self.closed.is_some_and(|closed| closed + stall <= now) => self.end(),
+            None => {}
         }
         // A feed without a part has nothing to repeat; the next check is one interval away.
         self.moved = now;
     }
 
-    /// The least time between two parts. This reads the kind of each feed every time, since its first bytes may have decided it only
+    /// The least time between two parts of the feed. This reads its kind every time, since its first bytes may have decided it only
     /// now.
-    fn interval(&self) -> Option<Duration> {
-        let shows_pictures = || self.cursors.iter().all(Cursor::is_of_pictures);
-        self.options.interval.max(self.options.picture_interval.filter(|_| shows_pictures()))
+    fn interval(&self, cursor: &Cursor) -> Option<Duration> {
+        self.options.interval.max(self.options.picture_interval.filter(|_| cursor.is_of_pictures()))
     }
 
     /// Queues the next parts, if there are any and they are due.
     fn fill(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.join_feeds(cx);
         self.early_until = None;
-        let interval = self.interval();
-        if self.wait_if_early(interval, now) {
-            return;
-        }
         self.chosen = now;
         // Round robin over the feeds, so that a busy one does not starve the others.
         let mut tried = 0;
-        while tried < self.cursors.len() && !self.is_ending() && !self.out.is_full() {
-            tried = if self.take_from_next_cursor(interval, now) { 0 } else { tried + 1 };
+        while tried < self.cursors.len() && !self.is_ending() && !self.out.is_full() && self.out.bytes() < TURN_BYTES / 4 {
+            tried = if self.take_from_next_cursor(now) { 0 } else { tried + 1 };
             self.next_cursor = (self.next_cursor + 1) % self.cursors.len();
-            if self.out.bytes() >= TURN_BYTES / 4 || (tried == 0 && self.wait_if_early(interval, now)) {
-                break;
-            }
         }
-        if self.is_free() && self.is_over() {
+        if self.is_free() && (self.is_leaving() || self.is_over()) {
             self.end();
         }
         self.permit.stats.backlog.store(self.out.bytes(), Relaxed);
     }
 
-    /// Checks whether a part has to wait for its time, and notes until when. Half an interval of slack: a source that keeps the
-    /// requested rate a little unevenly loses no part.
-    fn wait_if_early(&mut self, interval: Option<Duration>, now: Instant) -> bool {
-        let until = interval.map(|interval| self.due - interval / 2).filter(|until| now < *until);
-        self.early_until = until.filter(|_| self.cursors.iter().any(|cursor| cursor.subscription().has_news()));
-        self.early_until.is_some()
+    /// Whether the next feed's part has to wait for its time, and notes until when.
+    fn is_early(&mut self, interval: Option<Duration>, now: Instant) -> bool {
+        let Some(interval) = interval.filter(|interval| !interval.is_zero() && !self.is_leaving()) else { return false };
+        let until = self.cursors[self.next_cursor].early_until(interval, now);
+        self.early_until = [self.early_until, until].into_iter().flatten().min();
+        until.is_some()
     }
 
     /// Whether all feeds are over and none will be added.
@@ -298,15 +330,18 @@ impl<T: Connection> Viewer<T> {
         may_end && self.cursors.iter().all(|cursor| cursor.subscription().is_over())
     }
 
-    /// Joins new feeds and leaves those that are over, except one, whose last part can be repeated at the end.
+    /// Joins new feeds and leaves those that are over, except the last that has sent a part, which can be repeated at the end.
     fn join_feeds(&mut self, cx: &mut Context<'_>) {
         if let Some(all) = self.options.all.as_mut().filter(|all| all.has_changed()) {
-            let mut remaining = self.cursors.len();
+            let mut begun = self.cursors.iter().filter(|cursor| cursor.has_begun()).count();
+            let mut keeps_one = false;
             self.cursors.retain(|cursor| {
-                let stays = remaining == 1 || !cursor.subscription().is_over();
-                remaining -= usize::from(!stays);
-                stays
+                let (is_over, is_last_begun) = (cursor.subscription().is_over(), cursor.has_begun() && begun == 1);
+                begun -= usize::from(is_over && cursor.has_begun());
+                keeps_one |= is_over && is_last_begun;
+                !is_over || is_last_begun
             });
+            self.keeps_over = keeps_one;
             self.cursors.extend(all.join());
             self.next_cursor = 0;
         } else if self.phase != Phase::Fresh {
@@ -316,43 +351,61 @@ impl<T: Connection> Viewer<T> {
     }
 
     /// Queues the next parts of one feed. Returns whether there were any.
-    fn take_from_next_cursor(&mut self, interval: Option<Duration>, now: Instant) -> bool {
-        let is_named = self.options.all.is_some();
+    fn take_from_next_cursor(&mut self, now: Instant) -> bool {
+        let (is_named, interval) = (self.options.all.is_some(), self.interval(&self.cursors[self.next_cursor]));
+        if self.is_early(interval, now) {
+            return false;
+        }
         let parts = if is_named || interval.is_some() { 1 } else { u64::MAX };
         let parts = parts.min(self.options.parts.unwrap_or(u64::MAX));
-        let Some(taken) = self.cursors[self.next_cursor].take(parts) else { return false };
+        let limit = TakeLimit { parts, thins_lines: self.options.interval.is_some() };
+        let Some(taken) = self.cursors[self.next_cursor].take(limit) else { return false };
         let stats = &self.permit.stats;
         stats.dropped.fetch_add(taken.dropped, Relaxed);
         stats.left_out.fetch_add(taken.left_out, Relaxed);
         let Some(run) = taken.run else { return true };
         let count = run.count() as u64;
         stats.sent.fetch_add(count, Relaxed);
-        let is_last = self.options.parts == Some(count) || taken.ended && self.is_over();
+        let is_last = self.options.parts == Some(count) || taken.ended && self.is_over() || self.is_leaving() && !self.has_news();
         let cursor = &mut self.cursors[self.next_cursor];
         let first = if self.phase == Phase::Fresh { self.boundary.first_delimiter() } else { Bytes::new() };
         let close = if is_last { self.boundary.close_delimiter() } else { Bytes::new() };
-        let (prefix, [head, rest]) = (cursor.prefix(is_named, taken.dropped), cursor.choose(run, is_last));
-        self.phase = if is_last { Phase::Draining } else { Phase::Live };
+        if self.keeps_over && !cursor.has_begun() {
+            // From now on this feed's part can be repeated instead.
+            self.options.all.iter_mut().for_each(AllFeeds::check_again);
+        }
+        let (prefix, [head, rest]) = (cursor.prefix(is_named), cursor.choose(run, is_last));
         self.out.push([first.into(), prefix.into(), head, rest, close.into()]);
+        // Never while pictures flow: only the first, and only a small one.
+        while self.phase == Phase::Fresh && !is_last && self.out.bytes() < SNIFFED_BYTES {
+            let Some(again) = cursor.repeat_for_sniffing() else { break };
+            self.out.push(again);
+        }
+        self.phase = if is_last { Phase::Draining } else { Phase::Live };
         if let Some(parts) = &mut self.options.parts {
             *parts -= count;
         }
         if let Some(interval) = interval {
-            self.due = self.due.max(now) + interval;
+            cursor.keep_interval(interval, now);
         }
         true
+    }
+
+    fn has_news(&self) -> bool {
+        self.cursors.iter().any(|cursor| cursor.subscription().has_news())
     }
 
     /// Queues the end: the newest part again, then the close-delimiter. The delimiter after the newest part has been sent already,
     /// and an empty part would break readers (docs/field.md, Browsers).
     fn end(&mut self) {
         let is_named = self.options.all.is_some();
-        let last = self.cursors.iter().rev().find_map(|cursor| Some((cursor.repeat(true)?, cursor.prefix(is_named, 0))));
+        let last = self.cursors.iter().rev().find_map(|cursor| Some((cursor.repeat(true)?, cursor.repeat_prefix(is_named))));
+        self.phase = Phase::Draining;
         match last {
+            Some((again, _)) if self.is_leaving() && bytes(&again) > PARTING_BYTES => {}
             Some(([head, rest], prefix)) => self.out.push([prefix.into(), head, rest, self.boundary.close_delimiter().into()]),
             None => self.out.push([self.boundary.close_delimiter_alone().into()]),
         }
-        self.phase = Phase::Draining;
     }
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -376,6 +429,11 @@ impl<T: Connection> Viewer<T> {
         self.permit.stats.bytes.fetch_add(written as u64, Relaxed);
         self.permit.stats.backlog.store(self.out.bytes(), Relaxed);
     }
+}
+
+/// The number of bytes of a part.
+fn bytes(pieces: &[Piece; 2]) -> usize {
+    pieces.iter().map(Piece::len).sum()
 }
 
 /// The reason for an error of the socket. The kernel gives up after the stall time (`TCP_USER_TIMEOUT`) if the peer has vanished.

@@ -16,7 +16,7 @@ mod state;
 mod store;
 mod subscription;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::{
     demand::Demand,

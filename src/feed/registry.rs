@@ -12,6 +12,8 @@ use std::{
     task::Waker,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     limits::{Kind, Settings},
     mount::Mount,
@@ -29,6 +31,8 @@ pub struct Registry {
     mounts: Mutex<Mounts>,
     version: AtomicU64,
     openers: AtomicUsize,
+    /// Cancelled at the end of all feeds.
+    ended: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +55,8 @@ impl Registry {
     /// An empty registry, and its first opener.
     pub fn new(settings: Settings) -> (Opener, Arc<Self>) {
         let wakers = (0..settings.shards.max(1)).map(|_| Arc::default()).collect();
-        let registry = Arc::new(Self { settings, wakers, mounts: Mutex::default(), version: 0.into(), openers: 1.into() });
+        let (mounts, ended) = (Mutex::default(), CancellationToken::new());
+        let registry = Arc::new(Self { settings, wakers, mounts, version: 0.into(), openers: 1.into(), ended });
         (Opener { registry: registry.clone() }, registry)
     }
 
@@ -80,9 +85,19 @@ impl Registry {
         self.version.load(Acquire)
     }
 
-    /// Whether no mount can be added any more, since every opener has been dropped.
+    /// Whether no mount can be added any more, since every opener has been dropped, or all feeds have ended.
     pub fn is_sealed(&self) -> bool {
-        self.openers.load(Relaxed) == 0
+        self.openers.load(Relaxed) == 0 || self.has_ended()
+    }
+
+    /// Whether `end` was called.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Waits until `end` is called.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Registers a waker for every change of a shared feed in a loop's shard and of the list. Returns the key for `remove_waker`.
@@ -95,9 +110,12 @@ impl Registry {
         self.wakers[shard].remove(key);
     }
 
-    /// Ends every shared feed: its viewers get the remaining parts and the close-delimiter.
+    /// Ends every shared feed, for good: viewers get the remaining parts and the close-delimiter. A feed that is opened later has
+    /// ended, too.
     pub fn end(&self) {
+        self.ended.cancel();
         self.list().iter().filter_map(|mounted| mounted.mount.shared()).for_each(|feed| feed.end());
+        self.wakers.iter().for_each(|wakers| wakers.wake());
     }
 
     /// Changes the list and wakes the loops.
@@ -125,13 +143,17 @@ impl Opener {
     /// the caller has to run the feed's `keep_pace`.
     pub fn open(&self, name: impl Into<String>, kind: Kind) -> Publisher {
         let name = name.into();
-        self.registry.change(|list, last| {
+        let publisher = self.registry.change(|list, last| {
             let (settings, wakers) = (&self.registry.settings, &self.registry.wakers);
             let feed = Feed::with_wakers(free_name(list, name), kind, settings, wakers, Arc::default());
             let publisher = Publisher::new(feed.clone());
             push(list, last, Mount::Shared(feed));
             publisher
-        })
+        });
+        if self.registry.has_ended() {
+            publisher.feed().end();
+        }
+        publisher
     }
 
     /// Mounts runs: each viewer gets its own, which `start` begins with the publisher of a new feed.

@@ -34,6 +34,8 @@ impl Shard {
 
     /// Locks the parts and the numbers.
     pub(super) fn lock(&self) -> MutexGuard<'_, ShardState> {
+        #[cfg(test)]
+        super::tests::LOCKS.with(|locks| locks.set(locks.get() + 1));
         self.state.lock()
     }
 

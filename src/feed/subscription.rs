@@ -64,13 +64,15 @@ pub struct Batch {
 pub struct TakeLimit {
     /// The most parts, at least 1.
     pub parts: u64,
+    /// Whether lines are taken like pictures: the newest, and the number of those before it that are dropped.
+    pub thins_lines: bool,
 }
 
 impl TakeLimit {
     /// As many parts as fit.
-    pub const ALL: Self = Self { parts: u64::MAX };
+    pub const ALL: Self = Self { parts: u64::MAX, thins_lines: false };
     /// One part.
-    pub const ONE: Self = Self { parts: 1 };
+    pub const ONE: Self = Self { parts: 1, thins_lines: false };
 }
 
 impl Subscription {
@@ -87,7 +89,8 @@ impl Subscription {
             return None;
         }
         // The kind may have been decided since this reader subscribed.
-        let catch_up_to = if kind == Kind::Newest { self.catch_up_to } else { u64::MAX };
+        let takes_newest = kind == Kind::Newest || kind == Kind::Lines && limit.thins_lines;
+        let catch_up_to = if takes_newest { self.catch_up_to } else { u64::MAX };
         let is_catching_up = self.next <= catch_up_to;
         let from = if is_catching_up { self.next.max(state.oldest()) } else { state.published };
         let parts = if is_catching_up { limit.parts.min(catch_up_to.saturating_sub(from).saturating_add(1)) } else { 1 };

@@ -11,6 +11,11 @@ use crate::{
     wire::{Boundary, Layout},
 };
 
+thread_local! {
+    /// The locks of shards that this thread has taken.
+    pub(crate) static LOCKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 fn settings(held: usize) -> Settings {
     let hold = Hold { history: held, parts: held, bytes: 1 << 20, asked: 0 };
     Settings::new(Boundary::parse("B").unwrap(), Limits { newest: hold, lines: hold, part_bytes: 1000, keep_same: false })

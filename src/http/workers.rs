@@ -29,7 +29,8 @@ use crate::{
     stats::Viewers,
 };
 
-/// Serves the feeds of the registry on the listeners until `shutdown`, then ends the viewers' streams.
+/// Serves the feeds of the registry on the listeners until `shutdown`, then ends the viewers' streams; or until all feeds have ended
+/// and every viewer has taken the rest.
 ///
 /// Connections are distributed over `options.threads` fan-out loops. The first runs on the caller's runtime, each other one on its
 /// own thread.
@@ -53,7 +54,14 @@ pub async fn serve(
     let start = |shard| shared.worker(shard).start(shard, errors.clone());
     let workers: Vec<_> = std::iter::once(conn_sender).chain((1..shared.options.threads).filter_map(start)).collect();
     for listener in listeners {
-        let accept = shared.acceptor(listener, workers.clone()).run();
+        let (accept, registry) = (shared.acceptor(listener, workers.clone()).run(), shared.registry.clone());
+        // After the end of all feeds nobody else is let in: the program ends when those that are there have been served.
+        let accept = async move {
+            tokio::select! {
+                () = accept => {}
+                () = registry.ended() => {}
+            }
+        };
         let (errors, shutdown) = (errors.clone(), shared.shutdown.clone());
         tasks.spawn(async move { report_panic(catch_async(PanicScope::Server, accept).await, &errors, &shutdown) });
     }

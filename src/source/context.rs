@@ -115,3 +115,49 @@ pub(super) fn name_of(path: &Path) -> String {
     let name = own.or_else(|| path.canonicalize().ok()?.file_name().map(ToOwned::to_owned));
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, mpsc},
+        task::{Wake, Waker},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        feed::{Limits, Registry, Settings},
+        part::Part,
+        source::SourceThread,
+        wire::Boundary,
+    };
+
+    /// Reports the threads that wake it: a feed wakes its loops where it has encoded a part.
+    struct Reporter(mpsc::Sender<Option<String>>);
+
+    impl Wake for Reporter {
+        fn wake(self: Arc<Self>) {
+            let _ = self.0.send(std::thread::current().name().map(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn a_part_that_waited_for_its_time_is_encoded_on_the_sources_thread() {
+        let limits = Limits::new(None, 1 << 20, true);
+        let settings = Settings { interval: Some(Duration::from_millis(50)), ..Settings::new(Boundary::random(), limits) };
+        let (opener, registry) = Registry::new(settings);
+        let (thread, shutdown) = (SourceThread::new().unwrap(), CancellationToken::new());
+        let context = Context { opener, media: None, name: None, runtime: thread.handle().unwrap(), shutdown: shutdown.clone() };
+        let publisher = context.open("feed", Kind::Newest);
+        let source = thread.run(Box::pin(std::future::pending()), shutdown.clone()).unwrap();
+        let (sender, wakers) = mpsc::channel();
+        let part = |body| Part::now(Media::from_known(Media::TEXT), body);
+        publisher.publish(part("one")).unwrap();
+        let _key = registry.register_waker(0, Waker::from(Arc::new(Reporter(sender))));
+        publisher.publish(part("two")).unwrap();
+        let waker = wakers.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!((waker.as_deref(), publisher.feed().newest().unwrap().body()), (Some("source"), &b"two"[..]));
+        shutdown.cancel();
+        drop(source);
+    }
+}

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use image::RgbImage;
 use serde_json::json;
 
 use crate::support::{
-    BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, Page, RED, SOON, Server, look_for, mxr, near, padded_png, png, wait_until,
+    BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, Page, RED, SOON, Server, look_for, mxr, near, png, wait_until,
 };
 
 /// Puts an `<img>` of the feed into the document and records in `window.seen` each colour that it shows, with
@@ -133,8 +134,7 @@ fn an_img_on_a_foreign_page_outlives_parts_that_are_no_pictures(kind: Kind) {
     browser.go(&page.url);
     server.wait_for_viewers(1);
     for (at, colour) in [RED, GREEN, BLUE].into_iter().enumerate() {
-        // Chromium holds back the first 1024 bytes for an <img> on another site, to sniff them.
-        folder.put("picture.png", padded_png(colour, 1000, 1));
+        folder.put("picture.png", png(colour));
         wait_for_pixel(&browser, colour);
         for (name, body) in [
             ("note.txt", format!("text {at}").into_bytes()),
@@ -150,6 +150,46 @@ fn an_img_on_a_foreign_page_outlives_parts_that_are_no_pictures(kind: Kind) {
     folder.put("picture.png", png(PALETTE[3]));
     wait_for_pixel(&browser, PALETTE[3]);
     assert_eq!(browser.run("return document.images.length", json!([])), json!(1), "the tab lives");
+}
+
+/// GIF89a of one pixel, transparent nowhere.
+fn gif([red, green, blue]: Colour) -> Vec<u8> {
+    let image = b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
+    [b"GIF89a\x01\0\x01\0\x80\0\0", &[red, green, blue, 0, 0, 0][..], image].concat()
+}
+
+/// A PNG of one pixel.
+fn dot(colour: Colour) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    RgbImage::from_pixel(1, 1, image::Rgb(colour)).write_to(&mut file, image::ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+fn a_small_picture_is_on_a_foreign_page_at_once(kind: Kind) {
+    let Some(browser) = Browser::start(kind) else { return };
+    let style = "position:fixed;inset:0;width:200px;height:200px";
+    for (name, picture) in [("a.png", dot as fn(Colour) -> Vec<u8>), ("a.gif", gif)] {
+        let folder = Folder::new();
+        folder.put(name, picture(RED));
+        assert!(picture(RED).len() < 100);
+        let server = mxr(["watch"]).arg(folder.file(name)).args(["--keepalive", "0"]).start();
+        let page = Page::serve(&format!("<!doctype html><img style='{style}' src='{}'>", server.url("/stream")));
+        browser.go(&page.url);
+        // It is the only picture for now.
+        wait_for_pixel(&browser, RED);
+        folder.put(name, picture(BLUE));
+        wait_for_pixel(&browser, BLUE);
+    }
+}
+
+#[test]
+fn chromium_shows_a_small_picture_on_a_foreign_page_at_once() {
+    a_small_picture_is_on_a_foreign_page_at_once(Kind::Chromium);
+}
+
+#[test]
+fn firefox_shows_a_small_picture_on_a_foreign_page_at_once() {
+    a_small_picture_is_on_a_foreign_page_at_once(Kind::Firefox);
 }
 
 #[test]

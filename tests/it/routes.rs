@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    A_WHILE, Connection, Folder, GREEN, NAVIGATION, PALETTE, RED, Reply, SOON, Server, mxr, noise, png, wait_until,
+    A_WHILE, BLUE, Connection, Folder, GREEN, NAVIGATION, PALETTE, RED, Reply, SOON, Server, Viewer, mxr, noise, png, wait_until,
 };
 
 /// Two watched pictures, a red one and a green one.
@@ -426,5 +426,25 @@ fn a_client_that_closes_its_sending_side_is_answered() {
             let (head, body) = reply.split_at(reply.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4);
             assert!(head.starts_with(b"HTTP/1.") && !body.is_empty(), "{path}: {}", String::from_utf8_lossy(&reply));
         }
+    }
+}
+
+#[test]
+fn a_viewer_that_closes_its_sending_side_gets_its_parts_and_the_close_delimiter() {
+    for (path, parts) in [("/stream?parts=3", 3), ("/stream", 1)] {
+        let (folder, server) = one_picture();
+        let mut connection = Connection::open(&server.host);
+        connection.send(format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", server.host));
+        connection.finish();
+        let mut viewer = Viewer::answered(connection);
+        let mut last = viewer.part();
+        for colour in [GREEN, BLUE].iter().take(parts - 1) {
+            folder.put("a.png", png(*colour));
+            last = viewer.part();
+            assert_eq!(last.body, png(*colour));
+        }
+        // A delimiter that was out already is followed by the newest part again.
+        let rest = viewer.parts_to_end();
+        assert!(rest.len() <= usize::from(parts == 1) && rest.iter().all(|part| part.body == last.body), "{path}");
     }
 }

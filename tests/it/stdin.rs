@@ -303,6 +303,72 @@ fn exit_on_eof_sends_the_remaining_parts_and_ends() {
 }
 
 #[test]
+fn exit_on_eof_waits_for_a_viewer_that_still_takes_lines() {
+    let mut server = stdin(&["--exit-on-eof"]);
+    // Its buffers are too small for all of it, and it reads nothing for longer than a shutdown takes.
+    let mut slow = server.view_narrowly("/stream");
+    server.wait_for_viewers(1);
+    let lines: Vec<_> = (0..20_000).map(|at| format!("line {at} {}", "x".repeat(200))).collect();
+    server.write(lines.join("\n") + "\n");
+    wait_for_published(&server, 20_000);
+    drop(server.take_stdin());
+    slow.part();
+    wait_until("nobody else is let in", SOON, || std::net::TcpStream::connect(&server.host).is_err());
+    thread::sleep(Duration::from_secs(2));
+    let rest = lines_to_end(&mut slow);
+    assert!(rest == lines[1..], "{} of {} lines", rest.len() + 1, lines.len());
+    drop(slow);
+    server.finish_within(Duration::from_secs(3)).success();
+}
+
+#[test]
+fn exit_on_eof_does_not_wait_for_a_viewer_that_takes_nothing() {
+    let mut server = stdin(&["--exit-on-eof", "--stall-timeout", "2"]);
+    let stuck = server.view_narrowly("/stream");
+    server.wait_for_viewers(1);
+    server.write(format!("{}\n", "x".repeat(1000)).repeat(20_000));
+    wait_for_published(&server, 20_000);
+    drop(server.take_stdin());
+    server.finish_within(Duration::from_secs(10)).success();
+    drop(stuck);
+}
+
+#[test]
+fn a_signal_ends_it_soon_though_a_viewer_still_takes_lines() {
+    let mut server = stdin(&["--exit-on-eof"]);
+    let slow = server.view_narrowly("/stream");
+    server.wait_for_viewers(1);
+    server.write(format!("{}\n", "x".repeat(1000)).repeat(20_000));
+    wait_for_published(&server, 20_000);
+    drop(server.take_stdin());
+    wait_until("nobody else is let in", SOON, || std::net::TcpStream::connect(&server.host).is_err());
+    server.terminate();
+    server.finish_within(Duration::from_secs(4)).success();
+    drop(slow);
+}
+
+#[test]
+fn fps_shows_the_newest_line_and_tells_how_many_were_dropped() {
+    let mut server = stdin(&[]);
+    let mut viewer = server.view("/stream?fps=2");
+    server.wait_for_viewers(1);
+    for at in 1..=100 {
+        server.write(format!("{at}\n"));
+        thread::sleep(Duration::from_millis(30));
+    }
+    drop(server.take_stdin());
+    let parts = viewer.parts_to_end();
+    let lines: Vec<u64> = parts.iter().map(|part| part.text().parse().unwrap()).collect();
+    assert!(lines.len() < 20 && lines.last() == Some(&100), "{lines:?}");
+    let mut before = 0;
+    for part in &parts {
+        let dropped = part.headers.iter().find(|(name, _)| name == "X-Dropped").map_or(0, |(_, count)| count.parse().unwrap());
+        assert!(part.sequence() == before || part.sequence() == before + dropped + 1, "{before}, {:?}", part.headers);
+        before = part.sequence();
+    }
+}
+
+#[test]
 fn without_exit_on_eof_the_last_lines_are_still_served() {
     let mut server = stdin(&[]);
     let mut early = server.view("/stream");

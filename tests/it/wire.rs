@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::support::{
-    A_WHILE, BLUE, CHROMIUM_IMAGE, Connection, FIREFOX_IMAGE, Folder, GREEN, RED, SOON, Server, Viewer, alone, mxr, png, wait_until,
+    A_WHILE, BLUE, CHROMIUM_IMAGE, Connection, FIREFOX_IMAGE, Folder, GREEN, RED, SOON, Server, Viewer, alone, mxr, padded_png,
+    png, wait_until,
 };
 
 /// A watched picture that is red at first.
@@ -276,6 +277,20 @@ fn html_and_svg_are_sent_with_a_sandbox_policy() {
 mod an_img {
     use super::*;
 
+    /// The same with a picture that is large enough to be sent once.
+    fn watched_picture(args: &[&str]) -> (Folder, Server) {
+        let (folder, server) = super::watched_picture(args);
+        let mut viewer = server.view("/stream");
+        viewer.part();
+        folder.put("frame.png", large());
+        assert_eq!(viewer.part().body, large());
+        (folder, server)
+    }
+
+    fn large() -> Vec<u8> {
+        padded_png(RED, 1024, 1)
+    }
+
     /// The bytes after the delimiter while there is no newer part.
     fn early() -> Vec<(String, String)> {
         vec![("Content-Type".to_owned(), "image/png".to_owned())]
@@ -285,7 +300,7 @@ mod an_img {
     fn of_chromium_gets_the_next_headers_right_after_the_delimiter() {
         let (folder, server) = watched_picture(&[]);
         let mut viewer = server.view_with("/stream", CHROMIUM_IMAGE);
-        assert_eq!(viewer.part().body, png(RED));
+        assert_eq!(viewer.part().body, large());
         for colour in [GREEN, BLUE] {
             assert_eq!(viewer.early_headers(), early());
             viewer.expect_silence(A_WHILE);
@@ -313,7 +328,7 @@ mod an_img {
         viewer.part();
         viewer.early_headers();
         server.terminate();
-        assert_eq!(viewer.part().body, png(RED));
+        assert_eq!(viewer.part().body, large());
         viewer.expect_end();
     }
 
@@ -323,15 +338,15 @@ mod an_img {
             let folder = Folder::new();
             let server = mxr(["watch"]).arg(folder.path()).args(["--keepalive", "1"]).start();
             let mut all = server.view("/stream");
-            folder.put("a.png", png(RED));
+            folder.put("a.png", large());
             all.part();
             let mut image = server.view_with("/stream", lines);
-            assert_eq!(image.part().body, png(RED));
+            assert_eq!(image.part().body, large());
             folder.put("b.txt", "text");
             assert_eq!(all.part().text(), "text");
-            assert_eq!(image.part().body, png(RED), "the newest picture is repeated while nothing changes for the viewer");
+            assert_eq!(image.part().body, large(), "the newest picture is repeated while nothing changes for the viewer");
             server.terminate();
-            assert_eq!(image.part().body, png(RED));
+            assert_eq!(image.part().body, large());
             image.expect_end();
         }
     }
@@ -350,6 +365,28 @@ mod an_img {
         let (_folder, server) = watched_picture(&[]);
         let mut viewer = server.view_with("/stream", FIREFOX_IMAGE);
         viewer.part();
+        viewer.expect_silence(A_WHILE);
+    }
+
+    #[test]
+    fn of_chromium_gets_a_small_first_picture_again_until_it_has_1024_bytes() {
+        let (folder, server) = super::watched_picture(&["--keepalive", "0"]);
+        let mut viewer = server.view_with("/stream", CHROMIUM_IMAGE);
+        let boundary = viewer.boundary.clone();
+        viewer.connection.expect(format!("--{boundary}\r\n"));
+        let headers = viewer.connection.until(b"\r\n\r\n");
+        assert!(headers.starts_with(format!("Content-Type: image/png\r\nContent-Length: {}\r\n", png(RED).len()).as_bytes()));
+        let again = [png(RED), format!("\r\n--{boundary}\r\nContent-Type: image/png\r\n\r\n").into()].concat();
+        let mut bytes = boundary.len() + 4 + headers.len() + 4;
+        let mut pictures = 0;
+        while bytes < 1024 {
+            viewer.connection.expect(&again);
+            (bytes, pictures) = (bytes + again.len(), pictures + 1);
+        }
+        assert!(pictures > 1 && png(RED).len() < 512, "{pictures} pictures of {} bytes", png(RED).len());
+        viewer.expect_silence(A_WHILE);
+        folder.put("frame.png", png(GREEN));
+        viewer.connection.expect([png(GREEN), again[png(RED).len()..].to_vec()].concat());
         viewer.expect_silence(A_WHILE);
     }
 
