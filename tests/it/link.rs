@@ -34,11 +34,12 @@ fn hide(browser: &Browser, hidden: bool) {
 }
 
 fn only_what_is_late_by_its_own_rhythm_is_stale(kind: Kind) {
+    let Some(browser) = Browser::start(kind) else { return };
+    // Written only now: the browser may have taken half a minute to start, which the age would show.
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     // The page has no timer that it could miss while its clock jumps.
     let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0"]).start();
-    let Some(browser) = Browser::start(kind) else { return };
     browser.go(&server.url("/"));
     wait_for_header(&browser, "#1");
     let leap = |minutes: u32| {
