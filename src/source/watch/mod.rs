@@ -18,7 +18,10 @@ mod tailed_path;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 use tracing::{info, warn};
 
 pub use self::settings::{TailSettings, WatchSettings};
@@ -84,9 +87,14 @@ async fn work(mut paths: Vec<Entry>, poll: Option<Duration>) -> Result<()> {
             next_check = Instant::now() + interval;
         }
         let due = paths.iter().filter_map(Entry::due).min();
-        tokio::select! {
-            () = watcher.readable() => {}
-            () = sleep_until(due.map_or(next_check, |due| due.min(next_check))) => {}
+        if due.is_some_and(|due| due <= Instant::now()) {
+            // An event came while a path was looked at. A timer would cost a millisecond: it is no finer.
+            yield_now().await;
+        } else {
+            tokio::select! {
+                () = watcher.readable() => {}
+                () = sleep_until(due.map_or(next_check, |due| due.min(next_check))) => {}
+            }
         }
         apply_events(&mut watcher, &mut index, &mut paths);
         for at in 0..paths.len() {
