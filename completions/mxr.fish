@@ -40,7 +40,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest p
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history-bytes -d 'Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F
@@ -84,7 +84,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest p
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history-bytes -d 'Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F
@@ -128,7 +128,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest p
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history-bytes -d 'Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless --auth, --token or --public is given' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F

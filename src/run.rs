@@ -8,7 +8,7 @@ use std::{
 use qrcode::{QrCode, render::unicode::Dense1x2};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     cli,
@@ -160,9 +160,9 @@ fn open_browser(url: &str, http: &http::Options) {
     let once = http.access.draw_once();
     let url = once.map_or_else(|| url.to_owned(), |query| format!("{url}?{query}"));
     if let Err(error) = open::that_detached(url) {
+        warn!("cannot open a browser; open the URL yourself");
         // The error repeats the command line.
-        let error = http.access.redacted(&error.to_string());
-        warn!(error, "cannot open the browser; open the URL yourself");
+        debug!(error = http.access.redacted(&error.to_string()), "no launcher has started a browser");
     }
 }
 

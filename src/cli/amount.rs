@@ -20,8 +20,7 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
 
 /// A port.
 pub(super) fn port(text: &str) -> Result<u16, String> {
-    let number: i64 = text.trim().parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())?;
-    number.try_into().map_err(|_| format!("{number} is not in 0..=65535"))
+    text.trim().parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
 }
 
 /// A time; a plain number is seconds.

@@ -147,6 +147,12 @@ impl Config {
             return Err(Error::usage("use --glob", "it picks files in a directory, and none of the paths is one"));
         }
         let (names, tail) = (names(watch.glob)?, tail(watch.tail, watch.window, &watch.common.parts)?);
+        if typed.has("window") && watch.paths.iter().all(|path| path.is_file() && !tail.covers_path(path)) {
+            let error = Error::usage("use --window", "it makes parts of a log's last lines, and none of the paths is a log");
+            return Err(
+                error.hint("--tail with a pattern, such as --tail '*.txt', says which files are logs; the default is *.log")
+            );
+        }
         if watch.poll == Some(Duration::ZERO) {
             return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
@@ -304,8 +310,7 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {
     let interval = interval_at(fps).filter(|_| fps <= 1000.0);
-    interval
-        .ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "it must be more than 0: from one part a day to 1000 a second"))
+    interval.ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "the range is from one part a day to 1000 parts a second"))
 }
 
 fn names(glob: Option<String>) -> Result<NameFilter> {

@@ -21,6 +21,11 @@ impl NameFilter {
         Ok(Self { glob: Some(glob), without: Vec::new() })
     }
 
+    /// The pattern, if there is one.
+    pub(super) fn glob(&self) -> Option<&str> {
+        self.glob.as_deref()
+    }
+
     /// The same without the names that one of these has the pattern of.
     pub(super) fn without(self, others: &[Self]) -> Self {
         Self { without: others.to_vec(), ..self }

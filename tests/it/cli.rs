@@ -80,11 +80,22 @@ fn a_file_in_the_wrong_place_causes_a_hint_with_the_right_one() {
 }
 
 #[test]
+fn a_value_out_of_range_is_told_its_range() {
+    for (args, output) in [
+        (&["serve", "--demo", "--port", "99999"][..], "a port is a number from 0 to 65535"),
+        (&["serve", ".", "--fps", "2000"], "from one part a day to 1000 parts a second"),
+        (&["watch", "Cargo.toml", "--window", "3"], "none of the paths is a log"),
+    ] {
+        mxr(args).run().usage_error().stderr(output);
+    }
+}
+
+#[test]
 fn a_negative_number_is_parsed_as_a_number() {
     for (args, output) in [
         (&["serve", "--keepalive", "-1"][..], "it must be a number of seconds"),
-        (&["watch", ".", "--max-fps", "-0.5"], "it must be more than 0"),
-        (&["serve", "-p", "-1"], "-1 is not in 0..=65535"),
+        (&["watch", ".", "--max-fps", "-0.5"], "from one part a day to 1000 parts a second"),
+        (&["serve", "-p", "-1"], "a port is a number from 0 to 65535"),
     ] {
         mxr(args).run().usage_error().stderr(output).no_stderr("tip: ");
     }

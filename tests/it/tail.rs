@@ -408,6 +408,16 @@ fn a_directory_of_logs_alone_has_no_other_feed_until_another_file_comes() {
     let logs = Logs::holding("app\n");
     let server = mxr(["watch", "--keepalive", "0"]).arg(logs.0.path()).start();
     assert_eq!(feeds(&server), ["app.log"]);
+    let mut app = server.view("/stream/app.log");
+    expect(&mut app, "app\n");
+    // What a rotation leaves is no document.
+    logs.rename("app.log", "app.log.1");
+    logs.append("new\n");
+    expect(&mut app, "new\n");
+    logs.0.put("app.log.2.gz", b"\x1f\x8b\x08");
+    logs.append("newer\n");
+    expect(&mut app, "newer\n");
+    assert_eq!(feeds(&server), ["app.log"]);
     logs.0.put("a.png", png(RED));
     wait_until("there is a feed for the picture", SOON, || feeds(&server) == ["app.log", "feed"]);
     assert_eq!(server.view("/stream/feed").part().body, png(RED));

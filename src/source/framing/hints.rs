@@ -114,7 +114,7 @@ impl FirstBytes {
             },
             None => NoPart {
                 cause: format!("its {count} bytes looked like {media}, and the end of a part was not among them"),
-                hint: "--split says where a part ends",
+                hint: "--split says where a part ends; without it lines, pictures, documents and multipart are recognized",
             },
         }
     }

@@ -49,6 +49,8 @@ pub(super) struct Framing {
     has_progress_bar: Option<bool>,
     first: FirstBytes,
     refused: u64,
+    /// The time of what is pushed, if it is not now.
+    time: Option<SystemTime>,
     /// The number of refused parts at the last warning, and its time.
     refused_logged: u64,
     warned: Option<Instant>,
@@ -87,6 +89,7 @@ impl Framing {
             has_progress_bar: is_lines.then_some(false),
             first: FirstBytes::default(),
             refused: 0,
+            time: None,
             refused_logged: 0,
             warned: None,
         }
@@ -102,6 +105,11 @@ impl Framing {
     /// The name of the feed.
     pub(super) fn name(&self) -> &str {
         self.publisher.name()
+    }
+
+    /// Sets the time of what is pushed from here on; `None`: the time at which it is pushed.
+    pub(super) fn set_time(&mut self, time: Option<SystemTime>) {
+        self.time = time;
     }
 
     /// Whether a part waits for its end.
@@ -230,10 +238,10 @@ impl Framing {
 
     /// A part of the body, whose type the user's setting overrides.
     fn part(&self, body: RawPart) -> Part {
-        let media = self.part_media(body.media);
+        let (media, time) = (self.part_media(body.media), self.time.unwrap_or_else(SystemTime::now));
         match body.class.filter(|_| media.is_image()) {
-            Some(class) => Part { media, body: body.bytes, time: SystemTime::now(), class },
-            None => Part::now(media, body.bytes),
+            Some(class) => Part { media, body: body.bytes, time, class },
+            None => Part { time, ..Part::now(media, body.bytes) },
         }
     }
 

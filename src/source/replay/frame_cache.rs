@@ -64,6 +64,8 @@ pub enum Mode {
 #[derive(Debug)]
 pub(super) struct FrameCache {
     pub(super) directory: PathBuf,
+    /// The pattern that the names of frames match, if there is one.
+    glob: Option<String>,
     media: Option<Media>,
     limit: usize,
     writers: FileWriters,
@@ -116,6 +118,7 @@ impl FrameCache {
     pub(super) fn new(dir: &DirSettings, media: Option<Media>, limit: usize, writers: FileWriters) -> Self {
         Self {
             directory: dir.path.clone(),
+            glob: dir.names.glob().map(ToOwned::to_owned),
             media,
             limit,
             writers,
@@ -274,7 +277,10 @@ impl FrameCache {
 
     pub(super) fn say_empty(&self) {
         if !self.said_empty.swap(true, atomic::Ordering::Relaxed) {
-            info!(directory = %self.directory.display(), "there are no frames yet; waiting for some");
+            match &self.glob {
+                None => info!(directory = %self.directory.display(), "there are no frames yet; waiting for the first"),
+                Some(glob) => info!(directory = %self.directory.display(), "no frame matches {glob:?} yet; waiting for the first"),
+            }
         }
     }
 }

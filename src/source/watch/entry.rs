@@ -61,7 +61,7 @@ impl Entry {
         }
         let names = settings.filter.clone();
         let has_logs = !is_picture && !tail.names.is_empty() && !absolute.is_file();
-        let filter = if has_logs { names.clone().without(&tail.names) } else { names.clone() };
+        let filter = if has_logs { names.clone().without(&tail.with_rotated()) } else { names.clone() };
         let settings = PathSettings { filter, ..settings.clone() };
         let (at, of) = (absolute.clone(), context.clone());
         let shown: Shown = Box::new(move || {

@@ -51,6 +51,8 @@ pub(super) struct WatchedPath {
     scan: DirScan,
     /// Whether it was a directory the last time that it was there.
     was_directory: bool,
+    /// Why the directory could not be listed the last time.
+    not_listed: Option<String>,
     settling: Settling,
     growth: Growth,
     /// Whether the kernel makes up its bytes at each read (`file::is_generated`).
@@ -89,6 +91,7 @@ impl WatchedPath {
             file: None,
             scan: DirScan::default(),
             was_directory: false,
+            not_listed: None,
             settling: Settling::new(times),
             growth: Growth::default(),
             is_generated: false,
@@ -244,7 +247,7 @@ impl WatchedPath {
             return;
         }
         let Some(file) = self.file.clone() else {
-            let (level, why) = match self.directory_is_gone() {
+            let (level, why) = match self.directory_is_gone().or_else(|| self.not_listed.clone()) {
                 Some(why) => (Level::WARN, why),
                 None => (Level::INFO, "there is no file yet; waiting for one".to_owned()),
             };
@@ -269,12 +272,13 @@ impl WatchedPath {
         let mut scan = std::mem::take(&mut self.scan);
         match scan.list(&self.path, |path| self.wants(path), self.file.is_some()) {
             Ok(newest) => {
-                self.was_directory = true;
+                (self.was_directory, self.not_listed) = (true, None);
                 newest.iter().for_each(|newest| self.select(newest));
             }
             Err(error) => {
                 let what = self.directory_is_gone().unwrap_or_else(|| format!("cannot list the directory: {error}"));
                 self.say(Level::WARN, &what, None);
+                self.not_listed = Some(what);
             }
         }
         self.scan = scan;

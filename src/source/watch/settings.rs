@@ -1,6 +1,10 @@
 //! What the user can say about watching. Plain values.
 
-use std::{ffi::OsStr, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::source::name_filter::NameFilter;
 
@@ -31,6 +35,19 @@ pub struct TailSettings {
 }
 
 impl TailSettings {
+    /// Whether a file at this path is a log.
+    #[must_use]
+    pub fn covers_path(&self, path: &Path) -> bool {
+        path.file_name().is_some_and(|name| self.covers(name))
+    }
+
+    /// The names of logs and of what a rotation leaves of them, which no document of their directory has.
+    pub(super) fn with_rotated(&self) -> Vec<NameFilter> {
+        let globs = self.names.iter().filter_map(NameFilter::glob).filter(|glob| !glob.starts_with('!'));
+        let rotated = globs.map(|glob| NameFilter::matching(format!("{glob}{{.[0-9]*,-[0-9]*,.old,.gz,.xz,.bz2,.zst}}")));
+        self.names.iter().cloned().chain(rotated.filter_map(Result::ok)).collect()
+    }
+
     /// Whether a file of this name is a log.
     pub(super) fn covers(&self, name: &OsStr) -> bool {
         self.names.iter().any(|names| names.covers(name))

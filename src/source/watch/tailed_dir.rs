@@ -32,6 +32,8 @@ pub(super) struct TailedDir {
     path: PathBuf,
     resolved: ResolvedPath,
     filter: NameFilter,
+    /// Selects what is no log, and none that was rotated.
+    others: NameFilter,
     settings: Arc<TailSettings>,
     context: Context,
     logs: BTreeMap<OsString, TailedFile>,
@@ -51,6 +53,7 @@ impl TailedDir {
         Self {
             resolved: ResolvedPath::of(path),
             path: path.to_owned(),
+            others: filter.clone().without(&settings.with_rotated()),
             filter,
             settings,
             context: context.clone(),
@@ -130,7 +133,7 @@ impl TailedDir {
     fn entry_changed(&mut self, name: &OsStr) {
         if let Some(log) = self.logs.get_mut(name) {
             log.changed();
-        } else if self.wants(name) || (!self.has_others && self.filter.matches(name)) {
+        } else if self.wants(name) || (!self.has_others && self.others.matches(name)) {
             self.list_due.get_or_insert_with(Instant::now);
         }
     }
@@ -200,7 +203,7 @@ impl TailedDir {
                 continue;
             }
             if !self.settings.covers(&name) {
-                self.has_others = self.has_others || entry.path().is_file();
+                self.has_others = self.has_others || self.others.matches(&name) && entry.path().is_file();
             } else if let Some(modified) = self.modified_if_inside(&entry) {
                 found.push((modified, name));
             }

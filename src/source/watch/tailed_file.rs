@@ -164,12 +164,14 @@ impl TailedFile {
             self.old = old(&self.path);
         }
         let followed = self.follow(&mut reads);
+        self.framing.set_time(self.files.back().filter(|_| !self.has_looked).map(|held| held.log.modified()));
         let is_at_end = followed.unwrap_or_else(|error| self.cannot_read(&error)) && self.read(is_doubted, &mut reads);
         if let (false, Some(held), Some(rest)) = (self.has_looked, self.files.back(), &mut self.rest) {
             // It may have rested before anybody looked.
             *rest = rest.checked_sub(held.log.age().min(REST)).unwrap_or(*rest);
         }
         self.has_looked = true;
+        self.framing.set_time(None);
         if is_at_end {
             self.release();
             self.show_open_line();

@@ -68,10 +68,15 @@ impl OpenLog {
         self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
-    /// How long ago it was written to, by the clock of its file system.
-    pub(in crate::source::watch) fn age(&self) -> Duration {
+    /// When it was written to, by the clock of its file system; now, if that lies in the future.
+    pub(in crate::source::watch) fn modified(&self) -> SystemTime {
         let modified = self.file.metadata().and_then(|metadata| metadata.modified());
-        modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok()).unwrap_or_default()
+        modified.unwrap_or_else(|_| SystemTime::now()).min(SystemTime::now())
+    }
+
+    /// How long ago it was written to.
+    pub(in crate::source::watch) fn age(&self) -> Duration {
+        SystemTime::now().duration_since(self.modified()).unwrap_or_default()
     }
 
     /// Whether it may have more than at the end of the last read, as far as its metadata tell.
