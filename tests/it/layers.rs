@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "config",
         &[
             "http",
+            "source/exec",
             "source/replay",
             "source/watch",
             "source",
@@ -40,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
+    ("source/exec", &["source", "source/framing", "feed", "source/framing/split", "error", "part", "format", "process"]),
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
         "source/watch",
