@@ -222,6 +222,78 @@ fn runs_begin_at_a_steady_pace_never_two_at_once_and_an_output_that_stays_the_sa
 }
 
 #[test]
+fn a_command_runs_once_and_again_whenever_a_watched_file_has_changed() {
+    let folder = Folder::new();
+    folder.put("in", "one");
+    let file = folder.file("in").display().to_string();
+    let exec = exec(&with(&["--when", &file], &["sh", "-c", "cat \"$1\"; stat \"$1\" >&2", "sh", &file]));
+    let mut viewer = exec.server.view("/stream");
+    assert_eq!(viewer.part().text(), "one");
+    folder.put("in", "two");
+    assert_eq!(viewer.part_where(|part| part.text() != "one").text(), "two");
+    std::thread::sleep(A_WHILE);
+    assert_eq!(source(&exec)["runs"], 2, "to read a file is no change");
+}
+
+#[test]
+fn a_burst_of_changes_is_one_run_more_than_the_first() {
+    let folder = Folder::new();
+    folder.put("in", "start");
+    let file = folder.file("in").display().to_string();
+    let exec = exec(&with(&["--when", &file], &["cat", &file]));
+    let mut viewer = exec.server.view("/stream");
+    assert_eq!(viewer.part().text(), "start");
+    std::thread::sleep(A_WHILE);
+    let start = Instant::now();
+    for number in 0..20 {
+        folder.write("in", number.to_string());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // One for each 150 ms that this machine took for the burst.
+    let most = 2 + start.elapsed().as_millis() / 150;
+    viewer.part_where(|part| part.text() == "19");
+    std::thread::sleep(A_WHILE);
+    let runs = source(&exec)["runs"].as_u64().unwrap() - 1;
+    assert!(u128::from(runs) <= most, "{runs} runs, at most {most}");
+}
+
+#[test]
+fn changes_during_a_run_lead_to_one_more_run_and_none_happens_while_nobody_watches() {
+    let folder = Folder::new();
+    folder.put("in", "one");
+    let file = folder.file("in").display().to_string();
+    let script = "cat \"$1\"; sleep 0.5";
+    let exec = exec(&with(&["--when", &file, "--linger", "0"], &["sh", "-c", script, "sh", &file]));
+    let mut viewer = exec.server.view("/stream");
+    wait_until("it runs", SOON, || source(&exec)["runs"] == 1 && exec.commands().iter().any(|(_, line)| line == "sleep 0.5"));
+    folder.put("in", "two");
+    folder.put("in", "three");
+    viewer.part_where(|part| part.text() == "three");
+    assert_eq!(source(&exec)["runs"], 2);
+    drop(viewer);
+    wait_until("it rests", SOON, || source(&exec)["state"] == "idle");
+    folder.put("in", "four");
+    std::thread::sleep(A_WHILE);
+    assert_eq!(source(&exec)["runs"], 2);
+    let mut viewer = exec.server.view("/stream");
+    viewer.part_where(|part| part.text() == "four");
+}
+
+#[test]
+fn a_file_that_the_command_writes_is_the_part() {
+    let folder = Folder::new();
+    folder.put("in", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>");
+    let [input, output] = ["in", "out.svg"].map(|name| folder.file(name).display().to_string());
+    let script = "cat \"$1\" > \"$2\"; echo nothing of this";
+    let exec = exec(&with(&["--when", &input, "--output", &output], &["sh", "-c", script, "sh", &input, &output]));
+    let snapshot = exec.server.get("/snapshot/out.svg");
+    assert_eq!((snapshot.head.want("Content-Type"), snapshot.text().starts_with("<svg")), ("image/svg+xml", true));
+    let dir = folder.path().display().to_string();
+    let line = mxr(["exec", "--when", &dir, "--output", &output, "--", "true"]);
+    line.run().usage_error().stderr("each run would change");
+}
+
+#[test]
 fn a_run_that_takes_too_long_is_ended_with_all_that_it_started() {
     let exec = exec(&with(&["--every", "0.5", "--timeout", "0.5"], &["sh", "-c", "sleep 300; :"]));
     let viewer = exec.server.view("/stream");

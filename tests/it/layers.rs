@@ -23,8 +23,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "http",
             "source/exec",
+            "http",
             "source/replay",
             "source/watch",
             "source",
@@ -40,8 +40,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "format",
         ],
     ),
+    (
+        "source/exec",
+        &["source/watch", "source", "source/framing", "feed", "wire", "source/framing/split", "error", "part", "format", "process"],
+    ),
     ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
-    ("source/exec", &["source", "source/framing", "feed", "source/framing/split", "error", "part", "format", "process"]),
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
         "source/watch",
