@@ -30,7 +30,8 @@ Examples:
   mxr serve --demo                    the built-in demo
   mxr watch ./plot.png                push a picture whenever it changes
   tail -f log | mxr stdin             push each line
-  mxr serve ./frames --fps 24         replay a directory of frames";
+  mxr serve ./frames --fps 24         replay a directory of frames
+  mxr up mxr.toml                     serve several feeds, as a file says";
 
 const POINTER: &str = "Open the printed URL in a browser, or use it in an <img>. `mxr --help` lists the routes.";
 
@@ -56,6 +57,9 @@ Routes:
 
 Exit status: 0 success, 1 failure, 2 wrong usage, 130 a second Ctrl-C.";
 
+/// The word that stands for a generated token.
+pub const RANDOM_TOKEN: &str = "random";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Play the built-in demo, or replay a directory of frames
@@ -64,11 +68,26 @@ pub enum Command {
     Watch(Watch),
     /// Push what arrives on standard input: lines, or concatenated pictures
     Stdin(Stdin),
+    /// Serve several feeds of any kind, as a file says
+    Up(Up),
     /// Print a completion script for a shell
     Completions {
         /// Shell to print the script for
         shell: Shell,
     },
+}
+
+impl Command {
+    /// The options of the log.
+    pub fn log(&self) -> Option<&Log> {
+        match self {
+            Self::Serve(serve) => Some(&serve.common.log),
+            Self::Watch(watch) => Some(&watch.common.log),
+            Self::Stdin(stdin) => Some(&stdin.common.log),
+            Self::Up(up) => Some(&up.log),
+            Self::Completions { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +162,23 @@ pub struct Stdin {
     pub common: Common,
 }
 
+#[derive(Debug, Args)]
+pub struct Up {
+    /// File in TOML with a table [feed.NAME] for each feed, whose keys are the names of options, and a table [server]; read again
+    /// at SIGHUP
+    #[arg(value_name = "FILE", default_value = "mxr.toml", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Say what is wrong in the file, or that nothing is, and exit
+    #[arg(long)]
+    pub check: bool,
+    #[command(flatten)]
+    pub serving: Serving,
+    #[command(flatten)]
+    pub access: AccessArgs,
+    #[command(flatten)]
+    pub log: Log,
+}
+
 /// The options that every source shares.
 #[derive(Debug, Args)]
 pub struct Common {
@@ -194,9 +230,6 @@ pub struct Parts {
     /// Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]
     #[arg(long, value_name = "N", env = "MXR_HISTORY", value_parser = count)]
     pub history: Option<usize>,
-    /// Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first
-    #[arg(long, value_name = "SIZE", default_value = "256M", env = "MXR_HISTORY_BYTES", value_parser = size)]
-    pub history_bytes: ByteSize,
 }
 
 #[derive(Debug, Args)]
@@ -232,6 +265,9 @@ pub struct Serving {
     /// Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it
     #[arg(long, value_name = "TIME", default_value = "5s", env = "MXR_KEEPALIVE", value_parser = seconds)]
     pub keepalive: Duration,
+    /// Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first
+    #[arg(long, value_name = "SIZE", default_value = "256M", env = "MXR_HISTORY_BYTES", value_parser = size)]
+    pub history_bytes: ByteSize,
     /// Boundary between parts, for readers that expect a certain one [default: random]
     #[arg(long, value_name = "TOKEN", env = "MXR_BOUNDARY")]
     pub boundary: Option<String>,
@@ -258,7 +294,7 @@ pub struct AccessArgs {
     pub auth_file: Option<PathBuf>,
     /// Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one
     /// is generated
-    #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "random", env = "MXR_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = RANDOM_TOKEN, env = "MXR_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Read the token from this file
     #[arg(long, value_name = "FILE", env = "MXR_TOKEN_FILE")]

@@ -2,13 +2,18 @@
 //! it knows no socket, no feed and no request.
 
 mod access;
+mod invocation;
+mod tables;
+mod up;
+mod variables;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use clap_complete::Shell;
+use tokio::sync::Notify;
 
+pub use self::invocation::Invocation;
 use crate::{
-    cli::{self, Cli, Command, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
+    cli::{self, Command, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
     conn::{listen::ListenAddr, tls::Tls},
     error::{Error, Result},
     feed::{self, History, Limits, interval_at},
@@ -30,7 +35,8 @@ use crate::{
 const MOST_THREADS: usize = 256;
 /// Last lines of a log that are shown at first, unless the user sets another number: as many as tail(1) shows.
 const FIRST_LINES: usize = 10;
-
+/// The largest part of a feed of which nothing is said, in bytes.
+const PART_BYTES: usize = 64 << 20;
 /// The longest name of a feed, in bytes.
 const MOST_NAME: usize = 200;
 
@@ -61,6 +67,8 @@ pub struct Config {
     pub exit_at_end: bool,
     /// How the URL is shown beside standard output.
     pub show: Show,
+    /// Told when the configuration is to be read again, if it is in a file.
+    pub reload: Option<Arc<Notify>>,
 }
 
 /// How the URL is shown beside standard output.
@@ -72,28 +80,20 @@ pub struct Show {
     pub as_qr: bool,
 }
 
-/// What the command line asks for.
-pub enum Invocation {
-    /// To serve: how to log, and the configuration, which is read once the log is there.
-    Serve(LogOptions, Box<dyn FnOnce() -> Result<Config>>),
-    /// To print the completions of a shell.
-    Completions(Shell),
-}
-
-impl Invocation {
-    /// From the command line.
-    pub fn of(cli: Cli) -> Self {
-        let Cli { command, typed } = cli;
+impl Config {
+    /// From a command that is a source.
+    ///
+    /// # Errors
+    /// If a value is invalid.
+    fn of(command: Command, typed: Typed) -> Result<Self> {
         match command {
-            Command::Serve(serve) => Self::Serve(log_options(&serve.common.log), Box::new(|| Config::serve(serve, typed))),
-            Command::Watch(watch) => Self::Serve(log_options(&watch.common.log), Box::new(|| Config::watch(watch, typed))),
-            Command::Stdin(stdin) => Self::Serve(log_options(&stdin.common.log), Box::new(|| Config::stdin(stdin, typed))),
-            Command::Completions { shell } => Self::Completions(shell),
+            Command::Serve(serve) => Self::serve(serve, typed),
+            Command::Watch(watch) => Self::watch(watch, typed),
+            Command::Stdin(stdin) => Self::stdin(stdin, typed),
+            Command::Up(_) | Command::Completions { .. } => Err(Error::usage("use this command here", "it is no source")),
         }
     }
-}
 
-impl Config {
     /// From `mxr serve`.
     ///
     /// # Errors
@@ -185,24 +185,38 @@ impl Config {
 
     fn new(source: SourceStart, common: Common, typed: Typed) -> Result<Self> {
         let Common { parts, serving, access, log: _ } = common;
-        check_unix(&serving, &typed)?;
+        let mut config = Self::of_server(source, feeds(&parts, &serving)?, &serving, &access, typed)?;
+        (config.media, config.name) = (media(&parts)?, parts.name.as_deref().map(name).transpose()?);
+        Ok(config)
+    }
+
+    /// The configuration of the server, without what is said of single feeds.
+    fn of_server(
+        source: SourceStart,
+        feeds: feed::Settings,
+        serving: &Serving,
+        access: &cli::AccessArgs,
+        typed: Typed,
+    ) -> Result<Self> {
+        check_unix(serving, &typed)?;
         if typed.has("public") && access.has_secret() {
             let error = Error::usage("use --public with a password or a token", "one lets in everybody, the other does not");
             return Err(error.hint("drop one of them; it may come from a variable such as MXR_TOKEN"));
         }
         Ok(Self {
             source,
-            media: media(&parts)?,
-            name: parts.name.as_deref().map(name).transpose()?,
-            feeds: feeds(&parts, &serving)?,
-            place: place(&serving),
+            media: None,
+            name: None,
+            feeds,
+            place: place(serving),
             typed_place: ["port", "host", "unix"].into_iter().find(|option| typed.has(option)),
-            http: http_options(&serving, &access)?,
+            http: http_options(serving, access)?,
             is_public: access.public,
             max_viewers: serving.max_viewers,
             max_viewers_per_address: serving.max_viewers_per_address,
             exit_at_end: false,
             show: Show { in_browser: serving.open, as_qr: serving.qr },
+            reload: None,
         })
     }
 }
@@ -289,10 +303,6 @@ fn name(name: &str) -> Result<String> {
 }
 
 fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
-    let boundary = match serving.boundary.as_deref() {
-        None => Boundary::random(),
-        Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
-    };
     let part_bytes = parts.max_part.as_u64();
     if !(1024..=4 << 30).contains(&part_bytes) {
         return Err(Error::usage(format!("use --max-part {}", parts.max_part), "it must be from 1K to 4G"));
@@ -304,8 +314,18 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
         return Err(Error::usage("use --history 0", "the newest part is always kept, so the minimum is 1"));
     }
     let limits = Limits::new(parts.history, part_bytes, parts.keep_same);
-    let history = Arc::new(History::new(usize::try_from(parts.history_bytes.as_u64()).unwrap_or(usize::MAX)));
-    Ok(feed::Settings { interval, shards: serving.threads, history, ..feed::Settings::new(boundary, limits) })
+    Ok(feed::Settings { interval, limits, ..all_feeds(serving)? })
+}
+
+/// What all feeds of a process share, with the usual limits of each.
+fn all_feeds(serving: &Serving) -> Result<feed::Settings> {
+    let boundary = match serving.boundary.as_deref() {
+        None => Boundary::random(),
+        Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
+    };
+    let history = Arc::new(History::new(usize::try_from(serving.history_bytes.as_u64()).unwrap_or(usize::MAX)));
+    let limits = Limits::new(None, PART_BYTES, false);
+    Ok(feed::Settings { shards: serving.threads, history, ..feed::Settings::new(boundary, limits) })
 }
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {

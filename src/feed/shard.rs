@@ -87,6 +87,11 @@ pub(super) struct ShardState {
 }
 
 impl ShardState {
+    /// Has the first part follow this sequence.
+    pub(super) fn continue_after(&mut self, sequence: u64) {
+        (self.published, self.oldest) = (sequence, sequence + 1);
+    }
+
     /// Adds a block, and passes the blocks that exceed the limits to `release`.
     pub(super) fn hold(&mut self, block: &Arc<Block>, hold: Hold, mut release: impl FnMut(Arc<Block>)) {
         self.published = block.sequences().end - 1;

@@ -111,6 +111,17 @@ impl Feed {
         self.kind.store(kind as u8, Release);
     }
 
+    /// Lets the sequence follow that of an earlier feed of this name, whose newest part had this number. To be called before the
+    /// first part.
+    pub(super) fn continue_after(&self, sequence: u64) {
+        self.shards.iter().for_each(|shard| shard.lock().continue_after(sequence));
+    }
+
+    /// The sequence of the newest part.
+    pub(super) fn published(&self) -> u64 {
+        self.shards[0].lock().published
+    }
+
     /// The boundary between its parts.
     pub fn boundary(&self) -> &Boundary {
         &self.boundary
@@ -139,7 +150,7 @@ impl Feed {
             let changed = self.shards[0].changed.notified();
             {
                 let state = self.shards[0].lock();
-                if state.ended || state.published > sequence {
+                if state.ended || state.published > sequence && state.len() > 0 {
                     return state.newest();
                 }
             }

@@ -100,12 +100,12 @@ impl Context {
 
     /// The least time between two parts of a feed, if the user set one: a source need not read parts that the pace would drop.
     pub fn interval(&self) -> Option<Duration> {
-        self.opener.registry().settings().interval
+        self.opener.settings().interval
     }
 
     /// The largest body that a feed accepts, in bytes.
     pub fn part_bytes(&self) -> usize {
-        self.opener.registry().settings().limits.part_bytes
+        self.opener.settings().limits.part_bytes
     }
 }
 

@@ -42,6 +42,7 @@ mod systemd;
 mod tail;
 mod tls;
 mod unix;
+mod up;
 mod viewers;
 mod watch;
 mod wire;
