@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use mxr::{
     cli::{completions, read},
-    config::Invocation,
+    config::invocation::Invocation,
     process, run,
 };
 

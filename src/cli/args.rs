@@ -169,7 +169,7 @@ pub struct Up {
     #[arg(value_name = "FILE", default_value = "mxr.toml", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// Say what is wrong in the file, or that nothing is, and exit
-    #[arg(long)]
+    #[arg(long, env = "MXR_CHECK", value_parser = switch, action = ArgAction::SetTrue)]
     pub check: bool,
     #[command(flatten)]
     pub serving: Serving,

@@ -2,7 +2,7 @@
 //! it knows no socket, no feed and no request.
 
 mod access;
-mod invocation;
+pub mod invocation;
 mod tables;
 mod up;
 mod variables;
@@ -11,7 +11,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
-pub use self::invocation::Invocation;
 use crate::{
     cli::{self, Command, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
     conn::{listen::ListenAddr, tls::Tls},

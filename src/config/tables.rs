@@ -3,10 +3,7 @@
 
 use std::ops::Range;
 
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use toml::de::{DeTable, DeValue};
 
 use super::variables::Variables;
 use crate::cli::{KeyValue, unknown};
@@ -27,7 +24,7 @@ impl Mistake {
 
 /// A table.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct FileTable {
     /// The feed's name.
     pub(super) name: String,
     /// The line in which it begins.
@@ -49,9 +46,9 @@ pub(super) struct Key {
 /// The tables of a file.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    pub(super) server: Table,
+    pub(super) server: FileTable,
     /// In the order of the file.
-    pub(super) feeds: Vec<Table>,
+    pub(super) feeds: Vec<FileTable>,
     pub(super) mistakes: Vec<Mistake>,
 }
 
@@ -85,8 +82,6 @@ struct Reader<'a> {
     tables: Tables,
 }
 
-type Entry<'a, 'b> = (&'b Spanned<std::borrow::Cow<'a, str>>, &'b Spanned<DeValue<'a>>);
-
 impl Reader<'_> {
     fn line(&self, span: Range<usize>) -> usize {
         1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
@@ -119,7 +114,7 @@ impl Reader<'_> {
     }
 
     fn read_feeds(&mut self, feeds: &DeTable<'_>) {
-        let mut feeds: Vec<Entry<'_, '_>> = feeds.iter().collect();
+        let mut feeds: Vec<_> = feeds.iter().collect();
         feeds.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in feeds {
             let (name, line) = (key.get_ref().to_string(), self.line(key.span()));
@@ -133,8 +128,8 @@ impl Reader<'_> {
         }
     }
 
-    fn table(&mut self, name: String, line: usize, entries: &DeTable<'_>) -> Table {
-        let mut table = Table { name, line, ..Table::default() };
+    fn table(&mut self, name: String, line: usize, entries: &DeTable<'_>) -> FileTable {
+        let mut table = FileTable { name, line, ..FileTable::default() };
         for (key, value) in entries {
             let (name, line) = (key.get_ref().to_string(), self.line(key.span()));
             match self.value(value.get_ref()) {

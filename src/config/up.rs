@@ -14,7 +14,7 @@ use tracing::{error, warn};
 
 use super::{
     Config, all_feeds,
-    tables::{Key, Mistake, Table, Tables},
+    tables::{FileTable, Key, Mistake, Tables},
     variables::Variables,
 };
 use crate::{
@@ -137,7 +137,7 @@ struct TableReader<'a> {
 
 impl TableReader<'_> {
     /// The server's configuration, and its keys. What is typed wins over the file.
-    fn server(&mut self, table: &Table, typed: &Typed) -> (Option<(Config, cli::Log)>, Vec<Words>) {
+    fn server(&mut self, table: &FileTable, typed: &Typed) -> (Option<(Config, cli::Log)>, Vec<Words>) {
         let (keys, end) = (Keys::of_server(), cli::typed_words());
         let all = self.words(&keys, &table.keys);
         let not_typed = all.iter().filter(|words| !typed.has(&words.key.replace('-', "_"))).cloned().collect();
@@ -151,7 +151,7 @@ impl TableReader<'_> {
     }
 
     /// The feed of a table.
-    fn member(&mut self, table: &Table) -> Option<Member> {
+    fn member(&mut self, table: &FileTable) -> Option<Member> {
         let sources = cli::sources();
         let (source, keys): (Vec<Key>, Vec<Key>) = table.keys.iter().cloned().partition(|key| sources.contains(&key.name));
         let is_demo = keys.iter().any(|key| key.name == "demo" && key.value == KeyValue::Switch(true));
@@ -174,7 +174,7 @@ impl TableReader<'_> {
     }
 
     /// Says that there is no source, or which key may have been meant to be it.
-    fn without_source(&mut self, table: &Table, sources: &[String]) {
+    fn without_source(&mut self, table: &FileTable, sources: &[String]) {
         let sources: Vec<&str> = sources.iter().map(String::as_str).chain(["demo"]).collect();
         let is_known = |key: &&Key| sources.iter().any(|source| Keys::of_source(source).has(&key.name));
         let (known, unknown): (Vec<&Key>, Vec<&Key>) = table.keys.iter().partition(is_known);
@@ -208,7 +208,7 @@ impl TableReader<'_> {
         Some(separator.into_iter().chain(texts).map(OsString::from).collect())
     }
 
-    fn feed(&mut self, table: &Table, line: usize, command: &str, place: &[OsString], keys: &[Key]) -> Option<Member> {
+    fn feed(&mut self, table: &FileTable, line: usize, command: &str, place: &[OsString], keys: &[Key]) -> Option<Member> {
         let of_source = Keys::of_source(command);
         let (words, off) = (self.words(&of_source, keys), off(keys));
         let name = OsString::from(format!("--name={}", table.name));

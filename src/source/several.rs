@@ -75,12 +75,12 @@ pub fn source(settings: SeveralSettings, context: &Context) -> Result<Work> {
 
 struct Several {
     context: Context,
-    running: Vec<Running>,
+    running: Vec<RunningSource>,
     has_read_stdin: bool,
 }
 
 /// A member at work.
-struct Running {
+struct RunningSource {
     name: String,
     identity: Vec<String>,
     is_stdin: bool,
@@ -106,7 +106,7 @@ impl Several {
                 of_feed.end_group(&format!("{failure:#}"));
             }
         });
-        self.running.push(Running { name, identity, is_stdin, opener, stop, task });
+        self.running.push(RunningSource { name, identity, is_stdin, opener, stop, task });
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl Several {
     }
 }
 
-impl Running {
+impl RunningSource {
     /// Whether it does what this member would; standard input stays with its reader.
     fn is_same(&self, member: &Member) -> bool {
         let is_kept = self.is_stdin && member.is_stdin;
