@@ -39,6 +39,9 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l name -d 'What the feed
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -83,6 +86,9 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l name -d 'What the feed
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -127,6 +133,9 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l name -d 'What the feed
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -160,6 +169,9 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l trust-proxy -d 'Trust 
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F

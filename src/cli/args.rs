@@ -172,6 +172,8 @@ pub struct Up {
     #[arg(long, env = "MXR_CHECK", value_parser = switch, action = ArgAction::SetTrue)]
     pub check: bool,
     #[command(flatten)]
+    pub hooks: HookArgs,
+    #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
     pub access: AccessArgs,
@@ -184,6 +186,8 @@ pub struct Up {
 pub struct Common {
     #[command(flatten)]
     pub parts: Parts,
+    #[command(flatten)]
+    pub hooks: HookArgs,
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
@@ -201,6 +205,11 @@ impl Typed {
     pub(super) fn of(matches: &ArgMatches) -> Self {
         let is_typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
         Self(matches.ids().filter(is_typed).map(ToString::to_string).collect())
+    }
+
+    /// Has an option, given by its name, count as not typed.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.0.retain(|typed| *typed != name.replace('-', "_"));
     }
 
     /// Whether this option was typed, by the name of its field.
@@ -230,6 +239,21 @@ pub struct Parts {
     /// Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]
     #[arg(long, value_name = "N", env = "MXR_HISTORY", value_parser = count)]
     pub history: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Hooks")]
+pub struct HookArgs {
+    /// Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds)
+    /// and MXR_REASON in its environment
+    #[arg(long, value_name = "CMD", env = "MXR_ON_STALE", value_hint = ValueHint::CommandString)]
+    pub on_stale: Option<String>,
+    /// Run this in the same way when the feed is live again
+    #[arg(long, value_name = "CMD", env = "MXR_ON_LIVE", value_hint = ValueHint::CommandString)]
+    pub on_live: Option<String>,
+    /// How long without a new part is stale; an interval that is longer, of --fps or --max-fps, comes on top
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "MXR_STALE_AFTER", value_parser = seconds)]
+    pub stale_after: Duration,
 }
 
 #[derive(Debug, Args)]

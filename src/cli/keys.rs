@@ -20,6 +20,9 @@ const SERVER: &str = "up";
 const NOT_IN_TABLES: [(&str, &str); 2] =
     [("name", "the table has the name: [feed.NAME]"), ("exit-on-eof", "the other feeds go on; mxr ends with a signal")];
 
+/// Options that are keys of both: below `[server]` they are for the feeds whose tables do not say otherwise.
+const FOR_ALL_FEEDS: [&str; 3] = ["on-stale", "on-live", "stale-after"];
+
 /// The value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyValue {
@@ -90,7 +93,7 @@ impl Keys {
     }
 
     fn is_of_server(&self, arg: &Arg) -> bool {
-        self.args(SERVER).any(|other| other.get_id() == arg.get_id())
+        !is_for_all_feeds(arg) && self.args(SERVER).any(|other| other.get_id() == arg.get_id())
     }
 
     /// The option of this key.
@@ -156,11 +159,12 @@ impl Keys {
         }
     }
 
-    /// Parses words of the command line that were made from keys. The variables of `off` do not count.
+    /// Parses words of the command line that were made from keys. The variables of `off` do not count; `defaults` are the values of
+    /// options that no word gives.
     ///
     /// # Errors
     /// What clap says.
-    pub fn parse(&self, words: &[OsString], off: &[&str]) -> Result<Cli, Misuse> {
+    pub fn parse(&self, words: &[OsString], off: &[&str], defaults: &[(String, String)]) -> Result<Cli, Misuse> {
         let is_off = |arg: &Arg| {
             off.iter().any(|off| arg.get_long() == Some(*off))
                 || !self.is_server() && (self.is_of_server(arg) || not_in_tables(arg).is_some())
@@ -169,35 +173,38 @@ impl Keys {
         let root = self.root.clone().mut_subcommand(&self.name, |command| {
             off.iter().fold(command, |command, id| command.mut_arg(id, |arg| arg.env(Resettable::Reset)))
         });
+        let defaults: Vec<_> = defaults.iter().map(|(key, value)| (key, OsString::from(format!("--{key}={value}")))).collect();
+        let words: Vec<OsString> = defaults.iter().map(|(_, word)| word).chain(words).cloned().collect();
         let argv = ["mxr".into(), OsString::from(&self.name)].into_iter().chain(words.iter().cloned());
-        let matches = root.try_get_matches_from(argv).map_err(|error| self.misuse(error, words))?;
-        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| self.misuse(error, words))?;
+        let matches = root.try_get_matches_from(argv).map_err(|error| misuse_of(error, &words))?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| misuse_of(error, &words))?;
         cli.typed = matches.subcommand().map(|(_, matches)| Typed::of(matches)).unwrap_or_default();
+        defaults.iter().for_each(|(key, _)| cli.typed.forget(key));
         Ok(cli)
     }
+}
 
-    /// The message of clap on one line, without what it says about the command line.
-    fn misuse(&self, mut error: Error, words: &[OsString]) -> Misuse {
-        let option = context(&error, ContextKind::InvalidArg).map(str::to_owned);
-        let key = option.as_deref().and_then(|option| option.strip_prefix("--")?.split([' ', '=', '.', '[']).next());
-        let is_key = |key: &&str| words.iter().any(|word| word.to_str().is_some_and(|word| is_word_of(word, key)));
-        let key = key.filter(is_key).map(str::to_owned);
-        let is_of_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
-        if let Some(variable) = option.filter(|_| key.is_none() && is_of_value).as_deref().and_then(variable) {
-            error.insert(ContextKind::InvalidArg, clap::error::ContextValue::String(variable));
-        }
-        let text = error.render().to_string();
-        let text = text.split("\n\nUsage:").next().unwrap_or_default().split("\n\nFor more").next().unwrap_or_default();
-        let (mut cause, mut hint) = (String::new(), None);
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            match line.strip_prefix("tip: ") {
-                Some(tip) => hint = hint.or_else(|| Some(tip.to_owned())),
-                None if cause.is_empty() => line.strip_prefix("error: ").unwrap_or(line).clone_into(&mut cause),
-                None => cause = format!("{cause} {line}"),
-            }
-        }
-        Misuse { cause, hint, key }
+/// The message of clap on one line, without what it says about the command line.
+fn misuse_of(mut error: Error, words: &[OsString]) -> Misuse {
+    let option = context(&error, ContextKind::InvalidArg).map(str::to_owned);
+    let key = option.as_deref().and_then(|option| option.strip_prefix("--")?.split([' ', '=', '.', '[']).next());
+    let is_key = |key: &&str| words.iter().any(|word| word.to_str().is_some_and(|word| is_word_of(word, key)));
+    let key = key.filter(is_key).map(str::to_owned);
+    let is_of_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+    if let Some(variable) = option.filter(|_| key.is_none() && is_of_value).as_deref().and_then(variable) {
+        error.insert(ContextKind::InvalidArg, clap::error::ContextValue::String(variable));
     }
+    let text = error.render().to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or_default().split("\n\nFor more").next().unwrap_or_default();
+    let (mut cause, mut hint) = (String::new(), None);
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match line.strip_prefix("tip: ") {
+            Some(tip) => hint = hint.or_else(|| Some(tip.to_owned())),
+            None if cause.is_empty() => line.strip_prefix("error: ").unwrap_or(line).clone_into(&mut cause),
+            None => cause = format!("{cause} {line}"),
+        }
+    }
+    Misuse { cause, hint, key }
 }
 
 fn is_word_of(word: &str, key: &str) -> bool {
@@ -206,6 +213,10 @@ fn is_word_of(word: &str, key: &str) -> bool {
 
 fn not_in_tables(arg: &Arg) -> Option<&'static str> {
     NOT_IN_TABLES.iter().find(|(name, _)| arg.get_long() == Some(name)).map(|(_, why)| *why)
+}
+
+fn is_for_all_feeds(arg: &Arg) -> bool {
+    FOR_ALL_FEEDS.iter().any(|name| arg.get_long() == Some(name))
 }
 
 /// A name that is none of these, with the one that may be meant.

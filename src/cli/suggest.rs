@@ -24,6 +24,9 @@ pub(super) fn command() -> Command {
     })
 }
 
+/// What a hook is told, and so a program that it starts, which may be mxr.
+const OF_HOOKS: [&str; 3] = ["MXR_FEED", "MXR_AGE", "MXR_REASON"];
+
 /// Adds the variable at fault, or a tip.
 pub(super) fn explain(mut error: Error) -> Error {
     if let Some(variable) = variable_at_fault(&error) {
@@ -93,7 +96,7 @@ pub fn unknown_variables() -> Vec<(String, Option<String>)> {
     }
     let command = command();
     let args = command.get_subcommands().flat_map(Command::get_arguments);
-    let known: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).collect();
+    let known: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).chain(OF_HOOKS).collect();
     unknown.retain(|name| !known.contains(&name.as_str()));
     unknown.into_iter().map(|name| (name.clone(), nearest(&name, &known))).collect()
 }

@@ -17,6 +17,7 @@ use crate::{
     error::{Error, Result},
     feed::{self, History, Limits, interval_at},
     format::Media,
+    hooks::HookSettings,
     http,
     source::{
         SourceStart, demo,
@@ -48,6 +49,8 @@ pub struct Config {
     pub feeds: feed::Settings,
     /// The type of every part, where the user gave one.
     pub media: Option<Media>,
+    /// What runs when a feed becomes stale or live.
+    pub hooks: HookSettings,
     /// What the only feed is called, where the user gave a name.
     pub name: Option<String>,
     /// Where to listen, unless systemd has opened a socket.
@@ -116,6 +119,7 @@ impl Config {
                 return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
             }
             None => {
+                check_no_hooks(&typed)?;
                 let mut config = Self::new(SourceStart::new(|context| demo::source(&context)), serve.common, typed)?;
                 config.http.may_quit = true;
                 return Ok(config);
@@ -131,7 +135,12 @@ impl Config {
                 names: names(serve.glob)?,
             },
         };
-        Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)
+        if dir.mode == Mode::Once {
+            check_no_hooks(&typed)?;
+        }
+        let mut config = Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)?;
+        config.expect_every(interval);
+        Ok(config)
     }
 
     /// From `mxr watch`.
@@ -183,10 +192,16 @@ impl Config {
     }
 
     fn new(source: SourceStart, common: Common, typed: Typed) -> Result<Self> {
-        let Common { parts, serving, access, log: _ } = common;
-        let mut config = Self::of_server(source, feeds(&parts, &serving)?, &serving, &access, typed)?;
+        let Common { parts, hooks, serving, access, log: _ } = common;
+        let mut config = Self::of_server(source, feeds(&parts, &serving)?, &serving, &access, &typed)?;
         (config.media, config.name) = (media(&parts)?, parts.name.as_deref().map(name).transpose()?);
+        config.hooks = hook_settings(hooks, config.feeds.interval, &typed)?;
         Ok(config)
+    }
+
+    /// Notes that parts come this far apart, if not further.
+    fn expect_every(&mut self, interval: Duration) {
+        self.hooks.interval = self.hooks.interval.max(Some(interval));
     }
 
     /// The configuration of the server, without what is said of single feeds.
@@ -195,9 +210,9 @@ impl Config {
         feeds: feed::Settings,
         serving: &Serving,
         access: &cli::AccessArgs,
-        typed: Typed,
+        typed: &Typed,
     ) -> Result<Self> {
-        check_unix(serving, &typed)?;
+        check_unix(serving, typed)?;
         if typed.has("public") && access.has_secret() {
             let error = Error::usage("use --public with a password or a token", "one lets in everybody, the other does not");
             return Err(error.hint("drop one of them; it may come from a variable such as MXR_TOKEN"));
@@ -205,6 +220,7 @@ impl Config {
         Ok(Self {
             source,
             media: None,
+            hooks: HookSettings::default(),
             name: None,
             feeds,
             place: place(serving),
@@ -218,6 +234,30 @@ impl Config {
             reload: None,
         })
     }
+}
+
+/// Runs of single viewers are over when their viewer has left: nothing is stale.
+fn check_no_hooks(typed: &Typed) -> Result<()> {
+    match ["on_stale", "on_live"].iter().any(|option| typed.has(option)) {
+        true => Err(Error::usage("use --on-stale or --on-live", "each viewer has a run of its own, which does not become stale")),
+        false => Ok(()),
+    }
+}
+
+/// An empty command is none.
+fn hook_settings(hooks: cli::HookArgs, interval: Option<Duration>, typed: &Typed) -> Result<HookSettings> {
+    let cli::HookArgs { on_stale, on_live, stale_after } = hooks;
+    if stale_after < Duration::from_millis(100) {
+        let what = format!("use --stale-after {}", humantime::format_duration(stale_after));
+        return Err(Error::usage(what, "less than 100ms would run hooks all the time"));
+    }
+    let is_command = |command: &String| !command.trim().is_empty();
+    let settings =
+        HookSettings { on_stale: on_stale.filter(is_command), on_live: on_live.filter(is_command), stale_after, interval };
+    if settings.is_empty() && typed.has("stale_after") {
+        return Err(Error::usage("use --stale-after", "there is no hook").hint("--on-stale CMD and --on-live CMD are hooks"));
+    }
+    Ok(settings)
 }
 
 /// A Unix socket has a path, which is neither an address nor a URL.

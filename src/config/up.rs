@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::{
-    Config, all_feeds,
+    Config, all_feeds, hook_settings,
     tables::{FileTable, Key, Mistake, Tables},
     variables::Variables,
 };
@@ -60,7 +60,7 @@ impl UpFile {
         let text = read(&path)?;
         let variables = Variables::default();
         let tables = Tables::read(&text, &variables);
-        let mut reader = TableReader { path: &path, variables, mistakes: tables.mistakes };
+        let mut reader = TableReader { path: &path, variables, mistakes: tables.mistakes, for_all: Vec::new() };
         if reader.mistakes.is_empty() && tables.feeds.is_empty() {
             reader.mistakes.push(Mistake::new(1, "there is no feed in it", Some(EXAMPLE)));
         }
@@ -133,6 +133,8 @@ struct TableReader<'a> {
     path: &'a Path,
     variables: Variables,
     mistakes: Vec<Mistake>,
+    /// The values of options that tables of feeds do not say.
+    for_all: Vec<(String, String)>,
 }
 
 impl TableReader<'_> {
@@ -142,11 +144,19 @@ impl TableReader<'_> {
         let all = self.words(&keys, &table.keys);
         let not_typed = all.iter().filter(|words| !typed.has(&words.key.replace('-', "_"))).cloned().collect();
         let off = off(&table.keys);
-        let server = self.build(table.line, &keys, not_typed, &end, &off, |Cli { command, typed }| {
+        let server = self.build(table.line, &keys, not_typed, &end, (&off, &[]), |Cli { command, typed }| {
             let Command::Up(up) = command else { return Err(Error::usage("use the file", "it is for mxr up")) };
             let nothing = SourceStart::new(|_| Ok(Box::pin(std::future::pending())));
-            Ok((Config::of_server(nothing, all_feeds(&up.serving)?, &up.serving, &up.access, typed)?, up.log))
+            let hooks = hook_settings(up.hooks, None, &Typed::default())?;
+            let feeds = all_feeds(&up.serving)?;
+            Ok((Config { hooks, ..Config::of_server(nothing, feeds, &up.serving, &up.access, &typed)? }, up.log))
         });
+        let hooks = server.iter().map(|(config, _)| config.hooks.clone()).next().unwrap_or_default();
+        let (stale, live) =
+            (hooks.on_stale.into_iter().map(|command| ("on-stale", command)), hooks.on_live.map(|command| ("on-live", command)));
+        let after = ("stale-after", humantime::format_duration(hooks.stale_after).to_string());
+        self.for_all =
+            stale.chain(live).chain(server.is_some().then_some(after)).map(|(key, value)| (key.to_owned(), value)).collect();
         (server, all)
     }
 
@@ -211,11 +221,16 @@ impl TableReader<'_> {
     fn feed(&mut self, table: &FileTable, line: usize, command: &str, place: &[OsString], keys: &[Key]) -> Option<Member> {
         let of_source = Keys::of_source(command);
         let (words, off) = (self.words(&of_source, keys), off(keys));
+        let is_open = |(key, _): &&(String, String)| words.iter().all(|words| words.key != *key);
+        let defaults: Vec<_> = self.for_all.iter().filter(is_open).cloned().collect();
         let name = OsString::from(format!("--name={}", table.name));
         let end: Vec<OsString> = [name].into_iter().chain(place.iter().cloned()).collect();
         let spoken = words.iter().flat_map(|words| &words.words).chain(&end).map(|word| word.to_string_lossy().into_owned());
-        let identity = [command.to_owned()].into_iter().chain(spoken).chain(off.iter().map(|off| format!("no {off}"))).collect();
-        let config = self.build(line, &of_source, words, &end, &off, |Cli { command, typed }| Config::of(command, typed))?;
+        let unspoken =
+            off.iter().map(|off| format!("no {off}")).chain(defaults.iter().map(|(key, value)| format!("{key} {value}")));
+        let identity = [command.to_owned()].into_iter().chain(spoken).chain(unspoken).collect();
+        let config =
+            self.build(line, &of_source, words, &end, (&off, &defaults), |Cli { command, typed }| Config::of(command, typed))?;
         let (source, variables) = (config.source, self.variables.clone());
         let hide_values = move |error: Error| error.map(&|text| variables.hide_values(text));
         Some(Member {
@@ -224,6 +239,7 @@ impl TableReader<'_> {
             media: config.media,
             limits: config.feeds.limits,
             interval: config.feeds.interval,
+            hooks: config.hooks,
             is_stdin: command == "stdin",
             start: SourceStart::new(|context| source.start(context).map_err(hide_values)),
         })
@@ -248,14 +264,14 @@ impl TableReader<'_> {
         keys: &Keys,
         mut words: Vec<Words>,
         end: &[OsString],
-        off: &[&str],
+        (off, defaults): (&[&str], &[(String, String)]),
         finish: impl Fn(Cli) -> Result<T>,
     ) -> Option<T> {
         let mut is_right = true;
         loop {
             let line: Vec<OsString> =
                 words.iter().flat_map(|words| words.words.iter().cloned()).chain(end.iter().cloned()).collect();
-            let result = keys.parse(&line, off).and_then(|cli| finish(cli).map_err(|error| misuse_of(&error)));
+            let result = keys.parse(&line, off, defaults).and_then(|cli| finish(cli).map_err(|error| misuse_of(&error)));
             let misuse = match result {
                 Ok(built) => return is_right.then_some(built),
                 Err(misuse) => misuse,

@@ -50,9 +50,9 @@ impl Readers {
     }
 }
 
-/// One counted reader.
+/// One counted reader, until it is dropped.
 #[derive(Debug)]
-pub(super) struct ReaderGuard(Arc<watch::Sender<usize>>);
+pub struct ReaderGuard(Arc<watch::Sender<usize>>);
 
 impl Drop for ReaderGuard {
     fn drop(&mut self) {

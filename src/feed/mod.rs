@@ -19,7 +19,7 @@ mod subscription;
 pub(crate) mod tests;
 
 pub use self::{
-    demand::Demand,
+    demand::{Demand, ReaderGuard},
     history::{History, HistoryState},
     limits::{Hold, Kind, Limits, Settings},
     mount::Mount,
@@ -28,7 +28,7 @@ pub use self::{
     publisher::Publisher,
     refused::Refused,
     registry::{Opener, Registry},
-    state::{FeedState, SourceState},
+    state::{FeedActivity, FeedState, SourceState},
     store::Feed,
     subscription::{Batch, Subscription, TakeLimit},
 };

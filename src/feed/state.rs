@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::limits::Kind;
 use crate::{part::unix_time, wire::Encoded};
@@ -30,6 +31,17 @@ pub enum SourceState {
     },
 }
 
+/// What a feed does, for those that watch whether it is live.
+#[derive(Debug, Clone)]
+pub struct FeedActivity {
+    /// The sequence of the newest part.
+    pub published: u64,
+    /// When it was published.
+    pub newest_at: Option<Instant>,
+    /// The state of its source.
+    pub source: SourceState,
+}
+
 /// The state, and since when.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct SourceStatus {
@@ -46,6 +58,11 @@ impl Default for SourceStatus {
 }
 
 impl SourceStatus {
+    /// The state.
+    pub(super) fn state(&self) -> &SourceState {
+        &self.state
+    }
+
     /// Sets the state from now on; the same state keeps its time.
     pub(super) fn set(&mut self, state: SourceState) {
         if self.state != state {

@@ -13,18 +13,21 @@ use std::{
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::{Instant, sleep_until},
+};
 use tracing::warn;
 
 use super::{
-    demand::Readers,
+    demand::{ReaderGuard, Readers},
     history::{History, Holder},
     limits::{Kind, Limits, Settings},
     pace::Pace,
     prepared::Prepared,
     refused::Refused,
     shard::{Shard, ShardState, Wakers},
-    state::{FeedState, NewestState, SourceState, SourceStatus},
+    state::{FeedActivity, FeedState, NewestState, SourceState, SourceStatus},
 };
 use crate::{
     part::Part,
@@ -63,6 +66,7 @@ pub struct Feed {
     /// When a refusal was logged last.
     warned: Mutex<Option<Instant>>,
     source: Mutex<SourceStatus>,
+    source_changed: Notify,
     /// Locked while parts are numbered, encoded and held: they have one order, and none follows the end.
     publishing: Mutex<()>,
 }
@@ -94,6 +98,7 @@ impl Feed {
             has_broken_up: AtomicBool::new(false),
             warned: Mutex::default(),
             source: Mutex::default(),
+            source_changed: Notify::new(),
             publishing: Mutex::default(),
         })
     }
@@ -173,6 +178,7 @@ impl Feed {
         drop(slot);
         self.pace.iter().for_each(|pace| pace.changed.notify_one());
         self.source.lock().end();
+        self.source_changed.notify_waiters();
     }
 
     /// Registers a waker for every change in a loop's shard. Returns the key for `remove_waker`.
@@ -211,6 +217,26 @@ impl Feed {
     /// Sets the state of the source; the feed itself sets `Live` at the first part, and `Ended` at the end.
     pub(super) fn set_source(&self, state: SourceState) {
         self.source.lock().set(state);
+        self.source_changed.notify_waiters();
+    }
+
+    /// What it does at present.
+    pub fn activity(&self) -> FeedActivity {
+        let (published, newest_at) = {
+            let state = self.shards[0].lock();
+            (state.published, state.newest_at)
+        };
+        FeedActivity { published, newest_at, source: self.source.lock().state().clone() }
+    }
+
+    /// Waits for a change of the source's state from the moment of this call on.
+    pub fn source_changed(&self) -> Notified<'_> {
+        self.source_changed.notified()
+    }
+
+    /// Counts as a reader of it until the guard is dropped.
+    pub fn want(&self) -> ReaderGuard {
+        self.readers.enter()
     }
 
     /// Publishes a part now, or when it is due if the feed has a pace.
@@ -355,8 +381,9 @@ impl Feed {
             blocks.iter().for_each(|block| state.hold(block, hold, |old| released.push(old)));
             state.ended |= last;
         });
-        if blocks.first().is_some_and(|block| block.sequences().start == 1) {
+        if newest_before.is_none() && !blocks.is_empty() {
             self.source.lock().publish();
+            self.source_changed.notify_waiters();
         }
         // The parts of a run never count as held: it is there for its viewer alone, or they are those of all runs, which their source
         // holds.

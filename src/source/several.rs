@@ -19,6 +19,7 @@ use crate::{
     error::Result,
     feed::{Limits, Opener},
     format::Media,
+    hooks::{HookSettings, Hooks},
 };
 
 /// How long a source that is replaced or removed may take to end.
@@ -37,6 +38,8 @@ pub struct Member {
     pub limits: Limits,
     /// The least time between two parts.
     pub interval: Option<Duration>,
+    /// What runs when its feed becomes stale or live.
+    pub hooks: HookSettings,
     /// Whether it reads standard input, which can be read only once.
     pub is_stdin: bool,
     /// Starts it.
@@ -92,11 +95,18 @@ struct RunningSource {
 
 impl Several {
     fn start(&mut self, member: Member) -> Result<()> {
-        let Member { name, identity, media, limits, interval, is_stdin, start } = member;
+        let Member { name, identity, media, limits, interval, hooks, is_stdin, start } = member;
         let thread = SourceThread::new()?;
         let (opener, stop) = (self.context.opener.group(limits, interval), self.context.shutdown.child_token());
-        let context =
-            Context { opener: opener.clone(), media, name: Some(name.clone()), runtime: thread.handle()?, shutdown: stop.clone() };
+        let hooks = Hooks { settings: hooks, ..self.context.hooks.clone() };
+        let context = Context {
+            opener: opener.clone(),
+            media,
+            name: Some(name.clone()),
+            hooks,
+            runtime: thread.handle()?,
+            shutdown: stop.clone(),
+        };
         let work = start.start(context).and_then(|work| thread.run(work, stop.clone())).inspect_err(|_| opener.remove_group())?;
         self.has_read_stdin |= is_stdin;
         let (feed, of_feed) = (name.clone(), opener.clone());

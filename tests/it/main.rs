@@ -15,6 +15,7 @@ mod demo;
 mod dir;
 mod docs;
 mod guesses;
+mod hooks;
 mod hostile;
 mod layers;
 mod link;

@@ -251,6 +251,7 @@ fn a_changed_feed_goes_on_with_its_sequence() {
     assert_eq!(server.get("/snapshot/a").head.status, 503, "there is no part yet");
     folder.put("missing.txt", "three");
     assert_eq!(server.get("/snapshot/a?after=2").head.get("X-Sequence"), Some("3"));
+    assert_eq!(server.state()["feeds"][0]["source"]["state"], "live");
 }
 
 #[test]
