@@ -63,6 +63,12 @@ pub struct Hooks {
 }
 
 impl Hooks {
+    /// Those of a feed that may be quiet: none.
+    #[must_use]
+    pub fn none(&self) -> Self {
+        Self { settings: HookSettings::default(), runtime: self.runtime.clone() }
+    }
+
     /// Watches a feed until `end` is cancelled, if there is a hook. It counts as demand: a source does not rest that is watched.
     pub fn watch(&self, feed: Arc<Feed>, end: CancellationToken) {
         if !self.settings.is_empty() {

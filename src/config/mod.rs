@@ -2,6 +2,7 @@
 //! it knows no socket, no feed and no request.
 
 mod access;
+mod hook;
 pub mod invocation;
 mod tables;
 mod up;
@@ -119,7 +120,7 @@ impl Config {
                 return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
             }
             None => {
-                check_no_hooks(&typed)?;
+                hook::check_none(&typed)?;
                 let mut config = Self::new(SourceStart::new(|context| demo::source(&context)), serve.common, typed)?;
                 config.http.may_quit = true;
                 return Ok(config);
@@ -136,7 +137,7 @@ impl Config {
             },
         };
         if dir.mode == Mode::Once {
-            check_no_hooks(&typed)?;
+            hook::check_none(&typed)?;
         }
         let mut config = Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)?;
         config.expect_every(interval);
@@ -195,7 +196,7 @@ impl Config {
         let Common { parts, hooks, serving, access, log: _ } = common;
         let mut config = Self::of_server(source, feeds(&parts, &serving)?, &serving, &access, &typed)?;
         (config.media, config.name) = (media(&parts)?, parts.name.as_deref().map(name).transpose()?);
-        config.hooks = hook_settings(hooks, config.feeds.interval, &typed)?;
+        config.hooks = hook::settings(hooks, config.feeds.interval, &typed)?;
         Ok(config)
     }
 
@@ -234,30 +235,6 @@ impl Config {
             reload: None,
         })
     }
-}
-
-/// Runs of single viewers are over when their viewer has left: nothing is stale.
-fn check_no_hooks(typed: &Typed) -> Result<()> {
-    match ["on_stale", "on_live"].iter().any(|option| typed.has(option)) {
-        true => Err(Error::usage("use --on-stale or --on-live", "each viewer has a run of its own, which does not become stale")),
-        false => Ok(()),
-    }
-}
-
-/// An empty command is none.
-fn hook_settings(hooks: cli::HookArgs, interval: Option<Duration>, typed: &Typed) -> Result<HookSettings> {
-    let cli::HookArgs { on_stale, on_live, stale_after } = hooks;
-    if stale_after < Duration::from_millis(100) {
-        let what = format!("use --stale-after {}", humantime::format_duration(stale_after));
-        return Err(Error::usage(what, "less than 100ms would run hooks all the time"));
-    }
-    let is_command = |command: &String| !command.trim().is_empty();
-    let settings =
-        HookSettings { on_stale: on_stale.filter(is_command), on_live: on_live.filter(is_command), stale_after, interval };
-    if settings.is_empty() && typed.has("stale_after") {
-        return Err(Error::usage("use --stale-after", "there is no hook").hint("--on-stale CMD and --on-live CMD are hooks"));
-    }
-    Ok(settings)
 }
 
 /// A Unix socket has a path, which is neither an address nor a URL.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::{
-    Config, all_feeds, hook_settings,
+    Config, all_feeds, hook,
     tables::{FileTable, Key, Mistake, Tables},
     variables::Variables,
 };
@@ -147,7 +147,7 @@ impl TableReader<'_> {
         let server = self.build(table.line, &keys, not_typed, &end, (&off, &[]), |Cli { command, typed }| {
             let Command::Up(up) = command else { return Err(Error::usage("use the file", "it is for mxr up")) };
             let nothing = SourceStart::new(|_| Ok(Box::pin(std::future::pending())));
-            let hooks = hook_settings(up.hooks, None, &Typed::default())?;
+            let hooks = hook::settings(up.hooks, None, &Typed::default())?;
             let feeds = all_feeds(&up.serving)?;
             Ok((Config { hooks, ..Config::of_server(nothing, feeds, &up.serving, &up.access, &typed)? }, up.log))
         });

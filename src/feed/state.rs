@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::limits::Kind;
 use crate::{part::unix_time, wire::Encoded};
@@ -29,17 +28,6 @@ pub enum SourceState {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-}
-
-/// What a feed does, for those that watch whether it is live.
-#[derive(Debug, Clone)]
-pub struct FeedActivity {
-    /// The sequence of the newest part.
-    pub published: u64,
-    /// When it was published.
-    pub newest_at: Option<Instant>,
-    /// The state of its source.
-    pub source: SourceState,
 }
 
 /// The state, and since when.

@@ -14,20 +14,20 @@ use std::{
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
-    sync::{Notify, futures::Notified},
+    sync::Notify,
     time::{Instant, sleep_until},
 };
 use tracing::warn;
 
 use super::{
-    demand::{ReaderGuard, Readers},
+    demand::Readers,
     history::{History, Holder},
     limits::{Kind, Limits, Settings},
     pace::Pace,
     prepared::Prepared,
     refused::Refused,
     shard::{Shard, ShardState, Wakers},
-    state::{FeedActivity, FeedState, NewestState, SourceState, SourceStatus},
+    state::{FeedState, NewestState, SourceState, SourceStatus},
 };
 use crate::{
     part::Part,
@@ -65,8 +65,9 @@ pub struct Feed {
     has_broken_up: AtomicBool,
     /// When a refusal was logged last.
     warned: Mutex<Option<Instant>>,
-    source: Mutex<SourceStatus>,
-    source_changed: Notify,
+    pub(super) source: Mutex<SourceStatus>,
+    /// Notifies the tasks that wait for a change of it.
+    pub(super) source_changed: Notify,
     /// Locked while parts are numbered, encoded and held: they have one order, and none follows the end.
     publishing: Mutex<()>,
 }
@@ -218,25 +219,6 @@ impl Feed {
     pub(super) fn set_source(&self, state: SourceState) {
         self.source.lock().set(state);
         self.source_changed.notify_waiters();
-    }
-
-    /// What it does at present.
-    pub fn activity(&self) -> FeedActivity {
-        let (published, newest_at) = {
-            let state = self.shards[0].lock();
-            (state.published, state.newest_at)
-        };
-        FeedActivity { published, newest_at, source: self.source.lock().state().clone() }
-    }
-
-    /// Waits for a change of the source's state from the moment of this call on.
-    pub fn source_changed(&self) -> Notified<'_> {
-        self.source_changed.notified()
-    }
-
-    /// Counts as a reader of it until the guard is dropped.
-    pub fn want(&self) -> ReaderGuard {
-        self.readers.enter()
     }
 
     /// Publishes a part now, or when it is due if the feed has a pace.

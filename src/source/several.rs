@@ -20,6 +20,7 @@ use crate::{
     feed::{Limits, Opener},
     format::Media,
     hooks::{HookSettings, Hooks},
+    process,
 };
 
 /// How long a source that is replaced or removed may take to end.
@@ -140,6 +141,8 @@ impl Several {
         for running in gone {
             running.end_by(deadline).await;
         }
+        // Two commands must not hold one camera.
+        let _ = timeout_at(deadline, process::ending_gone()).await;
         for member in new {
             let name = member.name.clone();
             if member.is_stdin && self.has_read_stdin {

@@ -58,7 +58,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
-    ("source", &["source/framing", "hooks", "feed", "error", "part", "source/fs_events", "format", "lease", "panic", "sync"]),
+    (
+        "source",
+        &["source/framing", "hooks", "feed", "error", "part", "source/fs_events", "format", "lease", "panic", "process", "sync"],
+    ),
     ("source/framing", &["source", "feed", "source/framing/split", "part", "format"]),
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
     ("hooks", &["feed", "panic", "process"]),
