@@ -6,7 +6,10 @@ use std::{collections::VecDeque, io, os::fd::AsFd, process::Stdio, sync::Arc, ti
 use tokio::{
     runtime::Handle,
     select,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        Semaphore,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
     task::spawn_blocking,
     time::{Instant, sleep_until},
 };
@@ -24,6 +27,8 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 const TIMEOUT_BEFORE_NEXT: Duration = Duration::from_secs(10);
 /// The time between SIGTERM and SIGKILL.
 const KILL_AFTER: Duration = Duration::from_secs(2);
+/// Hooks that run at once, since a thousand logs may become stale in one moment.
+static AT_ONCE: Semaphore = Semaphore::const_new(32);
 /// How long nothing is looked at that no event and no time makes due.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -218,6 +223,12 @@ impl HookQueue {
 /// Runs a hook to its end; `None` if it had to be ended.
 async fn run_hook(feed: &str, command: &str, told: &Told, queue: &mut HookQueue) -> io::Result<Option<Exit>> {
     let spawn = spawn_of(feed, command, told)?;
+    let _permit = loop {
+        select! {
+            permit = AT_ONCE.acquire() => break permit,
+            () = queue.grow() => {}
+        }
+    };
     // The fork holds no viewer up.
     let mut running = spawn_blocking(|| spawn.start()).await.map_err(io::Error::other)??;
     let start = Instant::now();

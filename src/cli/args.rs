@@ -162,7 +162,23 @@ pub struct Stdin {
     pub common: Common,
 }
 
+const FILE_EXAMPLE: &str = "\
+A file:
+  [server]
+  port = 8080
+
+  [feed.loss]
+  watch = \"runs/loss.png\"
+
+  [feed.frames]
+  serve = \"./frames\"
+  fps = 24
+  on-stale = \"logger $MXR_FEED: $MXR_REASON\"
+
+${NAME} in a value is an environment variable, $${ stands for ${.";
+
 #[derive(Debug, Args)]
+#[command(after_help = FILE_EXAMPLE)]
 pub struct Up {
     /// File in TOML with a table [feed.NAME] for each feed, whose keys are the names of options, and a table [server]; read again
     /// at SIGHUP

@@ -20,6 +20,7 @@ use crate::{
     feed::{Limits, Opener},
     format::Media,
     hooks::{HookSettings, Hooks},
+    panic::{PanicScope, catch},
     process,
 };
 
@@ -70,7 +71,8 @@ pub fn source(settings: SeveralSettings, context: &Context) -> Result<Work> {
     Ok(Box::pin(async move {
         loop {
             reload.notified().await;
-            if let Some(members) = read_again() {
+            // A bug in reading leaves the feeds as they are.
+            if let Ok(Some(members)) = catch(PanicScope::Source, &mut read_again) {
                 several.change_to(members).await;
             }
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::support::{Finished, Folder, GREEN, Mxr, RED, SOON, Server, mxr, png, wait_until};
+use crate::support::{BLUE, Browser, Finished, Folder, GREEN, Kind, Mxr, RED, SOON, Server, mxr, near, png, tool, wait_until};
 
 /// `mxr up` of this text.
 fn up(folder: &Folder, text: &str) -> Mxr {
@@ -272,6 +272,25 @@ fn an_invalid_file_is_refused_and_the_feeds_go_on() {
 }
 
 #[test]
+fn in_a_terminal_the_file_is_read_again_until_the_terminal_is_gone() {
+    let Some(script) = tool(&["script"]) else { return };
+    let folder = Folder::new();
+    folder.put("a.txt", "one");
+    let table = |name: &str| format!("[feed.{name}]\nwatch = {:?}\n", folder.file("a.txt"));
+    folder.put("mxr.toml", table("a"));
+    let server = mxr(["up", "--port", "0"]).arg(folder.file("mxr.toml")).in_terminal(&script).spawn().listening();
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).unwrap();
+    let mxr = rustix::process::Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap();
+    folder.put("mxr.toml", table("a") + &table("b"));
+    rustix::process::kill_process(mxr, Signal::HUP).unwrap();
+    wait_until("the file is read again", SOON, || names(&server) == ["a", "b"]);
+    let mut viewer = server.view("/stream/a");
+    // The terminal disappears with its program.
+    server.signal(Signal::KILL);
+    assert!(!viewer.parts_to_end().is_empty());
+}
+
+#[test]
 fn a_change_of_the_server_is_said_to_need_a_restart() {
     let folder = Folder::new();
     folder.put("a.txt", "one");
@@ -307,4 +326,33 @@ fn standard_input_is_read_by_one_feed_until_the_end() {
     read_again(&server, &folder, "[feed.b]\nstdin = true", "standard input can be read only once");
     assert!(names(&server).is_empty());
     server.stop().success();
+}
+
+fn the_page_follows_a_file_that_is_read_again(kind: Kind) {
+    let folder = Folder::new();
+    folder.put("red.png", png(RED));
+    folder.put("green.png", png(GREEN));
+    folder.put("a.txt", "the first text");
+    let Some(browser) = Browser::start(kind) else { return };
+    let server = up(&folder, "[feed.picture]\nwatch = 'red.png'\n[feed.text]\nwatch = 'a.txt'").start();
+    let is_shown = |colour| browser.screenshot().pixels().filter(|pixel| near(pixel.0, colour)).count() > 1000;
+    browser.go(&server.url("/view"));
+    wait_until("both feeds are shown", SOON, || is_shown(RED) && browser.text().contains("the first text"));
+    read_again(&server, &folder, "[feed.picture]\nwatch = 'green.png'\n[feed.text]\nwatch = 'a.txt'", READ);
+    wait_until("the replaced feed is shown", SOON, || is_shown(GREEN) && !is_shown(RED));
+    folder.put("b.txt", "a text of a new feed");
+    read_again(&server, &folder, "[feed.picture]\nwatch = 'green.png'\n[feed.new]\nwatch = 'b.txt'", READ);
+    wait_until("the new feed is shown", SOON, || browser.text().contains("a text of a new feed"));
+    folder.put("green.png", png(BLUE));
+    wait_until("the feed that stayed goes on", SOON, || is_shown(BLUE));
+}
+
+#[test]
+fn the_page_in_chromium_follows_a_file_that_is_read_again() {
+    the_page_follows_a_file_that_is_read_again(Kind::Chromium);
+}
+
+#[test]
+fn the_page_in_firefox_follows_a_file_that_is_read_again() {
+    the_page_follows_a_file_that_is_read_again(Kind::Firefox);
 }
