@@ -93,7 +93,7 @@ impl Keys {
     }
 
     fn is_of_server(&self, arg: &Arg) -> bool {
-        !is_for_all_feeds(arg) && self.args(SERVER).any(|other| other.get_id() == arg.get_id())
+        !arg.get_long().is_some_and(is_for_all_feeds) && self.args(SERVER).any(|other| other.get_id() == arg.get_id())
     }
 
     /// The option of this key.
@@ -215,8 +215,9 @@ fn not_in_tables(arg: &Arg) -> Option<&'static str> {
     NOT_IN_TABLES.iter().find(|(name, _)| arg.get_long() == Some(name)).map(|(_, why)| *why)
 }
 
-fn is_for_all_feeds(arg: &Arg) -> bool {
-    FOR_ALL_FEEDS.iter().any(|name| arg.get_long() == Some(name))
+/// Whether a key of the server is for the feeds whose tables do not say otherwise.
+pub fn is_for_all_feeds(key: &str) -> bool {
+    FOR_ALL_FEEDS.contains(&key)
 }
 
 /// A name that is none of these, with the one that may be meant.

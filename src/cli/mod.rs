@@ -11,7 +11,7 @@ mod suggest;
 pub use self::{
     args::*,
     completions::completions,
-    keys::{KeyValue, Keys, Misuse, sources, unknown},
+    keys::{KeyValue, Keys, Misuse, is_for_all_feeds, sources, unknown},
     read::{read, typed_words},
     suggest::unknown_variables,
 };

@@ -28,6 +28,8 @@ use crate::{
 
 /// The largest file, in bytes: a larger one is none of ours.
 const MOST_BYTES: u64 = 1 << 20;
+/// The source that can be read only once.
+const STDIN: &str = "stdin";
 /// The file of somebody who begins.
 const EXAMPLE: &str = "two lines make a file: [feed.plot] and watch = \"plot.png\"";
 
@@ -60,7 +62,7 @@ impl UpFile {
         let text = read(&path)?;
         let variables = Variables::default();
         let tables = Tables::read(&text, &variables);
-        let mut reader = TableReader { path: &path, variables, mistakes: tables.mistakes, for_all: Vec::new() };
+        let mut reader = TableReader { path: &path, variables, mistakes: tables.mistakes, for_all: Vec::new(), stdin: None };
         if reader.mistakes.is_empty() && tables.feeds.is_empty() {
             reader.mistakes.push(Mistake::new(1, "there is no feed in it", Some(EXAMPLE)));
         }
@@ -100,7 +102,7 @@ fn read_again(path: &Path, typed: &Typed, before: &[Words]) -> Option<Vec<Member
         Ok(file) => {
             let keys = before.iter().chain(&file.server_words);
             let words = |list: &[Words], key: &str| list.iter().find(|words| words.key == key).map(|words| words.words.clone());
-            let has_changed = |key: &&str| words(before, key) != words(&file.server_words, key);
+            let has_changed = |key: &&str| !cli::is_for_all_feeds(key) && words(before, key) != words(&file.server_words, key);
             let mut changed: Vec<&str> = keys.map(|words| words.key.as_str()).filter(has_changed).collect();
             changed.sort_unstable();
             changed.dedup();
@@ -135,6 +137,8 @@ struct TableReader<'a> {
     mistakes: Vec<Mistake>,
     /// The values of options that tables of feeds do not say.
     for_all: Vec<(String, String)>,
+    /// The feed that reads standard input.
+    stdin: Option<String>,
 }
 
 impl TableReader<'_> {
@@ -144,19 +148,18 @@ impl TableReader<'_> {
         let all = self.words(&keys, &table.keys);
         let not_typed = all.iter().filter(|words| !typed.has(&words.key.replace('-', "_"))).cloned().collect();
         let off = off(&table.keys);
-        let server = self.build(table.line, &keys, not_typed, &end, (&off, &[]), |Cli { command, typed }| {
+        // A mistake that is of no key was typed, or is in a variable.
+        let server = self.build(0, &keys, not_typed, &end, (&off, &[]), |Cli { command, typed }| {
             let Command::Up(up) = command else { return Err(Error::usage("use the file", "it is for mxr up")) };
             let nothing = SourceStart::new(|_| Ok(Box::pin(std::future::pending())));
             let hooks = hook::settings(up.hooks, None, &Typed::default())?;
             let feeds = all_feeds(&up.serving)?;
             Ok((Config { hooks, ..Config::of_server(nothing, feeds, &up.serving, &up.access, &typed)? }, up.log))
         });
-        let hooks = server.iter().map(|(config, _)| config.hooks.clone()).next().unwrap_or_default();
-        let (stale, live) =
-            (hooks.on_stale.into_iter().map(|command| ("on-stale", command)), hooks.on_live.map(|command| ("on-live", command)));
-        let after = ("stale-after", humantime::format_duration(hooks.stale_after).to_string());
-        self.for_all =
-            stale.chain(live).chain(server.is_some().then_some(after)).map(|(key, value)| (key.to_owned(), value)).collect();
+        let hooks = server.as_ref().map(|(config, _)| config.hooks.clone()).unwrap_or_default();
+        let after = server.is_some().then(|| humantime::format_duration(hooks.stale_after).to_string());
+        let for_all = [("on-stale", hooks.on_stale), ("on-live", hooks.on_live), ("stale-after", after)];
+        self.for_all = for_all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
         (server, all)
     }
 
@@ -180,6 +183,11 @@ impl TableReader<'_> {
             }
         };
         let line = source.first().map_or(table.line, |source| source.line);
+        if command == STDIN
+            && let Some(other) = self.stdin.replace(table.name.clone())
+        {
+            self.mistakes.push(Mistake::new(line, format!("the feed '{other}' reads standard input already"), None));
+        }
         self.feed(table, line, command, &place, &keys)
     }
 
@@ -240,7 +248,7 @@ impl TableReader<'_> {
             limits: config.feeds.limits,
             interval: config.feeds.interval,
             hooks: config.hooks,
-            is_stdin: command == "stdin",
+            is_stdin: command == STDIN,
             start: SourceStart::new(|context| source.start(context).map_err(hide_values)),
         })
     }
@@ -291,7 +299,8 @@ impl TableReader<'_> {
     fn error(mut self) -> Option<Error> {
         self.mistakes.sort_by_key(|mistake| mistake.line);
         let errors = self.mistakes.into_iter().map(|Mistake { line, cause, hint }| {
-            let error = Error::usage(format!("use {}:{line}", self.path.display()), self.variables.hide_values(&cause));
+            let place = if line == 0 { "the options of the server".to_owned() } else { format!("{}:{line}", self.path.display()) };
+            let error = Error::usage(format!("use {place}"), self.variables.hide_values(&cause));
             hint.iter().fold(error, |error, hint| error.hint(self.variables.hide_values(hint)))
         });
         errors.reduce(Error::and)

@@ -117,6 +117,7 @@ fn every_mistake_is_told_with_its_line_and_the_key_that_was_meant() {
         ("[feed.a]\nwatch = 'x'\nglob = {}", "mxr.toml:3: 'glob': the value is a table"),
         ("[feed.a]\nmax-fps = 1", "mxr.toml:1: the feed 'a' has no source"),
         ("[feed.a]\nwatch = 'x'\nstdin = true", "mxr.toml:3: 'stdin' and 'watch' are two sources"),
+        ("[feed.a]\nstdin = true\n[feed.b]\nstdin = true", "mxr.toml:4: the feed 'a' reads standard input already"),
         ("[feed.a]\nstdin = false", "mxr.toml:2: a source is not false"),
         ("[feed.a]\nwatch = ['x', 'y']", "mxr.toml:2: 'watch' takes one path here"),
         ("[feed.a]\nwatch = 'x'\n[feed.a]\nwatch = 'y'", "mxr.toml:3: 'a' is here for the second time"),
@@ -140,6 +141,13 @@ fn every_mistake_is_told_with_its_line_and_the_key_that_was_meant() {
         assert!(output.stderr.contains(&format!("cannot use mxr.toml:{line}: ")), "line {line}: {}", output.stderr);
     }
     up(&folder, all).run().usage_error().stderr("mxr.toml:10");
+    let valid = "[feed.a]\nwatch = 'x'";
+    up(&folder, valid)
+        .args(["--threads", "0"])
+        .run()
+        .usage_error()
+        .stderr("cannot use the options of the server: --threads 0: it must");
+    up(&folder, valid).env("MXR_MAX_FPS", "x").run().usage_error().stderr("invalid value 'x' for 'MXR_MAX_FPS'");
     mxr(["up", "nothing.toml"]).run().failure().stderr("cannot read nothing.toml").stderr("hint: two lines make a file");
 }
 
