@@ -257,6 +257,7 @@ fn spawn_of(feed: &str, command: &str, told: &Told) -> io::Result<Spawn> {
             variable("MXR_AGE", told.age.as_secs().to_string()),
             variable("MXR_REASON", told.reason.clone()),
         ],
+        without: Vec::new(),
         kill_after: KILL_AFTER,
     })
 }

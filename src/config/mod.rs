@@ -2,6 +2,7 @@
 //! it knows no socket, no feed and no request.
 
 mod access;
+mod exec;
 mod hook;
 pub mod invocation;
 mod tables;
@@ -93,6 +94,7 @@ impl Config {
             Command::Serve(serve) => Self::serve(serve, typed),
             Command::Watch(watch) => Self::watch(watch, typed),
             Command::Stdin(stdin) => Self::stdin(stdin, typed),
+            Command::Exec(exec) => Self::exec(exec, typed),
             Command::Up(_) | Command::Completions { .. } => Err(Error::usage("use this command here", "it is no source")),
         }
     }
@@ -174,20 +176,8 @@ impl Config {
     /// # Errors
     /// If a value is invalid.
     fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
-        check_window(stdin.window)?;
-        let split = Split::parse(&stdin.split).map_err(|why| {
-            let error = Error::usage(format!("use --split {:?}", stdin.split), why);
-            match stdin.split.as_str() {
-                "jpg" | "mjpg" | "mjpeg" => error.hint("that is --split jpeg"),
-                "line" => error.hint("that is --split lines"),
-                _ => error,
-            }
-        })?;
-        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart(_)) {
-            return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
-        }
-        let settings =
-            StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee, needs_part: stdin.exit_on_eof };
+        let framing = framing(&stdin.split, stdin.window)?;
+        let settings = StdinSettings { pipe: framing, tee: stdin.tee, needs_part: stdin.exit_on_eof };
         let start = SourceStart::new(move |context| stdin::source(&settings, &context));
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }
@@ -366,6 +356,23 @@ fn tail(globs: Vec<String>, window: Option<usize>, parts: &Parts) -> Result<Tail
     let names = globs.map(|glob| pattern("--tail", glob)).collect::<Result<_>>()?;
     let lines = parts.history.unwrap_or(FIRST_LINES).max(window.unwrap_or(1));
     Ok(TailSettings { names, lines, window })
+}
+
+/// How a stream is split.
+fn framing(how: &str, window: Option<usize>) -> Result<FramingSettings> {
+    check_window(window)?;
+    let split = Split::parse(how).map_err(|why| {
+        let error = Error::usage(format!("use --split {how:?}"), why);
+        match how {
+            "jpg" | "mjpg" | "mjpeg" => error.hint("that is --split jpeg"),
+            "line" => error.hint("that is --split lines"),
+            _ => error,
+        }
+    })?;
+    if window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart(_)) {
+        return Err(Error::usage("use --window", format!("the parts of --split {how} are not lines")));
+    }
+    Ok(FramingSettings { split, window })
 }
 
 fn check_window(window: Option<usize>) -> Result<()> {

@@ -19,6 +19,23 @@ impl Exit {
         *self == Self::Status(0)
     }
 
+    /// As the exit status of a shell: 128 and the number of a signal; -1 if it is not known.
+    pub fn status(&self) -> i32 {
+        match self {
+            Self::Status(status) => *status,
+            Self::Signal(signal) => 128 + signal,
+            Self::Unknown(_) => -1,
+        }
+    }
+
+    /// As a sentence without its end.
+    pub fn to_sentence(&self) -> String {
+        match self {
+            Self::Status(_) | Self::Signal(_) => format!("the command ended with {self}"),
+            Self::Unknown(why) => why.clone(),
+        }
+    }
+
     /// As a line from the guard.
     pub(super) fn to_line(&self) -> String {
         match self {
@@ -44,7 +61,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "exit status {status}")?,
-            Self::Signal(signal) => write!(f, "ended by signal {signal}")?,
+            Self::Signal(signal) => write!(f, "signal {signal}")?,
             Self::Unknown(why) => f.write_str(why)?,
         }
         // The statuses of the launcher and of shells.

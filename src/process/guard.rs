@@ -6,9 +6,9 @@ use std::{
     io::{self, stdin, stdout},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::{net, process::CommandExt},
+        unix::net,
     },
-    process::{Command, ExitCode, Stdio},
+    process::{ExitCode, Stdio},
     time::Duration,
 };
 
@@ -119,8 +119,8 @@ fn ignored() -> impl Iterator<Item = i32> {
 /// Starts the launcher with the streams of this process, which lets go of them.
 fn launch(order: &GuardOrder) -> io::Result<Pid> {
     let input = if order.has_terminal { stdout().as_fd().try_clone_to_owned()?.into() } else { Stdio::null() };
-    let mut launcher = Command::new(this_program()?);
-    launcher.arg0("mxr").arg(LAUNCH).arg(getpid().as_raw_nonzero().to_string());
+    let mut launcher = this_program(LAUNCH)?;
+    launcher.arg(getpid().as_raw_nonzero().to_string());
     launcher.arg(u8::from(order.has_terminal).to_string()).arg(order.open_files.unwrap_or(0).to_string());
     let spawned = launcher.args(&order.command).stdin(input).spawn();
     drop(launcher);

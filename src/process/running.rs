@@ -70,7 +70,7 @@ impl Running {
             let _ = guard.wait();
             end_orphans(&sender.borrow());
             GUARDS.send_modify(|guards| drop(guards.remove(&number)));
-            let exit = || Exit::Unknown("its guard was killed".to_owned());
+            let exit = || Exit::Unknown("the guard of the command was killed".to_owned());
             sender.send_modify(|progress| {
                 progress.exit.get_or_insert_with(exit);
                 progress.is_gone = true;
@@ -94,7 +94,7 @@ impl Running {
     pub async fn exit(&mut self) -> Exit {
         let progress = self.progress.wait_for(|progress| progress.exit.is_some()).await;
         let exit = progress.ok().and_then(|progress| progress.exit.clone());
-        exit.unwrap_or_else(|| Exit::Unknown("its guard is gone".to_owned()))
+        exit.unwrap_or_else(|| Exit::Unknown("the guard of the command is gone".to_owned()))
     }
 
     /// Asks it to end: SIGTERM for its group and for what it left behind, then SIGKILL.

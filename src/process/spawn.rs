@@ -4,11 +4,8 @@ use std::{
     env,
     ffi::OsString,
     io::{self, Write},
-    os::{
-        fd::OwnedFd,
-        unix::{net::UnixStream, process::CommandExt},
-    },
-    process::{Command, Stdio},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::Stdio,
     sync::OnceLock,
     time::Duration,
 };
@@ -42,6 +39,8 @@ pub struct Spawn {
     pub streams: Streams,
     /// Variables for it, beside those of mxr's own environment that are not about mxr.
     pub env: Vec<(OsString, OsString)>,
+    /// Variables of mxr's environment that it does not get.
+    pub without: Vec<OsString>,
     /// The time between SIGTERM and SIGKILL.
     pub kill_after: Duration,
 }
@@ -66,7 +65,7 @@ impl Spawn {
     /// # Errors
     /// If the system cannot start a process. A command that cannot be run ends with the status 126 or 127 instead, as in a shell.
     pub fn start(self) -> io::Result<Running> {
-        let Self { command, streams, env, kill_after } = self;
+        let Self { command, streams, env, without, kill_after } = self;
         let has_terminal = matches!(streams, Streams::Terminal(_));
         let order = GuardOrder { command, kill_after, has_terminal, open_files: OPEN_FILES.get().copied() }.encode()?;
         let (stdout, stderr) = match streams {
@@ -74,11 +73,12 @@ impl Spawn {
             Streams::Terminal(slave) => (slave.try_clone()?.into(), slave.into()),
         };
         let (mut control, passed) = UnixStream::pair()?;
-        let mut guard = Command::new(this_program()?);
-        for (name, _) in env::vars_os().filter(|(name, _)| is_about_mxr(&name.to_string_lossy())) {
+        let mut guard = this_program(GUARD)?;
+        let about_mxr = env::vars_os().map(|(name, _)| name).filter(|name| is_about_mxr(&name.to_string_lossy()));
+        for name in about_mxr.chain(without) {
             guard.env_remove(name);
         }
-        guard.envs(env).arg0("mxr").arg(GUARD).stdin(OwnedFd::from(passed)).stdout(stdout).stderr(stderr);
+        guard.envs(env).stdin(OwnedFd::from(passed)).stdout(stdout).stderr(stderr);
         let guard_process = guard.spawn()?;
         // The streams of the command, which are open in it as well: without this a pipe would never end.
         drop(guard);

@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "source/exec",
             "source/replay",
             "source/watch",
             "http",
@@ -40,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "format",
         ],
     ),
+    ("source/exec", &["source", "source/framing", "feed", "source/framing/split", "error", "part", "format", "process"]),
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
         "source/watch",
