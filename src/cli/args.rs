@@ -237,9 +237,9 @@ A file:
   [feed.loss]
   watch = \"runs/loss.png\"
 
-  [feed.frames]
-  serve = \"./frames\"
-  fps = 24
+  [feed.gpu]
+  exec = [\"nvidia-smi\"]
+  every = \"2s\"
   on-stale = \"logger $MXR_FEED: $MXR_REASON\"
 
 ${NAME} in a value is an environment variable, $${ stands for ${.";

@@ -126,6 +126,18 @@ fn an_interval_that_is_longer_comes_on_top() {
 }
 
 #[test]
+fn a_command_that_ends_is_lost_at_once_though_nobody_watches() {
+    let folder = Folder::new();
+    let args = ["exec", "--name", "run", "--restart", "always", "--on-stale", &format!("{NOTE} stale"), "--on-live"];
+    let server = mxr(args).args([&format!("{NOTE} live"), "--", "sh", "-c", "date +%N; sleep 0.2; exit 3"]);
+    let server = server.current_dir(&folder.path()).start();
+    let stale = wait_for_lines(&folder.file("stale"), 2);
+    assert!(stale[0].starts_with("run|0|lost: ") && stale[0].contains("exit status 3"), "{stale:?}");
+    assert!(!wait_for_lines(&folder.file("live"), 1).is_empty());
+    server.stop().success();
+}
+
+#[test]
 fn hooks_are_refused_where_they_make_no_sense() {
     for (args, told) in [
         (&["serve", "--demo", "--on-stale", "true"][..], "each viewer has a run of its own"),

@@ -52,14 +52,18 @@ fn a_table_of_each_kind_is_a_feed_on_one_port() {
         [feed.pipe]
         stdin = true
         split = 'lines'
+        [feed.run]
+        exec = ['echo', '--every', '$HOME $${HOME}']
+        every = '1h'
     ";
     let mut server = up(&folder, text).stdin(std::process::Stdio::piped()).start();
-    assert_eq!(names(&server), ["picture", "Küche/1 %", "frames", "demo", "pipe"], "in the order of the file");
+    assert_eq!(names(&server), ["picture", "Küche/1 %", "frames", "demo", "pipe", "run"], "in the order of the file");
     server.write("typed\n");
     assert_eq!(server.get("/snapshot/picture").body, png(RED));
     assert_eq!(server.get("/snapshot/frames?after=0").body, png(GREEN));
     assert_eq!(server.get("/snapshot/pipe?after=0").body, b"typed");
     assert_eq!(server.view("/stream/K%C3%BCche%2F1%20%25?history=2&parts=2").parts_to_end()[1].text(), "two");
+    assert_eq!(server.get("/snapshot/run").body, b"--every $HOME ${HOME}\n", "no shell reads it");
     assert_eq!(server.view("/stream/demo?parts=1").parts_to_end().len(), 1);
     server.stop().success();
 }
@@ -321,6 +325,25 @@ fn a_source_that_fails_ends_its_own_feed_alone() {
     std::fs::write(Path::new(&folder.file("missing")).join("1.png"), png(RED)).unwrap();
     read_again(&server, &folder, text, READ);
     assert_eq!(server.get("/snapshot/b?after=0").body, png(RED));
+}
+
+#[test]
+fn a_command_is_gone_before_the_one_that_replaces_it_starts() {
+    let folder = Folder::new();
+    let text = |word: &str| {
+        folder
+            .put("run", "trap \"sleep 0.5; echo $0 ends >> log; exit\" TERM\necho $0 starts >> log\nwhile :; do sleep 0.05; done");
+        format!("[feed.a]\nalways = true\nexec = ['sh', '-c', '. ./run', '{word}']")
+    };
+    let log = || std::fs::read_to_string(folder.file("log")).unwrap_or_default();
+    let server = up(&folder, &text("one")).start();
+    wait_until("the first one runs", SOON, || log() == "one starts\n");
+    read_again(&server, &folder, &text("two"), READ);
+    wait_until("the second one runs", SOON, || log().ends_with("two starts\n"));
+    assert_eq!(log(), "one starts\none ends\ntwo starts\n");
+    read_again(&server, &folder, "[feed.b]\nwatch = 'log'", READ);
+    assert!(log().ends_with("two ends\n"), "a removed one ends: {}", log());
+    server.stop().success();
 }
 
 #[test]
