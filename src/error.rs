@@ -13,7 +13,7 @@ pub enum ExitCode {
     Clean = 0,
     /// Something could not be done; the message says what.
     Failure = 1,
-    /// The command line is invalid (clap exits with the same code).
+    /// The command line is invalid (clap exits with the same code), or the file of `mxr up`.
     Usage = 2,
     /// A second Ctrl-C: 128 + SIGINT, as in shells.
     Interrupted = 130,
@@ -32,6 +32,8 @@ pub struct Error {
     cause: String,
     hint: Option<String>,
     code: ExitCode,
+    /// Further failures that were found with it.
+    also: Vec<Error>,
 }
 
 /// A result whose error stops the program.
@@ -40,7 +42,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// `what` completes the sentence "cannot …"; `cause` says why.
     pub fn new(what: impl Into<String>, cause: impl fmt::Display) -> Self {
-        Self { what: what.into(), cause: cause.to_string(), hint: None, code: ExitCode::Failure }
+        Self { what: what.into(), cause: cause.to_string(), hint: None, code: ExitCode::Failure, also: Vec::new() }
     }
 
     /// A mistake on the command line: the same message, exit code 2.
@@ -55,6 +57,31 @@ impl Error {
         self
     }
 
+    /// Adds a failure that was found with it.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.also.push(other);
+        self
+    }
+
+    /// The same with every text changed.
+    #[must_use]
+    pub fn map(self, change: &dyn Fn(&str) -> String) -> Self {
+        let Self { what, cause, hint, code, also } = self;
+        let also = also.into_iter().map(|error| error.map(change)).collect();
+        Self { what: change(&what), cause: change(&cause), hint: hint.as_deref().map(change), code, also }
+    }
+
+    /// What could not be done, and why, in one sentence without "cannot".
+    pub fn sentence(&self) -> String {
+        format!("{}: {}", self.what, self.cause)
+    }
+
+    /// What the user can do about it.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// The exit code of this failure.
     pub fn code(&self) -> ExitCode {
         self.code
@@ -65,10 +92,14 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mxr: cannot {}: {}", Escaped(&self.what), Escaped(&self.cause))?;
-        match &self.hint {
-            Some(hint) => write!(f, "{}hint: {}", if f.alternate() { "; " } else { "\n" }, Escaped(hint)),
-            None => Ok(()),
+        let next = if f.alternate() { "; " } else { "\n" };
+        if let Some(hint) = &self.hint {
+            write!(f, "{next}hint: {}", Escaped(hint))?;
         }
+        self.also.iter().try_for_each(|error| {
+            f.write_str(next)?;
+            error.fmt(f)
+        })
     }
 }
 

@@ -10,7 +10,7 @@
 //! - [`source`] produces [`part`]s; [`format`](mod@format) knows when one is complete; `file` reads a file as it was at one moment
 //! - [`feed`] holds the newest parts, [`wire`] encodes and decodes them, [`stats`] counts, [`mod@panic`] isolates panics
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
-//! - [`process`] starts commands and ends them
+//! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
@@ -25,6 +25,7 @@ mod fanout;
 pub mod feed;
 mod file;
 pub mod format;
+pub mod hooks;
 pub mod http;
 mod lease;
 mod net;
@@ -41,6 +42,7 @@ pub mod wire;
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -49,6 +51,7 @@ use crate::{
     conn::listen::Listener,
     error::{Error, Result},
     feed::Registry,
+    hooks::Hooks,
     source::{Context, SourceThread, Work},
     stats::Viewers,
     terminal::Terminal,
@@ -74,7 +77,9 @@ impl Server {
         let thread = SourceThread::new()?;
         let (opener, registry) = Registry::new(config.feeds);
         let runtime = thread.handle()?;
-        let context = Context { opener, media: config.media, name: config.name, runtime, shutdown: shutdown.clone() };
+        // Hooks are watched where viewers are served; without a runtime of its own the caller shares the source's.
+        let hooks = Hooks { settings: config.hooks, runtime: Handle::try_current().unwrap_or_else(|_| runtime.clone()) };
+        let context = Context { opener, media: config.media, name: config.name, hooks, runtime, shutdown: shutdown.clone() };
         let work = config.source.start(context)?;
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
         Ok(Self { thread, work, registry, viewers, http: config.http, exit_at_end: config.exit_at_end, shutdown })

@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use mxr::{
     cli::{completions, read},
-    config::Invocation,
+    config::invocation::Invocation,
     process, run,
 };
 
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     }
     match Invocation::of(read()) {
         Invocation::Serve(log, config) => run::serve(log, config).into(),
+        Invocation::Check(log, text) => run::check(log, text).into(),
         Invocation::Completions(shell) => {
             // A reader that has seen enough is no failure.
             let _ = std::io::stdout().write_all(&completions(shell));

@@ -3,10 +3,11 @@
 use std::{
     io::{self, IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
 };
 
 use qrcode::{QrCode, render::unicode::Dense1x2};
-use tokio::runtime;
+use tokio::{runtime, sync::Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -38,6 +39,18 @@ pub fn serve(log: LogOptions, config: impl FnOnce() -> Result<Config>) -> ExitCo
         runtime.shutdown_background();
         result
     });
+    report(result, &terminal)
+}
+
+/// Prints what a check has found to be right, or what is wrong.
+pub fn check(log: LogOptions, text: impl FnOnce() -> Result<String>) -> ExitCode {
+    let terminal = Terminal::start(log);
+    let print = |text: String| io::stdout().write_all(text.as_bytes()).map_err(|error| Error::new("print the result", error));
+    report(text().and_then(print), &terminal)
+}
+
+/// The exit code of a result, whose failure the terminal says.
+fn report(result: Result<()>, terminal: &Terminal) -> ExitCode {
     let code = match result {
         Ok(()) => ExitCode::Clean,
         Err(error) => {
@@ -52,6 +65,7 @@ pub fn serve(log: LogOptions, config: impl FnOnce() -> Result<Config>) -> ExitCo
 async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let shutdown = CancellationToken::new();
     let (place, typed_place, show, is_public) = (config.place.clone(), config.typed_place, config.show, config.is_public);
+    let reload = config.reload.clone();
     let mut listeners = listen::passed()?;
     let mut server = crate::Server::new(config, shutdown.clone())?;
     match typed_place {
@@ -63,7 +77,7 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
         info!("other machines can reach this address, so viewers need the token in the URL; --public lets anyone watch");
         server.access().generate_token();
     }
-    listen_to_signals(&shutdown)?;
+    listen_to_signals(&shutdown, reload)?;
     announce(&listeners, server.http(), show, &terminal);
     systemd::tell_ready(&shutdown);
     let result = server.run(listeners, terminal).await;
@@ -170,19 +184,19 @@ fn open_browser(url: &str, http: &http::Options) {
 }
 
 /// The first Ctrl-C or SIGTERM ends the feeds, so that viewers get their close-delimiter; a second Ctrl-C exits at once. Closing
-/// the terminal also ends the feeds, unless SIGHUP is ignored (nohup); for a service without a terminal, SIGHUP means that files
-/// have changed.
-fn listen_to_signals(shutdown: &CancellationToken) -> Result<()> {
+/// the terminal also ends the feeds, unless SIGHUP is ignored (nohup); for a service without a terminal, and for what was read from
+/// a file, SIGHUP means that files have changed.
+fn listen_to_signals(shutdown: &CancellationToken, reload: Option<Arc<Notify>>) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut ends = vec![catch(SignalKind::terminate())?];
     let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
     let hangup = catch(SignalKind::hangup())?;
-    if has_terminal && !is_hangup_ignored() {
-        ends.push(hangup);
-    } else {
-        log_hangups(hangup);
+    match reload {
+        Some(reload) => reload_at_hangups(hangup, reload, (has_terminal && !is_hangup_ignored()).then(|| shutdown.clone())),
+        None if has_terminal && !is_hangup_ignored() => ends.push(hangup),
+        None => log_hangups(hangup),
     }
     let again = shutdown.clone();
     tokio::spawn(async move {
@@ -202,6 +216,18 @@ fn listen_to_signals(shutdown: &CancellationToken) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// A terminal that was closed is one no longer; then `end` is cancelled instead.
+fn reload_at_hangups(mut hangup: tokio::signal::unix::Signal, reload: Arc<Notify>, end: Option<CancellationToken>) {
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match &end {
+                Some(end) if !io::stdin().is_terminal() && !io::stderr().is_terminal() => end.cancel(),
+                _ => reload.notify_one(),
+            }
+        }
+    });
 }
 
 fn log_hangups(mut hangup: tokio::signal::unix::Signal) {

@@ -42,7 +42,7 @@ const QUEUED: usize = 1024;
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How much is logged, and in which form.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct LogOptions {
     /// From -2 (nothing) over 0 (the default) to 2 (everything).
     pub level: i8,

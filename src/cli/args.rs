@@ -33,7 +33,8 @@ Examples:
   mxr exec -- ping example.com        push what a command prints, while somebody watches
   mxr exec --when g.dot -- dot -Tsvg g.dot    push what a command makes of a file, whenever it changes
   mxr exec --every 2 -- nvidia-smi    push the output of a command, every two seconds
-  mxr serve ./frames --fps 24         replay a directory of frames";
+  mxr serve ./frames --fps 24         replay a directory of frames
+  mxr up mxr.toml                     serve several feeds, as a file says";
 
 const POINTER: &str = "Open the printed URL in a browser, or use it in an <img>. `mxr --help` lists the routes.";
 
@@ -59,6 +60,9 @@ Routes:
 
 Exit status: 0 success, 1 failure, 2 wrong usage, 130 a second Ctrl-C.";
 
+/// The word that stands for a generated token.
+pub const RANDOM_TOKEN: &str = "random";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Play the built-in demo, or replay a directory of frames
@@ -69,11 +73,27 @@ pub enum Command {
     Stdin(Stdin),
     /// Push what a command prints, while somebody watches: one process for all viewers
     Exec(Exec),
+    /// Serve several feeds of any kind, as a file says
+    Up(Up),
     /// Print a completion script for a shell
     Completions {
         /// Shell to print the script for
         shell: Shell,
     },
+}
+
+impl Command {
+    /// The options of the log.
+    pub fn log(&self) -> Option<&Log> {
+        match self {
+            Self::Serve(serve) => Some(&serve.common.log),
+            Self::Watch(watch) => Some(&watch.common.log),
+            Self::Stdin(stdin) => Some(&stdin.common.log),
+            Self::Exec(exec) => Some(&exec.common.log),
+            Self::Up(up) => Some(&up.log),
+            Self::Completions { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -217,11 +237,48 @@ pub enum RestartWhen {
     Always,
 }
 
+const FILE_EXAMPLE: &str = "\
+A file:
+  [server]
+  port = 8080
+
+  [feed.loss]
+  watch = \"runs/loss.png\"
+
+  [feed.gpu]
+  exec = [\"nvidia-smi\"]
+  every = \"2s\"
+  on-stale = \"logger $MXR_FEED: $MXR_REASON\"
+
+${NAME} in a value is an environment variable, $${ stands for ${.";
+
+#[derive(Debug, Args)]
+#[command(after_help = FILE_EXAMPLE)]
+pub struct Up {
+    /// File in TOML with a table [feed.NAME] for each feed, whose keys are the names of options, and a table [server]; read again
+    /// at SIGHUP
+    #[arg(value_name = "FILE", default_value = "mxr.toml", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Say what is wrong in the file, or that nothing is, and exit
+    #[arg(long, env = "MXR_CHECK", value_parser = switch, action = ArgAction::SetTrue)]
+    pub check: bool,
+    #[command(flatten)]
+    pub hooks: HookArgs,
+    #[command(flatten)]
+    pub serving: Serving,
+    #[command(flatten)]
+    pub access: AccessArgs,
+    #[command(flatten)]
+    pub log: Log,
+}
+
 /// The options that every source shares.
 #[derive(Debug, Args)]
 pub struct Common {
     #[command(flatten)]
     pub parts: Parts,
+    #[command(flatten)]
+    pub hooks: HookArgs,
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
@@ -239,6 +296,11 @@ impl Typed {
     pub(super) fn of(matches: &ArgMatches) -> Self {
         let is_typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
         Self(matches.ids().filter(is_typed).map(ToString::to_string).collect())
+    }
+
+    /// Has an option, given by its name, count as not typed.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.0.retain(|typed| *typed != name.replace('-', "_"));
     }
 
     /// Whether this option was typed, by the name of its field.
@@ -268,9 +330,21 @@ pub struct Parts {
     /// Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]
     #[arg(long, value_name = "N", env = "MXR_HISTORY", value_parser = count)]
     pub history: Option<usize>,
-    /// Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first
-    #[arg(long, value_name = "SIZE", default_value = "256M", env = "MXR_HISTORY_BYTES", value_parser = size)]
-    pub history_bytes: ByteSize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Hooks")]
+pub struct HookArgs {
+    /// Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds)
+    /// and MXR_REASON in its environment
+    #[arg(long, value_name = "CMD", env = "MXR_ON_STALE", value_hint = ValueHint::CommandString)]
+    pub on_stale: Option<String>,
+    /// Run this in the same way when the feed is live again
+    #[arg(long, value_name = "CMD", env = "MXR_ON_LIVE", value_hint = ValueHint::CommandString)]
+    pub on_live: Option<String>,
+    /// How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "MXR_STALE_AFTER", value_parser = seconds)]
+    pub stale_after: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -306,6 +380,9 @@ pub struct Serving {
     /// Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it
     #[arg(long, value_name = "TIME", default_value = "5s", env = "MXR_KEEPALIVE", value_parser = seconds)]
     pub keepalive: Duration,
+    /// Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first
+    #[arg(long, value_name = "SIZE", default_value = "256M", env = "MXR_HISTORY_BYTES", value_parser = size)]
+    pub history_bytes: ByteSize,
     /// Boundary between parts, for readers that expect a certain one [default: random]
     #[arg(long, value_name = "TOKEN", env = "MXR_BOUNDARY")]
     pub boundary: Option<String>,
@@ -332,7 +409,7 @@ pub struct AccessArgs {
     pub auth_file: Option<PathBuf>,
     /// Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one
     /// is generated
-    #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "random", env = "MXR_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = RANDOM_TOKEN, env = "MXR_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Read the token from this file
     #[arg(long, value_name = "FILE", env = "MXR_TOKEN_FILE")]

@@ -3,8 +3,15 @@
 mod amount;
 mod args;
 mod completions;
+mod keys;
 mod read;
 mod split_words;
 mod suggest;
 
-pub use self::{args::*, completions::completions, read::read, suggest::unknown_variables};
+pub use self::{
+    args::*,
+    completions::completions,
+    keys::{KeyValue, Keys, Misuse, is_for_all_feeds, sources, unknown},
+    read::{read, typed_words},
+    suggest::unknown_variables,
+};

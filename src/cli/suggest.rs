@@ -24,6 +24,9 @@ pub(super) fn command() -> Command {
     })
 }
 
+/// What a hook is told, and so a program that it starts, which may be mxr.
+const OF_HOOKS: [&str; 3] = ["MXR_FEED", "MXR_AGE", "MXR_REASON"];
+
 /// Adds the variable at fault, or a tip.
 pub(super) fn explain(mut error: Error) -> Error {
     if let Some(variable) = variable_at_fault(&error) {
@@ -43,12 +46,12 @@ fn variable_at_fault(error: &Error) -> Option<String> {
 }
 
 /// The variable of an option, given as clap writes it in an error: `--port <PORT>`.
-fn variable(option: &str) -> Option<String> {
+pub(super) fn variable(option: &str) -> Option<String> {
     let long = option.strip_prefix("--")?.split([' ', '=', '.']).next()?;
     Some(format!("{PREFIX}{}", long.replace('-', "_").to_uppercase()))
 }
 
-fn context(error: &Error, kind: ContextKind) -> Option<&str> {
+pub(super) fn context(error: &Error, kind: ContextKind) -> Option<&str> {
     match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text),
         _ => None,
@@ -93,7 +96,7 @@ pub fn unknown_variables() -> Vec<(String, Option<String>)> {
     }
     let command = command();
     let args = command.get_subcommands().flat_map(Command::get_arguments);
-    let known: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).collect();
+    let known: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).chain(OF_HOOKS).collect();
     unknown.retain(|name| !known.contains(&name.as_str()));
     unknown.into_iter().map(|name| (name.clone(), nearest(&name, &known))).collect()
 }
@@ -101,7 +104,16 @@ pub fn unknown_variables() -> Vec<(String, Option<String>)> {
 /// The known variable that looks most like this one, as clap finds the option that was meant.
 fn nearest(unknown: &str, known: &[&str]) -> Option<String> {
     let after_prefix = |name: &str| name.trim_start_matches(PREFIX).to_uppercase();
-    let likeness = |name: &str| strsim::jaro(&after_prefix(unknown), &after_prefix(name));
+    nearest_by(known, |name| strsim::jaro(&after_prefix(unknown), &after_prefix(name)))
+}
+
+/// The known word that looks most like this one.
+pub(super) fn nearest_word(unknown: &str, known: &[&str]) -> Option<String> {
+    nearest_by(known, |word| strsim::jaro(unknown, word))
+}
+
+/// The bound is clap's.
+fn nearest_by(known: &[&str], likeness: impl Fn(&str) -> f64) -> Option<String> {
     let near = known.iter().map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > 0.7);
     near.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, name)| (*name).to_owned())
 }

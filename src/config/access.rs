@@ -13,9 +13,6 @@ use crate::{
     http::{Hosts, Sites},
 };
 
-/// The word that stands for a generated token.
-const RANDOM: &str = "random";
-
 /// Passwords and the token that viewers need.
 pub(super) fn access(flags: &cli::AccessArgs) -> Result<Access> {
     let mut passwords = Passwords::default();
@@ -76,7 +73,7 @@ fn token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
 fn chosen_token(flags: &cli::AccessArgs) -> Result<Option<Token>> {
     match (&flags.token, &flags.token_file) {
         (Some(_), Some(_)) => Err(Error::usage("use --token with --token-file", "there can be only one token")),
-        (Some(text), None) if text == RANDOM => Ok(Some(Token::generate())),
+        (Some(text), None) if text == cli::RANDOM_TOKEN => Ok(Some(Token::generate())),
         (Some(text), None) if Path::new(text).exists() => {
             // It may be a secret after all.
             let error = Error::usage("use --token with this value", "it is also the name of a file here");

@@ -36,7 +36,9 @@ impl Config {
             linger: (!exec.always).then_some(exec.linger),
             kill_after: exec.kill_after,
         };
-        Self::new(SourceStart::new(|context| exec::source(settings, &context)), exec.common, typed)
+        let mut config = Self::new(SourceStart::new(|context| exec::source(settings, &context)), exec.common, typed)?;
+        exec.every.into_iter().for_each(|every| config.expect_every(every));
+        Ok(config)
     }
 }
 

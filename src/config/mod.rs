@@ -3,17 +3,23 @@
 
 mod access;
 mod exec;
+mod hook;
+pub mod invocation;
+mod tables;
+mod up;
+mod variables;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use clap_complete::Shell;
+use tokio::sync::Notify;
 
 use crate::{
-    cli::{self, Cli, Command, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
+    cli::{self, Command, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
     conn::{listen::ListenAddr, tls::Tls},
     error::{Error, Result},
     feed::{self, History, Limits, interval_at},
     format::Media,
+    hooks::HookSettings,
     http,
     source::{
         SourceStart, demo,
@@ -31,7 +37,8 @@ use crate::{
 const MOST_THREADS: usize = 256;
 /// Last lines of a log that are shown at first, unless the user sets another number: as many as tail(1) shows.
 const FIRST_LINES: usize = 10;
-
+/// The largest part of a feed of which nothing is said, in bytes.
+const PART_BYTES: usize = 64 << 20;
 /// The longest name of a feed, in bytes.
 const MOST_NAME: usize = 200;
 
@@ -44,6 +51,8 @@ pub struct Config {
     pub feeds: feed::Settings,
     /// The type of every part, where the user gave one.
     pub media: Option<Media>,
+    /// What runs when a feed becomes stale or live.
+    pub hooks: HookSettings,
     /// What the only feed is called, where the user gave a name.
     pub name: Option<String>,
     /// Where to listen, unless systemd has opened a socket.
@@ -62,6 +71,8 @@ pub struct Config {
     pub exit_at_end: bool,
     /// How the URL is shown beside standard output.
     pub show: Show,
+    /// Told when the configuration is to be read again, if it is in a file.
+    pub reload: Option<Arc<Notify>>,
 }
 
 /// How the URL is shown beside standard output.
@@ -73,29 +84,21 @@ pub struct Show {
     pub as_qr: bool,
 }
 
-/// What the command line asks for.
-pub enum Invocation {
-    /// To serve: how to log, and the configuration, which is read once the log is there.
-    Serve(LogOptions, Box<dyn FnOnce() -> Result<Config>>),
-    /// To print the completions of a shell.
-    Completions(Shell),
-}
-
-impl Invocation {
-    /// From the command line.
-    pub fn of(cli: Cli) -> Self {
-        let Cli { command, typed } = cli;
+impl Config {
+    /// From a command that is a source.
+    ///
+    /// # Errors
+    /// If a value is invalid.
+    fn of(command: Command, typed: Typed) -> Result<Self> {
         match command {
-            Command::Serve(serve) => Self::Serve(log_options(&serve.common.log), Box::new(|| Config::serve(serve, typed))),
-            Command::Watch(watch) => Self::Serve(log_options(&watch.common.log), Box::new(|| Config::watch(watch, typed))),
-            Command::Stdin(stdin) => Self::Serve(log_options(&stdin.common.log), Box::new(|| Config::stdin(stdin, typed))),
-            Command::Exec(exec) => Self::Serve(log_options(&exec.common.log), Box::new(|| Config::exec(exec, typed))),
-            Command::Completions { shell } => Self::Completions(shell),
+            Command::Serve(serve) => Self::serve(serve, typed),
+            Command::Watch(watch) => Self::watch(watch, typed),
+            Command::Stdin(stdin) => Self::stdin(stdin, typed),
+            Command::Exec(exec) => Self::exec(exec, typed),
+            Command::Up(_) | Command::Completions { .. } => Err(Error::usage("use this command here", "it is no source")),
         }
     }
-}
 
-impl Config {
     /// From `mxr serve`.
     ///
     /// # Errors
@@ -119,6 +122,7 @@ impl Config {
                 return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
             }
             None => {
+                hook::check_none(&typed)?;
                 let mut config = Self::new(SourceStart::new(|context| demo::source(&context)), serve.common, typed)?;
                 config.http.may_quit = true;
                 return Ok(config);
@@ -134,7 +138,12 @@ impl Config {
                 names: names(serve.glob)?,
             },
         };
-        Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)
+        if dir.mode == Mode::Once {
+            hook::check_none(&typed)?;
+        }
+        let mut config = Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)?;
+        config.expect_every(interval);
+        Ok(config)
     }
 
     /// From `mxr watch`.
@@ -174,25 +183,46 @@ impl Config {
     }
 
     fn new(source: SourceStart, common: Common, typed: Typed) -> Result<Self> {
-        let Common { parts, serving, access, log: _ } = common;
-        check_unix(&serving, &typed)?;
+        let Common { parts, hooks, serving, access, log: _ } = common;
+        let mut config = Self::of_server(source, feeds(&parts, &serving)?, &serving, &access, &typed)?;
+        (config.media, config.name) = (media(&parts)?, parts.name.as_deref().map(name).transpose()?);
+        config.hooks = hook::settings(hooks, config.feeds.interval, &typed)?;
+        Ok(config)
+    }
+
+    /// Notes that parts come this far apart, if not further.
+    fn expect_every(&mut self, interval: Duration) {
+        self.hooks.interval = self.hooks.interval.max(Some(interval));
+    }
+
+    /// The configuration of the server, without what is said of single feeds.
+    fn of_server(
+        source: SourceStart,
+        feeds: feed::Settings,
+        serving: &Serving,
+        access: &cli::AccessArgs,
+        typed: &Typed,
+    ) -> Result<Self> {
+        check_unix(serving, typed)?;
         if typed.has("public") && access.has_secret() {
             let error = Error::usage("use --public with a password or a token", "one lets in everybody, the other does not");
             return Err(error.hint("drop one of them; it may come from a variable such as MXR_TOKEN"));
         }
         Ok(Self {
             source,
-            media: media(&parts)?,
-            name: parts.name.as_deref().map(name).transpose()?,
-            feeds: feeds(&parts, &serving)?,
-            place: place(&serving),
+            media: None,
+            hooks: HookSettings::default(),
+            name: None,
+            feeds,
+            place: place(serving),
             typed_place: ["port", "host", "unix"].into_iter().find(|option| typed.has(option)),
-            http: http_options(&serving, &access)?,
+            http: http_options(serving, access)?,
             is_public: access.public,
             max_viewers: serving.max_viewers,
             max_viewers_per_address: serving.max_viewers_per_address,
             exit_at_end: false,
             show: Show { in_browser: serving.open, as_qr: serving.qr },
+            reload: None,
         })
     }
 }
@@ -279,10 +309,6 @@ fn name(name: &str) -> Result<String> {
 }
 
 fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
-    let boundary = match serving.boundary.as_deref() {
-        None => Boundary::random(),
-        Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
-    };
     let part_bytes = parts.max_part.as_u64();
     if !(1024..=4 << 30).contains(&part_bytes) {
         return Err(Error::usage(format!("use --max-part {}", parts.max_part), "it must be from 1K to 4G"));
@@ -294,8 +320,18 @@ fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
         return Err(Error::usage("use --history 0", "the newest part is always kept, so the minimum is 1"));
     }
     let limits = Limits::new(parts.history, part_bytes, parts.keep_same);
-    let history = Arc::new(History::new(usize::try_from(parts.history_bytes.as_u64()).unwrap_or(usize::MAX)));
-    Ok(feed::Settings { interval, shards: serving.threads, history, ..feed::Settings::new(boundary, limits) })
+    Ok(feed::Settings { interval, limits, ..all_feeds(serving)? })
+}
+
+/// What all feeds of a process share, with the usual limits of each.
+fn all_feeds(serving: &Serving) -> Result<feed::Settings> {
+    let boundary = match serving.boundary.as_deref() {
+        None => Boundary::random(),
+        Some(token) => Boundary::parse(token).map_err(|why| Error::usage(format!("use --boundary {token:?}"), why))?,
+    };
+    let history = Arc::new(History::new(usize::try_from(serving.history_bytes.as_u64()).unwrap_or(usize::MAX)));
+    let limits = Limits::new(None, PART_BYTES, false);
+    Ok(feed::Settings { shards: serving.threads, history, ..feed::Settings::new(boundary, limits) })
 }
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {

@@ -52,7 +52,7 @@ impl AllFeeds {
         let new = list.iter().filter(|mounted| mounted.number > self.joined);
         let cursors = new.map(|mounted| mounted.mount.open().subscribe(self.shard, self.history));
         let cursors = cursors.map(|subscription| Cursor::new(subscription, self.accepts)).collect();
-        self.joined = list.last().map_or(self.joined, |newest| self.joined.max(newest.number));
+        self.joined = list.iter().map(|mounted| mounted.number).fold(self.joined, u64::max);
         cursors
     }
 }

@@ -84,9 +84,9 @@ impl Readers {
     }
 }
 
-/// One counted reader.
+/// One counted reader, until it is dropped.
 #[derive(Debug)]
-pub(super) struct ReaderGuard(Arc<watch::Sender<ReaderCount>>);
+pub struct ReaderGuard(Arc<watch::Sender<ReaderCount>>);
 
 impl Drop for ReaderGuard {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 //! reader's cursor on them, a [`Registry`] lists the feeds that are served and wakes their readers at changes. It knows no sockets,
 //! no HTTP and no sources, and never waits for a reader, except in a run.
 
+mod activity;
 mod demand;
 mod history;
 mod limits;
@@ -19,7 +20,8 @@ mod subscription;
 pub(crate) mod tests;
 
 pub use self::{
-    demand::Demand,
+    activity::FeedActivity,
+    demand::{Demand, ReaderGuard},
     history::{History, HistoryState},
     limits::{Hold, Kind, Limits, Settings},
     mount::Mount,

@@ -2,6 +2,7 @@
 //! of all feeds. It knows names and mounts, not URLs.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{
@@ -10,18 +11,23 @@ use std::{
         },
     },
     task::Waker,
+    time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    limits::{Kind, Settings},
+    limits::{Kind, Limits, Settings},
     mount::Mount,
     publisher::Publisher,
     shard::Wakers,
+    state::SourceState,
     store::Feed,
 };
 use crate::{sync::Mutex, wire::Boundary};
+
+/// Names of removed feeds that are remembered, so that a feed that returns goes on with its sequence numbers.
+const MOST_REMOVED: usize = 1000;
 
 /// The mounts of a process, in the order in which they were added.
 #[derive(Debug)]
@@ -31,6 +37,7 @@ pub struct Registry {
     mounts: Mutex<Mounts>,
     version: AtomicU64,
     openers: AtomicUsize,
+    groups: AtomicU64,
     /// Cancelled at the end of all feeds.
     ended: CancellationToken,
 }
@@ -40,6 +47,32 @@ struct Mounts {
     list: Arc<Vec<Mounted>>,
     /// The number of the mount that was added last.
     last: u64,
+    /// The feeds that were removed last, each with the sequence of its newest part.
+    removed: VecDeque<(String, u64)>,
+}
+
+impl Mounts {
+    /// Adds a mount under its name, or with a number after it if the name is in use.
+    fn add<T>(&mut self, name: String, group: u64, make: impl FnOnce(String, u64) -> (Mount, T)) -> T {
+        let name = free_name(&self.list, name);
+        let removed = self.removed.iter().position(|(removed, _)| *removed == name);
+        let sequence = removed.and_then(|at| self.removed.remove(at)).map_or(0, |(_, sequence)| sequence);
+        self.last += 1;
+        let (mount, made) = make(name, sequence);
+        Arc::make_mut(&mut self.list).push(Mounted { number: self.last, group, mount: Arc::new(mount) });
+        made
+    }
+
+    /// Removes the mounts for which this holds.
+    fn remove(&mut self, goes: impl Fn(&Mounted) -> bool) {
+        let (gone, list) = self.list.iter().cloned().partition::<Vec<_>, _>(goes);
+        self.list = Arc::new(list);
+        for feed in gone.iter().filter_map(|mounted| mounted.mount.shared()) {
+            self.removed.push_back((feed.name.clone(), feed.published()));
+        }
+        let excess = self.removed.len().saturating_sub(MOST_REMOVED);
+        self.removed.drain(..excess);
+    }
 }
 
 /// A mount with a number that is unique in this process and higher than those of earlier mounts.
@@ -47,6 +80,8 @@ struct Mounts {
 pub struct Mounted {
     /// The number, from 1.
     pub number: u64,
+    /// The group of the opener that added it.
+    group: u64,
     /// The mount.
     pub mount: Arc<Mount>,
 }
@@ -56,8 +91,9 @@ impl Registry {
     pub fn new(settings: Settings) -> (Opener, Arc<Self>) {
         let wakers = (0..settings.shards.max(1)).map(|_| Arc::default()).collect();
         let (mounts, ended) = (Mutex::default(), CancellationToken::new());
-        let registry = Arc::new(Self { settings, wakers, mounts, version: 0.into(), openers: 1.into(), ended });
-        (Opener { registry: registry.clone() }, registry)
+        let of_feeds = settings.clone();
+        let registry = Arc::new(Self { settings, wakers, mounts, version: 0.into(), openers: 1.into(), groups: 0.into(), ended });
+        (Opener { registry: registry.clone(), settings: of_feeds, group: 0 }, registry)
     }
 
     /// The boundary of every feed in it.
@@ -65,7 +101,7 @@ impl Registry {
         &self.settings.boundary
     }
 
-    /// The settings of every feed in it.
+    /// The settings of a feed in it, unless its opener has limits and a pace of its own.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -119,11 +155,10 @@ impl Registry {
     }
 
     /// Changes the list and wakes the loops.
-    fn change<T>(&self, change: impl FnOnce(&mut Vec<Mounted>, &mut u64) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut Mounts) -> T) -> T {
         let result = {
             let mut mounts = self.mounts.lock();
-            let Mounts { list, last } = &mut *mounts;
-            let result = change(Arc::make_mut(list), last);
+            let result = change(&mut mounts);
             self.version.fetch_add(1, Release);
             result
         };
@@ -136,19 +171,36 @@ impl Registry {
 #[derive(Debug)]
 pub struct Opener {
     registry: Arc<Registry>,
+    settings: Settings,
+    /// What its mounts have in common, so that they can be removed together.
+    group: u64,
 }
 
 impl Opener {
-    /// Opens a shared feed. A name that is in use gets a number: `plot.png`, then `plot.png-2`. If the settings contain an interval,
-    /// the caller has to run the feed's `keep_pace`.
+    /// An opener whose feeds have these limits and this pace, and are a group: they can be removed together.
+    #[must_use]
+    pub fn group(&self, limits: Limits, interval: Option<Duration>) -> Self {
+        let group = self.registry.groups.fetch_add(1, Relaxed) + 1;
+        let mut opener = self.clone();
+        (opener.settings.limits, opener.settings.interval, opener.group) = (limits, interval, group);
+        opener
+    }
+
+    /// The settings of the feeds that it opens.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Opens a shared feed. A name that is in use gets a number: `plot.png`, then `plot.png-2`. A feed of this name that was removed
+    /// is continued: the sequence goes on. If the settings contain an interval, the caller has to run the feed's `keep_pace`.
     pub fn open(&self, name: impl Into<String>, kind: Kind) -> Publisher {
         let name = name.into();
-        let publisher = self.registry.change(|list, last| {
-            let (settings, wakers) = (&self.registry.settings, &self.registry.wakers);
-            let feed = Feed::with_wakers(free_name(list, name), kind, settings, wakers, Arc::default());
-            let publisher = Publisher::new(feed.clone());
-            push(list, last, Mount::Shared(feed));
-            publisher
+        let publisher = self.registry.change(|mounts| {
+            mounts.add(name, self.group, |name, sequence| {
+                let feed = Feed::with_wakers(name, kind, &self.settings, &self.registry.wakers, Arc::default());
+                feed.continue_after(sequence);
+                (Mount::Shared(feed.clone()), Publisher::new(feed))
+            })
         });
         if self.registry.has_ended() {
             publisher.feed().end();
@@ -158,17 +210,18 @@ impl Opener {
 
     /// Mounts runs: each viewer gets its own, which `start` begins with the publisher of a new feed.
     pub fn mount_runs(&self, name: impl Into<String>, start: impl Fn(Publisher) + Send + Sync + 'static) {
-        let (name, settings) = (name.into(), self.registry.settings.clone());
-        self.registry.change(|list, last| {
-            let name = free_name(list, name);
-            let (run_name, refused) = (name.clone(), Arc::<AtomicU64>::default());
-            let counter = refused.clone();
-            let start = Box::new(move || {
-                let (publisher, feed) = Feed::of_mount(run_name.clone(), &settings, counter.clone());
-                start(publisher);
-                feed
+        let (name, settings) = (name.into(), self.settings.clone());
+        self.registry.change(|mounts| {
+            mounts.add(name, self.group, |name, _| {
+                let (run_name, refused) = (name.clone(), Arc::<AtomicU64>::default());
+                let counter = refused.clone();
+                let start = Box::new(move || {
+                    let (publisher, feed) = Feed::of_mount(run_name.clone(), &settings, counter.clone());
+                    start(publisher);
+                    feed
+                });
+                (Mount::PerViewer { name, start, refused }, ())
             });
-            push(list, last, Mount::PerViewer { name, start, refused });
         });
     }
 
@@ -177,8 +230,35 @@ impl Opener {
         let Some(mount) = self.registry.find(name) else { return false };
         // The end comes first, so that a reader of all feeds finds the feed over when it sees the list change.
         mount.shared().inspect(|feed| feed.end());
-        self.registry.change(|list, _| list.retain(|mounted| !Arc::ptr_eq(&mounted.mount, &mount)));
+        self.registry.change(|mounts| mounts.remove(|mounted| Arc::ptr_eq(&mounted.mount, &mount)));
         true
+    }
+
+    /// Removes the mounts of this group, and ends their feeds.
+    pub fn remove_group(&self) {
+        self.shared_feeds().iter().for_each(|feed| feed.end());
+        self.registry.change(|mounts| mounts.remove(|mounted| mounted.group == self.group));
+    }
+
+    /// Ends the feeds of this group for this reason; they stay in the list.
+    pub fn end_group(&self, reason: &str) {
+        for feed in self.shared_feeds() {
+            feed.end();
+            feed.set_source(SourceState::Ended { reason: Some(reason.to_owned()) });
+        }
+    }
+
+    fn shared_feeds(&self) -> Vec<Arc<Feed>> {
+        let list = self.registry.list();
+        let own = list.iter().filter(|mounted| mounted.group == self.group);
+        own.filter_map(|mounted| mounted.mount.shared().cloned()).collect()
+    }
+
+    /// Puts the list into the order of these openers' groups.
+    pub fn order<'a>(&self, openers: impl IntoIterator<Item = &'a Self>) {
+        let groups: Vec<u64> = openers.into_iter().map(|opener| opener.group).collect();
+        let place = |mounted: &Mounted| groups.iter().position(|group| *group == mounted.group);
+        self.registry.change(|mounts| Arc::make_mut(&mut mounts.list).sort_by_key(place));
     }
 
     /// The registry itself.
@@ -190,7 +270,7 @@ impl Opener {
 impl Clone for Opener {
     fn clone(&self) -> Self {
         self.registry.openers.fetch_add(1, Relaxed);
-        Self { registry: self.registry.clone() }
+        Self { registry: self.registry.clone(), settings: self.settings.clone(), group: self.group }
     }
 }
 
@@ -201,11 +281,6 @@ impl Drop for Opener {
             self.registry.wakers.iter().for_each(|wakers| wakers.wake());
         }
     }
-}
-
-fn push(list: &mut Vec<Mounted>, last: &mut u64, mount: Mount) {
-    *last += 1;
-    list.push(Mounted { number: *last, mount: Arc::new(mount) });
 }
 
 fn free_name(list: &[Mounted], name: String) -> String {

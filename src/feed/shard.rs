@@ -8,7 +8,7 @@ use std::{
 };
 
 use slab::Slab;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::limits::Hold;
 use crate::{
@@ -77,6 +77,8 @@ pub(super) struct ShardState {
     pub(super) published: u64,
     /// Bytes of their bodies.
     pub(super) published_bytes: u64,
+    /// When the newest was published.
+    pub(super) newest_at: Option<Instant>,
     /// The highest sequence that a reader has taken; a run waits for it.
     pub(super) taken: u64,
     pub(super) subscribers: usize,
@@ -87,9 +89,15 @@ pub(super) struct ShardState {
 }
 
 impl ShardState {
+    /// Has the first part follow this sequence.
+    pub(super) fn continue_after(&mut self, sequence: u64) {
+        (self.published, self.oldest) = (sequence, sequence + 1);
+    }
+
     /// Adds a block, and passes the blocks that exceed the limits to `release`.
     pub(super) fn hold(&mut self, block: &Arc<Block>, hold: Hold, mut release: impl FnMut(Arc<Block>)) {
         self.published = block.sequences().end - 1;
+        self.newest_at = Some(Instant::now());
         self.published_bytes += block.body_bytes();
         self.bytes += block.size();
         self.blocks.push_back(block.clone());

@@ -67,6 +67,11 @@ impl Default for SourceStatus {
 }
 
 impl SourceStatus {
+    /// The state.
+    pub(super) fn state(&self) -> &SourceState {
+        &self.state
+    }
+
     fn of(state: SourceState) -> Self {
         Self { state, since: now(), rests: false, runs: None }
     }

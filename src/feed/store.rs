@@ -13,7 +13,10 @@ use std::{
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until, timeout_at},
+};
 use tracing::warn;
 
 use super::{
@@ -62,7 +65,9 @@ pub struct Feed {
     has_broken_up: AtomicBool,
     /// When a refusal was logged last.
     warned: Mutex<Option<Instant>>,
-    source: Mutex<SourceStatus>,
+    pub(super) source: Mutex<SourceStatus>,
+    /// Notifies the tasks that wait for a change of it.
+    pub(super) source_changed: Notify,
     /// Locked while parts are numbered, encoded and held: they have one order, and none follows the end.
     publishing: Mutex<()>,
 }
@@ -94,6 +99,7 @@ impl Feed {
             has_broken_up: AtomicBool::new(false),
             warned: Mutex::default(),
             source: Mutex::default(),
+            source_changed: Notify::new(),
             publishing: Mutex::default(),
         })
     }
@@ -109,6 +115,17 @@ impl Feed {
 
     pub(super) fn set_kind(&self, kind: Kind) {
         self.kind.store(kind as u8, Release);
+    }
+
+    /// Lets the sequence follow that of an earlier feed of this name, whose newest part had this number. To be called before the
+    /// first part.
+    pub(super) fn continue_after(&self, sequence: u64) {
+        self.shards.iter().for_each(|shard| shard.lock().continue_after(sequence));
+    }
+
+    /// The sequence of the newest part.
+    pub(super) fn published(&self) -> u64 {
+        self.shards[0].lock().published
     }
 
     /// The boundary between its parts.
@@ -139,7 +156,7 @@ impl Feed {
             let changed = self.shards[0].changed.notified();
             {
                 let state = self.shards[0].lock();
-                if state.ended || state.published > sequence {
+                if state.ended || state.published > sequence && state.len() > 0 {
                     return state.newest();
                 }
             }
@@ -175,6 +192,7 @@ impl Feed {
         drop(slot);
         self.pace.iter().for_each(|pace| pace.changed.notify_one());
         self.source.lock().end();
+        self.source_changed.notify_waiters();
     }
 
     /// Registers a waker for every change in a loop's shard. Returns the key for `remove_waker`.
@@ -213,6 +231,7 @@ impl Feed {
     /// Sets the state of the source; the feed itself sets `Live` at the first part, and `Ended` at the end.
     pub(super) fn set_source(&self, state: SourceState) {
         self.source.lock().set(state);
+        self.source_changed.notify_waiters();
         self.shards[0].changed.notify_waiters();
     }
 
@@ -371,8 +390,9 @@ impl Feed {
             blocks.iter().for_each(|block| state.hold(block, hold, |old| released.push(old)));
             state.ended |= last;
         });
-        if blocks.first().is_some_and(|block| block.sequences().start == 1) {
+        if newest_before.is_none() && !blocks.is_empty() {
             self.source.lock().publish();
+            self.source_changed.notify_waiters();
         }
         // The parts of a run never count as held: it is there for its viewer alone, or they are those of all runs, which their source
         // holds.

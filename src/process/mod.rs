@@ -24,7 +24,7 @@ pub use self::{
     exit::Exit,
     output::CommandOutput,
     pty::{open_pty, resize},
-    running::{Running, end_all},
+    running::{Running, end_all, ending_gone},
     spawn::{Spawn, Streams, keep_file_limit},
 };
 

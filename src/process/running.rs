@@ -15,14 +15,27 @@ use tokio::sync::watch;
 
 use super::{exit::Exit, group::signal_group};
 
-/// The sockets of all guards that live, by the number of the process.
-static GUARDS: LazyLock<watch::Sender<BTreeMap<u32, Arc<UnixStream>>>> = LazyLock::new(|| watch::Sender::new(BTreeMap::new()));
+/// All guards that live, by the number of the process.
+static GUARDS: LazyLock<watch::Sender<BTreeMap<u32, LivingGuard>>> = LazyLock::new(|| watch::Sender::new(BTreeMap::new()));
+
+/// A guard that lives.
+#[derive(Debug)]
+struct LivingGuard {
+    control: Arc<UnixStream>,
+    /// Whether it was asked to end its command.
+    is_ending: bool,
+}
 
 /// Ends all commands that run, and waits until nothing of them is left. To be called before the program exits.
 pub async fn end_all() {
     let mut guards = GUARDS.subscribe();
-    guards.borrow().values().for_each(|control| ask_to_end(control));
+    guards.borrow().values().for_each(|guard| ask_to_end(&guard.control));
     let _ = guards.wait_for(BTreeMap::is_empty).await;
+}
+
+/// Waits until nothing is left of the commands that were asked to end.
+pub async fn ending_gone() {
+    let _ = GUARDS.subscribe().wait_for(|guards| guards.values().all(|guard| !guard.is_ending)).await;
 }
 
 /// What is known of a command.
@@ -39,6 +52,8 @@ struct CommandProgress {
 pub struct Running {
     progress: watch::Receiver<CommandProgress>,
     control: Arc<UnixStream>,
+    /// The number of its guard.
+    guard: u32,
 }
 
 impl Running {
@@ -48,7 +63,8 @@ impl Running {
         let reader = control.try_clone()?;
         let control = Arc::new(control);
         let number = guard.id();
-        GUARDS.send_modify(|guards| drop(guards.insert(number, control.clone())));
+        let living = LivingGuard { control: control.clone(), is_ending: false };
+        GUARDS.send_modify(|guards| drop(guards.insert(number, living)));
         let body = move || {
             follow(reader, &sender);
             let _ = guard.wait();
@@ -65,7 +81,7 @@ impl Running {
             GUARDS.send_modify(|guards| drop(guards.remove(&number)));
             return Err(error);
         }
-        Ok(Self { progress, control })
+        Ok(Self { progress, control, guard: number })
     }
 
     /// Waits until it runs, and returns the number of its process; `None` if it could not be started.
@@ -83,6 +99,7 @@ impl Running {
 
     /// Asks it to end: SIGTERM for its group and for what it left behind, then SIGKILL.
     pub fn stop(&self) {
+        GUARDS.send_modify(|guards| guards.get_mut(&self.guard).into_iter().for_each(|guard| guard.is_ending = true));
         ask_to_end(&self.control);
     }
 

@@ -10,6 +10,7 @@ use crate::{
     error::Result,
     feed::{Kind, Opener, Publisher},
     format::Media,
+    hooks::Hooks,
     panic::{PanicScope, catch_async},
 };
 
@@ -51,6 +52,8 @@ pub struct Context {
     pub media: Option<Media>,
     /// What the user calls the only feed of the source, if so.
     pub name: Option<String>,
+    /// What runs when a feed becomes stale or live.
+    pub hooks: Hooks,
     /// The runtime of its work, for tasks that it spawns.
     pub runtime: Handle,
     /// Cancelled when the program ends.
@@ -61,16 +64,21 @@ impl Context {
     /// A context for tests of a source, whose feeds keep repeated parts too.
     #[cfg(test)]
     pub(super) fn for_tests(media: Option<Media>) -> Self {
-        use crate::feed::{Limits, Registry, Settings};
+        use crate::{
+            feed::{Limits, Registry, Settings},
+            hooks::HookSettings,
+        };
         let settings = Settings::new(crate::wire::Boundary::random(), Limits::new(None, 1 << 20, true));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (opener, _) = Registry::new(settings);
-        Self { opener, media, name: None, runtime: runtime.handle().clone(), shutdown: CancellationToken::new() }
+        let hooks = Hooks { settings: HookSettings::default(), runtime: runtime.handle().clone() };
+        Self { opener, media, name: None, hooks, runtime: runtime.handle().clone(), shutdown: CancellationToken::new() }
     }
 
     /// Opens a feed that all viewers share, under the user's name or else this one, or with a number after it if the name is in use.
     pub fn open(&self, name: impl Into<String>, kind: Kind) -> Publisher {
         let publisher = self.opener.open(self.name_or(name), kind);
+        self.hooks.watch(publisher.feed().clone(), self.shutdown.clone());
         if self.interval().is_some() {
             let feed = publisher.feed().clone();
             // After a panic the pace restarts: a feed must not stop while its source works.
@@ -100,12 +108,12 @@ impl Context {
 
     /// The least time between two parts of a feed, if the user set one: a source need not read parts that the pace would drop.
     pub fn interval(&self) -> Option<Duration> {
-        self.opener.registry().settings().interval
+        self.opener.settings().interval
     }
 
     /// The largest body that a feed accepts, in bytes.
     pub fn part_bytes(&self) -> usize {
-        self.opener.registry().settings().limits.part_bytes
+        self.opener.settings().limits.part_bytes
     }
 }
 
@@ -127,6 +135,7 @@ mod tests {
     use super::*;
     use crate::{
         feed::{Limits, Registry, Settings},
+        hooks::HookSettings,
         part::Part,
         source::SourceThread,
         wire::Boundary,
@@ -147,7 +156,9 @@ mod tests {
         let settings = Settings { interval: Some(Duration::from_millis(50)), ..Settings::new(Boundary::random(), limits) };
         let (opener, registry) = Registry::new(settings);
         let (thread, shutdown) = (SourceThread::new().unwrap(), CancellationToken::new());
-        let context = Context { opener, media: None, name: None, runtime: thread.handle().unwrap(), shutdown: shutdown.clone() };
+        let runtime = thread.handle().unwrap();
+        let hooks = Hooks { settings: HookSettings::default(), runtime: runtime.clone() };
+        let context = Context { opener, media: None, name: None, hooks, runtime, shutdown: shutdown.clone() };
         let publisher = context.open("feed", Kind::Newest);
         let source = thread.run(Box::pin(std::future::pending()), shutdown.clone()).unwrap();
         let (sender, wakers) = mpsc::channel();

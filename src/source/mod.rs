@@ -42,6 +42,7 @@ mod fs_events;
 pub mod name_filter;
 mod natural_order;
 pub mod replay;
+pub mod several;
 pub mod stdin;
 mod tee;
 mod thread;

@@ -30,7 +30,7 @@ const COLUMNS: &str = "100";
 const EXIT_STATUS: [(ExitCode, &str); 4] = [
     (ExitCode::Clean, "Success: the work is done, or SIGTERM or the first Ctrl-C stopped it."),
     (ExitCode::Failure, "Failure. The message says what could not be done, and why."),
-    (ExitCode::Usage, "The command line is invalid."),
+    (ExitCode::Usage, "The command line is invalid, or the file of `mxr up`."),
     (ExitCode::Interrupted, "A second Ctrl-C: mxr did not wait for its viewers."),
 ];
 

@@ -19,7 +19,7 @@ use crate::support::root;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["run", "config", "cli", "process"]),
     ("run", &["lib", "config", "http", "terminal", "conn", "error", "cli", "panic", "process", "systemd"]),
-    ("lib", &["config", "http", "source", "terminal", "feed", "conn", "stats", "auth", "error"]),
+    ("lib", &["config", "http", "source", "hooks", "terminal", "feed", "conn", "stats", "auth", "error"]),
     (
         "config",
         &[
@@ -27,8 +27,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "http",
             "source/replay",
             "source/watch",
+            "http",
             "source",
             "source/framing",
+            "hooks",
             "terminal",
             "feed",
             "conn",
@@ -62,9 +64,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
-    ("source", &["source/framing", "feed", "error", "part", "source/fs_events", "format", "lease", "panic", "sync"]),
+    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
+    (
+        "source",
+        &["source/framing", "hooks", "feed", "error", "part", "source/fs_events", "format", "lease", "panic", "process", "sync"],
+    ),
     ("source/framing", &["source", "feed", "source/framing/split", "part", "format"]),
+    ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
+    ("hooks", &["feed", "panic", "process"]),
     ("terminal", &["feed", "stats", "escape"]),
     ("feed", &["wire", "stats", "part", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),

@@ -66,6 +66,6 @@ pub fn source(settings: ExecSettings, context: &Context) -> Result<Work> {
 
 /// The feed of the messages, named after that of the output.
 fn message_feed(output: &str, context: &Context) -> Framing {
-    let context = Context { name: Some(format!("{output}-stderr")), media: None, ..context.clone() };
+    let context = Context { name: Some(format!("{output}-stderr")), media: None, hooks: context.hooks.none(), ..context.clone() };
     Framing::new("stderr", &FramingSettings { split: Split::Lines, window: None }, &context)
 }

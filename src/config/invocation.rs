@@ -1,0 +1,44 @@
+//! What one command line asks for: to serve, to check a file, or to print completions. It leads each command to its configuration.
+
+use clap_complete::Shell;
+
+use super::{Config, log_options, up::UpFile};
+use crate::{
+    cli::{Cli, Command},
+    error::Result,
+    terminal::LogOptions,
+};
+
+/// What the command line asks for.
+pub enum Invocation {
+    /// To serve: how to log, and the configuration, which is read once the log is there.
+    Serve(LogOptions, Box<dyn FnOnce() -> Result<Config>>),
+    /// To check: how to log, and what to print if nothing is wrong.
+    Check(LogOptions, Box<dyn FnOnce() -> Result<String>>),
+    /// To print the completions of a shell.
+    Completions(Shell),
+}
+
+impl Invocation {
+    /// From the command line.
+    pub fn of(cli: Cli) -> Self {
+        let Cli { command, typed } = cli;
+        match command {
+            Command::Completions { shell } => Self::Completions(shell),
+            Command::Up(up) => {
+                // The file may say how to log.
+                let (is_check, log) = (up.check, log_options(&up.log));
+                let file = UpFile::read(up.file, typed);
+                let log = file.as_ref().map_or(log, |file| log_options(file.log()));
+                match is_check {
+                    true => Self::Check(log, Box::new(|| file.map(|file| file.summary()))),
+                    false => Self::Serve(log, Box::new(|| file.map(UpFile::into_config))),
+                }
+            }
+            command => {
+                let log = command.log().map(log_options).unwrap_or_default();
+                Self::Serve(log, Box::new(|| Config::of(command, typed)))
+            }
+        }
+    }
+}
