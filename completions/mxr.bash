@@ -323,7 +323,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__stdin)
-            opts="-t -p -H -U -m -a -v -q -h --split --window --tee --exit-on-eof --type --name --max-fps --keep-same --max-part --history --history-bytes --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -p -H -U -m -a -v -q -h --split --window --screen --tee --exit-on-eof --type --name --max-fps --keep-same --max-part --history --history-bytes --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -334,6 +334,10 @@ _mxr() {
                     return 0
                     ;;
                 --window)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --screen)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint
 use clap_complete::Shell;
 
 use super::{
-    amount::{count, milliseconds, port, rate, seconds, size},
+    amount::{cells, count, milliseconds, port, rate, seconds, size},
     split_words::SplitWords,
 };
 
@@ -133,6 +133,11 @@ pub struct Stdin {
     /// Make each part a document of the last N lines
     #[arg(long, value_name = "N", env = "MXR_WINDOW", value_parser = count)]
     pub window: Option<usize>,
+    /// Write the input to a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with its
+    /// colours, at most 30 a second
+    #[arg(long, value_name = "COLSxROWS", num_args = 0..=1, default_missing_value = "80x24", require_equals = true,
+          env = "MXR_SCREEN", value_parser = cells)]
+    pub screen: Option<(usize, usize)>,
     /// Also copy the input to standard output, after the URLs; if nobody reads that, the input waits after 16 MiB
     #[arg(long, env = "MXR_TEE", value_parser = switch, action = ArgAction::SetTrue)]
     pub tee: bool,

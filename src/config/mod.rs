@@ -19,7 +19,8 @@ use crate::{
         framing::{FramingSettings, split::Split},
         name_filter::NameFilter,
         replay::{self, DirSettings, Mode},
-        stdin::{self, StdinSettings},
+        screen::ScreenSize,
+        stdin::{self, StdinParts, StdinSettings},
         watch::{self, TailSettings, WatchSettings},
     },
     terminal::LogOptions,
@@ -166,6 +167,12 @@ impl Config {
     /// If a value is invalid.
     fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
         check_window(stdin.window)?;
+        if let Some(option) = ["split", "window"].into_iter().find(|option| stdin.screen.is_some() && typed.has(option)) {
+            return Err(Error::usage(
+                format!("use --screen with --{option}"),
+                "the part is the screen, whatever was written to it",
+            ));
+        }
         let split = Split::parse(&stdin.split).map_err(|why| {
             let error = Error::usage(format!("use --split {:?}", stdin.split), why);
             match stdin.split.as_str() {
@@ -177,8 +184,11 @@ impl Config {
         if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart(_)) {
             return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
         }
-        let settings =
-            StdinSettings { pipe: FramingSettings { split, window: stdin.window }, tee: stdin.tee, needs_part: stdin.exit_on_eof };
+        let parts = match stdin.screen {
+            Some((cols, rows)) => StdinParts::Screen(ScreenSize { cols, rows }),
+            None => StdinParts::Split(FramingSettings { split, window: stdin.window }),
+        };
+        let settings = StdinSettings { parts, tee: stdin.tee, needs_part: stdin.exit_on_eof };
         let start = SourceStart::new(move |context| stdin::source(&settings, &context));
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }

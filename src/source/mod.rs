@@ -41,6 +41,7 @@ mod fs_events;
 pub mod name_filter;
 mod natural_order;
 pub mod replay;
+pub mod screen;
 pub mod stdin;
 mod tee;
 mod thread;

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::{
     context::{Context, Work},
     framing::{Framing, FramingSettings, NoPart},
+    screen::{LineFeeds, ScreenFeed, ScreenSize},
     tee::Tee,
 };
 use crate::error::{Error, Result};
@@ -22,12 +23,21 @@ const READ_BYTES: usize = 64 * 1024;
 /// The settings of standard input as a source.
 #[derive(Debug, Clone)]
 pub struct StdinSettings {
-    /// How it is split into parts.
-    pub pipe: FramingSettings,
+    /// How it becomes parts.
+    pub parts: StdinParts,
     /// Whether to copy the input to standard output.
     pub tee: bool,
     /// Whether an input that gave no part is an error at its end.
     pub needs_part: bool,
+}
+
+/// How standard input becomes parts.
+#[derive(Debug, Clone)]
+pub enum StdinParts {
+    /// It is split.
+    Split(FramingSettings),
+    /// It is written to a terminal of this size, whose screen is the part.
+    Screen(ScreenSize),
 }
 
 /// Standard input as a source.
@@ -35,10 +45,13 @@ pub struct StdinSettings {
 /// # Errors
 /// If it cannot be read at all: a directory.
 pub fn source(stdin: &StdinSettings, context: &Context) -> Result<Work> {
-    let pipe = Framing::new("stdin", &stdin.pipe, context);
+    let feed = match &stdin.parts {
+        StdinParts::Split(settings) => InputFeed::Split(Box::new(Framing::new("stdin", settings, context))),
+        StdinParts::Screen(size) => InputFeed::Screen(Box::new(ScreenFeed::new("stdin", *size, LineFeeds::Guess, context))),
+    };
     check_stdin()?;
     let tee = stdin.tee.then(|| Tee::start(io::stdout())).transpose();
-    let reader = StdinReader { pipe, tee: tee.map_err(|error| Error::new("start a thread for --tee", error))? };
+    let reader = StdinReader { feed, tee: tee.map_err(|error| Error::new("start a thread for --tee", error))? };
     Ok(Box::pin(work(reader, stdin.needs_part)))
 }
 
@@ -75,8 +88,44 @@ async fn work(reader: StdinReader, needs_part: bool) -> Result<()> {
     }
 }
 
+/// The feed of the input.
+enum InputFeed {
+    Split(Box<Framing>),
+    Screen(Box<ScreenFeed>),
+}
+
+impl InputFeed {
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Split(framing) => framing.push(bytes),
+            Self::Screen(screen) => screen.push(bytes),
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Split(framing) => framing.due(),
+            Self::Screen(screen) => screen.due(),
+        }
+    }
+
+    fn act(&mut self) {
+        match self {
+            Self::Split(framing) => framing.act(),
+            Self::Screen(screen) => screen.act(),
+        }
+    }
+
+    fn finish(self) -> Option<NoPart> {
+        match self {
+            Self::Split(framing) => framing.finish(),
+            Self::Screen(screen) => screen.finish(),
+        }
+    }
+}
+
 struct StdinReader {
-    pipe: Framing,
+    feed: InputFeed,
     tee: Option<Tee>,
 }
 
@@ -84,15 +133,15 @@ impl StdinReader {
     fn run(mut self) -> io::Result<Option<NoPart>> {
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            if let Some(due) = self.pipe.due()
+            if let Some(due) = self.feed.due()
                 && !wait_readable_until(due)
             {
-                self.pipe.act();
+                self.feed.act();
                 continue;
             }
             let read = read(&mut buffer)?;
             if read == 0 {
-                let without_part = self.pipe.finish();
+                let without_part = self.feed.finish();
                 if let Some(tee) = self.tee {
                     tee.finish();
                 }
@@ -101,7 +150,7 @@ impl StdinReader {
             if let Some(tee) = &mut self.tee {
                 tee.copy(&buffer[..read]);
             }
-            self.pipe.push(&buffer[..read]);
+            self.feed.push(&buffer[..read]);
         }
     }
 }
