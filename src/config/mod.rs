@@ -15,12 +15,12 @@ use crate::{
     format::Media,
     http,
     source::{
-        SourceStart, demo,
+        SourceStart, StreamParts, demo,
         framing::{FramingSettings, split::Split},
         name_filter::NameFilter,
         replay::{self, DirSettings, Mode},
         screen::ScreenSize,
-        stdin::{self, StdinParts, StdinSettings},
+        stdin::{self, StdinSettings},
         watch::{self, TailSettings, WatchSettings},
     },
     terminal::LogOptions,
@@ -185,8 +185,8 @@ impl Config {
             return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
         }
         let parts = match stdin.screen {
-            Some((cols, rows)) => StdinParts::Screen(ScreenSize { cols, rows }),
-            None => StdinParts::Split(FramingSettings { split, window: stdin.window }),
+            Some((cols, rows)) => StreamParts::Screen(ScreenSize { cols, rows }),
+            None => StreamParts::Split(FramingSettings { split, window: stdin.window }),
         };
         let settings = StdinSettings { parts, tee: stdin.tee, needs_part: stdin.exit_on_eof };
         let start = SourceStart::new(move |context| stdin::source(&settings, &context));

@@ -43,6 +43,7 @@ mod natural_order;
 pub mod replay;
 pub mod screen;
 pub mod stdin;
+mod stream_feed;
 mod tee;
 mod thread;
 pub mod watch;
@@ -50,5 +51,6 @@ mod writers;
 
 pub use self::{
     context::{Context, SourceStart, Work},
+    stream_feed::StreamParts,
     thread::SourceThread,
 };

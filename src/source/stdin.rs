@@ -11,8 +11,9 @@ use tracing::{info, warn};
 
 use super::{
     context::{Context, Work},
-    framing::{Framing, FramingSettings, NoPart},
-    screen::{LineFeeds, ScreenFeed, ScreenSize},
+    framing::NoPart,
+    screen::LineFeeds,
+    stream_feed::{StreamFeed, StreamParts},
     tee::Tee,
 };
 use crate::error::{Error, Result};
@@ -24,20 +25,11 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct StdinSettings {
     /// How it becomes parts.
-    pub parts: StdinParts,
+    pub parts: StreamParts,
     /// Whether to copy the input to standard output.
     pub tee: bool,
     /// Whether an input that gave no part is an error at its end.
     pub needs_part: bool,
-}
-
-/// How standard input becomes parts.
-#[derive(Debug, Clone)]
-pub enum StdinParts {
-    /// It is split.
-    Split(FramingSettings),
-    /// It is written to a terminal of this size, whose screen is the part.
-    Screen(ScreenSize),
 }
 
 /// Standard input as a source.
@@ -45,10 +37,7 @@ pub enum StdinParts {
 /// # Errors
 /// If it cannot be read at all: a directory.
 pub fn source(stdin: &StdinSettings, context: &Context) -> Result<Work> {
-    let feed = match &stdin.parts {
-        StdinParts::Split(settings) => InputFeed::Split(Box::new(Framing::new("stdin", settings, context))),
-        StdinParts::Screen(size) => InputFeed::Screen(Box::new(ScreenFeed::new("stdin", *size, LineFeeds::Guess, context))),
-    };
+    let feed = StreamFeed::new("stdin", &stdin.parts, LineFeeds::Guess, context);
     check_stdin()?;
     let tee = stdin.tee.then(|| Tee::start(io::stdout())).transpose();
     let reader = StdinReader { feed, tee: tee.map_err(|error| Error::new("start a thread for --tee", error))? };
@@ -88,44 +77,8 @@ async fn work(reader: StdinReader, needs_part: bool) -> Result<()> {
     }
 }
 
-/// The feed of the input.
-enum InputFeed {
-    Split(Box<Framing>),
-    Screen(Box<ScreenFeed>),
-}
-
-impl InputFeed {
-    fn push(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Split(framing) => framing.push(bytes),
-            Self::Screen(screen) => screen.push(bytes),
-        }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        match self {
-            Self::Split(framing) => framing.due(),
-            Self::Screen(screen) => screen.due(),
-        }
-    }
-
-    fn act(&mut self) {
-        match self {
-            Self::Split(framing) => framing.act(),
-            Self::Screen(screen) => screen.act(),
-        }
-    }
-
-    fn finish(self) -> Option<NoPart> {
-        match self {
-            Self::Split(framing) => framing.finish(),
-            Self::Screen(screen) => screen.finish(),
-        }
-    }
-}
-
 struct StdinReader {
-    feed: InputFeed,
+    feed: StreamFeed,
     tee: Option<Tee>,
 }
 
