@@ -64,7 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["source/framing", "source/screen", "feed", "error", "part", "source/fs_events", "format", "lease", "panic", "sync"],
     ),
     ("source/framing", &["source", "feed", "source/framing/split", "part", "format"]),
-    ("source/screen", &["source", "source/framing", "feed", "part", "format", "sync"]),
+    ("source/screen", &["source", "source/framing", "feed", "part", "format", "panic", "sync"]),
     ("terminal", &["feed", "stats", "escape"]),
     ("feed", &["wire", "stats", "part", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),

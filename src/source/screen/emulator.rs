@@ -116,6 +116,7 @@ impl Screen {
             replies,
             line_feeds,
             after_return: false,
+            begun: Vec::new(),
             hold: DrawHold::default(),
         };
         Self { sequences: Sequences::default(), terminal }
@@ -145,7 +146,7 @@ impl Screen {
     }
 
     /// Ends the hold of a program that ends.
-    pub(super) fn release(&mut self) {
+    pub fn release(&mut self) {
         self.terminal.hold.since = None;
     }
 
@@ -172,14 +173,30 @@ struct EmulatedTerminal {
     line_feeds: LineFeeds,
     /// Whether the last byte was a carriage return.
     after_return: bool,
+    /// The bytes of a character that has begun.
+    begun: Vec<u8>,
     hold: DrawHold,
+}
+
+/// How many bytes at the end are the beginning of a character.
+fn begun_at_end(text: &[u8]) -> usize {
+    let is_begun = |count: &usize| {
+        text.len().checked_sub(*count).is_some_and(|from| {
+            std::str::from_utf8(&text[from..]).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+        })
+    };
+    (1..=3).find(is_begun).unwrap_or(0)
 }
 
 impl EmulatedTerminal {
     fn take(&mut self, found: TerminalToken<'_>) {
         let after_return = std::mem::replace(&mut self.after_return, matches!(found, TerminalToken::Text([.., b'\r'])));
+        if !matches!(found, TerminalToken::Text(_)) && !self.begun.is_empty() {
+            self.begun.clear();
+            self.write("\u{fffd}".as_bytes());
+        }
         match found {
-            TerminalToken::Text(text) => self.write(text),
+            TerminalToken::Text(text) => self.text(text),
             TerminalToken::LineFeed => {
                 self.guess(after_return);
                 self.write(if self.line_feeds == LineFeeds::NewLine { b"\r\n" } else { b"\n" });
@@ -187,6 +204,20 @@ impl EmulatedTerminal {
             TerminalToken::Escape(bytes) => self.write(bytes),
             TerminalToken::Control(inner, last) => self.control(inner, last),
         }
+    }
+
+    /// Passes on whole characters: what follows one that came in two pieces can get lost in the emulator (vte 0.15).
+    fn text(&mut self, text: &[u8]) {
+        let joined;
+        let text = if self.begun.is_empty() {
+            text
+        } else {
+            joined = [&self.begun, text].concat();
+            &joined
+        };
+        let (whole, begun) = text.split_at(text.len() - begun_at_end(text));
+        self.begun = begun.to_vec();
+        self.write(whole);
     }
 
     fn write(&mut self, bytes: &[u8]) {

@@ -10,6 +10,7 @@ use super::emulator::{LineFeeds, REDRAW_INTERVAL, Screen, ScreenSize};
 use crate::{
     feed::{Kind, Publisher, Refused},
     format::Media,
+    panic::{PanicScope, catch},
     part::Part,
     source::{context::Context, framing::NoPart},
 };
@@ -48,6 +49,8 @@ impl ScreenPace {
 #[derive(Debug)]
 pub(in crate::source) struct ScreenFeed {
     screen: Screen,
+    size: ScreenSize,
+    line_feeds: LineFeeds,
     pace: ScreenPace,
     publisher: Publisher,
     media: Media,
@@ -64,12 +67,16 @@ impl ScreenFeed {
     pub(in crate::source) fn into(publisher: Publisher, size: ScreenSize, line_feeds: LineFeeds, context: &Context) -> Self {
         // The page draws such a part as a grid of cells.
         let media = context.media_or(&format!("{}; screen={}x{}", Media::TEXT, size.cols, size.rows));
-        Self { screen: Screen::new(size, line_feeds), pace: ScreenPace::default(), publisher, media, has_refused: false }
+        let screen = Screen::new(size, line_feeds);
+        Self { screen, size, line_feeds, pace: ScreenPace::default(), publisher, media, has_refused: false }
     }
 
     /// Takes what the program writes. After this, `act` when it is due.
     pub(in crate::source) fn push(&mut self, bytes: &[u8]) {
-        self.screen.push(bytes);
+        if let Err(panicked) = catch(PanicScope::Source, || self.screen.push(bytes)) {
+            warn!(feed = self.publisher.name(), "the screen is empty again: {panicked}");
+            self.screen = Screen::new(self.size, self.line_feeds);
+        }
         self.pace.came(Instant::now());
     }
 

@@ -114,7 +114,6 @@ fn tabs_stop_where_the_program_sets_them() {
 
 #[test]
 fn counts_of_every_size_stay_on_the_screen() {
-    let start = Instant::now();
     for last in ["@", "P", "X"] {
         assert_rows(&format!("abc\x1b[1;2H\x1b[2147483647{last}"), &["a"]);
         assert_rows(&format!("abc\x1b[1;2H\x1b[99999999999999999999999{last}"), &["a"]);
@@ -133,7 +132,6 @@ fn counts_of_every_size_stay_on_the_screen() {
     }
     // Each repetition costs no more than a screen.
     screen(&"\x1b[65535b".repeat(1000));
-    assert!(start.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
@@ -159,6 +157,21 @@ fn characters_have_one_width_and_nothing_is_lost() {
         let screen = screen(&format!("{text}|\x1b[{column}G\x1b[31m|"));
         assert_eq!(shown(&screen), format!("{text}\x1b[0;31m|\x1b[m\n"), "{text}");
     }
+}
+
+#[test]
+fn a_character_that_comes_in_two_pieces_takes_nothing_with_it() {
+    let text = "é a表b😀c\u{301}é";
+    for cut in 0..=text.len() {
+        let mut screen = screen("");
+        screen.push(&text.as_bytes()[..cut]);
+        screen.push(&text.as_bytes()[cut..]);
+        assert_eq!(shown(&screen), format!("{text}\n"), "cut at {cut}");
+    }
+    assert_eq!(shown(&screen("")), "\n");
+    let mut cut_off = screen("");
+    cut_off.push(b"a\xe8\xa1\x1b[1mb\xc3\r\nc");
+    assert_eq!(shown(&cut_off), "a\u{fffd}\x1b[0;1mb\u{fffd}\x1b[m\n\x1b[0;1mc\x1b[m\n");
 }
 
 #[test]
@@ -281,11 +294,15 @@ fn bytes_of_every_kind_are_taken() {
     let piece =
         prop_oneof![any::<Vec<u8>>(), "[\\x1b\\[\\]P?!0-9;:a-zA-Z@\\n\\r\\t 表é\u{301}👩]{0,40}".prop_map(String::into_bytes),];
     proptest!(|(pieces in prop::collection::vec(piece, 0..30), cols in 2..12usize, rows in 1..6usize)| {
-        let mut screen = Screen::new(ScreenSize { cols, rows }, LineFeeds::Guess);
-        for piece in pieces {
-            screen.push(&piece);
+        let [mut screen, mut whole] = [(); 2].map(|()| Screen::new(ScreenSize { cols, rows }, LineFeeds::Guess));
+        for piece in &pieces {
+            screen.push(piece);
             let document = shown(&screen);
             prop_assert!(document.lines().count() <= rows && document.ends_with('\n'));
         }
+        whole.push(&pieces.concat());
+        screen.release();
+        whole.release();
+        prop_assert_eq!(shown(&screen), shown(&whole));
     });
 }
