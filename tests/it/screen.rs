@@ -9,7 +9,7 @@ use std::{process::Stdio, thread, time::Duration};
 use cells::cells;
 use tmux::{Pane, Shot};
 
-use crate::support::{A_WHILE, Browser, Folder, Kind, SOON, Server, mxr, tool, wait_for, wait_until};
+use crate::support::{A_WHILE, Browser, Folder, Kind, SOON, Server, look_for, mxr, tool, wait_for, wait_until};
 
 fn screen(size: &str) -> Server {
     let flag = if size.is_empty() { "--screen".to_owned() } else { format!("--screen={size}") };
@@ -169,19 +169,20 @@ fn compare(command: &str, keys: &[&str], is_drawn: impl Fn(&str) -> bool) {
     for key in keys {
         pane.press(key);
     }
-    let Shot { bytes, screen, cursor } = pane.take();
-    let mut expected = cells(&screen);
-    cells::show_cursor(&mut expected, cursor);
-    let drawn = cells(&drawn(&bytes));
-    for row in 0..24 {
-        let (theirs, ours) = (expected.get(row).cloned().unwrap_or_default(), drawn.get(row).cloned().unwrap_or_default());
-        assert_eq!(
-            cells::shown(&ours),
-            cells::shown(&theirs),
-            "row {row} of {command}, drawn with {:?}",
-            String::from_utf8_lossy(&bytes)
-        );
-    }
+    pane.stop();
+    // What it wrote last may still be on its way to the file of bytes.
+    let rows = || {
+        let Shot { bytes, screen, cursor } = pane.take();
+        let (mut theirs, ours) = (cells(&screen), cells(&drawn(&bytes)));
+        cells::show_cursor(&mut theirs, cursor);
+        let rows = |screen: &[Vec<cells::Cell>]| -> Vec<_> {
+            (0..24).map(|row| screen.get(row).map(|row| cells::shown(row)).unwrap_or_default()).collect()
+        };
+        (rows(&ours), rows(&theirs))
+    };
+    let same = look_for(SOON, || Some(rows()).filter(|(ours, theirs)| ours == theirs));
+    let (ours, theirs) = same.unwrap_or_else(rows);
+    assert_eq!(ours, theirs, "of {command}");
 }
 
 #[test]

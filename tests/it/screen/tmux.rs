@@ -69,10 +69,14 @@ impl Pane {
         });
     }
 
-    /// Stops the command, and takes what it wrote and what is shown of that.
-    pub fn take(&self) -> Shot {
+    /// Stops the command, so that what is shown stays.
+    pub fn stop(&self) {
         let pid = self.tell(&["display-message", "-p", "#{pane_pid}"]);
         assert!(Command::new("kill").args(["-STOP", pid.trim()]).status().unwrap().success());
+    }
+
+    /// Takes what the command wrote and what is shown of that.
+    pub fn take(&self) -> Shot {
         self.wait_until_at_rest();
         let cursor = self.tell(&["display-message", "-p", "#{cursor_flag} #{cursor_x} #{cursor_y}"]);
         let numbers: Vec<usize> = cursor.split_whitespace().map(|number| number.parse().unwrap()).collect();
