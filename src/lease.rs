@@ -10,6 +10,7 @@ pub(crate) use other::Leases;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writers {
     /// No writer, on this machine.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no other system tells"))]
     None,
     /// At least one.
     Some,

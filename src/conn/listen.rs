@@ -177,10 +177,13 @@ fn take(sockets: &mut ListenFd, at: usize) -> io::Result<Listener> {
 
 /// On a socket that is bound or connected, accept(2) would fail for ever.
 fn expect_listening(socket: BorrowedFd<'_>) -> io::Result<()> {
-    match rustix::net::sockopt::socket_acceptconn(socket)? {
-        true => Ok(()),
-        false => Err(io::Error::other("it does not listen")),
+    // macOS does not tell, and has no systemd either.
+    #[cfg(not(target_vendor = "apple"))]
+    if !rustix::net::sockopt::socket_acceptconn(socket)? {
+        return Err(io::Error::other("it does not listen"));
     }
+    let _ = socket;
+    Ok(())
 }
 
 /// Whether poll(2) reports these events for a socket now. An error of poll(2) counts as ready: the next call fails and says why.

@@ -96,6 +96,8 @@ impl<T: Connection> Fanout<T> {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let ready_list = Arc::new(ReadyList::default());
         let waker = registry.register_waker(shard, ready_list.waker(FEEDS));
+        // The feeds may have ended before there was anybody to wake.
+        ready_list.waker(FEEDS).wake();
         let now = Instant::now();
         let fanout = Self {
             viewers: Slots::new(),

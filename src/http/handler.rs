@@ -104,8 +104,9 @@ impl RequestHandler {
         }
         if enabled!(Level::DEBUG) {
             let target = self.options.access.redacted_target(request.uri());
-            let (method, status) = (request.method(), reply.status().as_u16());
-            debug!(peer = visitor.source.map(display), %method, target, status, "request");
+            let method = self.options.access.redacted(request.method().as_str());
+            let status = reply.status().as_u16();
+            debug!(peer = visitor.source.map(display), method, target, status, "request");
         }
         reply
     }

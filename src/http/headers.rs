@@ -55,9 +55,10 @@ fn prefers_page(headers: &HeaderMap) -> bool {
 /// Whether a stream is to be called `multipart/mixed`: the fetch of WebKit refuses x-mixed-replace, and jupyter-server-proxy passes a
 /// reply on as it comes only where `text/event-stream` is asked for (docs/field.md, Proxies).
 pub(super) fn prefers_mixed(headers: &HeaderMap) -> bool {
-    let weight = |name| weight(headers, ACCEPT, name).unwrap_or(0.0);
-    let mixed = weight("multipart/mixed").max(weight("text/event-stream"));
-    mixed > 0.0 && mixed >= weight("multipart/x-mixed-replace")
+    let weight = |name| weight(headers, ACCEPT, name);
+    let mixed = weight("multipart/mixed").unwrap_or(0.0).max(weight("text/event-stream").unwrap_or(0.0));
+    let replace = ["multipart/x-mixed-replace", "multipart/*", "*/*"].into_iter().find_map(weight).unwrap_or(0.0);
+    mixed > 0.0 && mixed >= replace
 }
 
 /// Whether a reply is to be compressed.
@@ -120,6 +121,8 @@ mod tests {
             (&["text/event-stream"], false, true),
             (&["text/event-stream;Q=0"], false, false),
             (&["*/*"], false, false),
+            (&["multipart/mixed;q=0.001, */*;q=0.9"], false, false),
+            (&["multipart/mixed, */*;q=0.9"], false, true),
         ] {
             let headers = accepting(lines);
             assert_eq!((prefers_page(&headers), prefers_mixed(&headers)), (page, mixed), "{lines:?}");

@@ -240,6 +240,17 @@ fn frames_that_change_and_vanish_do_not_stop_the_loop() {
 }
 
 #[test]
+fn the_first_frame_is_there_as_soon_as_the_url_is() {
+    for (mode, name) in [("--fps=10", "a.txt"), ("--fps=10", "a.png"), ("--follow", "a.txt"), ("--once", "a.txt")] {
+        let folder = Folder::new();
+        let frame = if name == "a.png" { png(RED) } else { b"written just before".to_vec() };
+        folder.write(name, &frame);
+        let server = serve(&folder, &[mode]);
+        assert!(server.get("/snapshot").body == frame, "{mode} {name}");
+    }
+}
+
+#[test]
 fn a_hundred_thousand_frames_start_at_once() {
     let folder = Folder::new();
     for at in 0..100_000 {

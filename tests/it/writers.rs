@@ -128,6 +128,39 @@ fn no_part_is_torn_while_the_writer_pauses_with_the_file_open() {
 }
 
 #[test]
+fn no_part_is_half_the_old_and_half_the_new_while_a_writer_that_writes_in_place_pauses() {
+    let folder = Folder::new();
+    // Of one length, and long enough to differ before the end mark.
+    let gif =
+        |byte: u8| [b"GIF89a\x01\0\x01\0\0\0\0".as_slice(), &comment(byte), b",\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"].concat();
+    let document = |byte: u8| [b"<html><body>".as_slice(), &[byte; 3000], b"</body></html>\n"].concat();
+    let wholes = [("a.gif", [gif(b'a'), gif(b'b')]), ("a.html", [document(b'a'), document(b'b')])];
+    for (name, [old, _]) in &wholes {
+        folder.write(name, old);
+    }
+    let server = watch(&folder, &["a.gif", "a.html"]);
+    for (name, [old, new]) in &wholes {
+        let mut viewer = server.view(&format!("/stream/{name}"));
+        assert!(viewer.part().body == *old, "{name}");
+        // Its writers are seen to close it.
+        folder.write(name, new);
+        assert!(viewer.part().body == *new, "{name}");
+        let mut file = OpenOptions::new().write(true).open(folder.file(name)).unwrap();
+        file.write_all(&old[..old.len() / 2]).unwrap();
+        thread::sleep(A_WHILE);
+        file.write_all(&old[old.len() / 2..]).unwrap();
+        drop(file);
+        assert!(viewer.part().body == *old, "{name}");
+    }
+}
+
+/// Comments of a GIF.
+fn comment(byte: u8) -> Vec<u8> {
+    let blocks = [[255; 1].as_slice(), &[byte; 255]].concat();
+    [b"\x21\xfe".as_slice(), &blocks.repeat(8), b"\0"].concat()
+}
+
+#[test]
 fn a_file_without_its_end_is_shown_as_it_is_once_it_was_closed_and_has_rested_and_the_log_says_so_once() {
     let folder = Folder::new();
     let server = watch(&folder, &["a.jpg"]);

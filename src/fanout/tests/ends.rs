@@ -53,6 +53,16 @@ async fn the_loop_ends_when_all_feeds_have_ended_and_its_viewers_have_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_loop_ends_though_all_feeds_had_ended_before_it_began() {
+    let (publisher, setup) = setup(Kind::Lines);
+    publisher.publish_last(text("part")).unwrap();
+    setup.opener.registry().end();
+    let (_handle, fanout) = Fanout::<DuplexStream>::new(setup.opener.registry().clone(), setup.pending.clone(), 0, TIMES);
+    let serving = tokio::spawn(fanout.run(CancellationToken::new()));
+    tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_part_that_waits_for_its_time_is_sent_at_shutdown() {
     let (publisher, setup) = setup(Kind::Newest);
     let viewer = setup.enter(1 << 16, StreamOptions { interval: Some(Duration::from_secs(60)), ..StreamOptions::default() });

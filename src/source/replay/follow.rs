@@ -49,7 +49,14 @@ impl Unplayed {
     }
 }
 
-pub(super) async fn follow(frames: &FrameCache, listing: &mut Listing, interval: Duration, publisher: &Publisher) {
+/// Plays frames as they come, of which the first may be shown already.
+pub(super) async fn follow(
+    frames: &FrameCache,
+    listing: &mut Listing,
+    interval: Duration,
+    publisher: &Publisher,
+    mut shown_before: Option<FrameName>,
+) {
     let mut ticker = Ticker::new(interval);
     let mut unplayed = Unplayed::default();
     let mut has_played = false;
@@ -78,7 +85,9 @@ pub(super) async fn follow(frames: &FrameCache, listing: &mut Listing, interval:
             Some(frame) => {
                 unplayed.finished.remove(&name);
                 ticker.tick().await;
-                frames.push(publisher, frame.part, &path);
+                if shown_before.take().as_ref() != Some(&name) {
+                    frames.push(publisher, frame.part, &path);
+                }
                 has_played = true;
             }
         }

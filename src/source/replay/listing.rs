@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     ffi::OsStr,
-    fs::FileType,
+    fs::{DirEntry, FileType},
     io,
     ops::Bound::{Excluded, Unbounded},
     path::PathBuf,
@@ -213,16 +213,22 @@ impl Listing {
         self.names = names;
     }
 
+    /// The first frame in the directory, without what was listed before.
+    pub(super) fn first_there(&self) -> Option<FrameName> {
+        self.read_dir().ok()?.min()
+    }
+
     fn read_names(&self) -> io::Result<BTreeSet<FrameName>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.directory)? {
-            let Ok(entry) = entry else { continue };
+        // A set is made of a sorted list.
+        Ok(self.read_dir()?.collect::<Vec<_>>().into_iter().collect())
+    }
+
+    fn read_dir(&self) -> io::Result<impl Iterator<Item = FrameName>> {
+        let frame = |entry: DirEntry| {
             let name = entry.file_name();
-            if entry.file_type().is_ok_and(|kind| self.is_frame(&name, kind)) {
-                names.push(FrameName::new(&name));
-            }
-        }
-        Ok(names.into_iter().collect())
+            entry.file_type().is_ok_and(|kind| self.is_frame(&name, kind)).then(|| FrameName::new(&name))
+        };
+        Ok(std::fs::read_dir(&self.directory)?.filter_map(Result::ok).filter_map(frame))
     }
 
     /// Hidden files, directories, FIFOs, devices and links that lead out of the directory are no frames.

@@ -12,7 +12,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use self::{
-    frame_cache::FrameCache,
+    frame_cache::{FrameCache, SETTLE},
     listing::{CHECK_INTERVAL, FrameName, Listing},
     run_frames::RunFrames,
     ticker::Ticker,
@@ -52,16 +52,38 @@ pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
         }));
     }
     let publisher = context.open(name, Kind::Newest);
+    let shown = show_first(&frames, &listing, dir.mode, &publisher);
     Ok(Box::pin(async move {
         match dir.mode {
-            Mode::Follow => follow::follow(&frames, &mut listing, interval, &publisher).await,
-            _ => play_in_a_loop(&frames, &mut listing, interval, &publisher).await,
+            Mode::Follow => follow::follow(&frames, &mut listing, interval, &publisher, shown).await,
+            _ => play_in_a_loop(&frames, &mut listing, interval, &publisher, shown).await,
         }
         Ok(())
     }))
 }
 
-async fn play_in_a_loop(frames: &FrameCache, listing: &mut Listing, interval: Duration, publisher: &Publisher) {
+/// Publishes the first frame, so that it is there before a viewer can ask. Returns its name, if it is complete.
+fn show_first(frames: &FrameCache, listing: &Listing, mode: Mode, publisher: &Publisher) -> Option<FrameName> {
+    let first = listing.first_there()?;
+    let path = listing.path(&first);
+    let mut frame = frames.read(&path, publisher)?;
+    if mode == Mode::Follow && frame.may_grow() {
+        // It is played once, and was written just now.
+        std::thread::sleep(SETTLE);
+        frame = frames.read(&path, publisher).filter(|frame| !frame.may_grow())?;
+    }
+    frames.push(publisher, frame.part, &path);
+    Some(first)
+}
+
+/// Plays all frames, round after round. The first one may be shown already.
+async fn play_in_a_loop(
+    frames: &FrameCache,
+    listing: &mut Listing,
+    interval: Duration,
+    publisher: &Publisher,
+    mut shown_before: Option<FrameName>,
+) {
     let mut ticker = Ticker::new(interval);
     let mut last_search = None;
     let mut shown: Vec<FrameName> = Vec::new();
@@ -82,7 +104,9 @@ async fn play_in_a_loop(frames: &FrameCache, listing: &mut Listing, interval: Du
             let path = listing.path(name);
             if let Some(frame) = frames.read(&path, publisher) {
                 ticker.tick().await;
-                frames.push(publisher, frame.part, &path);
+                if shown_before.take().as_ref() != Some(name) {
+                    frames.push(publisher, frame.part, &path);
+                }
                 shown.push(name.clone());
             }
         }

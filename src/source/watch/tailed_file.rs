@@ -210,9 +210,15 @@ impl TailedFile {
         if !self.read(true, reads) {
             return Ok(false);
         }
-        if let Some(log) = self.open(&self.path.clone())? {
-            self.take_over(log)?;
-            (self.seen, self.missing_since) = (Some(now), None);
+        match self.open(&self.path) {
+            // It was moved on meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.is_missing(),
+            log => {
+                if let Some(log) = log? {
+                    self.take_over(log)?;
+                    (self.seen, self.missing_since) = (Some(now), None);
+                }
+            }
         }
         Ok(true)
     }

@@ -33,6 +33,9 @@ pub(in crate::source::watch) struct Evidence {
     pub(in crate::source::watch) completeness: Completeness,
     /// Whether checksums prove that bytes with an end mark belong together.
     pub(in crate::source::watch) is_checksummed: bool,
+    /// Whether its last bytes are those of the part before, at the same place: a writer that began to write over that part has not
+    /// come to them yet.
+    pub(in crate::source::watch) keeps_end: bool,
     /// Whether it is a text document: bytes of two states, one over the other, are still text.
     pub(in crate::source::watch) is_text: bool,
     /// Whether there are bytes at all.

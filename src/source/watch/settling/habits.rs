@@ -101,6 +101,11 @@ impl Habits {
         self.is_cut || self.finished.is_none_or(|finished| now - finished >= BUSY)
     }
 
+    /// Whether a writer was seen to close it, or to move it into place.
+    pub(super) fn closes(&self) -> bool {
+        self.finished.is_some()
+    }
+
     /// Whether its writers begin with an empty file.
     pub(super) fn is_cut(&self) -> bool {
         self.is_cut

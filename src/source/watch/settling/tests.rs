@@ -149,6 +149,25 @@ fn a_close_that_no_event_told_of_is_found_by_a_check() {
 }
 
 #[test]
+fn a_picture_that_is_written_over_without_its_end_waits_for_the_close_if_its_writers_close() {
+    let mut file = Trial::held(Content::Jpeg);
+    file.write(Content::Jpeg);
+    file.event(Change::Changing);
+    file.keeps_end = true;
+    file.expect(Action::Publish, ms(1000));
+    // A writer that writes pictures that end alike, and never closes, is not waited for longer than that.
+    file.rewrite(Content::Jpeg);
+    file.expect(Action::Publish, AFTER_CLOSE);
+    file.writers = Writers::Some;
+    file.write(Content::Jpeg);
+    file.event(Change::Changing);
+    file.expect(Action::Report, SETTLE + PATIENCE);
+    file.keeps_end = false;
+    file.rewrite(Content::Jpeg);
+    file.expect(Action::Publish, AFTER_CLOSE);
+}
+
+#[test]
 fn text_whose_writer_is_open_is_shown_at_a_pause_and_then_at_most_once_a_second() {
     let mut file = Trial::held(Content::Text);
     let mut shown = Vec::new();

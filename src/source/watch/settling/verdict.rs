@@ -62,6 +62,7 @@ impl Situation<'_> {
             };
         }
         match evidence.completeness {
+            Completeness::Complete if self.may_be_half_written_over(evidence) => self.kept_end(rest),
             Completeness::Complete | Completeness::Readable => Verdict::Show,
             _ if self.writers == Writers::Some => Verdict::WhileOpen,
             Completeness::Unknown => Verdict::Show,
@@ -79,6 +80,20 @@ impl Situation<'_> {
                 evidence.is_text || self.habits.is_cut() || self.writers == Writers::Some && self.habits.trusts_end_marks(now)
             }
             Completeness::Unknown | Completeness::Truncated => false,
+        }
+    }
+
+    /// Whether its end mark may be that of the part before.
+    fn may_be_half_written_over(&self, evidence: &Evidence) -> bool {
+        self.writers == Writers::Some && evidence.keeps_end
+    }
+
+    /// A writer that closes its file is waited for. One that never did may keep it open for ever, and write pictures that end alike.
+    fn kept_end(&self, rest: Rest) -> Verdict {
+        match PATIENCE.saturating_sub(rest.either) {
+            _ if self.habits.closes() => Verdict::WhileOpen,
+            missing if missing.is_zero() => Verdict::Show,
+            missing => Verdict::Truncated(Some(missing)),
         }
     }
 

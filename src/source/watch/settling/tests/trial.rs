@@ -57,6 +57,8 @@ pub(super) struct Trial {
     pub(super) writers: Writers,
     /// Whether it grows while it is read.
     pub(super) moment: Moment,
+    /// Whether its end is that of the part before.
+    pub(super) keeps_end: bool,
     pub(super) reads: usize,
 }
 
@@ -85,7 +87,8 @@ impl Trial {
         let now = Instant::now() + OLD;
         let settling = Settling::new(SettleTimes { settle: SETTLE, settle_after_close: AFTER_CLOSE, interval });
         let (writers, moment, content) = (Writers::None, Moment::One, Some(content));
-        let mut trial = Self { settling, now, state: 0, size: 9, changed: now - OLD, content, writers, moment, reads: 0 };
+        let mut trial =
+            Self { settling, now, state: 0, size: 9, changed: now - OLD, content, writers, moment, keeps_end: false, reads: 0 };
         trial.on(Input::Check);
         assert_eq!(trial.look(), Action::Publish);
         trial
@@ -146,6 +149,7 @@ impl Trial {
                 moment: self.moment,
                 completeness: content.completeness(),
                 is_checksummed: matches!(content, Content::Png | Content::TornPng),
+                keeps_end: self.keeps_end,
                 is_text: matches!(content, Content::Json | Content::Text),
                 content: match content {
                     Content::Emptied => Bytes::Emptied,
