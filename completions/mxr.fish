@@ -29,12 +29,13 @@ complete -c mxr -n "__fish_mxr_needs_command" -s V -l version -d 'Print version'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames per second of DIR' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
@@ -78,7 +79,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l window -d 'Make each p
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must stay unchanged before it is pushed, if its writer was not seen to close it; a plain number is milliseconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Check after each TIME (300ms; a plain number is milliseconds) instead of waiting for events; on network mounts mxr always checks' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
@@ -123,7 +124,7 @@ multipart\t'at the delimiters of a multipart stream'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part a document of the last N lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l screen -d 'Write the input to a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with its colours, at most 30 a second' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
@@ -160,13 +161,71 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l trust-proxy -d 'Trust 
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l split -d 'Where a part of its standard output ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR such as \'\\n---\\n\' or \'\\x1e\', as for `mxr stdin`' -r -f -a "auto\t'by the first bytes'
+lines\t'at line ends'
+nul\t'at NUL, as of find -print0'
+blank\t'at empty lines'
+jpeg\t'at the end of a JPEG'
+png\t'at the end of a PNG'
+multipart\t'at the delimiters of a multipart stream'"
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l window -d 'Make each part a document of the last N lines' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l every -d 'Run the command to its end every TIME (seconds without a unit), and make its whole output one part: text with its colours, JSON, a picture; an output that did not change is not pushed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l timeout -d 'End a run of --every that takes longer than this' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l screen -d 'Run the command in a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with its colours, at most 30 a second' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l stderr -d 'Where its standard error goes' -r -f -a "inherit\t'To the standard error of mxr'
+merge\t'Into the feed, with the standard output'
+feed\t'Into a second feed of lines, NAME-stderr'"
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l restart -d 'Whether to start the command again when it ends by itself, after a pause of 1 second that doubles up to a minute (from 1 second again after a run of 10 seconds); it is never started while nobody watches' -r -f -a "no\t'Never: the feed ends, and its last parts stay'
+on-failure\t'Unless its exit status is 0'
+always\t'Always'"
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l linger -d 'How long the command goes on after the last viewer has left; a snapshot counts as a viewer' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l kill-after -d 'How long the command has to end after SIGTERM, before SIGKILL; both are for all processes that it started' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l history-bytes -d 'Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l token-file -d 'Read the token from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l allow-origin -d 'Let scripts from this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l allow-embed -d 'Let pages of other sites, or only of these origins, put the viewer page into a frame; they may show pictures anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l route-prefix -d 'Serve below this path, such as /cam, for a proxy that passes it on' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
+json\t'One JSON object per line'"
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l pty -d 'Let the command see a terminal of 80x24 instead of a pipe, so that it prints line by line and in colour'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l always -d 'Start the command at once, and keep it running while nobody watches'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keep-same -d 'Push a part even if it is identical to the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l trust-proxy -d 'Trust X-Forwarded-For, -Proto and -Host; only safe if nothing but the proxy can connect'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -f
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -f -a "bash elvish fish powershell zsh"
-complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin completions"
+complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec completions"

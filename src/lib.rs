@@ -10,6 +10,7 @@
 //! - [`source`] produces [`part`]s; [`format`](mod@format) knows when one is complete; `file` reads a file as it was at one moment
 //! - [`feed`] holds the newest parts, [`wire`] encodes and decodes them, [`stats`] counts, [`mod@panic`] isolates panics
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
+//! - [`process`] starts commands and ends them
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
@@ -29,6 +30,7 @@ mod lease;
 mod net;
 pub mod panic;
 pub mod part;
+pub mod process;
 pub mod run;
 pub mod source;
 pub mod stats;

@@ -5,10 +5,13 @@ use std::{io::Write, process::ExitCode};
 use mxr::{
     cli::{completions, read},
     config::Invocation,
-    run,
+    process, run,
 };
 
 fn main() -> ExitCode {
+    if let Some(code) = process::run_role() {
+        return code;
+    }
     match Invocation::of(read()) {
         Invocation::Serve(log, config) => run::serve(log, config).into(),
         Invocation::Completions(shell) => {

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, Show},
     conn::listen::{self, Listener},
     error::{Error, ExitCode, Result},
-    http, panic, systemd,
+    http, panic, process, systemd,
     terminal::{LogOptions, Terminal},
 };
 
@@ -29,6 +29,7 @@ pub fn serve(log: LogOptions, config: impl FnOnce() -> Result<Config>) -> ExitCo
     }
     let result = config().and_then(|config| {
         // Each viewer is a file descriptor; the soft limit of 1024 is for programs that use select.
+        rlimit::Resource::NOFILE.get_soft().iter().for_each(|limit| process::keep_file_limit(*limit));
         let _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::new("start", error))?;
@@ -65,7 +66,9 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     listen_to_signals(&shutdown)?;
     announce(&listeners, server.http(), show, &terminal);
     systemd::tell_ready(&shutdown);
-    server.run(listeners, terminal).await
+    let result = server.run(listeners, terminal).await;
+    process::end_all().await;
+    result
 }
 
 /// Prints the URLs on standard output, one per line, and nothing else. If there is one for other machines, it is the last.

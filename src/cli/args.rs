@@ -3,7 +3,7 @@
 
 #![allow(missing_docs, reason = "clap prints doc comments as help, so an item that shows no help has none")]
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint, parser::ValueSource};
@@ -30,6 +30,9 @@ Examples:
   mxr serve --demo                    the built-in demo
   mxr watch ./plot.png                push a picture whenever it changes
   tail -f log | mxr stdin             push each line
+  mxr exec -- ping example.com        push what a command prints, while somebody watches
+  mxr exec --every 2 -- nvidia-smi    push the output of a command, every two seconds
+  mxr exec --screen -- htop           push the screen of a full-screen program
   mxr serve ./frames --fps 24         replay a directory of frames";
 
 const POINTER: &str = "Open the printed URL in a browser, or use it in an <img>. `mxr --help` lists the routes.";
@@ -64,6 +67,8 @@ pub enum Command {
     Watch(Watch),
     /// Push what arrives on standard input: lines, or concatenated pictures
     Stdin(Stdin),
+    /// Push what a command prints, while somebody watches: one process for all viewers
+    Exec(Exec),
     /// Print a completion script for a shell
     Completions {
         /// Shell to print the script for
@@ -148,6 +153,73 @@ pub struct Stdin {
     pub common: Common,
 }
 
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// Command and its arguments, which no shell reads; mxr's own options come before it
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+    /// Where a part of its standard output ends: auto, lines, nul, blank (empty lines), jpeg, png, multipart, or a SEPARATOR
+    /// such as '\n---\n' or '\x1e', as for `mxr stdin`
+    #[arg(long, value_name = "HOW", default_value = "auto", env = "MXR_SPLIT", value_parser = SplitWords, hide_possible_values = true)]
+    pub split: String,
+    /// Make each part a document of the last N lines
+    #[arg(long, value_name = "N", env = "MXR_WINDOW", value_parser = count)]
+    pub window: Option<usize>,
+    /// Run the command to its end every TIME (seconds without a unit), and make its whole output one part: text with its
+    /// colours, JSON, a picture; an output that did not change is not pushed
+    #[arg(long, value_name = "TIME", env = "MXR_EVERY", value_parser = seconds)]
+    pub every: Option<Duration>,
+    /// End a run of --every that takes longer than this
+    #[arg(long, value_name = "TIME", env = "MXR_TIMEOUT", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+    /// Let the command see a terminal of 80x24 instead of a pipe, so that it prints line by line and in colour
+    #[arg(long, env = "MXR_PTY", value_parser = switch, action = ArgAction::SetTrue)]
+    pub pty: bool,
+    /// Run the command in a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with
+    /// its colours, at most 30 a second
+    #[arg(long, value_name = "COLSxROWS", num_args = 0..=1, default_missing_value = "80x24", require_equals = true,
+          env = "MXR_SCREEN", value_parser = cells)]
+    pub screen: Option<(usize, usize)>,
+    /// Where its standard error goes
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t = Stderr::Inherit, env = "MXR_STDERR")]
+    pub stderr: Stderr,
+    /// Start the command at once, and keep it running while nobody watches
+    #[arg(long, env = "MXR_ALWAYS", value_parser = switch, action = ArgAction::SetTrue)]
+    pub always: bool,
+    /// Whether to start the command again when it ends by itself, after a pause of 1 second that doubles up to a minute (from 1
+    /// second again after a run of 10 seconds); it is never started while nobody watches
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RestartWhen::No, env = "MXR_RESTART")]
+    pub restart: RestartWhen,
+    /// How long the command goes on after the last viewer has left; a snapshot counts as a viewer
+    #[arg(long, value_name = "TIME", default_value = "10s", env = "MXR_LINGER", value_parser = seconds)]
+    pub linger: Duration,
+    /// How long the command has to end after SIGTERM, before SIGKILL; both are for all processes that it started
+    #[arg(long, value_name = "TIME", default_value = "5s", env = "MXR_KILL_AFTER", value_parser = seconds)]
+    pub kill_after: Duration,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stderr {
+    /// To the standard error of mxr
+    Inherit,
+    /// Into the feed, with the standard output
+    Merge,
+    /// Into a second feed of lines, NAME-stderr
+    Feed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RestartWhen {
+    /// Never: the feed ends, and its last parts stay
+    No,
+    /// Unless its exit status is 0
+    OnFailure,
+    /// Always
+    Always,
+}
+
 /// The options that every source shares.
 #[derive(Debug, Args)]
 pub struct Common {
@@ -184,7 +256,7 @@ pub struct Parts {
     /// Media type of every part [default: guessed from the name, else from the content; lines are text/plain]
     #[arg(short = 't', long = "type", value_name = "MIME", env = "MXR_TYPE")]
     pub media: Option<String>,
-    /// What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file; stdin; demo]
+    /// What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]
     #[arg(long, value_name = "NAME", env = "MXR_NAME")]
     pub name: Option<String>,
     /// At most N parts per second: the newest of each interval, and always the last one

@@ -2,6 +2,7 @@
 //! it knows no socket, no feed and no request.
 
 mod access;
+mod exec;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -89,6 +90,7 @@ impl Invocation {
             Command::Serve(serve) => Self::Serve(log_options(&serve.common.log), Box::new(|| Config::serve(serve, typed))),
             Command::Watch(watch) => Self::Serve(log_options(&watch.common.log), Box::new(|| Config::watch(watch, typed))),
             Command::Stdin(stdin) => Self::Serve(log_options(&stdin.common.log), Box::new(|| Config::stdin(stdin, typed))),
+            Command::Exec(exec) => Self::Serve(log_options(&exec.common.log), Box::new(|| Config::exec(exec, typed))),
             Command::Completions { shell } => Self::Completions(shell),
         }
     }
@@ -166,28 +168,8 @@ impl Config {
     /// # Errors
     /// If a value is invalid.
     fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
-        check_window(stdin.window)?;
-        if let Some(option) = ["split", "window"].into_iter().find(|option| stdin.screen.is_some() && typed.has(option)) {
-            return Err(Error::usage(
-                format!("use --screen with --{option}"),
-                "the part is the screen, whatever was written to it",
-            ));
-        }
-        let split = Split::parse(&stdin.split).map_err(|why| {
-            let error = Error::usage(format!("use --split {:?}", stdin.split), why);
-            match stdin.split.as_str() {
-                "jpg" | "mjpg" | "mjpeg" => error.hint("that is --split jpeg"),
-                "line" => error.hint("that is --split lines"),
-                _ => error,
-            }
-        })?;
-        if stdin.window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart(_)) {
-            return Err(Error::usage("use --window", format!("the parts of --split {} are not lines", stdin.split)));
-        }
-        let parts = match stdin.screen {
-            Some((cols, rows)) => StreamParts::Screen(ScreenSize { cols, rows }),
-            None => StreamParts::Split(FramingSettings { split, window: stdin.window }),
-        };
+        check_screen(stdin.screen, &typed)?;
+        let parts = stream_parts(stdin.screen, &stdin.split, stdin.window)?;
         let settings = StdinSettings { parts, tee: stdin.tee, needs_part: stdin.exit_on_eof };
         let start = SourceStart::new(move |context| stdin::source(&settings, &context));
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
@@ -340,6 +322,40 @@ fn tail(globs: Vec<String>, window: Option<usize>, parts: &Parts) -> Result<Tail
     let names = globs.map(|glob| pattern("--tail", glob)).collect::<Result<_>>()?;
     let lines = parts.history.unwrap_or(FIRST_LINES).max(window.unwrap_or(1));
     Ok(TailSettings { names, lines, window })
+}
+
+fn check_screen(screen: Option<(usize, usize)>, typed: &Typed) -> Result<()> {
+    match ["split", "window"].into_iter().find(|option| screen.is_some() && typed.has(option)) {
+        Some(option) => {
+            Err(Error::usage(format!("use --screen with --{option}"), "the part is the screen, whatever was written to it"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// How a stream becomes parts.
+fn stream_parts(screen: Option<(usize, usize)>, split: &str, window: Option<usize>) -> Result<StreamParts> {
+    Ok(match screen {
+        Some((cols, rows)) => StreamParts::Screen(ScreenSize { cols, rows }),
+        None => StreamParts::Split(framing(split, window)?),
+    })
+}
+
+/// How a stream is split.
+fn framing(how: &str, window: Option<usize>) -> Result<FramingSettings> {
+    check_window(window)?;
+    let split = Split::parse(how).map_err(|why| {
+        let error = Error::usage(format!("use --split {how:?}"), why);
+        match how {
+            "jpg" | "mjpg" | "mjpeg" => error.hint("that is --split jpeg"),
+            "line" => error.hint("that is --split lines"),
+            _ => error,
+        }
+    })?;
+    if window.is_some() && matches!(split, Split::Jpeg | Split::Png | Split::Multipart(_)) {
+        return Err(Error::usage("use --window", format!("the parts of --split {how} are not lines")));
+    }
+    Ok(FramingSettings { split, window })
 }
 
 fn check_window(window: Option<usize>) -> Result<()> {

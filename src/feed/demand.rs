@@ -1,61 +1,95 @@
 //! Demand: how many readers want parts, so that an expensive source starts with the first reader and pauses after the last. It
 //! counts, and knows neither parts nor sources.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 /// The number of readers of a feed, and of those that wait for its first part, as its source sees it.
 #[derive(Debug, Clone)]
-pub struct Demand(watch::Receiver<usize>);
+pub struct Demand {
+    readers: watch::Receiver<ReaderCount>,
+    /// The readers that this source has seen come.
+    seen: u64,
+}
+
+/// The readers that are there, and how many have come: one that has gone again is demand, too.
+#[derive(Debug, Clone, Copy, Default)]
+struct ReaderCount {
+    present: usize,
+    came: u64,
+}
 
 impl Demand {
-    /// The number of readers: viewers of all shards, other sinks, and waiting snapshots.
+    /// The number of readers: viewers of all shards, other sinks, and snapshots that are being answered.
     pub fn count(&self) -> usize {
-        *self.0.borrow()
+        self.readers.borrow().present
     }
 
-    /// Waits until there is a reader. Returns `false` if the feed has been dropped.
+    /// Whether there is a reader, or one has come since the last call of `wanted`.
+    pub fn is_wanted(&self) -> bool {
+        let readers = *self.readers.borrow();
+        readers.present > 0 || readers.came != self.seen
+    }
+
+    /// Waits until `is_wanted`. Returns `false` if the feed has been dropped.
     pub async fn wanted(&mut self) -> bool {
-        self.0.wait_for(|count| *count > 0).await.is_ok()
+        let seen = self.seen;
+        let readers = self.readers.wait_for(|readers| readers.present > 0 || readers.came != seen).await;
+        let came = readers.map(|readers| readers.came);
+        came.map(|came| self.seen = came).is_ok()
     }
 
     /// Waits until there is no reader.
     pub async fn unwanted(&mut self) {
         // A feed that has been dropped has no readers.
-        let _ = self.0.wait_for(|count| *count == 0).await;
+        let _ = self.readers.wait_for(|readers| readers.present == 0).await;
+    }
+
+    /// Waits until there has been no reader for this time.
+    pub async fn unwanted_for(&mut self, linger: Duration) {
+        loop {
+            self.unwanted().await;
+            tokio::select! {
+                is_there = self.wanted() => if !is_there { return },
+                () = sleep(linger) => return,
+            }
+        }
     }
 }
 
 /// The count itself, which the feed owns.
 #[derive(Debug, Clone)]
-pub(super) struct Readers(Arc<watch::Sender<usize>>);
+pub(super) struct Readers(Arc<watch::Sender<ReaderCount>>);
 
 impl Default for Readers {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self(Arc::new(watch::Sender::new(ReaderCount::default())))
     }
 }
 
 impl Readers {
     /// Counts one more reader until the guard is dropped.
     pub(super) fn enter(&self) -> ReaderGuard {
-        self.0.send_modify(|count| *count += 1);
+        self.0.send_modify(|readers| {
+            readers.present += 1;
+            readers.came += 1;
+        });
         ReaderGuard(self.0.clone())
     }
 
     /// The count as a source sees it.
     pub(super) fn demand(&self) -> Demand {
-        Demand(self.0.subscribe())
+        Demand { readers: self.0.subscribe(), seen: 0 }
     }
 }
 
 /// One counted reader.
 #[derive(Debug)]
-pub(super) struct ReaderGuard(Arc<watch::Sender<usize>>);
+pub(super) struct ReaderGuard(Arc<watch::Sender<ReaderCount>>);
 
 impl Drop for ReaderGuard {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        self.0.send_modify(|readers| readers.present -= 1);
     }
 }

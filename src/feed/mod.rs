@@ -28,7 +28,7 @@ pub use self::{
     publisher::Publisher,
     refused::Refused,
     registry::{Opener, Registry},
-    state::{FeedState, SourceState},
+    state::{CommandRuns, FeedState, SourceState},
     store::Feed,
     subscription::{Batch, Subscription, TakeLimit},
 };

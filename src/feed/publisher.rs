@@ -92,6 +92,16 @@ impl Publisher {
         self.feed.set_source(state);
     }
 
+    /// Counts a run of the command that is the source.
+    pub fn count_run(&self) {
+        self.feed.count_run();
+    }
+
+    /// Notes how such a run ended, in words and as the exit status of a shell.
+    pub fn note_exit(&self, exit: String, status: i32) {
+        self.feed.note_exit(exit, status);
+    }
+
     /// Counts parts that the source itself refused.
     pub fn count_refused(&self, parts: u64) {
         self.feed.count_refused(parts);

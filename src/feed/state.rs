@@ -11,7 +11,7 @@ use crate::{part::unix_time, wire::Encoded};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum SourceState {
-    /// It pauses, since nobody watches.
+    /// It rests, since nobody watches.
     Idle,
     /// It works, and has not produced a part yet.
     Starting,
@@ -37,20 +37,56 @@ pub(super) struct SourceStatus {
     state: SourceState,
     /// Seconds since 1970.
     since: f64,
+    /// Whether it rests when nobody watches.
+    #[serde(skip)]
+    rests: bool,
+    /// The runs of its command, if it has one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    runs: Option<CommandRuns>,
+}
+
+/// The runs of a source that is a command.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CommandRuns {
+    /// The number of runs that were started.
+    pub runs: u64,
+    /// The number of runs that ended otherwise than with the exit status 0, of themselves.
+    pub failed_runs: u64,
+    /// How the last run ended, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<String>,
+    /// The same as a number, as in shells: 128 and the signal's number if a signal ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<i32>,
 }
 
 impl Default for SourceStatus {
     fn default() -> Self {
-        Self { state: SourceState::Starting, since: now() }
+        Self::of(SourceState::Starting)
     }
 }
 
 impl SourceStatus {
+    fn of(state: SourceState) -> Self {
+        Self { state, since: now(), rests: false, runs: None }
+    }
+
     /// Sets the state from now on; the same state keeps its time.
     pub(super) fn set(&mut self, state: SourceState) {
+        self.rests |= state == SourceState::Idle;
         if self.state != state {
-            *self = Self { state, since: now() };
+            (self.state, self.since) = (state, now());
         }
+    }
+
+    /// Whether a part is about to come because somebody asks for one.
+    pub(super) fn is_waking(&self) -> bool {
+        self.rests && matches!(self.state, SourceState::Idle | SourceState::Starting)
+    }
+
+    /// The runs of its command.
+    pub(super) fn runs(&mut self) -> &mut CommandRuns {
+        self.runs.get_or_insert_default()
     }
 
     /// Notes the first part.
@@ -116,13 +152,18 @@ impl FeedState {
             dropped: 0,
             viewers: 0,
             newest: None,
-            source: SourceStatus { state: SourceState::Live, since: now() },
+            source: SourceStatus::of(SourceState::Live),
         }
     }
 
     /// The state of its source.
     pub fn source(&self) -> &SourceState {
         &self.source.state
+    }
+
+    /// The runs of its command, if it is one.
+    pub fn runs(&self) -> Option<&CommandRuns> {
+        self.source.runs.as_ref()
     }
 
     /// The age of the newest part; 0 if the clock was set back since.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
 
 use super::{
@@ -147,6 +147,19 @@ impl Feed {
         }
     }
 
+    /// The newest part. If the source rests or has just been started, this waits for what it produces, for at most this time; the
+    /// caller counts as demand.
+    pub async fn current(&self, wait: Duration) -> Option<Encoded> {
+        let _reader = self.readers.enter();
+        let deadline = Instant::now() + wait;
+        loop {
+            let changed = self.shards[0].changed.notified();
+            if self.has_ended() || !self.source.lock().is_waking() || timeout_at(deadline, changed).await.is_err() {
+                return self.newest();
+            }
+        }
+    }
+
     /// Whether no part will follow.
     pub fn has_ended(&self) -> bool {
         self.shards[0].lock().ended
@@ -200,6 +213,20 @@ impl Feed {
     /// Sets the state of the source; the feed itself sets `Live` at the first part, and `Ended` at the end.
     pub(super) fn set_source(&self, state: SourceState) {
         self.source.lock().set(state);
+        self.shards[0].changed.notify_waiters();
+    }
+
+    /// Counts a run of the command that is its source.
+    pub(super) fn count_run(&self) {
+        self.source.lock().runs().runs += 1;
+    }
+
+    /// Notes how such a run ended.
+    pub(super) fn note_exit(&self, exit: String, status: i32) {
+        let mut source = self.source.lock();
+        let runs = source.runs();
+        runs.failed_runs += u64::from(status != 0);
+        (runs.exit, runs.exit_status) = (Some(exit), Some(status));
     }
 
     /// Publishes a part now, or when it is due if the feed has a pace.

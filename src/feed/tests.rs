@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use std::time::Duration;
 use std::{sync::Arc, task::Waker};
 
 use super::*;
@@ -320,6 +321,47 @@ async fn demand_counts_readers_and_those_that_wait_for_the_first_part() {
     publisher.publish(text("one")).unwrap();
     assert!(waiting.await.unwrap().is_some());
     demand.unwanted().await;
+    assert!(!demand.is_wanted());
+    drop(feed.subscribe(0, None));
+    assert!(demand.is_wanted() && demand.wanted().await && !demand.is_wanted(), "a reader that has gone again was demand");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_comes_and_goes_starts_the_lingering_anew() {
+    let (publisher, feed) = feed(Kind::Newest, 1);
+    let mut demand = publisher.demand();
+    let (linger, start) = (Duration::from_secs(3), tokio::time::Instant::now());
+    let visits = async {
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            drop(feed.subscribe(0, None));
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = demand.unwanted_for(linger) => {}
+        () = visits => {}
+    }
+    assert_eq!(start.elapsed().as_secs(), 13);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_a_source_that_rests_waits_for_its_next_part_and_any_other_does_not() {
+    let (publisher, feed) = feed(Kind::Newest, 1);
+    let body = || async { feed.current(Duration::from_secs(10)).await.map(|part| part.body().to_vec()) };
+    assert_eq!(body().await, None, "a source that starts of itself");
+    publisher.publish(text("old")).unwrap();
+    assert_eq!(body().await.as_deref(), Some(&b"old"[..]));
+    publisher.set_source(SourceState::Idle);
+    let source = async {
+        publisher.demand().wanted().await;
+        publisher.set_source(SourceState::Starting);
+        publisher.publish(text("new")).unwrap();
+        publisher.set_source(SourceState::Live);
+    };
+    assert_eq!(tokio::join!(body(), source).0.as_deref(), Some(&b"new"[..]));
+    publisher.set_source(SourceState::Idle);
+    assert_eq!(body().await.as_deref(), Some(&b"new"[..]), "what there is, if nothing comes");
 }
 
 #[test]

@@ -37,6 +37,8 @@ use crate::{
 
 /// The longest wait of `/snapshot?after=`: some proxies give a silent server up after 30 seconds.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(25);
+/// The longest wait of a snapshot for a source that begins to work only now.
+const FIRST_PART_WAIT: Duration = Duration::from_secs(10);
 /// The least time between two pictures for a browser: without it some grow by gigabytes (docs/field.md, Browsers).
 const BROWSER_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
@@ -244,13 +246,13 @@ impl RequestHandler {
         // A run plays only while it has a viewer: this subscription is one, for the first part.
         let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None));
         let part = match after {
-            None if feed.kind() != Kind::Run => feed.newest(),
+            None if feed.kind() != Kind::Run => feed.current(FIRST_PART_WAIT).await,
             after => match tokio::time::timeout(SNAPSHOT_WAIT, feed.newer_than(after.unwrap_or(0))).await {
                 Ok(part) if part.as_ref().is_none_or(|part| Some(part.sequence()) > after) => part,
                 _ => return response::text(StatusCode::NO_CONTENT, ""),
             },
         };
-        let Some(part) = part else { return response::no_part_yet() };
+        let Some(part) = part else { return response::no_part(feed.state().source()) };
         let reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
         self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
         reply

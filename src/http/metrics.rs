@@ -116,8 +116,19 @@ impl Scrape {
             self.history.bytes as f64,
         )?;
         table.gauge("mxr_history_bytes_limit", "The most that it may be (--history-bytes)", self.history.limit as f64)?;
+        self.commands(table)?;
         let ages = self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.age()?.as_secs_f64())));
         table.gauges("mxr_feed_newest_age_seconds", "Age of the newest part, by the clock of this machine", ages)
+    }
+
+    /// Of feeds whose source is a command.
+    fn commands(&self, table: &mut Table<'_>) -> fmt::Result {
+        let all = || self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.runs()?)));
+        table.counters("mxr_command_runs", "Runs of the feed's command", all().map(|(feed, runs)| (feed, runs.runs)))?;
+        let failed = all().map(|(feed, runs)| (feed, runs.failed_runs));
+        table.counters("mxr_command_failed_runs", "Runs that did not end with the exit status 0", failed)?;
+        let statuses = all().filter_map(|(feed, runs)| Some((feed, f64::from(runs.exit_status?))));
+        table.gauges("mxr_command_exit_status", "Exit status of the last run; 128 and its number for a signal", statuses)
     }
 
     fn viewers(&self, table: &mut Table<'_>) -> fmt::Result {

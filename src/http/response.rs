@@ -26,6 +26,8 @@ use super::{
 };
 use crate::{
     auth::Denial,
+    escape::Escaped,
+    feed::SourceState,
     part::{Timestamp, unix_time},
     stats::{Lease, Limit},
     wire::Encoded,
@@ -167,9 +169,14 @@ fn date(request: &HeaderMap, name: HeaderName) -> Option<u64> {
     Some(unix_time(httpdate::parse_http_date(date).ok()?).as_secs())
 }
 
-/// 503 before the first part.
-pub(super) fn no_part_yet() -> Reply {
-    let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, "mxr: there is no part yet");
+/// 503 without a part, with the reason if the source gives one.
+pub(super) fn no_part(source: &SourceState) -> Reply {
+    let why = match source {
+        SourceState::Ended { reason: Some(reason) } => format!(": {reason}"),
+        SourceState::Lost { reason } => format!(" yet: {reason}"),
+        _ => " yet".to_owned(),
+    };
+    let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, &format!("mxr: there is no part{}", Escaped(why)));
     reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     reply
 }

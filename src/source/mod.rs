@@ -35,6 +35,7 @@
 
 mod context;
 pub mod demo;
+pub mod exec;
 mod file_systems;
 pub mod framing;
 mod fs_events;

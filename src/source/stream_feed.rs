@@ -8,6 +8,7 @@ use super::{
     framing::{Framing, FramingSettings, NoPart},
     screen::{LineFeeds, ScreenFeed, ScreenSize},
 };
+use crate::feed::Publisher;
 
 /// How a stream becomes parts.
 #[derive(Debug, Clone)]
@@ -57,6 +58,46 @@ impl StreamFeed {
         match self {
             Self::Split(framing) => framing.act(),
             Self::Screen(screen) => screen.act(),
+        }
+    }
+
+    /// The publisher of the feed.
+    pub(super) fn publisher(&self) -> &Publisher {
+        match self {
+            Self::Split(framing) => framing.publisher(),
+            Self::Screen(screen) => screen.publisher(),
+        }
+    }
+
+    /// Whether there was a part since the start, or since the last `begin`.
+    pub(super) fn has_made_part(&self) -> bool {
+        match self {
+            Self::Split(framing) => framing.has_made_part(),
+            Self::Screen(screen) => screen.has_made_part(),
+        }
+    }
+
+    /// Answers to what the stream asked its terminal; none without a screen.
+    pub(super) fn replies(&mut self) -> Vec<u8> {
+        match self {
+            Self::Split(_) => Vec::new(),
+            Self::Screen(screen) => screen.replies(),
+        }
+    }
+
+    /// Begins another stream of the same feed, on an empty screen.
+    pub(super) fn begin(&mut self) {
+        match self {
+            Self::Split(framing) => framing.begin(),
+            Self::Screen(screen) => screen.begin(),
+        }
+    }
+
+    /// Takes the end of the stream; another one can begin.
+    pub(super) fn end(&mut self) {
+        match self {
+            Self::Split(framing) => framing.end(),
+            Self::Screen(screen) => screen.end(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::{process::Stdio, thread, time::Duration};
 use cells::cells;
 use tmux::{Pane, Shot};
 
-use crate::support::{A_WHILE, Browser, Folder, Kind, SOON, Server, look_for, mxr, tool, wait_for, wait_until};
+use crate::support::{A_WHILE, Browser, Folder, Kind, SOON, Server, exec, exec_by, look_for, mxr, tool, wait_for, wait_until};
 
 fn screen(size: &str) -> Server {
     let flag = if size.is_empty() { "--screen".to_owned() } else { format!("--screen={size}") };
@@ -307,4 +307,78 @@ fn a_part_that_is_written_to_a_screen_is_that_screen() {
             .as_bytes(),
     );
     assert_eq!(drawn(format!("\x1b[?25l{text}").as_bytes()), text);
+}
+
+/// A command whose screen is served for as long as the viewer watches.
+fn exec_script(options: &[&str], script: &str) -> Server {
+    exec(&[options, &["--linger", "0", "--kill-after", "1", "--", "sh", "-c", script]].concat()).server
+}
+
+fn part_with(server: &Server, text: &str) -> String {
+    server.view("/stream").part_where(|part| part.text().contains(text)).text()
+}
+
+#[test]
+fn a_command_knows_the_terminal_that_it_has() {
+    let script = "stty size; echo $TERM $COLUMNS $LINES; tput cols; printf 'end\\033[?25l'; sleep 600";
+    let line = mxr(["exec", "--screen=90x20", "--", "sh", "-c", script]).without("TERM").env("COLUMNS", "200").env("LINES", "9");
+    let server = exec_by(line).server;
+    assert_eq!(part_with(&server, "end"), "20 90\ntmux-256color 90 20\n90\nend\n");
+    assert_eq!(server.get("/snapshot").head.want("content-type"), "text/plain; charset=utf-8; screen=90x20");
+}
+
+#[test]
+fn a_command_gets_the_answers_of_its_terminal() {
+    let script =
+        "stty raw -echo; printf '\\033[3;5H\\033[6n'; head -c 6 | od -An -c | tr -d ' '; printf '\\033[?25lend'; sleep 600";
+    assert!(part_with(&exec_script(&["--screen"], script), "end").contains("033[3;5R"));
+}
+
+#[test]
+fn a_command_that_reads_no_answers_holds_up_nobody() {
+    let script = "stty raw -echo; yes \"$(printf '\\033[6n')\" | head -c 4194304; printf '\\033[H\\033[J\\033[?25lend'; sleep 600";
+    let server = exec_script(&["--screen"], script);
+    let mut viewer = server.view("/stream");
+    assert_eq!(server.get("/healthz").head.status, 200);
+    viewer.part_where(|part| part.text() == "end\n");
+}
+
+#[test]
+fn each_run_begins_on_an_empty_screen() {
+    let folder = Folder::new();
+    let count = folder.file("count").display().to_string();
+    let server = exec_script(
+        &["--screen=20x4"],
+        &format!("echo run >> {count}; printf '\\033[?25l'; wc -l < {count}; printf '\\033[31mend'; sleep 600"),
+    );
+    assert_eq!(part_with(&server, "end"), "1\n\x1b[0;31mend\x1b[m\n");
+    wait_until("the command has ended", SOON, || server.state()["feeds"][0]["source"]["state"] == "idle");
+    assert_eq!(part_with(&server, "2\n"), "2\n\x1b[0;31mend\x1b[m\n");
+}
+
+#[test]
+fn a_full_screen_program_shows_what_it_drew_and_its_last_screen_stays() {
+    let Some(vim) = tool(&["vim"]) else { return };
+    let folder = Folder::new();
+    folder.put("text", "a line of text\n");
+    let text = folder.file("text");
+    let server =
+        exec(&["--screen=60x10", "--", vim.to_str().unwrap(), "-u", "NONE", "-i", "NONE", "-N", text.to_str().unwrap()]).server;
+    assert!(part_with(&server, "~").starts_with("\x1b[0;7ma\x1b[m line of text\n"));
+    let server = exec_script(&["--screen", "--restart", "no"], "echo last; exit 3");
+    let mut viewer = server.view("/stream");
+    viewer.part_where(|part| part.text().starts_with("last\n"));
+    wait_until("the command has ended", SOON, || server.state()["feeds"][0]["source"]["state"] == "ended");
+    assert!(server.get("/snapshot").text().starts_with("last\n"));
+}
+
+#[test]
+fn a_screen_does_not_go_with_what_makes_other_parts() {
+    for (args, why) in [
+        (&["--screen", "--every", "1"][..], "--screen with --every"),
+        (&["--screen", "--split", "lines"], "--screen with --split"),
+        (&["--screen", "--stderr", "feed"], "--stderr with --screen"),
+    ] {
+        mxr(["exec"]).args(args).args(["--", "true"]).run().usage_error().stderr(why);
+    }
 }

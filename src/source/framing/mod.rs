@@ -36,6 +36,7 @@ pub struct FramingSettings {
 /// A byte stream that is being published.
 #[derive(Debug)]
 pub(super) struct Framing {
+    rule: SplitterRule,
     splitter: Box<dyn Splitter>,
     bodies: Vec<RawPart>,
     window: Option<Window>,
@@ -45,6 +46,8 @@ pub(super) struct Framing {
     /// The kind of the feed, once the first bytes have decided it.
     kind: Option<Kind>,
     stall_hint: StallHint,
+    /// Whether there was a part since the start, or since the last `begin`.
+    has_made_part: bool,
     /// Whether a `\r` has come after the last newline; `None` if parts do not end with lines.
     has_progress_bar: Option<bool>,
     first: FirstBytes,
@@ -54,6 +57,20 @@ pub(super) struct Framing {
     /// The number of refused parts at the last warning, and its time.
     refused_logged: u64,
     warned: Option<Instant>,
+}
+
+/// How splitters are made.
+#[derive(Debug)]
+struct SplitterRule {
+    split: Split,
+    limit: usize,
+    is_text: bool,
+}
+
+impl SplitterRule {
+    fn splitter(&self) -> Box<dyn Splitter> {
+        self.split.splitter(self.limit, self.is_text)
+    }
 }
 
 impl Framing {
@@ -70,7 +87,8 @@ impl Framing {
         };
         // Each line of a window keeps its newline.
         let limit = part_bytes - usize::from(settings.window.is_some());
-        let splitter = split.splitter(limit, is_text);
+        let rule = SplitterRule { split: split.clone(), limit, is_text };
+        let splitter = rule.splitter();
         let is_lines = matches!(split, Split::Auto | Split::Lines);
         let kind = match settings.window {
             Some(_) => Some(Kind::Newest),
@@ -79,7 +97,9 @@ impl Framing {
         let publisher = context.open(name, kind.unwrap_or(Kind::Lines));
         let window = settings.window.map(|max_lines| Window::new(max_lines, part_bytes));
         Self {
+            rule,
             splitter,
+            has_made_part: false,
             bodies: Vec::new(),
             window,
             media,
@@ -100,6 +120,25 @@ impl Framing {
     pub(super) fn of_lines(name: &str, window: Option<usize>, context: &Context) -> Self {
         let settings = FramingSettings { split: Split::Lines, window };
         Self { has_progress_bar: None, ..Self::new(name, &settings, context) }
+    }
+
+    /// The source's end of the feed.
+    pub(super) fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Whether there was a part since the start, or since the last `begin`.
+    pub(super) fn has_made_part(&self) -> bool {
+        self.has_made_part
+    }
+
+    /// Begins another stream of the same feed; what waits for its end is forgotten.
+    pub(super) fn begin(&mut self) {
+        self.splitter = self.rule.splitter();
+        self.window = self.window.as_ref().map(Window::emptied);
+        (self.stall_hint, self.first, self.refused, self.refused_logged) = Default::default();
+        self.has_progress_bar = self.has_progress_bar.map(|_| false);
+        self.has_made_part = false;
     }
 
     /// The name of the feed.
@@ -147,11 +186,16 @@ impl Framing {
         self.count_refused_parts(false);
     }
 
-    /// Takes the end of the stream, and ends the feed. Returns why there was no part, if there was none.
-    pub(super) fn finish(mut self) -> Option<NoPart> {
+    /// Takes the end of the stream.
+    pub(super) fn end(&mut self) {
         self.splitter.finish(&mut self.bodies);
         self.publish(true);
         self.count_refused_parts(true);
+    }
+
+    /// Takes the end of the stream, and ends the feed. Returns why there was no part, if there was none.
+    pub(super) fn finish(mut self) -> Option<NoPart> {
+        self.end();
         let is_empty = self.publisher.feed().newest().is_none();
         is_empty.then(|| self.first.without_part(self.publisher.feed().state().refused))
     }
@@ -201,6 +245,7 @@ impl Framing {
     fn publish(&mut self, is_end: bool) {
         self.decide_kind();
         let mut bodies = std::mem::take(&mut self.bodies);
+        self.has_made_part |= !bodies.is_empty();
         if let Some(window) = &mut self.window {
             bodies.drain(..).for_each(|body| window.push(body.bytes));
             let document = if is_end { window.last_document() } else { window.document(Instant::now()) };

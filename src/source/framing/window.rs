@@ -33,6 +33,11 @@ impl Window {
         Self { max_lines, max_bytes, lines: VecDeque::new(), bytes: 0, has_news: false, next: None }
     }
 
+    /// A window of the same size without lines.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.max_lines, self.max_bytes)
+    }
+
     /// Adds a line, in place of the oldest ones.
     pub(super) fn push(&mut self, line: Bytes) {
         let line = if line == "\n" { Bytes::new() } else { line };

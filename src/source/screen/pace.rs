@@ -54,6 +54,7 @@ pub(in crate::source) struct ScreenFeed {
     pace: ScreenPace,
     publisher: Publisher,
     media: Media,
+    has_made_part: bool,
     has_refused: bool,
 }
 
@@ -68,7 +69,7 @@ impl ScreenFeed {
         // The page draws such a part as a grid of cells.
         let media = context.media_or(&format!("{}; screen={}x{}", Media::TEXT, size.cols, size.rows));
         let screen = Screen::new(size, line_feeds);
-        Self { screen, size, line_feeds, pace: ScreenPace::default(), publisher, media, has_refused: false }
+        Self { screen, size, line_feeds, pace: ScreenPace::default(), publisher, media, has_made_part: false, has_refused: false }
     }
 
     /// Takes what the program writes. After this, `act` when it is due.
@@ -100,13 +101,34 @@ impl ScreenFeed {
 
     /// Takes the end of the bytes: pushes the last screen, and ends the feed. Returns why there was no part, if there was none.
     pub(in crate::source) fn finish(mut self) -> Option<NoPart> {
-        self.finish_run();
+        self.end();
         let is_empty = self.publisher.feed().newest().is_none();
         is_empty.then(NoPart::without_bytes)
     }
 
+    /// The publisher of its feed.
+    pub(in crate::source) fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Whether a screen was pushed since the start, or since the last `begin`.
+    pub(in crate::source) fn has_made_part(&self) -> bool {
+        self.has_made_part
+    }
+
+    /// The answers of the terminal to the program.
+    pub(in crate::source) fn replies(&mut self) -> Vec<u8> {
+        self.screen.replies()
+    }
+
+    /// Begins another run, on an empty screen. The last one stays until it writes.
+    pub(in crate::source) fn begin(&mut self) {
+        self.screen = Screen::new(self.size, self.line_feeds);
+        (self.pace.pending, self.has_made_part) = (None, false);
+    }
+
     /// Takes the end of the bytes of one run: pushes the last screen.
-    pub(in crate::source) fn finish_run(&mut self) {
+    pub(in crate::source) fn end(&mut self) {
         if self.pace.pending.is_some() {
             self.screen.release();
             self.publish();
@@ -116,7 +138,7 @@ impl ScreenFeed {
 
     fn publish(&mut self) {
         match self.publisher.publish(Part::now(self.media.clone(), self.screen.document())) {
-            Ok(()) | Err(Refused::Same | Refused::Empty) => {}
+            Ok(()) | Err(Refused::Same) => self.has_made_part = true,
             Err(why) if !self.has_refused => {
                 self.has_refused = true;
                 warn!(feed = self.publisher.name(), "a screen is not pushed: {why}");

@@ -3,6 +3,7 @@
 
 mod browser;
 mod ca;
+mod command;
 mod connection;
 mod finished;
 mod folder;
@@ -24,6 +25,7 @@ use std::{
 
 pub use browser::{Browser, Kind};
 pub use ca::Ca;
+pub use command::{ExecServer, exec, exec_by};
 pub use connection::{Connection, Reply};
 pub use finished::Finished;
 pub use folder::Folder;

@@ -1,0 +1,51 @@
+//! A command as a source: one process for all viewers, which runs while somebody watches. It decides when a command runs and what
+//! becomes of its output; `process` runs it, and `framing` cuts the output.
+
+mod back_off;
+mod command;
+mod periodic;
+mod settings;
+mod streaming;
+mod wanted;
+
+use std::{ffi::OsString, path::Path};
+
+use self::command::CommandRunner;
+pub use self::settings::{CommandMessages, CommandTerminal, ExecMode, ExecSettings, Restart};
+use super::{
+    context::{Context, Work, name_of},
+    framing::{Framing, FramingSettings, split::Split},
+    screen::LineFeeds,
+    stream_feed::StreamFeed,
+};
+use crate::{error::Result, feed::Kind};
+
+/// A command as a source.
+///
+/// # Errors
+/// None: what is wrong with the command shows when it is started.
+pub fn source(settings: ExecSettings, context: &Context) -> Result<Work> {
+    let ExecSettings { command, mode, stderr, terminal, linger, kill_after } = settings;
+    let name = name_of(Path::new(command.first().map_or("".as_ref(), OsString::as_os_str)));
+    let runner = CommandRunner { command, stderr, terminal, kill_after };
+    let messages = |output: &str| (stderr == CommandMessages::Feed).then(|| message_feed(output, context));
+    Ok(match mode {
+        ExecMode::Streaming { parts, restart } => {
+            let output = StreamFeed::new(&name, &parts, LineFeeds::Down, context);
+            let messages = messages(output.publisher().name()).map(|messages| StreamFeed::Split(Box::new(messages)));
+            Box::pin(streaming::Streaming::new(runner, output, messages, restart, linger).work())
+        }
+        ExecMode::Periodic { every, timeout } => {
+            let publisher = context.open(name, Kind::Newest);
+            let messages = messages(publisher.name());
+            let media = context.media.clone();
+            Box::pin(periodic::Periodic::new(runner, publisher, media, messages, linger, timeout).work(every))
+        }
+    })
+}
+
+/// The feed of the messages, named after that of the output.
+fn message_feed(output: &str, context: &Context) -> Framing {
+    let context = Context { name: Some(format!("{output}-stderr")), media: None, ..context.clone() };
+    Framing::new("stderr", &FramingSettings { split: Split::Lines, window: None }, &context)
+}

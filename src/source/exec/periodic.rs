@@ -1,0 +1,260 @@
+//! A command that runs to its end again and again; the whole output of a run is one part. Runs begin at multiples of a time from the
+//! first one on, so that the length of a run does not add up, and never overlap.
+
+use std::{io, path::Path, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, warn};
+
+use super::{
+    command::{CommandNews, CommandRunner},
+    settings::CommandTerminal,
+    wanted::Wanted,
+};
+use crate::{
+    error::Result,
+    feed::{Publisher, Refused, SourceState},
+    format::Media,
+    part::Part,
+    process::Exit,
+    source::framing::Framing,
+};
+
+/// A command that runs again and again.
+pub(super) struct Periodic {
+    runner: CommandRunner,
+    feeds: RunFeeds,
+    wanted: Wanted,
+    /// The time after which a run is ended.
+    timeout: Option<Duration>,
+}
+
+/// What is made of the output of a run.
+struct RunFeeds {
+    publisher: Publisher,
+    /// The type of every part, if the user set one.
+    media: Option<Media>,
+    messages: Option<Framing>,
+    /// The output so far; a byte more than a part may have if it is too large.
+    output: Vec<u8>,
+    has_terminal: bool,
+    /// What was logged last, so that the same is not logged each time.
+    logged: Option<String>,
+}
+
+/// Why a run is over.
+enum RunOver {
+    Exit(Exit),
+    TimedOut(Duration),
+    Unwanted,
+}
+
+impl Periodic {
+    pub(super) fn new(
+        runner: CommandRunner,
+        publisher: Publisher,
+        media: Option<Media>,
+        messages: Option<Framing>,
+        linger: Option<Duration>,
+        timeout: Option<Duration>,
+    ) -> Self {
+        let wanted = Wanted::of(&publisher, messages.as_ref().map(Framing::publisher), linger);
+        let has_terminal = runner.terminal != CommandTerminal::None;
+        let mut feeds = RunFeeds { publisher, media, messages, output: Vec::new(), has_terminal, logged: None };
+        // Before anybody can ask: a snapshot waits for a source that rests, and for no other.
+        feeds.set_source(&SourceState::Idle);
+        Self { runner, feeds, wanted, timeout }
+    }
+
+    /// Runs it at once when somebody comes, and then after each `every`, while somebody is there.
+    pub(super) async fn work(mut self, every: Duration) -> Result<()> {
+        loop {
+            self.wanted.wait().await;
+            self.feeds.set_source(&SourceState::Starting);
+            self.runs(every).await;
+            self.feeds.set_source(&SourceState::Idle);
+        }
+    }
+
+    /// Runs it until nobody is there.
+    async fn runs(&mut self, every: Duration) {
+        let Self { runner, feeds, wanted, timeout } = self;
+        let mut unwanted = std::pin::pin!(wanted.is_over());
+        let first = Instant::now();
+        loop {
+            match feeds.run(runner, *timeout, unwanted.as_mut()).await {
+                Ok(RunOver::Unwanted) => return,
+                Ok(over) => feeds.end_run(over),
+                Err(error) => feeds.end_run(RunOver::Exit(Exit::Unknown(format!("the command cannot be started: {error}")))),
+            }
+            tokio::select! {
+                () = sleep_until(first + until_next(first.elapsed(), every)) => {}
+                () = &mut unwanted => return,
+            }
+        }
+    }
+}
+
+/// When the next run begins, counted from the first one, if the last one was over at `elapsed`. Starts that were missed are left out.
+fn until_next(elapsed: Duration, every: Duration) -> Duration {
+    let periods = elapsed.as_nanos() / every.as_nanos().max(1) + 1;
+    let nanos = periods.saturating_mul(every.as_nanos());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+impl RunFeeds {
+    fn set_source(&mut self, state: &SourceState) {
+        self.publisher.set_source(state.clone());
+        self.messages.iter().for_each(|messages| messages.publisher().set_source(state.clone()));
+    }
+
+    /// One run; its output is in `output` then.
+    async fn run(
+        &mut self,
+        runner: &CommandRunner,
+        timeout: Option<Duration>,
+        mut unwanted: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> io::Result<RunOver> {
+        self.output.clear();
+        self.messages.iter_mut().for_each(Framing::begin);
+        self.publisher.count_run();
+        let mut run = runner.start()?;
+        let mut late = std::pin::pin!(sleep(timeout.unwrap_or_default()));
+        let exit = loop {
+            tokio::select! {
+                news = run.next() => match news {
+                    CommandNews::Ended(exit) => break exit,
+                    news => self.take(news),
+                },
+                () = &mut late, if timeout.is_some() => {
+                    run.stop(|news| self.take(news)).await;
+                    return Ok(RunOver::TimedOut(timeout.unwrap_or_default()));
+                }
+                () = &mut unwanted => {
+                    self.set_source(&SourceState::Idle);
+                    run.stop(|_| {}).await;
+                    return Ok(RunOver::Unwanted);
+                }
+            }
+        };
+        run.rest(|news| self.take(news)).await;
+        Ok(RunOver::Exit(exit))
+    }
+
+    fn take(&mut self, news: CommandNews<'_>) {
+        match (news, &mut self.messages) {
+            (CommandNews::Output(bytes), _) => {
+                let left = (self.publisher.part_bytes() + 1).saturating_sub(self.output.len());
+                self.output.extend_from_slice(&bytes[..left.min(bytes.len())]);
+            }
+            (CommandNews::Messages(bytes), Some(messages)) => messages.push(bytes),
+            _ => {}
+        }
+    }
+
+    /// Publishes what a run gave, and says how it ended.
+    fn end_run(&mut self, over: RunOver) {
+        self.messages.iter_mut().for_each(Framing::end);
+        let (why, sentence, status) = match &over {
+            RunOver::Exit(exit) => (exit.to_string(), exit.to_sentence(), exit.status()),
+            RunOver::TimedOut(timeout) => {
+                let why = format!("ended by --timeout after {timeout:?}");
+                (why.clone(), format!("the command was {why}"), TIMED_OUT)
+            }
+            RunOver::Unwanted => return,
+        };
+        self.publisher.note_exit(why, status);
+        let is_whole = matches!(over, RunOver::Exit(_));
+        let has_output = is_whole && self.publish();
+        // A status alone says little: diff(1) and grep(1) end with 1 and are right.
+        if has_output || status == 0 {
+            self.set_source(&SourceState::Live);
+        } else {
+            self.set_source(&SourceState::Lost { reason: sentence.clone() });
+        }
+        self.log(status, sentence);
+    }
+
+    /// Logs how a run ended, if the one before ended otherwise.
+    fn log(&mut self, status: i32, why: String) {
+        let feed = self.publisher.name();
+        match &self.logged {
+            Some(logged) if *logged == why => debug!(feed, "{why}"),
+            None if status == 0 => debug!(feed, "{why}"),
+            _ => warn!(feed, "{why}"),
+        }
+        self.logged = Some(why);
+    }
+
+    /// Makes a part of the output. Returns whether there was any.
+    fn publish(&mut self) -> bool {
+        let mut body = std::mem::take(&mut self.output);
+        if self.has_terminal {
+            body = without_returns(&body);
+        }
+        let media = self.media.clone().unwrap_or_else(|| media_of(&body));
+        match self.publisher.publish(Part::now(media, body)) {
+            Ok(()) | Err(Refused::Same) => true,
+            Err(Refused::Empty) => false,
+            Err(why) => {
+                warn!(feed = self.publisher.name(), "the output is left out: {why}");
+                true
+            }
+        }
+    }
+}
+
+/// The type that the output shows. JSON has no first bytes of its own, so all of it has to be JSON.
+fn media_of(body: &[u8]) -> Media {
+    let is_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+    if is_json && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
+        return Media::from_known("application/json");
+    }
+    Media::guess(Path::new(""), body)
+}
+
+/// The status of timeout(1) for a command that it ended.
+const TIMED_OUT: i32 = 124;
+
+/// Lines as they were before the terminal added a return to each.
+fn without_returns(bytes: &[u8]) -> Vec<u8> {
+    let is_kept = |at: &usize| bytes[*at] != b'\r' || bytes.get(at + 1) != Some(&b'\n');
+    (0..bytes.len()).filter(is_kept).map(|at| bytes[at]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_begin_at_multiples_of_the_time_and_missed_ones_are_left_out() {
+        for (elapsed, every, next) in
+            [(600, 1000, 1000), (0, 1000, 1000), (1500, 1000, 2000), (2000, 1000, 3000), (9999, 500, 10_000)]
+        {
+            let millis = Duration::from_millis;
+            assert_eq!(until_next(millis(elapsed), millis(every)), millis(next), "{elapsed} of {every}");
+        }
+    }
+
+    #[test]
+    fn the_type_of_an_output_is_what_it_shows() {
+        for (body, media) in [
+            (&b"{\"a\": [1]}\n"[..], "application/json"),
+            (b"[1, 2]", "application/json"),
+            (b"[1] 4711\n", Media::TEXT),
+            (b"{ unfinished", Media::TEXT),
+            (b"\x1b[31mred\x1b[0m\n", Media::TEXT),
+            (b"\x89PNG\r\n\x1a\n", "image/png"),
+            (b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "image/svg+xml"),
+        ] {
+            assert_eq!(media_of(body).as_str(), media, "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_returns_of_a_terminal_are_taken_off_at_line_ends_alone() {
+        for (bytes, lines) in [(&b"a\r\nb\r\n"[..], &b"a\nb\n"[..]), (b"10%\r20%\r\n", b"10%\r20%\n"), (b"\r", b"\r")] {
+            assert_eq!(without_returns(bytes), lines);
+        }
+    }
+}
