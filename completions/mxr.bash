@@ -134,6 +134,10 @@ _mxr() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --screen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --stderr)
                     COMPREPLY=($(compgen -W "inherit merge feed" -- "${cur}"))
                     return 0
@@ -595,6 +599,10 @@ _mxr() {
                     return 0
                     ;;
                 --window)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --screen)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -129,6 +129,7 @@ jpeg\t'at the end of a JPEG'
 png\t'at the end of a PNG'
 multipart\t'at the delimiters of a multipart stream'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part a document of the last N lines' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l screen -d 'Write the input to a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with its colours, at most 30 a second' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r

@@ -3,7 +3,10 @@
 //! The first two bytes of the input are read sizes, the third selects limits; the rest is the stream.
 
 use mxr::{
-    source::framing::split::{RawPart, Split},
+    source::{
+        framing::split::{RawPart, Split},
+        screen::{LineFeeds, Screen, ScreenSize},
+    },
     wire::{Bounds, Decoded, Decoder},
 };
 
@@ -43,6 +46,22 @@ fn parts(boundary: Option<&str>, bounds: Bounds, stream: &[u8], sizes: [usize; 2
     decoder.finish(&mut parts);
     assert!(parts.iter().all(|part| (1..=bounds.body_bytes).contains(&part.body.len())));
     (parts, decoder.refused())
+}
+
+/// Writes the stream to a screen, in pieces and as a whole.
+pub fn screen(input: &[u8]) {
+    let Some((sizes, _, stream)) = parse(input) else { return };
+    let size = ScreenSize { cols: sizes[0] + 1, rows: sizes[1] % 50 + 1 };
+    assert_eq!(document(size, stream, sizes), document(size, stream, [usize::MAX; 2]));
+}
+
+fn document(size: ScreenSize, stream: &[u8], sizes: [usize; 2]) -> String {
+    let mut screen = Screen::new(size, LineFeeds::Guess);
+    pieces(stream, sizes, |piece| screen.push(piece));
+    screen.release();
+    let document = String::from_utf8(screen.document().to_vec()).expect("text");
+    assert!(document.lines().count() <= size.rows);
+    document
 }
 
 fn pieces(stream: &[u8], sizes: [usize; 2], mut push: impl FnMut(&[u8])) {

@@ -7,6 +7,9 @@ use bytesize::ByteSize;
 
 /// The longest time that an option takes.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The largest screen. A part is made of all its cells.
+const MOST_COLS: usize = 500;
+const MOST_ROWS: usize = 200;
 
 /// A number of things.
 pub(super) fn count(text: &str) -> Result<usize, String> {
@@ -46,6 +49,16 @@ fn time(text: &str, unit: &str, seconds: impl Fn(f64) -> f64) -> Result<Duration
         .ok_or_else(|| format!("it must be a number of {unit}, or a time such as 500ms, 2s, 1m or 1h, from 0 to a year"))
 }
 
+/// The size of a screen in cells: columns and rows.
+pub(super) fn cells(text: &str) -> Result<(usize, usize), String> {
+    let size = text.trim().split_once(['x', 'X', '×']);
+    size.and_then(|(cols, rows)| Some((cols.trim().parse().ok()?, rows.trim().parse().ok()?)))
+        .filter(|(cols, rows)| (2..=MOST_COLS).contains(cols) && (1..=MOST_ROWS).contains(rows))
+        .ok_or_else(|| {
+            format!("a screen is COLSxROWS, such as 80x24 or 120x40; it has up to {MOST_COLS} columns and {MOST_ROWS} rows")
+        })
+}
+
 /// A size in bytes. As for `ls` and `dd`, `K`, `M`, `G` and `T` are powers of 1024, as `KiB` is; `KB` is 1000.
 pub(super) fn size(text: &str) -> Result<ByteSize, String> {
     let text = text.trim();
@@ -59,6 +72,15 @@ pub(super) fn size(text: &str) -> Result<ByteSize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_screen_has_columns_and_rows() {
+        assert_eq!(cells("80x24"), Ok((80, 24)));
+        assert_eq!(cells(" 132X43 "), Ok((132, 43)));
+        for text in ["", "80", "x24", "80x", "1x24", "80x0", "501x24", "80x201", "80x24x2", "-80x24", "99999999999999999999x24"] {
+            assert!(cells(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_time_has_a_unit_or_is_a_plain_number() {

@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint
 use clap_complete::Shell;
 
 use super::{
-    amount::{count, milliseconds, port, rate, seconds, size},
+    amount::{cells, count, milliseconds, port, rate, seconds, size},
     split_words::SplitWords,
 };
 
@@ -33,6 +33,7 @@ Examples:
   mxr exec -- ping example.com        push what a command prints, while somebody watches
   mxr exec --when g.dot -- dot -Tsvg g.dot    push what a command makes of a file, whenever it changes
   mxr exec --every 2 -- nvidia-smi    push the output of a command, every two seconds
+  mxr exec --screen -- htop           push the screen of a full-screen program
   mxr serve ./frames --fps 24         replay a directory of frames
   mxr up mxr.toml                     serve several feeds, as a file says";
 
@@ -158,6 +159,11 @@ pub struct Stdin {
     /// Make each part a document of the last N lines
     #[arg(long, value_name = "N", env = "MXR_WINDOW", value_parser = count)]
     pub window: Option<usize>,
+    /// Write the input to a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with its
+    /// colours, at most 30 a second
+    #[arg(long, value_name = "COLSxROWS", num_args = 0..=1, default_missing_value = "80x24", require_equals = true,
+          env = "MXR_SCREEN", value_parser = cells)]
+    pub screen: Option<(usize, usize)>,
     /// Also copy the input to standard output, after the URLs; if nobody reads that, the input waits after 16 MiB
     #[arg(long, env = "MXR_TEE", value_parser = switch, action = ArgAction::SetTrue)]
     pub tee: bool,
@@ -197,6 +203,11 @@ pub struct Exec {
     /// Let the command see a terminal of 80x24 instead of a pipe, so that it prints line by line and in colour
     #[arg(long, env = "MXR_PTY", value_parser = switch, action = ArgAction::SetTrue)]
     pub pty: bool,
+    /// Run the command in a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with
+    /// its colours, at most 30 a second
+    #[arg(long, value_name = "COLSxROWS", num_args = 0..=1, default_missing_value = "80x24", require_equals = true,
+          env = "MXR_SCREEN", value_parser = cells)]
+    pub screen: Option<(usize, usize)>,
     /// Where its standard error goes
     #[arg(long, value_name = "WHERE", value_enum, default_value_t = Stderr::Inherit, env = "MXR_STDERR")]
     pub stderr: Stderr,

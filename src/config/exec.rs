@@ -2,13 +2,14 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Config, framing};
+use super::{Config, check_screen, stream_parts};
 use crate::{
     cli::{Exec, RestartWhen, Stderr, Typed},
     error::{Error, Result},
     source::{
         SourceStart,
-        exec::{self, CommandMessages, ExecMode, ExecSettings, Restart, RunTrigger},
+        exec::{self, CommandMessages, CommandTerminal, ExecMode, ExecSettings, Restart, RunTrigger},
+        screen::ScreenSize,
     },
 };
 
@@ -26,13 +27,20 @@ impl Config {
         let when = (!exec.when.is_empty()).then_some(RunTrigger::When(exec.when));
         let mode = match every.or(when) {
             Some(trigger) => ExecMode::Periodic { trigger, file: exec.output, timeout: exec.timeout },
-            None => ExecMode::Streaming { framing: framing(&exec.split, exec.window)?, restart: restart(exec.restart) },
+            None => {
+                ExecMode::Streaming { parts: stream_parts(exec.screen, &exec.split, exec.window)?, restart: restart(exec.restart) }
+            }
+        };
+        let terminal = match exec.screen {
+            Some((cols, rows)) => CommandTerminal::Screen(ScreenSize { cols, rows }),
+            None if exec.pty => CommandTerminal::Lines,
+            None => CommandTerminal::None,
         };
         let settings = ExecSettings {
             command: exec.command,
             mode,
-            stderr: messages(exec.stderr, exec.pty),
-            has_terminal: exec.pty,
+            stderr: messages(exec.stderr, terminal != CommandTerminal::None),
+            terminal,
             linger: (!exec.always).then_some(exec.linger),
             kill_after: exec.kill_after,
         };
@@ -45,7 +53,7 @@ impl Config {
 /// Options that were typed and have nothing to act on, or that contradict each other.
 fn check(exec: &Exec, typed: &Typed) -> Result<()> {
     let use_of = |option: &str, why: &str| Err(Error::usage(format!("use --{option}"), why));
-    let of_stream = ["split", "window", "restart"].into_iter().find(|option| typed.has(option));
+    let of_stream = ["split", "window", "restart", "screen"].into_iter().find(|option| typed.has(option));
     let of_runs = ["timeout", "output"].into_iter().find(|option| typed.has(option));
     let runs = if exec.every.is_some() { Some("every") } else { (!exec.when.is_empty()).then_some("when") };
     match (runs, of_stream, of_runs) {
@@ -72,9 +80,14 @@ fn check(exec: &Exec, typed: &Typed) -> Result<()> {
     if exec.always && typed.has("linger") {
         return use_of("linger with --always", "one ends the command after the last viewer, the other does not");
     }
-    if exec.pty && typed.has("stderr") && exec.stderr != Stderr::Merge {
-        return use_of("stderr with --pty", "on a terminal both outputs are one");
+    let terminal = [("pty", exec.pty), ("screen", exec.screen.is_some())].into_iter().find(|(_, is_set)| *is_set);
+    if let Some((name, _)) = terminal
+        && typed.has("stderr")
+        && exec.stderr != Stderr::Merge
+    {
+        return use_of(&format!("stderr with --{name}"), "on a terminal both outputs are one");
     }
+    check_screen(exec.screen, typed)?;
     if exec.command.first().is_some_and(|program| program.is_empty()) {
         return Err(Error::usage("run a command", "its name is empty"));
     }

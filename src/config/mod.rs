@@ -22,10 +22,11 @@ use crate::{
     hooks::HookSettings,
     http,
     source::{
-        SourceStart, demo,
+        SourceStart, StreamParts, demo,
         framing::{FramingSettings, split::Split},
         name_filter::NameFilter,
         replay::{self, DirSettings, Mode},
+        screen::ScreenSize,
         stdin::{self, StdinSettings},
         watch::{self, TailSettings, WatchSettings},
     },
@@ -176,8 +177,9 @@ impl Config {
     /// # Errors
     /// If a value is invalid.
     fn stdin(stdin: Stdin, typed: Typed) -> Result<Self> {
-        let framing = framing(&stdin.split, stdin.window)?;
-        let settings = StdinSettings { pipe: framing, tee: stdin.tee, needs_part: stdin.exit_on_eof };
+        check_screen(stdin.screen, &typed)?;
+        let parts = stream_parts(stdin.screen, &stdin.split, stdin.window)?;
+        let settings = StdinSettings { parts, tee: stdin.tee, needs_part: stdin.exit_on_eof };
         let start = SourceStart::new(move |context| stdin::source(&settings, &context));
         Ok(Self { exit_at_end: stdin.exit_on_eof, ..Self::new(start, stdin.common, typed)? })
     }
@@ -356,6 +358,23 @@ fn tail(globs: Vec<String>, window: Option<usize>, parts: &Parts) -> Result<Tail
     let names = globs.map(|glob| pattern("--tail", glob)).collect::<Result<_>>()?;
     let lines = parts.history.unwrap_or(FIRST_LINES).max(window.unwrap_or(1));
     Ok(TailSettings { names, lines, window })
+}
+
+fn check_screen(screen: Option<(usize, usize)>, typed: &Typed) -> Result<()> {
+    match ["split", "window"].into_iter().find(|option| screen.is_some() && typed.has(option)) {
+        Some(option) => {
+            Err(Error::usage(format!("use --screen with --{option}"), "the part is the screen, whatever was written to it"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// How a stream becomes parts.
+fn stream_parts(screen: Option<(usize, usize)>, split: &str, window: Option<usize>) -> Result<StreamParts> {
+    Ok(match screen {
+        Some((cols, rows)) => StreamParts::Screen(ScreenSize { cols, rows }),
+        None => StreamParts::Split(framing(split, window)?),
+    })
 }
 
 /// How a stream is split.

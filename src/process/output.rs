@@ -45,6 +45,14 @@ impl CommandOutput {
         }
     }
 
+    /// Writes what the terminal takes at once, as if it had been typed; the rest is dropped, for a command that does not read must
+    /// hold up nobody.
+    pub fn type_now(&self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let _ = rustix::io::write(&self.0, bytes);
+        }
+    }
+
     /// Reads what is there; `None` if nothing is.
     ///
     /// # Errors

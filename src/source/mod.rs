@@ -42,8 +42,10 @@ mod fs_events;
 pub mod name_filter;
 mod natural_order;
 pub mod replay;
+pub mod screen;
 pub mod several;
 pub mod stdin;
+mod stream_feed;
 mod tee;
 mod thread;
 pub mod watch;
@@ -51,5 +53,6 @@ mod writers;
 
 pub use self::{
     context::{Context, SourceStart, Work},
+    stream_feed::StreamParts,
     thread::SourceThread,
 };

@@ -11,7 +11,9 @@ use tracing::{info, warn};
 
 use super::{
     context::{Context, Work},
-    framing::{Framing, FramingSettings, NoPart},
+    framing::NoPart,
+    screen::LineFeeds,
+    stream_feed::{StreamFeed, StreamParts},
     tee::Tee,
 };
 use crate::error::{Error, Result};
@@ -22,8 +24,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// The settings of standard input as a source.
 #[derive(Debug, Clone)]
 pub struct StdinSettings {
-    /// How it is split into parts.
-    pub pipe: FramingSettings,
+    /// How it becomes parts.
+    pub parts: StreamParts,
     /// Whether to copy the input to standard output.
     pub tee: bool,
     /// Whether an input that gave no part is an error at its end.
@@ -35,10 +37,10 @@ pub struct StdinSettings {
 /// # Errors
 /// If it cannot be read at all: a directory.
 pub fn source(stdin: &StdinSettings, context: &Context) -> Result<Work> {
-    let pipe = Framing::new("stdin", &stdin.pipe, context);
+    let feed = StreamFeed::new("stdin", &stdin.parts, LineFeeds::Guess, context);
     check_stdin()?;
     let tee = stdin.tee.then(|| Tee::start(io::stdout())).transpose();
-    let reader = StdinReader { pipe, tee: tee.map_err(|error| Error::new("start a thread for --tee", error))? };
+    let reader = StdinReader { feed, tee: tee.map_err(|error| Error::new("start a thread for --tee", error))? };
     Ok(Box::pin(work(reader, stdin.needs_part)))
 }
 
@@ -76,7 +78,7 @@ async fn work(reader: StdinReader, needs_part: bool) -> Result<()> {
 }
 
 struct StdinReader {
-    pipe: Framing,
+    feed: StreamFeed,
     tee: Option<Tee>,
 }
 
@@ -84,15 +86,15 @@ impl StdinReader {
     fn run(mut self) -> io::Result<Option<NoPart>> {
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            if let Some(due) = self.pipe.due()
+            if let Some(due) = self.feed.due()
                 && !wait_readable_until(due)
             {
-                self.pipe.act();
+                self.feed.act();
                 continue;
             }
             let read = read(&mut buffer)?;
             if read == 0 {
-                let without_part = self.pipe.finish();
+                let without_part = self.feed.finish();
                 if let Some(tee) = self.tee {
                     tee.finish();
                 }
@@ -101,7 +103,7 @@ impl StdinReader {
             if let Some(tee) = &mut self.tee {
                 tee.copy(&buffer[..read]);
             }
-            self.pipe.push(&buffer[..read]);
+            self.feed.push(&buffer[..read]);
         }
     }
 }

@@ -34,6 +34,7 @@ mod real_files;
 mod refuse;
 mod requests;
 mod routes;
+mod screen;
 mod sites;
 mod soak;
 mod split;

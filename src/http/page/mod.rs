@@ -16,6 +16,7 @@ const SCRIPT: &str = concat!(
     include_str!("json.js"),
     include_str!("log.js"),
     include_str!("picture.js"),
+    include_str!("screen.js"),
     include_str!("show.js"),
     include_str!("feed.js"),
     include_str!("poll.js"),

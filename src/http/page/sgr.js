@@ -26,8 +26,8 @@ const plainText = line => readLine(line, PLAIN).runs.map(run => run.text).join('
 
 // The CSS of each code; inverse is resolved when the run is drawn.
 const CODES = {
-  1: {fontWeight: 'bold'}, 2: {opacity: .7}, 3: {fontStyle: 'italic'}, 4: {textDecoration: 'underline'}, 7: {inverse: 1},
-  22: {fontWeight: '', opacity: ''}, 23: {fontStyle: ''}, 24: {textDecoration: ''}, 27: {inverse: 0}, 39: {color: ''}, 49: {background: ''},
+  1: {fontWeight: 'bold'}, 2: {opacity: .7}, 3: {fontStyle: 'italic'}, 4: {textDecoration: 'underline'}, 7: {inverse: 1}, 9: {textDecoration: 'line-through'},
+  22: {fontWeight: '', opacity: ''}, 23: {fontStyle: ''}, 24: {textDecoration: ''}, 27: {inverse: 0}, 29: {textDecoration: ''}, 39: {color: ''}, 49: {background: ''},
 }
 
 function applySgr(style, digits) {

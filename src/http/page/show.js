@@ -14,6 +14,7 @@ function rendererOf(part) {
       return makeTree
     } catch {}
   }
+  if (GRID.test(part.fullType)) return showScreen
   if (/^text\/|[/+](json|xml|yaml|toml|javascript)$/.test(type)) return showText
   const native = type === 'application/pdf' ? navigator.pdfViewerEnabled : /^(audio|video)/.test(type) && make('video').canPlayType(type)
   return native ? showFrame : showCard

@@ -5,8 +5,11 @@ use std::{ffi::OsString, io, process::Stdio, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
-use super::settings::CommandMessages;
-use crate::process::{CommandOutput, Exit, Running, Spawn, Streams, open_pty};
+use super::settings::{CommandMessages, CommandTerminal};
+use crate::{
+    process::{CommandOutput, Exit, Running, Spawn, Streams, open_pty},
+    source::screen::{ScreenSize, TERM},
+};
 
 /// Bytes per read, and so the most that is published in one block.
 const READ_BYTES: usize = 64 * 1024;
@@ -14,17 +17,36 @@ const READ_BYTES: usize = 64 * 1024;
 const QUIET: Duration = Duration::from_millis(50);
 /// The longest that this is waited for, where they write all the time.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// The size of a terminal that nobody sees: output is lines.
-const COLS_ROWS: (u16, u16) = (80, 24);
-/// What the terminal of `--pty` is, if mxr's own is not known: colours reach viewers.
-const TERM: &str = "xterm-256color";
+/// What the terminal of `--pty` is: colours reach viewers.
+const PTY_TERM: &str = "xterm-256color";
+
+impl CommandTerminal {
+    fn size(self) -> ScreenSize {
+        match self {
+            Self::Screen(size) => size,
+            Self::None | Self::Lines => ScreenSize { cols: 80, rows: 24 },
+        }
+    }
+
+    /// The variables that tell a command of it.
+    fn env(self) -> Vec<(OsString, OsString)> {
+        let set = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
+        match self {
+            Self::None => Vec::new(),
+            Self::Lines => vec![set("TERM", PTY_TERM)],
+            Self::Screen(ScreenSize { cols, rows }) => {
+                vec![set("TERM", TERM), set("COLUMNS", &cols.to_string()), set("LINES", &rows.to_string())]
+            }
+        }
+    }
+}
 
 /// A command that can be run.
 #[derive(Debug)]
 pub(super) struct CommandRunner {
     pub(super) command: Vec<OsString>,
     pub(super) stderr: CommandMessages,
-    pub(super) has_terminal: bool,
+    pub(super) terminal: CommandTerminal,
     pub(super) kill_after: Duration,
 }
 
@@ -39,10 +61,13 @@ impl CommandRunner {
     /// # Errors
     /// If the system cannot start a process.
     pub(super) fn start(&self) -> io::Result<CommandRun> {
-        let (stdout, stderr, streams) = if self.has_terminal { terminal()? } else { self.pipes()? };
-        let set = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
-        let env = if self.has_terminal { vec![set("TERM", TERM)] } else { Vec::new() };
-        let without = if self.has_terminal { vec!["COLUMNS".into(), "LINES".into()] } else { Vec::new() };
+        let terminal = self.terminal;
+        let (stdout, stderr, streams) = match terminal {
+            CommandTerminal::None => self.pipes()?,
+            _ => open_terminal(terminal.size())?,
+        };
+        let without = if terminal == CommandTerminal::Lines { vec!["COLUMNS".into(), "LINES".into()] } else { Vec::new() };
+        let env = terminal.env();
         let spawn = Spawn { command: self.command.clone(), streams, env, without, kill_after: self.kill_after };
         let running = spawn.start()?;
         debug!(program = self.program(), "the command is started");
@@ -63,8 +88,9 @@ impl CommandRunner {
     }
 }
 
-fn terminal() -> io::Result<(CommandOutput, Option<CommandOutput>, Streams)> {
-    let (master, slave) = open_pty(COLS_ROWS.0, COLS_ROWS.1)?;
+fn open_terminal(size: ScreenSize) -> io::Result<(CommandOutput, Option<CommandOutput>, Streams)> {
+    let cells = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
+    let (master, slave) = open_pty(cells(size.cols), cells(size.rows))?;
     Ok((CommandOutput::of(master)?, None, Streams::Terminal(slave)))
 }
 
@@ -90,6 +116,11 @@ pub(super) enum CommandNews<'a> {
 }
 
 impl CommandRun {
+    /// Answers what the command asked its terminal.
+    pub(super) fn answer(&self, replies: &[u8]) {
+        self.stdout.iter().for_each(|terminal| terminal.type_now(replies));
+    }
+
     /// Waits for news. Nothing is lost if the caller stops waiting.
     pub(super) async fn next(&mut self) -> CommandNews<'_> {
         let Self { running, stdout, stderr, buffers: [output, messages] } = self;

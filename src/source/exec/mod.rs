@@ -11,7 +11,7 @@ mod wanted;
 
 use std::{ffi::OsString, path::Path};
 
-pub use self::settings::{CommandMessages, ExecMode, ExecSettings, Restart, RunTrigger};
+pub use self::settings::{CommandMessages, CommandTerminal, ExecMode, ExecSettings, Restart, RunTrigger};
 use self::{
     changes::Changes,
     command::CommandRunner,
@@ -20,6 +20,8 @@ use self::{
 use super::{
     context::{Context, Work, name_of},
     framing::{Framing, FramingSettings, split::Split},
+    screen::LineFeeds,
+    stream_feed::StreamFeed,
 };
 use crate::{error::Result, feed::Kind};
 
@@ -28,14 +30,14 @@ use crate::{error::Result, feed::Kind};
 /// # Errors
 /// None: what is wrong with the command shows when it is started.
 pub fn source(settings: ExecSettings, context: &Context) -> Result<Work> {
-    let ExecSettings { command, mode, stderr, has_terminal, linger, kill_after } = settings;
+    let ExecSettings { command, mode, stderr, terminal, linger, kill_after } = settings;
     let name = name_of(Path::new(command.first().map_or("".as_ref(), OsString::as_os_str)));
-    let runner = CommandRunner { command, stderr, has_terminal, kill_after };
+    let runner = CommandRunner { command, stderr, terminal, kill_after };
     let messages = |output: &str| (stderr == CommandMessages::Feed).then(|| message_feed(output, context));
     Ok(match mode {
-        ExecMode::Streaming { framing, restart } => {
-            let output = Framing::new(&name, &framing, context);
-            let messages = messages(output.name());
+        ExecMode::Streaming { parts, restart } => {
+            let output = StreamFeed::new(&name, &parts, LineFeeds::Down, context);
+            let messages = messages(output.publisher().name()).map(|messages| StreamFeed::Split(Box::new(messages)));
             Box::pin(streaming::Streaming::new(runner, output, messages, restart, linger).work())
         }
         ExecMode::Periodic { trigger, file, timeout } => {
@@ -49,6 +51,7 @@ pub fn source(settings: ExecSettings, context: &Context) -> Result<Work> {
             let name = file.as_deref().map_or(name, name_of);
             let publisher = context.open(name, Kind::Newest);
             let messages = messages(publisher.name());
+            let has_terminal = runner.terminal != CommandTerminal::None;
             let feeds = RunFeeds::new(publisher, context.media.clone(), messages, file, has_terminal);
             let runs = Periodic::new(runner, feeds, linger, timeout).work(trigger);
             match changes {

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use crate::source::framing::FramingSettings;
+use crate::source::{screen::ScreenSize, stream_feed::StreamParts};
 
 /// The settings of a command as a source.
 #[derive(Debug, Clone)]
@@ -13,8 +13,8 @@ pub struct ExecSettings {
     pub mode: ExecMode,
     /// Where its messages go.
     pub stderr: CommandMessages,
-    /// Whether it sees a terminal.
-    pub has_terminal: bool,
+    /// The terminal that it sees.
+    pub terminal: CommandTerminal,
     /// The time for which it runs after the last reader; `None`: it always runs.
     pub linger: Option<Duration>,
     /// The time between the request to end and the kill.
@@ -26,8 +26,8 @@ pub struct ExecSettings {
 pub enum ExecMode {
     /// It runs until it ends of itself; its output is a stream.
     Streaming {
-        /// How the stream is split.
-        framing: FramingSettings,
+        /// How the stream becomes parts.
+        parts: StreamParts,
         /// What is done when it ends.
         restart: Restart,
     },
@@ -82,4 +82,15 @@ pub enum CommandMessages {
     Merge,
     /// Into a feed of lines beside that of its output.
     Feed,
+}
+
+/// The terminal that a command sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandTerminal {
+    /// None: its output is a pipe.
+    None,
+    /// One that nobody sees: its output is lines.
+    Lines,
+    /// An emulated one of this size.
+    Screen(ScreenSize),
 }

@@ -12,7 +12,7 @@ use super::{
     settings::Restart,
     wanted::Wanted,
 };
-use crate::{error::Result, feed::SourceState, process::Exit, source::framing::Framing};
+use crate::{error::Result, feed::SourceState, process::Exit, source::stream_feed::StreamFeed};
 
 /// A command whose output is a stream.
 pub(super) struct Streaming {
@@ -24,8 +24,8 @@ pub(super) struct Streaming {
 
 /// What is made of its output.
 struct Feeds {
-    output: Framing,
-    messages: Option<Framing>,
+    output: StreamFeed,
+    messages: Option<StreamFeed>,
 }
 
 /// Why a run is over.
@@ -39,12 +39,12 @@ enum RunEnd {
 impl Streaming {
     pub(super) fn new(
         runner: CommandRunner,
-        output: Framing,
-        messages: Option<Framing>,
+        output: StreamFeed,
+        messages: Option<StreamFeed>,
         restart: Restart,
         linger: Option<Duration>,
     ) -> Self {
-        let wanted = Wanted::of(output.publisher(), messages.as_ref().map(Framing::publisher), linger);
+        let wanted = Wanted::of(output.publisher(), messages.as_ref().map(StreamFeed::publisher), linger);
         let mut feeds = Feeds { output, messages };
         // Before anybody can ask: a snapshot waits for a source that rests, and for no other.
         feeds.set_source(&SourceState::Idle);
@@ -97,9 +97,12 @@ impl Streaming {
             tokio::select! {
                 news = run.next() => match news {
                     CommandNews::Ended(exit) => break exit,
-                    news => feeds.take(news),
+                    news => {
+                        feeds.take(news);
+                        run.answer(&feeds.output.replies());
+                    }
                 },
-                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => feeds.output.act(),
+                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => feeds.act(),
                 () = &mut unwanted => {
                     // Whoever comes now waits for the next run.
                     feeds.set_source(&SourceState::Idle);
@@ -114,7 +117,7 @@ impl Streaming {
 }
 
 impl Feeds {
-    fn all(&mut self) -> impl Iterator<Item = &mut Framing> {
+    fn all(&mut self) -> impl Iterator<Item = &mut StreamFeed> {
         [&mut self.output].into_iter().chain(self.messages.as_mut())
     }
 
@@ -136,6 +139,15 @@ impl Feeds {
             framing.end();
             framing.publisher().note_exit(exit.to_string(), exit.status());
         });
+    }
+
+    /// Does what is due, which may make the first part of a run.
+    fn act(&mut self) {
+        let was_live = self.output.has_made_part();
+        self.output.act();
+        if !was_live && self.output.has_made_part() {
+            self.output.publisher().set_source(SourceState::Live);
+        }
     }
 
     fn take(&mut self, news: CommandNews<'_>) {

@@ -103,10 +103,7 @@ impl FirstBytes {
     pub(super) fn without_part(&self, refused: u64) -> NoPart {
         let (count, media) = (self.count, Media::guess(Path::new(""), &self.bytes));
         match self.mistake() {
-            _ if count == 0 => NoPart {
-                cause: "it ended without a byte".to_owned(),
-                hint: "the program before the pipe printed nothing on its standard output; its messages may say why",
-            },
+            _ if count == 0 => NoPart::without_bytes(),
             Some((name, hint)) => NoPart { cause: format!("its {count} bytes are {name}, without a part"), hint },
             None if refused > 0 => NoPart {
                 cause: format!("its {count} bytes looked like {media}, and no part in them was complete"),
@@ -127,6 +124,16 @@ pub(in crate::source) struct NoPart {
     pub(in crate::source) cause: String,
     /// What the user can do.
     pub(in crate::source) hint: &'static str,
+}
+
+impl NoPart {
+    /// Nothing came at all.
+    pub(in crate::source) fn without_bytes() -> Self {
+        Self {
+            cause: "it ended without a byte".to_owned(),
+            hint: "the program before the pipe printed nothing on its standard output; its messages may say why",
+        }
+    }
 }
 
 /// Decides when to explain that bytes wait for the end of a part. A stream of frames that has had some may take any time for a large
