@@ -23,8 +23,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "http",
             "source/exec",
+            "http",
             "source/replay",
             "source/watch",
             "source",
@@ -41,11 +41,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "format",
         ],
     ),
-    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
     (
         "source/exec",
-        &["source", "source/framing", "source/screen", "feed", "source/framing/split", "error", "part", "format", "process"],
+        &[
+            "source/watch",
+            "source",
+            "source/framing",
+            "source/screen",
+            "feed",
+            "wire",
+            "source/framing/split",
+            "error",
+            "part",
+            "format",
+            "process",
+        ],
     ),
+    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
         "source/watch",
