@@ -336,7 +336,7 @@ fn a_command_gets_the_answers_of_its_terminal() {
 
 #[test]
 fn a_command_that_reads_no_answers_holds_up_nobody() {
-    let script = "stty raw -echo; yes \"$(printf '\\033[6n')\" | head -c 4194304; printf '\\033[H\\033[J\\033[?25lend'; sleep 600";
+    let script = "stty raw -echo; yes \"$(printf '\\033[6n')\" | head -c 524288; printf '\\033[H\\033[J\\033[?25lend'; sleep 600";
     let server = exec_script(&["--screen"], script);
     let mut viewer = server.view("/stream");
     assert_eq!(server.get("/healthz").head.status, 200);

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use super::settings::{CommandMessages, CommandTerminal};
 use crate::{
-    process::{CommandOutput, Exit, Running, Spawn, Streams, open_pty},
+    process::{CommandOutput, Exit, Running, Spawn, Streams, keep_line_ends, open_pty},
     source::screen::{ScreenSize, TERM},
 };
 
@@ -64,7 +64,7 @@ impl CommandRunner {
         let terminal = self.terminal;
         let (stdout, stderr, streams) = match terminal {
             CommandTerminal::None => self.pipes()?,
-            _ => open_terminal(terminal.size())?,
+            _ => open_terminal(terminal)?,
         };
         let without = if terminal == CommandTerminal::Lines { vec!["COLUMNS".into(), "LINES".into()] } else { Vec::new() };
         let env = terminal.env();
@@ -88,9 +88,14 @@ impl CommandRunner {
     }
 }
 
-fn open_terminal(size: ScreenSize) -> io::Result<(CommandOutput, Option<CommandOutput>, Streams)> {
+fn open_terminal(terminal: CommandTerminal) -> io::Result<(CommandOutput, Option<CommandOutput>, Streams)> {
     let cells = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
-    let (master, slave) = open_pty(cells(size.cols), cells(size.rows))?;
+    let ScreenSize { cols, rows } = terminal.size();
+    let (master, slave) = open_pty(cells(cols), cells(rows))?;
+    if terminal == CommandTerminal::Lines {
+        // It is cut into lines, and shown on no screen.
+        keep_line_ends(&slave)?;
+    }
     Ok((CommandOutput::of(master)?, None, Streams::Terminal(slave)))
 }
 

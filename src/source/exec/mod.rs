@@ -51,8 +51,7 @@ pub fn source(settings: ExecSettings, context: &Context) -> Result<Work> {
             let name = file.as_deref().map_or(name, name_of);
             let publisher = context.open(name, Kind::Newest);
             let messages = messages(publisher.name());
-            let has_terminal = runner.terminal != CommandTerminal::None;
-            let feeds = RunFeeds::new(publisher, context.media.clone(), messages, file, has_terminal);
+            let feeds = RunFeeds::new(publisher, context.media.clone(), messages, file, terminal != CommandTerminal::None);
             let runs = Periodic::new(runner, feeds, linger, timeout).work(trigger);
             match changes {
                 None => Box::pin(runs),
