@@ -31,6 +31,7 @@ Examples:
   mxr watch ./plot.png                push a picture whenever it changes
   tail -f log | mxr stdin             push each line
   mxr exec -- ping example.com        push what a command prints, while somebody watches
+  mxr exec --when g.dot -- dot -Tsvg g.dot    push what a command makes of a file, whenever it changes
   mxr exec --every 2 -- nvidia-smi    push the output of a command, every two seconds
   mxr serve ./frames --fps 24         replay a directory of frames
   mxr up mxr.toml                     serve several feeds, as a file says";
@@ -183,7 +184,14 @@ pub struct Exec {
     /// colours, JSON, a picture; an output that did not change is not pushed
     #[arg(long, value_name = "TIME", env = "MXR_EVERY", value_parser = seconds)]
     pub every: Option<Duration>,
-    /// End a run of --every that takes longer than this
+    /// Run the command to its end once, and again whenever one of these files has changed and is whole (of a directory, whichever
+    /// file in it); its whole output is one part
+    #[arg(long, value_name = "PATH", num_args = 1.., env = "MXR_WHEN", value_hint = ValueHint::AnyPath)]
+    pub when: Vec<PathBuf>,
+    /// Push this file after each run of --every or --when, in place of the output of the command
+    #[arg(long, value_name = "FILE", env = "MXR_OUTPUT", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// End a run of --every or --when that takes longer than this
     #[arg(long, value_name = "TIME", env = "MXR_TIMEOUT", value_parser = seconds)]
     pub timeout: Option<Duration>,
     /// Let the command see a terminal of 80x24 instead of a pipe, so that it prints line by line and in colour

@@ -1,6 +1,6 @@
 //! The options of `mxr exec`: what they mean, and which of them do not go together. It knows no process.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::{Config, framing};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     source::{
         SourceStart,
-        exec::{self, CommandMessages, ExecMode, ExecSettings, Restart},
+        exec::{self, CommandMessages, ExecMode, ExecSettings, Restart, RunTrigger},
     },
 };
 
@@ -22,8 +22,10 @@ impl Config {
     /// If a value is invalid.
     pub(super) fn exec(exec: Exec, typed: Typed) -> Result<Self> {
         check(&exec, &typed)?;
-        let mode = match exec.every {
-            Some(every) => ExecMode::Periodic { every, timeout: exec.timeout },
+        let every = exec.every.map(RunTrigger::Every);
+        let when = (!exec.when.is_empty()).then_some(RunTrigger::When(exec.when));
+        let mode = match every.or(when) {
+            Some(trigger) => ExecMode::Periodic { trigger, file: exec.output, timeout: exec.timeout },
             None => ExecMode::Streaming { framing: framing(&exec.split, exec.window)?, restart: restart(exec.restart) },
         };
         let settings = ExecSettings {
@@ -44,16 +46,27 @@ impl Config {
 fn check(exec: &Exec, typed: &Typed) -> Result<()> {
     let use_of = |option: &str, why: &str| Err(Error::usage(format!("use --{option}"), why));
     let of_stream = ["split", "window", "restart"].into_iter().find(|option| typed.has(option));
-    match (exec.every, of_stream) {
-        (Some(_), Some(option)) => return use_of(&format!("{option} with --every"), "the whole output of each run is one part"),
-        (Some(every), None) if every < SHORTEST => {
-            let what = format!("use --every {}", humantime::format_duration(every));
-            return Err(Error::usage(what, "less than 10ms would only start processes"));
+    let of_runs = ["timeout", "output"].into_iter().find(|option| typed.has(option));
+    let runs = if exec.every.is_some() { Some("every") } else { (!exec.when.is_empty()).then_some("when") };
+    match (runs, of_stream, of_runs) {
+        (Some(runs), Some(option), _) => {
+            return use_of(&format!("{option} with --{runs}"), "the whole output of each run is one part");
         }
-        (None, _) if typed.has("timeout") => return use_of("timeout", "it ends runs of --every, and there are none"),
+        (None, _, Some(option)) => return use_of(option, "it is for runs of --every and --when, and there are none"),
         _ => {}
     }
-    if exec.every.is_some() && exec.timeout == Some(Duration::ZERO) {
+    if exec.every.is_some() && !exec.when.is_empty() {
+        return use_of("every with --when", "a command runs either again and again, or when a file has changed");
+    }
+    if let Some(every) = exec.every.filter(|every| *every < SHORTEST) {
+        let what = format!("use --every {}", humantime::format_duration(every));
+        return Err(Error::usage(what, "less than 10ms would only start processes"));
+    }
+    if let Some(output) = exec.output.as_deref().filter(|output| exec.when.iter().any(|path| is_same_or_in(output, path))) {
+        let why = format!("each run would change {}, and begin another one", output.display());
+        return Err(Error::usage("use --output with such a --when", why).hint("name the files that the command reads"));
+    }
+    if runs.is_some() && exec.timeout == Some(Duration::ZERO) {
         return use_of("timeout 0", "every run would be ended at once");
     }
     if exec.always && typed.has("linger") {
@@ -66,6 +79,13 @@ fn check(exec: &Exec, typed: &Typed) -> Result<()> {
         return Err(Error::usage("run a command", "its name is empty"));
     }
     Ok(())
+}
+
+/// Whether a file is this path, or lies directly in it.
+fn is_same_or_in(file: &Path, path: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let dir = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    real(file) == real(path) || real(dir) == real(path)
 }
 
 fn messages(stderr: Stderr, has_terminal: bool) -> CommandMessages {

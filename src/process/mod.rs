@@ -23,7 +23,7 @@ use self::role::{GUARD, LAUNCH};
 pub use self::{
     exit::Exit,
     output::CommandOutput,
-    pty::{open_pty, resize},
+    pty::{keep_line_ends, open_pty, resize},
     running::{Running, end_all, ending_gone},
     spawn::{Spawn, Streams, keep_file_limit},
 };

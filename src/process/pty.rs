@@ -7,7 +7,7 @@ use std::{
 
 use rustix::{
     pty::{OpenptFlags, grantpt, openpt, unlockpt},
-    termios::{Winsize, tcsetwinsize},
+    termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize},
 };
 
 /// Opens a pseudo-terminal of this size in characters: the master, which mxr keeps, and the slave, which is the command's terminal.
@@ -30,6 +30,16 @@ pub fn open_pty(cols: u16, rows: u16) -> io::Result<(OwnedFd, OwnedFd)> {
 /// If it is no terminal.
 pub fn resize(master: impl AsFd, cols: u16, rows: u16) -> io::Result<()> {
     Ok(tcsetwinsize(master, Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 })?)
+}
+
+/// Leaves line ends as the command writes them: otherwise a terminal puts a return before each newline, which is for screens.
+///
+/// # Errors
+/// If it is no terminal.
+pub fn keep_line_ends(terminal: impl AsFd) -> io::Result<()> {
+    let mut modes = tcgetattr(&terminal)?;
+    modes.output_modes.remove(OutputModes::ONLCR);
+    Ok(tcsetattr(&terminal, OptionalActions::Now, &modes)?)
 }
 
 #[cfg(target_os = "linux")]

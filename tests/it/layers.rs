@@ -41,7 +41,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "format",
         ],
     ),
-    ("source/exec", &["source", "source/framing", "feed", "source/framing/split", "error", "part", "format", "process"]),
+    (
+        "source/exec",
+        &["source/watch", "source", "source/framing", "feed", "wire", "source/framing/split", "error", "part", "format", "process"],
+    ),
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
         "source/watch",

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::settings::CommandMessages;
-use crate::process::{CommandOutput, Exit, Running, Spawn, Streams, open_pty};
+use crate::process::{CommandOutput, Exit, Running, Spawn, Streams, keep_line_ends, open_pty};
 
 /// Bytes per read, and so the most that is published in one block.
 const READ_BYTES: usize = 64 * 1024;
@@ -65,6 +65,8 @@ impl CommandRunner {
 
 fn terminal() -> io::Result<(CommandOutput, Option<CommandOutput>, Streams)> {
     let (master, slave) = open_pty(COLS_ROWS.0, COLS_ROWS.1)?;
+    // It is cut into lines, and shown on no screen.
+    keep_line_ends(&slave)?;
     Ok((CommandOutput::of(master)?, None, Streams::Terminal(slave)))
 }
 

@@ -2,6 +2,7 @@
 //! becomes of its output; `process` runs it, and `framing` cuts the output.
 
 mod back_off;
+mod changes;
 mod command;
 mod periodic;
 mod settings;
@@ -10,8 +11,12 @@ mod wanted;
 
 use std::{ffi::OsString, path::Path};
 
-use self::command::CommandRunner;
-pub use self::settings::{CommandMessages, ExecMode, ExecSettings, Restart};
+pub use self::settings::{CommandMessages, ExecMode, ExecSettings, Restart, RunTrigger};
+use self::{
+    changes::Changes,
+    command::CommandRunner,
+    periodic::{Periodic, RunFeeds, Trigger},
+};
 use super::{
     context::{Context, Work, name_of},
     framing::{Framing, FramingSettings, split::Split},
@@ -33,11 +38,28 @@ pub fn source(settings: ExecSettings, context: &Context) -> Result<Work> {
             let messages = messages(output.name());
             Box::pin(streaming::Streaming::new(runner, output, messages, restart, linger).work())
         }
-        ExecMode::Periodic { every, timeout } => {
+        ExecMode::Periodic { trigger, file, timeout } => {
+            let (trigger, changes) = match trigger {
+                RunTrigger::Every(every) => (Trigger::Every(every), None),
+                RunTrigger::When(paths) => {
+                    let (changes, work) = Changes::of(paths, context)?;
+                    (Trigger::Changes(changes), Some(work))
+                }
+            };
+            let name = file.as_deref().map_or(name, name_of);
             let publisher = context.open(name, Kind::Newest);
             let messages = messages(publisher.name());
-            let media = context.media.clone();
-            Box::pin(periodic::Periodic::new(runner, publisher, media, messages, linger, timeout).work(every))
+            let feeds = RunFeeds::new(publisher, context.media.clone(), messages, file, has_terminal);
+            let runs = Periodic::new(runner, feeds, linger, timeout).work(trigger);
+            match changes {
+                None => Box::pin(runs),
+                Some(changes) => Box::pin(async move {
+                    tokio::select! {
+                        result = runs => result,
+                        result = async { changes.await?; std::future::pending().await } => result,
+                    }
+                }),
+            }
         }
     })
 }

@@ -1,19 +1,25 @@
 //! A command that runs to its end again and again; the whole output of a run is one part. Runs begin at multiples of a time from the
 //! first one on, so that the length of a run does not add up, and never overlap.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::{
+    changes::Changes,
     command::{CommandNews, CommandRunner},
     wanted::Wanted,
 };
 use crate::{
     error::Result,
     feed::{Publisher, Refused, SourceState},
-    format::Media,
+    format::{Completeness, Media, inspect},
     part::Part,
     process::Exit,
     source::framing::Framing,
@@ -29,16 +35,49 @@ pub(super) struct Periodic {
 }
 
 /// What is made of the output of a run.
-struct RunFeeds {
+pub(super) struct RunFeeds {
     publisher: Publisher,
     /// The type of every part, if the user set one.
     media: Option<Media>,
     messages: Option<Framing>,
+    /// The file that is the part, in place of the output.
+    file: Option<PathBuf>,
     /// The output so far; a byte more than a part may have if it is too large.
     output: Vec<u8>,
     has_terminal: bool,
     /// What was logged last, so that the same is not logged each time.
     logged: Option<String>,
+}
+
+/// When the next run begins.
+pub(super) enum Trigger {
+    Every(Duration),
+    Changes(Changes),
+}
+
+impl Trigger {
+    /// Whether a run would give anything else than the last one.
+    fn begin(&mut self) -> bool {
+        match self {
+            Self::Every(_) => true,
+            Self::Changes(changes) => changes.take(),
+        }
+    }
+
+    /// The run that has begun was not finished.
+    fn forget(&mut self) {
+        if let Self::Changes(changes) = self {
+            changes.forget();
+        }
+    }
+
+    /// Waits for the time of the next run; the first one and the last one began at these times.
+    async fn next(&mut self, first: Instant, last: Instant) {
+        match self {
+            Self::Every(every) => sleep_until(first + until_next(first.elapsed(), *every)).await,
+            Self::Changes(changes) => changes.wait(last).await,
+        }
+    }
 }
 
 /// Why a run is over.
@@ -49,45 +88,41 @@ enum RunOver {
 }
 
 impl Periodic {
-    pub(super) fn new(
-        runner: CommandRunner,
-        publisher: Publisher,
-        media: Option<Media>,
-        messages: Option<Framing>,
-        linger: Option<Duration>,
-        timeout: Option<Duration>,
-    ) -> Self {
-        let wanted = Wanted::of(&publisher, messages.as_ref().map(Framing::publisher), linger);
-        let has_terminal = runner.has_terminal;
-        let mut feeds = RunFeeds { publisher, media, messages, output: Vec::new(), has_terminal, logged: None };
+    pub(super) fn new(runner: CommandRunner, mut feeds: RunFeeds, linger: Option<Duration>, timeout: Option<Duration>) -> Self {
+        let wanted = Wanted::of(&feeds.publisher, feeds.messages.as_ref().map(Framing::publisher), linger);
         // Before anybody can ask: a snapshot waits for a source that rests, and for no other.
         feeds.set_source(&SourceState::Idle);
         Self { runner, feeds, wanted, timeout }
     }
 
-    /// Runs it at once when somebody comes, and then after each `every`, while somebody is there.
-    pub(super) async fn work(mut self, every: Duration) -> Result<()> {
+    /// Runs it at once when somebody comes, and then as `trigger` says, while somebody is there.
+    pub(super) async fn work(mut self, mut trigger: Trigger) -> Result<()> {
         loop {
             self.wanted.wait().await;
             self.feeds.set_source(&SourceState::Starting);
-            self.runs(every).await;
+            self.runs(&mut trigger).await;
             self.feeds.set_source(&SourceState::Idle);
         }
     }
 
     /// Runs it until nobody is there.
-    async fn runs(&mut self, every: Duration) {
+    async fn runs(&mut self, trigger: &mut Trigger) {
         let Self { runner, feeds, wanted, timeout } = self;
         let mut unwanted = std::pin::pin!(wanted.is_over());
         let first = Instant::now();
         loop {
-            match feeds.run(runner, *timeout, unwanted.as_mut()).await {
-                Ok(RunOver::Unwanted) => return,
-                Ok(over) => feeds.end_run(over),
-                Err(error) => feeds.end_run(RunOver::Exit(Exit::Unknown(format!("the command cannot be started: {error}")))),
+            let began = Instant::now();
+            if !trigger.begin() {
+                feeds.set_source(&SourceState::Live);
+            } else {
+                match feeds.run(runner, *timeout, unwanted.as_mut()).await {
+                    Ok(RunOver::Unwanted) => return trigger.forget(),
+                    Ok(over) => feeds.end_run(over),
+                    Err(error) => feeds.end_run(RunOver::Exit(Exit::Unknown(format!("the command cannot be started: {error}")))),
+                }
             }
             tokio::select! {
-                () = sleep_until(first + until_next(first.elapsed(), every)) => {}
+                () = trigger.next(first, began) => {}
                 () = &mut unwanted => return,
             }
         }
@@ -102,6 +137,16 @@ fn until_next(elapsed: Duration, every: Duration) -> Duration {
 }
 
 impl RunFeeds {
+    pub(super) fn new(
+        publisher: Publisher,
+        media: Option<Media>,
+        messages: Option<Framing>,
+        file: Option<PathBuf>,
+        has_terminal: bool,
+    ) -> Self {
+        Self { publisher, media, messages, file, output: Vec::new(), has_terminal, logged: None }
+    }
+
     fn set_source(&mut self, state: &SourceState) {
         self.publisher.set_source(state.clone());
         self.messages.iter().for_each(|messages| messages.publisher().set_source(state.clone()));
@@ -142,6 +187,7 @@ impl RunFeeds {
 
     fn take(&mut self, news: CommandNews<'_>) {
         match (news, &mut self.messages) {
+            (CommandNews::Output(_), _) if self.file.is_some() => {}
             (CommandNews::Output(bytes), _) => {
                 let left = (self.publisher.part_bytes() + 1).saturating_sub(self.output.len());
                 self.output.extend_from_slice(&bytes[..left.min(bytes.len())]);
@@ -164,12 +210,14 @@ impl RunFeeds {
         };
         self.publisher.note_exit(why, status);
         let is_whole = matches!(over, RunOver::Exit(_));
-        let has_output = is_whole && self.publish();
+        let has_output = is_whole && self.publish(status == 0);
         // A status alone says little: diff(1) and grep(1) end with 1 and are right.
-        if has_output || status == 0 {
+        if has_output || (status == 0 && self.file.is_none()) {
             self.set_source(&SourceState::Live);
         } else {
-            self.set_source(&SourceState::Lost { reason: sentence.clone() });
+            let file = self.file.as_ref().filter(|_| status == 0);
+            let reason = file.map(|file| format!("there is no {} that can be read", file.display()));
+            self.set_source(&SourceState::Lost { reason: reason.unwrap_or_else(|| sentence.clone()) });
         }
         self.log(status, sentence);
     }
@@ -185,13 +233,26 @@ impl RunFeeds {
         self.logged = Some(why);
     }
 
-    /// Makes a part of the output. Returns whether there was any.
-    fn publish(&mut self) -> bool {
+    /// Makes a part of the output, or of the file. Returns whether there was any.
+    fn publish(&mut self, is_success: bool) -> bool {
         let mut body = std::mem::take(&mut self.output);
         if self.has_terminal {
             body = without_returns(&body);
         }
-        let media = self.media.clone().unwrap_or_else(|| media_of(&body));
+        let mut media = media_of(&body);
+        if let Some(file) = &self.file {
+            let limit = self.publisher.part_bytes() as u64 + 1;
+            let read = File::open(file).and_then(|open| open.take(limit).read_to_end(&mut body));
+            if read.is_err() {
+                return false;
+            }
+            media = Media::guess(file, &body);
+        }
+        let media = self.media.clone().unwrap_or(media);
+        // A command that failed may have left half a picture.
+        if !is_success && inspect(&media, &body).completeness == Completeness::Truncated {
+            return false;
+        }
         match self.publisher.publish(Part::now(media, body)) {
             Ok(()) | Err(Refused::Same) => true,
             Err(Refused::Empty) => false,

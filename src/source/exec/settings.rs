@@ -1,6 +1,6 @@
 //! The settings of a command as a source. It knows no process.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use crate::source::framing::FramingSettings;
 
@@ -33,11 +33,22 @@ pub enum ExecMode {
     },
     /// It runs again and again; the output of each run is one part.
     Periodic {
-        /// The time from start to start.
-        every: Duration,
+        /// When a run begins.
+        trigger: RunTrigger,
+        /// The file that is the part, in place of the output.
+        file: Option<PathBuf>,
         /// The time after which a run is ended.
         timeout: Option<Duration>,
     },
+}
+
+/// When a run begins, beside the first one.
+#[derive(Debug, Clone)]
+pub enum RunTrigger {
+    /// After this time from the start of the one before.
+    Every(Duration),
+    /// When one of these files, or a file in these directories, has changed and is whole.
+    When(Vec<PathBuf>),
 }
 
 /// What is done when a command ends of itself.
