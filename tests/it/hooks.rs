@@ -130,7 +130,8 @@ fn a_command_that_ends_is_lost_at_once_though_nobody_watches() {
     let folder = Folder::new();
     let args = ["exec", "--name", "run", "--restart", "always", "--on-stale", &format!("{NOTE} stale"), "--on-live"];
     let server = mxr(args).args([&format!("{NOTE} live"), "--", "sh", "-c", "date +%N; sleep 0.2; exit 3"]);
-    let server = server.current_dir(&folder.path()).start();
+    // What is behind the command is the command's.
+    let server = server.current_dir(&folder.path()).env("MXR_PORT", "0").spawn().listening();
     let stale = wait_for_lines(&folder.file("stale"), 2);
     assert!(stale[0].starts_with("run|0|lost: ") && stale[0].contains("exit status 3"), "{stale:?}");
     assert!(!wait_for_lines(&folder.file("live"), 1).is_empty());
