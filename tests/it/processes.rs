@@ -52,8 +52,7 @@ fn a_guard_that_is_killed_takes_its_command_along() {
     let guard = exec.processes().into_iter().find(|(_, line)| line == "mxr @guard").unwrap().0;
     kill_process(Pid::from_raw(guard).unwrap(), Signal::KILL).unwrap();
     exec.expect_nothing_left_within(SOON);
-    let snapshot = exec.server.get("/state").text();
-    assert!(snapshot.contains("the guard of the command was killed"), "{snapshot}");
+    wait_until("it is said", SOON, || exec.server.get("/state").text().contains("the guard of the command was killed"));
 }
 
 #[test]

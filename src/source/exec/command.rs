@@ -71,7 +71,8 @@ impl CommandRunner {
         let spawn = Spawn { command: self.command.clone(), streams, env, without, kill_after: self.kill_after };
         let running = spawn.start()?;
         debug!(program = self.program(), "the command is started");
-        Ok(CommandRun { running, stdout: Some(stdout), stderr, buffers: [vec![0; READ_BYTES], Vec::new()] })
+        let buffers = [vec![0; READ_BYTES], Vec::new()];
+        Ok(CommandRun { running, stdout: Some(stdout), stderr, buffers, has_terminal: self.has_terminal })
     }
 
     fn pipes(&self) -> io::Result<(CommandOutput, Option<CommandOutput>, Streams)> {
@@ -107,6 +108,7 @@ pub(super) struct CommandRun {
     stdout: Option<CommandOutput>,
     stderr: Option<CommandOutput>,
     buffers: [Vec<u8>; 2],
+    has_terminal: bool,
 }
 
 /// What came of a command.
@@ -128,7 +130,7 @@ impl CommandRun {
 
     /// Waits for news. Nothing is lost if the caller stops waiting.
     pub(super) async fn next(&mut self) -> CommandNews<'_> {
-        let Self { running, stdout, stderr, buffers: [output, messages] } = self;
+        let Self { running, stdout, stderr, buffers: [output, messages], .. } = self;
         messages.resize(if stderr.is_some() { READ_BYTES } else { 0 }, 0);
         loop {
             tokio::select! {
@@ -170,13 +172,17 @@ impl CommandRun {
     /// Tells it to end, and reads what it still writes until nothing of it is left.
     pub(super) async fn stop(&mut self, mut take: impl FnMut(CommandNews<'_>)) {
         self.running.stop();
+        if self.has_terminal {
+            // A shell that missed the signal while it started finds its terminal closed.
+            self.stdout = None;
+        }
         loop {
             match self.next().await {
                 CommandNews::Ended(_) => break,
                 news => take(news),
             }
         }
-        let Self { running, stdout, stderr, buffers: [output, messages] } = self;
+        let Self { running, stdout, stderr, buffers: [output, messages], .. } = self;
         // Others of its group may have more time, and may need their pipes emptied for that.
         loop {
             tokio::select! {
