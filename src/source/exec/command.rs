@@ -72,7 +72,7 @@ impl CommandRunner {
         let running = spawn.start()?;
         debug!(program = self.program(), "the command is started");
         let buffers = [vec![0; READ_BYTES], Vec::new()];
-        Ok(CommandRun { running, stdout: Some(stdout), stderr, buffers, has_terminal: self.has_terminal })
+        Ok(CommandRun { running, stdout: Some(stdout), stderr, buffers, has_terminal: terminal != CommandTerminal::None })
     }
 
     fn pipes(&self) -> io::Result<(CommandOutput, Option<CommandOutput>, Streams)> {
