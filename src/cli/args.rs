@@ -266,7 +266,7 @@ ${NAME} in a value is an environment variable, $${ stands for ${.";
 #[derive(Debug, Args)]
 #[command(after_help = FILE_EXAMPLE)]
 pub struct Up {
-    /// File in TOML with a table [feed.NAME] for each feed, whose keys are the names of options, and a table [server]; read again
+    /// File in TOML with a table feed.NAME for each feed, whose keys are the names of options, and a table server; read again
     /// at SIGHUP
     #[arg(value_name = "FILE", default_value = "mxr.toml", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
