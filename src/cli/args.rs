@@ -364,7 +364,8 @@ pub struct Serving {
     /// Port to listen on; 0 picks a free one
     #[arg(short = 'p', long, value_name = "PORT", default_value_t = 8080, env = "MXR_PORT", value_parser = port)]
     pub port: u16,
-    /// Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given
+    /// Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or
+    /// --public is given
     #[arg(short = 'H', long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MXR_HOST", value_parser = host)]
     pub host: IpAddr,
     /// Listen on a Unix socket at this path instead, for a proxy on this machine

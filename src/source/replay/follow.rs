@@ -1,19 +1,15 @@
 //! Frames as they come: each is played once, in natural order as far as it has come, when its writer is done. Which frames there are
 //! is for `listing` to know.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashSet};
 
 use tokio::time::Instant;
 
 use super::{
-    frame_cache::{FrameCache, SETTLE},
+    frame_cache::SETTLE,
     listing::{CHECK_INTERVAL, FrameName, Listing, ListingChanges},
-    ticker::Ticker,
+    player::Player,
 };
-use crate::feed::Publisher;
 
 /// The frames that have not been played.
 #[derive(Debug, Default)]
@@ -49,33 +45,26 @@ impl Unplayed {
     }
 }
 
-/// Plays frames as they come, of which the first may be shown already.
-pub(super) async fn follow(
-    frames: &FrameCache,
-    listing: &mut Listing,
-    interval: Duration,
-    publisher: &Publisher,
-    mut shown_before: Option<FrameName>,
-) {
-    let mut ticker = Ticker::new(interval);
+/// Plays frames as they come.
+pub(super) async fn follow(player: &mut Player, listing: &mut Listing) {
     let mut unplayed = Unplayed::default();
     let mut has_played = false;
     let mut next_retry = Instant::now() + CHECK_INTERVAL;
     loop {
-        unplayed.note(listing.update(frames));
+        unplayed.note(listing.update(&player.frames));
         if Instant::now() >= next_retry {
             unplayed.retry();
             next_retry = Instant::now() + CHECK_INTERVAL;
         }
         let Some(name) = unplayed.ready.pop_first() else {
             if !has_played {
-                frames.say_empty();
+                player.frames.say_empty();
             }
             listing.changed(next_retry).await;
             continue;
         };
         let path = listing.path(&name);
-        match frames.read(&path, publisher) {
+        match player.read(&path) {
             // It is played when it is complete.
             None => drop(unplayed.resting.insert(name)),
             Some(frame) if frame.may_grow() && !unplayed.finished.contains(&name) => {
@@ -84,10 +73,7 @@ pub(super) async fn follow(
             }
             Some(frame) => {
                 unplayed.finished.remove(&name);
-                ticker.tick().await;
-                if shown_before.take().as_ref() != Some(&name) {
-                    frames.push(publisher, frame.part, &path);
-                }
+                player.play(&name, frame, &path).await;
                 has_played = true;
             }
         }

@@ -4,6 +4,7 @@
 mod follow;
 mod frame_cache;
 mod listing;
+mod player;
 mod run_frames;
 mod ticker;
 
@@ -12,8 +13,9 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use self::{
-    frame_cache::{FrameCache, SETTLE},
+    frame_cache::FrameCache,
     listing::{CHECK_INTERVAL, FrameName, Listing},
+    player::Player,
     run_frames::RunFrames,
     ticker::Ticker,
 };
@@ -52,39 +54,19 @@ pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
         }));
     }
     let publisher = context.open(name, Kind::Newest);
-    let shown = show_first(&frames, &listing, dir.mode, &publisher);
+    let mut player = Player::new(frames, publisher, interval);
+    player.show_first(&listing, dir.mode);
     Ok(Box::pin(async move {
         match dir.mode {
-            Mode::Follow => follow::follow(&frames, &mut listing, interval, &publisher, shown).await,
-            _ => play_in_a_loop(&frames, &mut listing, interval, &publisher, shown).await,
+            Mode::Follow => follow::follow(&mut player, &mut listing).await,
+            _ => play_in_a_loop(&mut player, &mut listing).await,
         }
         Ok(())
     }))
 }
 
-/// Publishes the first frame, so that it is there before a viewer can ask. Returns its name, if it is complete.
-fn show_first(frames: &FrameCache, listing: &Listing, mode: Mode, publisher: &Publisher) -> Option<FrameName> {
-    let first = listing.first_there()?;
-    let path = listing.path(&first);
-    let mut frame = frames.read(&path, publisher)?;
-    if mode == Mode::Follow && frame.may_grow() {
-        // It is played once, and was written just now.
-        std::thread::sleep(SETTLE);
-        frame = frames.read(&path, publisher).filter(|frame| !frame.may_grow())?;
-    }
-    frames.push(publisher, frame.part, &path);
-    Some(first)
-}
-
-/// Plays all frames, round after round. The first one may be shown already.
-async fn play_in_a_loop(
-    frames: &FrameCache,
-    listing: &mut Listing,
-    interval: Duration,
-    publisher: &Publisher,
-    mut shown_before: Option<FrameName>,
-) {
-    let mut ticker = Ticker::new(interval);
+/// Plays all frames, round after round.
+async fn play_in_a_loop(player: &mut Player, listing: &mut Listing) {
     let mut last_search = None;
     let mut shown: Vec<FrameName> = Vec::new();
     loop {
@@ -97,21 +79,18 @@ async fn play_in_a_loop(
         let mut name = None;
         loop {
             if listing.is_due() {
-                listing.update(frames);
+                listing.update(&player.frames);
             }
             name = if is_search { listing.after(name.as_ref()) } else { known.next() };
             let Some(name) = &name else { break };
             let path = listing.path(name);
-            if let Some(frame) = frames.read(&path, publisher) {
-                ticker.tick().await;
-                if shown_before.take().as_ref() != Some(name) {
-                    frames.push(publisher, frame.part, &path);
-                }
+            if let Some(frame) = player.read(&path) {
+                player.play(name, frame, &path).await;
                 shown.push(name.clone());
             }
         }
         if shown.is_empty() {
-            frames.say_empty();
+            player.frames.say_empty();
             sleep(CHECK_INTERVAL).await;
         }
     }

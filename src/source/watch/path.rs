@@ -421,10 +421,10 @@ impl WatchedPath {
     }
 }
 
-/// Whether a body of the same length as the one before has the same end. An end mark alone, and what stands between it and the last
-/// pixels, is alike in all files of a format: of JPEG, GIF and HTML no more than 16 bytes are.
+/// Whether a body of the same length as the one before has the same end: 24 bytes, which is more than the end marks of JPEG, GIF and
+/// HTML, which are alike in all files.
 fn keeps_end(before: &[u8], body: &[u8]) -> bool {
-    before.len() == body.len() && before != body && before.last_chunk::<24>().is_some_and(|end| body.ends_with(end))
+    before.len() == body.len() && before.last_chunk::<24>().is_some_and(|end| body.ends_with(end)) && before != body
 }
 
 /// What the log says of a part that is shown though its format tells that something is missing.

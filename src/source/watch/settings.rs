@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::tail;
 use crate::source::name_filter::NameFilter;
 
 /// What to watch.
@@ -44,7 +45,7 @@ impl TailSettings {
     /// The names of logs and of what a rotation leaves of them, which no document of their directory has.
     pub(super) fn with_rotated(&self) -> Vec<NameFilter> {
         let globs = self.names.iter().filter_map(NameFilter::glob).filter(|glob| !glob.starts_with('!'));
-        let rotated = globs.map(|glob| NameFilter::matching(format!("{glob}{{.[0-9]*,-[0-9]*,.old,.gz,.xz,.bz2,.zst}}")));
+        let rotated = globs.map(|glob| NameFilter::matching(tail::rotated(glob)));
         self.names.iter().cloned().chain(rotated.filter_map(Result::ok)).collect()
     }
 

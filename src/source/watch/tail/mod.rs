@@ -9,5 +9,5 @@ mod rotation;
 
 pub(super) use self::{
     open_log::{Chunk, OpenLog},
-    rotation::{Old, Rotated, is_named_after, missed, old},
+    rotation::{Old, Rotated, is_named_after, missed, old, rotated},
 };

@@ -74,6 +74,11 @@ pub(in crate::source::watch) fn missed(
     found
 }
 
+/// A pattern for the names that a rotation gives to logs of such names: `app.log.1`, `app.log-20261129.gz`, `app.log.old`.
+pub(in crate::source::watch) fn rotated(glob: &str) -> String {
+    format!("{glob}{{.[0-9]*,-[0-9]*,.old,{}}}", COMPRESSED.join(","))
+}
+
 /// Whether a rotation gives such a name to a log: `app.log.1`, `app.log-20261129`, `app-2026-11-29.log`, `app.1.log`.
 pub(in crate::source::watch) fn is_named_after(log: &OsStr, other: &OsStr) -> bool {
     let (Some(log), Some(other)) = (log.to_str(), other.to_str()) else { return false };
