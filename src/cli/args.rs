@@ -174,7 +174,16 @@ pub struct Stdin {
     pub common: Common,
 }
 
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  mxr exec -- ping example.com               each line of its output
+  mxr exec -- sh -c 'dmesg -w | grep usb'    what a shell reads
+  mxr exec --every 2 -- nvidia-smi           the whole output, every two seconds
+  mxr exec --when g.dot -- dot -Tsvg g.dot   and whenever a file has changed
+  mxr exec --screen=120x40 -- htop           a full-screen program";
+
 #[derive(Debug, Args)]
+#[command(override_usage = "mxr exec [OPTIONS] [--] <CMD>...", after_help = EXEC_EXAMPLES)]
 pub struct Exec {
     /// Command and its arguments, which no shell reads; mxr's own options come before it
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]

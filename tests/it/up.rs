@@ -124,6 +124,8 @@ fn every_mistake_is_told_with_its_line_and_the_key_that_was_meant() {
         ("[feed.a]\nstdin = true\n[feed.b]\nstdin = true", "mxr.toml:4: the feed 'a' reads standard input already"),
         ("[feed.a]\nstdin = false", "mxr.toml:2: a source is not false"),
         ("[feed.a]\nwatch = ['x', 'y']", "mxr.toml:2: 'watch' takes one path here"),
+        ("[feed.a]\nexec = []", "mxr.toml:2: 'exec' is an empty list"),
+        ("[feed.a]\nevery = 1\nexec = 'ls -la'", "mxr.toml:3: cannot run 'ls …': all of it is one word"),
         ("[feed.a]\nwatch = 'x'\n[feed.a]\nwatch = 'y'", "mxr.toml:3: 'a' is here for the second time"),
         ("[feed.'a/../b']\nwatch = 'x'", "mxr.toml:2: --name \"a/../b\""),
         ("[feed]\nwatch = 'x'", "mxr.toml:2: the feed 'watch' is no table\nhint: a feed is a table with a name"),
