@@ -390,3 +390,39 @@ fn the_page_in_chromium_follows_a_file_that_is_read_again() {
 fn the_page_in_firefox_follows_a_file_that_is_read_again() {
     the_page_follows_a_file_that_is_read_again(Kind::Firefox);
 }
+
+fn a_page_of_several_feeds_tells_how_one_of_them_ends(kind: Kind) {
+    let folder = Folder::new();
+    let text = "
+        [feed.goes-on]
+        exec = ['sh', '-c', 'while :; do echo goes on; sleep 0.2; done']
+        [feed.ends]
+        exec = ['sh', '-c', 'echo begun; sleep 1; exit 3']
+        [feed.never]
+        exec = ['mxr-there-is-no-such-command']
+        [feed.again]
+        exec = ['sh', '-c', 'sleep 0.5; exit 4']
+        restart = 'always'
+    ";
+    let server = up(&folder, text).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    for reason in [
+        "the command ended with exit status 3",
+        "the command ended with exit status 127 (command not found)",
+        "the command ended with exit status 4, and is started again",
+        "goes on",
+    ] {
+        wait_until(&format!("the page says {reason:?}"), SOON, || browser.text().contains(reason));
+    }
+}
+
+#[test]
+fn a_page_of_several_feeds_tells_how_one_of_them_ends_in_chromium() {
+    a_page_of_several_feeds_tells_how_one_of_them_ends(Kind::Chromium);
+}
+
+#[test]
+fn a_page_of_several_feeds_tells_how_one_of_them_ends_in_firefox() {
+    a_page_of_several_feeds_tells_how_one_of_them_ends(Kind::Firefox);
+}
