@@ -200,7 +200,7 @@ pub struct Exec {
     #[arg(long, value_name = "TIME", env = "MXR_EVERY", value_parser = seconds)]
     pub every: Option<Duration>,
     /// Run the command to its end once, and again whenever one of these files has changed and is whole (of a directory, whichever
-    /// file in it); its whole output is one part
+    /// file in it); its whole output is one part. `--` ends the list
     #[arg(long, value_name = "PATH", num_args = 1.., env = "MXR_WHEN", value_hint = ValueHint::AnyPath)]
     pub when: Vec<PathBuf>,
     /// Push this file after each run of --every or --when, in place of the output of the command

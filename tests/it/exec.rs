@@ -355,9 +355,13 @@ fn options_after_the_command_are_its_own_and_options_that_contradict_each_other_
         (&["--screen", "120x40", "--", "ls"], "hint: write the size after an equals sign: --screen=120x40"),
         (&["--", "ls -la"], "cannot run 'ls …': all of it is one word, and no program has that name\nhint: no shell reads it"),
         (&["--when", "a", "ls"], "mxr exec [OPTIONS] [--] <CMD>..."),
+        (&["--when", "a", "ls"], "tip: '--' ends the files of '--when', before the command"),
+        (&["--when", "a", "dot", "-Tsvg", "a"], "tip: '--' ends the files of '--when', before the command"),
     ] {
         mxr(["exec"]).args(args).run().usage_error().stderr(why);
     }
+    mxr(["stdin", "--screen", "120x40"]).run().usage_error().stderr("tip: '--screen=120x40' says the size");
+    mxr(["exec", "ls"]).env("MXR_SCREEN", "1").run().usage_error().stderr("invalid value '1' for 'MXR_SCREEN'");
 }
 
 #[test]
