@@ -200,6 +200,22 @@ fn an_output_has_the_type_that_it_shows() {
 }
 
 #[test]
+fn an_output_that_has_become_empty_is_an_empty_line_and_the_last_picture_stays() {
+    let folder = Folder::new();
+    for (first, second) in [("said\n".as_bytes(), "\n".as_bytes()), (&png(RED), &png(RED))] {
+        folder.put("o", first);
+        let exec = exec(&with(&["--every", "0.1", "--always"], &["cat", &folder.file("o").display().to_string()]));
+        let snapshot = || exec.server.get("/snapshot").body;
+        wait_until("the first output is there", SOON, || snapshot() == first);
+        folder.put("o", "");
+        let runs = || source(&exec)["runs"].as_u64().unwrap();
+        let before = runs();
+        wait_until("it has run again", SOON, || runs() > before + 2);
+        wait_until("the next output is there", SOON, || snapshot() == second);
+    }
+}
+
+#[test]
 fn runs_never_overlap_and_an_output_that_stays_the_same_is_not_pushed() {
     let folder = Folder::new();
     let log = folder.file("log").display().to_string();

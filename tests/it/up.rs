@@ -401,7 +401,7 @@ fn a_page_of_several_feeds_tells_how_one_of_them_ends(kind: Kind) {
         [feed.never]
         exec = ['mxr-there-is-no-such-command']
         [feed.again]
-        exec = ['sh', '-c', 'sleep 0.5; exit 4']
+        exec = ['sh', '-c', 'exit 4']
         restart = 'always'
     ";
     let server = up(&folder, text).start();

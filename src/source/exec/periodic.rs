@@ -235,6 +235,12 @@ impl RunFeeds {
         self.logged = Some(why);
     }
 
+    /// Whether its parts are text, as far as is known.
+    fn is_of_text(&self) -> bool {
+        let is_text = |media: &Media| media.is_text();
+        self.media.as_ref().map_or_else(|| self.publisher.feed().newest().is_none_or(|newest| is_text(newest.media())), is_text)
+    }
+
     /// Makes a part of the output, or of the file. Returns whether there was any.
     fn publish(&mut self, is_success: bool) -> bool {
         let mut body = std::mem::take(&mut self.output);
@@ -249,6 +255,9 @@ impl RunFeeds {
                 return false;
             }
             media = Media::guess(file, &body);
+        } else if body.is_empty() && is_success && self.is_of_text() {
+            // What the run before said is no longer so.
+            body = EMPTY_LINE.to_vec();
         }
         let media = self.media.clone().unwrap_or(media);
         // A command that failed may have left half a picture.
@@ -265,6 +274,10 @@ impl RunFeeds {
         }
     }
 }
+
+/// What is shown of a run that printed nothing, as of a text file that was emptied: a part without a byte breaks readers
+/// (docs/field.md, Players and readers).
+const EMPTY_LINE: &[u8] = b"\n";
 
 /// The type that the output shows. JSON has no first bytes of its own, so all of it has to be JSON.
 fn media_of(body: &[u8]) -> Media {
