@@ -4,7 +4,7 @@
 mod cells;
 mod tmux;
 
-use std::{process::Stdio, thread, time::Duration};
+use std::{fs, process::Stdio, thread, time::Duration};
 
 use cells::cells;
 use tmux::{Pane, Shot};
@@ -244,6 +244,28 @@ fn a_graph_of_git_looks_as_in_tmux() {
     ];
     folder.put("run", steps.join("\n"));
     compare(&format!("sh {}", folder.file("run").display()), &[], |text| text.contains("end"));
+}
+
+#[test]
+fn a_build_of_cargo_looks_as_in_tmux() {
+    let folder = Folder::new();
+    folder.put("Cargo.toml", "[package]\nname = \"built\"\nedition = \"2024\"\n[workspace]\n");
+    fs::create_dir(folder.file("src")).unwrap();
+    folder.write("src/lib.rs", "pub fn f() -> i32 {\n    let unused = 1;\n    \"ä 表\"\n}\n");
+    // HOME is the pane's, so where the toolchain is has to be said.
+    let home =
+        |name: &str, usual: &str| std::env::var(name).unwrap_or_else(|_| format!("{}/{usual}", std::env::var("HOME").unwrap()));
+    let script = format!(
+        "cd {}; export CARGO_HOME={} RUSTUP_HOME={} CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=60\n{} build; echo end; sleep 600",
+        folder.path().display(),
+        home("CARGO_HOME", ".cargo"),
+        home("RUSTUP_HOME", ".rustup"),
+        env!("CARGO"),
+    );
+    folder.put("run", script);
+    compare(&format!("sh {}", folder.file("run").display()), &[], |text| {
+        text.contains("end\n") && text.contains("mismatched types")
+    });
 }
 
 #[test]
