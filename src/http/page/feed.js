@@ -1,8 +1,5 @@
 // One feed on the page: its tile, the part that it shows, and its state and rates.
 
-// After this long without a part the server is first asked about the source.
-const PATIENCE = 2000
-
 class Feed {
   // The sequence of the newest part that arrived, how many arrived while the feed was held, and how many were never shown.
   last = 0
@@ -14,7 +11,7 @@ class Feed {
   rate = 0
   // When a part came last, and the silence after which to ask about the source.
   heard = now()
-  patience = PATIENCE
+  patience = 2e3
   // Only a feed that is on the screen is painted: of a thousand tiles a dozen are.
   visible = true
 
@@ -23,7 +20,7 @@ class Feed {
     this.state = make('b.state', {role: 'status'})
     this.detail = make('span')
     this.readings = make('span.readings')
-    this.card = make('p.card', {}, 'No part yet')
+    this.card = make('p.card')
     this.view = make('div.view', {onclick}, this.card)
     this.el = make('section', {}, make('header', {}, this.state, make('button.name', {onclick}, name), this.detail, this.readings), this.view)
   }
@@ -34,12 +31,11 @@ class Feed {
       // An idle source waits for viewers, and this is one: only `starting` and `lost` are worth showing.
       trouble = /^(starting|lost)$/.test(state) && source
     set(this, {kind, ended, published, trouble, outcome: state === 'ended' && reason, kept: kind === 'newest' && history})
-    this.card.textContent = ended ? 'No part' : 'No part yet'
+    this.card.textContent = `No part${ended ? '' : ' yet'}`
     if (restarted || kind === 'run') this.last = 0
   }
 
-  // Whether to ask what its source does, since no part tells that one has ended or fails: after a silence twice as long as any
-  // before.
+  // Whether to ask about its source, since no part tells of an end: after a silence twice as long as any before.
   isDoubtful(silence = now() - this.heard) {
     return !this.ended && silence > this.patience && (this.patience = 2 * silence)
   }
@@ -50,10 +46,7 @@ class Feed {
     // A repeat, or history that is here already.
     if (missed < 0) return
     // It is newer than the state, so the source is live again.
-    if (part.sequence > this.published) {
-      if (this.trouble) this.patience = PATIENCE
-      this.trouble = null
-    }
+    if (this.trouble && part.sequence > this.published) set(this, {trouble: null, patience: 2e3})
     this.heard = now()
     if (serverNow - part.time < 5) this.fresh++
     if (newest) {
