@@ -191,11 +191,12 @@ fn listen_to_signals(shutdown: &CancellationToken, reload: Option<Arc<Notify>>) 
     let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut ends = vec![catch(SignalKind::terminate())?];
-    let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+    // Once it is caught, the system no longer tells that it was ignored.
+    let ends_with_terminal = (io::stdin().is_terminal() || io::stderr().is_terminal()) && !is_hangup_ignored();
     let hangup = catch(SignalKind::hangup())?;
     match reload {
-        Some(reload) => reload_at_hangups(hangup, reload, (has_terminal && !is_hangup_ignored()).then(|| shutdown.clone())),
-        None if has_terminal && !is_hangup_ignored() => ends.push(hangup),
+        Some(reload) => reload_at_hangups(hangup, reload, ends_with_terminal.then(|| shutdown.clone())),
+        None if ends_with_terminal => ends.push(hangup),
         None => log_hangups(hangup),
     }
     let again = shutdown.clone();
