@@ -49,11 +49,10 @@ fn nothing_is_left_of_any_command_however_mxr_ends() {
 #[test]
 fn a_command_that_writes_without_a_pause_is_stopped_all_the_same() {
     for options in [&[][..], &["--pty"], &["--screen"], &["--stderr", "feed"]] {
-        let options = &[&["--linger", "0", "--kill-after", "0.5"], options].concat()[..];
-        let left = shell(options, "yes & yes >&2");
+        let left = shell(&[&["--linger", "0", "--kill-after", "0.5"], options].concat(), "yes & yes >&2");
         drop(left.server.view("/stream").part());
         left.expect_nothing_left_within(SOON);
-        let ended = shell(&[options, &["--always"]].concat(), "yes & yes >&2");
+        let ended = shell(&[&["--always"], options].concat(), "yes & yes >&2");
         drop(ended.server.view("/stream").part());
         assert_eq!(ended.end_with(Signal::TERM, SOON), Some(0), "{options:?}");
     }
