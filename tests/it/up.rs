@@ -278,6 +278,10 @@ fn an_invalid_file_is_refused_and_the_feeds_go_on() {
     std::fs::remove_file(folder.file("mxr.toml")).unwrap();
     server.signal(Signal::HUP);
     wait_until("the log says that the file is gone", SOON, || server.stderr().contains("cannot read mxr.toml"));
+    let file = folder.file("mxr.toml");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RWXU).unwrap();
+    server.signal(Signal::HUP);
+    wait_until("the log says that it is no file", SOON, || server.stderr().contains("it is no regular file any more"));
     folder.put("a.txt", "two");
     assert_eq!(viewer.part().text(), "two");
     server.stop().success();
