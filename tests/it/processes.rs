@@ -159,6 +159,21 @@ fn orphans_of_a_command_are_reaped_while_it_runs() {
 }
 
 #[test]
+fn a_command_runs_where_there_is_no_proc_and_nothing_is_left_of_it() {
+    let Some(unshare) = tool(&["unshare"]) else { return };
+    let without = ["-m", "sh", "-c", "umount -l /proc && exec \"$0\" \"$@\""];
+    if !Command::new(&unshare).args(without).arg("true").stderr(Stdio::null()).status().unwrap().success() {
+        return skip("this user may not unmount /proc");
+    }
+    for signal in [Signal::TERM, Signal::KILL] {
+        let line = mxr(["exec", "--always", "--kill-after", "0.5", "--", "sh", "-c", "echo ready; sleep 300 | cat; :"]);
+        let exec = exec_by(line.wrapped(&unshare, &without));
+        assert_eq!(exec.server.view("/stream").part().text(), "ready");
+        assert_eq!(exec.end_with(signal, SOON), (signal == Signal::TERM).then_some(0));
+    }
+}
+
+#[test]
 fn a_command_sees_three_descriptors_and_nothing_of_ours_in_its_environment() {
     let script = "ls /proc/self/fd | tr '\\n' ' '; echo; readlink /proc/self/fd/0; env | grep -cE '^(MXR|LISTEN|NOTIFY)'; ulimit -n; \
                   test $(ps -o sid= -p $$) = $$ && echo session; exec sleep 300";
