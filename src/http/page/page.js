@@ -282,6 +282,7 @@ document.onvisibilitychange = () => document.hidden ? hasRun() || link.sleep() :
 setInterval(() => {
   for (const feed of feeds) feed.tick()
   link.watch()
+  if (link.state === 'live' && feeds.filter(feed => feed.isDoubtful()).length) link.ask()
   refresh()
 }, 500)
 route()
