@@ -1,0 +1,48 @@
+//! The HTTP/1.1 client with which feeds of other machines are read: TLS, passwords, redirects, deadlines, and heads as they were
+//! received. It knows nothing of feeds, parts and multipart.
+//!
+//! ```no_run
+//! # async fn read() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! use mxr::client::{Client, ClientSettings, HeaderMap, Target};
+//!
+//! let target: Target = "http://user:password@camera/stream".parse()?;
+//! let mut client = Client::new(ClientSettings::default())?;
+//! let mut response = client.get(&target, &HeaderMap::new()).await?;
+//! while let Some(bytes) = response.body.chunk(Duration::from_secs(10)).await? {
+//!     println!("{} bytes", bytes.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A client is for one upstream and does one request at a time. `http_proxy` and its like in the environment are ignored: they catch
+//! cameras on the local network too (sigoden/aichat#1013).
+
+mod challenge;
+mod connection;
+mod credentials;
+mod digest;
+mod exchange;
+mod failure;
+mod head;
+mod login;
+mod response;
+mod settings;
+mod target;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+pub use hyper::{HeaderMap, StatusCode, header};
+
+pub use self::{
+    credentials::Credentials,
+    exchange::Client,
+    failure::{Awaited, ClientError, RedirectFault},
+    head::HeadFault,
+    response::{Response, ResponseBody},
+    settings::ClientSettings,
+    target::{Target, TargetError},
+};
