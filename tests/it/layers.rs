@@ -40,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "error",
             "cli",
             "format",
+            "process",
         ],
     ),
     (
