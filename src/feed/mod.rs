@@ -32,5 +32,5 @@ pub use self::{
     registry::{Opener, Registry},
     state::{CommandRuns, FeedState, SourceState},
     store::Feed,
-    subscription::{Batch, Subscription, TakeLimit},
+    subscription::{Batch, StartAt, Subscription, TakeLimit},
 };

@@ -2,6 +2,7 @@
 //! on. It knows feeds, not the sources of their parts, and writes nothing to a socket.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ use super::{
     origin,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
-    route::{self, FeedSelector, Route, StreamQuery},
+    route::{self, After, FeedSelector, Route, StreamQuery},
 };
 use crate::{
     auth::Guesser,
@@ -30,7 +31,7 @@ use crate::{
     },
     escape::Escaped,
     fanout::{AllFeeds, Cursor, FanoutHandle, StreamOptions},
-    feed::{Kind, Mount, Registry},
+    feed::{Kind, Mount, Registry, StartAt},
     stats::{ViewerPermit, Viewers},
     sync::Mutex,
 };
@@ -225,9 +226,16 @@ impl RequestHandler {
             Err(why) => return response::limited(why),
         };
         let StreamQuery { history, accepts, .. } = query;
-        let subscriptions = mount.iter().map(|mount| mount.open().subscribe(self.shard, history));
+        // Another process counts its parts anew.
+        let resume = query.resume.filter(|resume| resume.run == self.registry.boundary().as_str());
+        let (after, each) = match resume.map(|resume| resume.after) {
+            Some(After::One(after)) => (Some(after), HashMap::default()),
+            Some(After::Each(each)) => (None, each),
+            None => Default::default(),
+        };
+        let subscriptions = mount.iter().map(|mount| mount.open().subscribe_from(self.shard, StartAt { history, after }));
         let cursors = subscriptions.map(|subscription| Cursor::new(subscription, accepts)).collect();
-        let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts));
+        let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts).after(each));
         let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
         let options = StreamOptions { interval: query.interval, parts: query.parts, picture_interval, all };
         *handover.lock() = Some(Handover { cursors, options, permit });

@@ -33,6 +33,7 @@ mod readers;
 mod real_files;
 mod refuse;
 mod requests;
+mod resume;
 mod routes;
 mod screen;
 mod sites;
