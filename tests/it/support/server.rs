@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{Connection, Finished, Reply, SOON, Viewer, fs_events, machine::share, wait_for, look_for, wait_until};
+use super::{Connection, Finished, Reply, SOON, Viewer, fs_events, look_for, machine::share, wait_for, wait_until};
 
 /// A builder of a command line.
 pub struct Mxr {
