@@ -121,6 +121,11 @@ impl Client {
         self.send(target, headers).await
     }
 
+    /// Sets the time from a request to the head of its response: some servers answer only once there is something new.
+    pub fn wait_for_head(&mut self, timeout: Duration) {
+        self.settings.head_timeout = timeout;
+    }
+
     async fn send(&mut self, target: &Target, headers: &HeaderMap) -> Result<Response> {
         let mut connected =
             Connected::open(target.origin(), self.settings.unix.as_deref(), &mut self.trust, self.settings.connect_timeout).await?;
