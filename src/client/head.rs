@@ -28,6 +28,8 @@ pub enum HeadFault {
     TooManyHeaders,
     /// The connection was closed in the middle of it.
     CutOff,
+    /// It came before the request was sent.
+    Unasked,
     /// The server speaks TLS, and the URL says http.
     Tls,
     /// The status line is Shoutcast's `ICY 200 OK`.
@@ -52,6 +54,7 @@ impl fmt::Display for HeadFault {
             Self::TooLarge => write!(f, "the head of the response has not ended after {} KiB", MAX_HEAD / 1024),
             Self::TooManyHeaders => f.write_str("the response has too many headers"),
             Self::CutOff => f.write_str("the connection was closed in the middle of the response's head"),
+            Self::Unasked => f.write_str("the server sends a response before it is asked"),
             Self::Tls => f.write_str("the server speaks TLS"),
             Self::Icy => f.write_str("the server speaks Shoutcast (ICY), not HTTP"),
             Self::Rtsp => f.write_str("the server speaks RTSP, not HTTP"),
@@ -88,8 +91,10 @@ impl HeadCopy {
         std::mem::take(&mut self.0.lock().bytes).into()
     }
 
+    /// Whether nothing has come.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().bytes.is_empty()
+        let received = self.0.lock();
+        received.bytes.is_empty() && received.informational == 0
     }
 
     /// What hyper has not taken, as far as it can be told.
@@ -170,11 +175,14 @@ fn fault(head: &[u8], is_complete: bool, error: &hyper::Error) -> HeadFault {
         return HeadFault::Rtsp;
     }
     let is_cut_off = !is_complete && !error.is_parse();
-    if !first.starts_with(b"HTTP/1.") && !(is_cut_off && b"HTTP/1.".starts_with(first)) {
+    let begins_well = first.starts_with(b"HTTP/1.") || (is_cut_off && b"HTTP/1.".starts_with(first));
+    if !begins_well {
         return HeadFault::NotHttp(shown(first));
     }
     if is_cut_off {
-        return HeadFault::CutOff;
+        // hyper ends a connection on which something comes while nothing is asked.
+        let is_unasked = error.is_closed() || error.is_canceled();
+        return if is_unasked { HeadFault::Unasked } else { HeadFault::CutOff };
     }
     if error.is_parse_too_large() {
         return HeadFault::TooManyHeaders;
@@ -250,5 +258,43 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Copied<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_at_the_same_byte_whatever_the_reads() {
+        for (before, head, after) in [
+            ("", "HTTP/1.1 200 OK\r\nA: b\r\n\r\n", "body\r\n\r\n"),
+            ("", "HTTP/1.1 200 OK\nA: b\n\n", "\n\nbody"),
+            ("", "HTTP/1.1 200 OK\r\nA: b\n\r\n", ""),
+            ("", "\r\n\nHTTP/1.1 200 OK\n\r\n", "\r\n"),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 \n\n", "HTTP/1.1 101 Switching\r\n\r\n", "HTTP/1.1 200\r\n\r\n"),
+        ] {
+            let bytes = [before, head, after].concat();
+            for size in [1, 2, 3, bytes.len()] {
+                let copy = HeadCopy::default();
+                bytes.as_bytes().chunks(size).for_each(|read| copy.record(read).unwrap());
+                assert_eq!(copy.take(), head, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_of_64_kib_is_taken_and_one_byte_more_is_not() {
+        let head = |length: usize| format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(length - 24));
+        for size in [1000, usize::MAX] {
+            let read = |head: String| {
+                head.as_bytes().chunks(size.min(head.len())).try_for_each({
+                    let copy = HeadCopy::default();
+                    move |read| copy.record(read)
+                })
+            };
+            read(head(MAX_HEAD)).unwrap();
+            read(head(MAX_HEAD + 1)).unwrap_err();
+        }
     }
 }
