@@ -87,9 +87,8 @@ pub(super) fn client(args: UpstreamArgs) -> Result<ClientSettings> {
 }
 
 fn credentials(path: &Path) -> Result<Credentials> {
-    let cannot = |why: &str| {
-        Error::new(format!("use --upstream-auth-file {}", path.display()), why).hint("it has one line, USER:PASSWORD")
-    };
+    let cannot =
+        |why: &str| Error::new(format!("use --upstream-auth-file {}", path.display()), why).hint("it has one line, USER:PASSWORD");
     let text = read_secret(path, "--upstream-auth-file")?;
     let mut lines = text.lines().filter(|line| !line.is_empty());
     let line = lines.next().ok_or_else(|| cannot("it is empty"))?;
@@ -157,7 +156,9 @@ mod tests {
 
     #[test]
     fn no_error_repeats_a_url() {
-        for wrong in ["camera/video?key=secret", "http://user:secret%zz@camera/", "ftp://user:secret@camera/", "http://u:p@secret?x@camera/"] {
+        for wrong in
+            ["camera/video?key=secret", "http://user:secret%zz@camera/", "ftp://user:secret@camera/", "http://u:p@secret?x@camera/"]
+        {
             let error = target(wrong).unwrap_err().to_string();
             assert!(error.starts_with("mxr: cannot use the URL: ") && !error.contains("secret"), "{error}");
         }

@@ -25,9 +25,14 @@ impl Hops {
 
     /// The names in the values of `Via`: `1.1 name (comment), HTTP/1.0 name`.
     pub fn of_via<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut hops = Self::default();
         let members = values.into_iter().flat_map(|value| value.split(','));
-        members.filter_map(|member| member.split_ascii_whitespace().nth(1)).for_each(|name| hops.add(name));
+        Self::of_names(members.filter_map(|member| member.split_ascii_whitespace().nth(1)))
+    }
+
+    /// These names, in this order.
+    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hops = Self::default();
+        names.into_iter().for_each(|name| hops.add(name));
         hops
     }
 

@@ -2,6 +2,7 @@
 //! on. It knows feeds, not the sources of their parts, and writes nothing to a socket.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ use super::{
     origin,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
-    route::{self, FeedSelector, Route, StreamQuery},
+    route::{self, After, FeedSelector, Route, StreamQuery},
 };
 use crate::{
     auth::Guesser,
@@ -30,7 +31,7 @@ use crate::{
     },
     escape::Escaped,
     fanout::{AllFeeds, Cursor, FanoutHandle, StreamOptions},
-    feed::{Kind, Mount, Registry},
+    feed::{Feed, Hops, Kind, Mount, Registry, StartAt, Subscription},
     stats::{ViewerPermit, Viewers},
     sync::Mutex,
 };
@@ -227,7 +228,8 @@ impl RequestHandler {
             return self.unknown(selector);
         }
         let mut reply = response::stream(self.registry.boundary().as_str(), query.mixed);
-        if let Some(feed) = mount.as_ref().and_then(|mount| mount.shared()) {
+        let hops = headers::via(request.headers());
+        if let Some(feed) = mount.as_ref().and_then(|mount| mount.shared()).filter(|_| !hops.is_empty()) {
             response::tell_relays(&mut reply, feed);
         }
         if request.method() == Method::HEAD {
@@ -238,19 +240,17 @@ impl RequestHandler {
             Err(why) => return response::limited(why),
         };
         let StreamQuery { history, accepts, .. } = query;
-        let hops = headers::via(request.headers());
-        let subscriptions = mount.iter().map(|mount| {
-            let feed = mount.open();
-            // Before the reader is there: its coming may have the source ask for the feed at once.
-            let hops = (!hops.is_empty()).then(|| feed.expect_reader_of(hops.clone()));
-            let subscription = feed.subscribe(self.shard, history);
-            match hops {
-                Some(hops) => subscription.on_behalf_of(hops),
-                None => subscription,
-            }
-        });
+        // Another process counts its parts anew.
+        let resume = query.resume.filter(|resume| resume.run == self.registry.boundary().as_str());
+        let (after, each) = match resume.map(|resume| resume.after) {
+            Some(After::One(after)) => (Some(after), HashMap::default()),
+            Some(After::Each(each)) => (None, each),
+            None => Default::default(),
+        };
+        let start = StartAt { history, after };
+        let subscriptions = mount.iter().map(|mount| subscribe(&mount.open(), self.shard, start, &hops));
         let cursors = subscriptions.map(|subscription| Cursor::new(subscription, accepts)).collect();
-        let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts));
+        let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts).after(each));
         let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
         let options = StreamOptions { interval: query.interval, parts: query.parts, picture_interval, all };
         *handover.lock() = Some(Handover { cursors, options, permit });
@@ -266,7 +266,9 @@ impl RequestHandler {
     ) -> Reply {
         let Some(mount) = self.find(selector) else { return self.unknown(selector) };
         let feed = mount.open();
-        let _hops = feed.expect_reader_of(headers::via(headers));
+        let hops = headers::via(headers);
+        let is_relay = !hops.is_empty();
+        let _hops = is_relay.then(|| feed.expect_reader_of(hops));
         // A run plays only while it has a viewer: this subscription is one, for the first part.
         let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None));
         let part = match after {
@@ -278,7 +280,9 @@ impl RequestHandler {
         };
         let Some(part) = part else { return response::no_part(feed.state().source()) };
         let mut reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
-        response::tell_relays(&mut reply, &feed);
+        if is_relay {
+            response::tell_relays(&mut reply, &feed);
+        }
         self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
         reply
     }
@@ -293,6 +297,17 @@ impl RequestHandler {
             FeedSelector::All => "any".to_owned(),
         };
         response::text(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names)))
+    }
+}
+
+/// A reader's place in a feed, with the names of the processes on the way to the reader.
+fn subscribe(feed: &Arc<Feed>, shard: usize, start: StartAt, hops: &Hops) -> Subscription {
+    // Before the reader is there: its coming may have the source ask for the feed at once.
+    let hops = (!hops.is_empty()).then(|| feed.expect_reader_of(hops.clone()));
+    let subscription = feed.subscribe_from(shard, start);
+    match hops {
+        Some(hops) => subscription.on_behalf_of(hops),
+        None => subscription,
     }
 }
 

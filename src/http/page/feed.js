@@ -47,7 +47,9 @@ class Feed {
     this.newest = part
     this.held++
     if (this.kind === 'lines') return this.addLine(part, missed, last)
-    this.dropped += part.dropped
+    // Nothing is dropped while the tab is hidden.
+    this.dropped += this.away ? 0 : part.dropped
+    this.away = false
     if (this.paused || this.past || !this.visible) return
     // The newest wins: it replaces a part that waits to be painted.
     if (this.next) this.dropped++

@@ -13,6 +13,7 @@ use super::{
     announced::Announced,
     loss::Loss,
     polling::Polling,
+    settings::RelaySettings,
     upstream_feed::{StreamTraits, UpstreamFeed},
 };
 use crate::{
@@ -28,7 +29,7 @@ const DOCUMENT_TIME: Duration = Duration::from_secs(1);
 const SHOWN_LETTERS: usize = 100;
 
 /// What is asked of an upstream, and how.
-pub(super) struct Visitor {
+pub(super) struct UpstreamVisits {
     pub(super) target: Target,
     pub(super) client: Client,
     /// The time from one request for a plain picture or document to the next.
@@ -36,7 +37,7 @@ pub(super) struct Visitor {
     /// The time without a byte, or without a whole part.
     pub(super) timeout: Duration,
     /// Past lines that are asked for at first.
-    pub(super) history: Option<u64>,
+    pub(super) history: Option<usize>,
 }
 
 /// What a response was.
@@ -48,14 +49,18 @@ enum Taken {
     Document,
 }
 
-impl Visitor {
+impl UpstreamVisits {
+    pub(super) fn new(target: Target, client: Client, settings: &RelaySettings) -> Self {
+        Self { target, client, every: settings.every, timeout: settings.timeout, history: None }
+    }
+
     /// Reads the upstream until a stream has ended cleanly.
     pub(super) async fn visit(&mut self, feed: &mut UpstreamFeed) -> Result<(), Loss> {
         feed.begin();
         let mut polling = Polling::default();
         loop {
             let asked = Instant::now();
-            let target = polling.target(&self.target, feed.position(), self.history);
+            let target = polling.target(&self.target, feed.resumes_from(), self.history);
             let response = self.client.get(&target, &polling.headers(&feed.via())).await?;
             if self.take(response, &mut polling, feed).await? == Taken::Stream {
                 return Ok(());
@@ -82,7 +87,9 @@ impl Visitor {
         if let Some(coding) = announced.coding {
             return Err(Loss::new(format!("the server sends it as {}, which nobody asked for", Escaped(coding))));
         }
-        feed.publisher().set_hops(announced.hops.clone());
+        if !announced.hops.is_empty() {
+            feed.publisher().set_hops(announced.hops.clone());
+        }
         let stream = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
         if announced.is_multipart() {
             let split = Split::Multipart(announced.boundary);
