@@ -57,7 +57,7 @@ fn viewers_do_not_notice_that_an_upstream_ends_and_is_asked_again() {
         asked.begin(MULTIPART);
         asked.send(multipart("image/jpeg", &[&jpeg(colour)]));
     });
-    let server = relay(&upstream.url("/"), &[]);
+    let server = relay(&upstream.url("/video"), &[]);
     let mut viewer = server.view("/stream");
     for colour in [RED, GREEN, BLUE, RED] {
         assert_eq!(viewer.part_where(|part| part.body == jpeg(colour)).body, jpeg(colour));

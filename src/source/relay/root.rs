@@ -190,6 +190,10 @@ impl Root {
             self.context.opener.remove(&own_name);
             task.abort();
         }
+        if others.is_empty() {
+            let state = SourceState::Lost { reason: "the upstream has no feed, or none but from here".to_owned() };
+            self.waiting.iter().for_each(|feed| feed.publisher().set_source(state.clone()));
+        }
         // Its name may be that of the first feed.
         if let Some(feed) = self.waiting.take_if(|_| self.context.name.is_none() && !others.is_empty()) {
             self.context.opener.remove(feed.name());

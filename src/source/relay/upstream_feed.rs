@@ -113,9 +113,9 @@ impl UpstreamFeed {
         self.media.as_ref()
     }
 
-    /// The names for `Via` of a request: of those that read this feed, and of this process.
+    /// The names for `Via` of a request. Those of the readers are not among them: any viewer could name the upstream.
     pub(super) fn via(&self) -> Hops {
-        self.publisher.reader_hops().with(self.publisher.process())
+        Hops::of_names([self.publisher.process()])
     }
 
     /// Whether a response that has passed these processes comes from this one.

@@ -25,6 +25,8 @@ use crate::{
 
 /// How long a body without a length may take to be a document; one that takes longer is a stream.
 const DOCUMENT_TIME: Duration = Duration::from_secs(1);
+/// So many parts behind another boundary than the one that was told are none of a preamble.
+const DOUBTS: usize = 2;
 /// The most letters of an error message that are shown.
 const SHOWN_LETTERS: usize = 100;
 
@@ -57,6 +59,9 @@ impl UpstreamVisits {
     /// Reads the upstream until a stream has ended cleanly.
     pub(super) async fn visit(&mut self, feed: &mut UpstreamFeed) -> Result<(), Loss> {
         feed.begin();
+        self.client.wait_for_head(self.timeout);
+        // The connection before is closed by a task of its own.
+        tokio::task::yield_now().await;
         let mut polling = Polling::default();
         loop {
             let asked = Instant::now();
@@ -92,8 +97,9 @@ impl UpstreamVisits {
         }
         let stream = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
         if announced.is_multipart() {
-            let split = Split::Multipart(announced.boundary);
-            let parts = PartReader::new(&split, stream, feed);
+            let is_told = announced.boundary.is_some();
+            let mut parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
+            parts.doubts_boundary(is_told, feed);
             return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Taken::Stream);
         }
         let is_error = feed.has_pictures() && announced.stamp.sequence.is_none() && !announced.is_image();
@@ -143,7 +149,8 @@ impl UpstreamVisits {
         announced: Announced,
         feed: &mut UpstreamFeed,
     ) -> Result<Taken, Loss> {
-        let is_text = announced.media.as_ref().is_some_and(|media| media.is_text() || media.essence() == "application/json");
+        let is_json = |media: &Media| media.essence() == "application/json";
+        let is_text = announced.is_of_lines() || announced.media.as_ref().is_some_and(|media| media.is_text() || is_json(media));
         if is_text && feed.has_pictures() {
             return Err(Loss::new(format!("the server answers with text in place of pictures: {}", beginning(&first))));
         }
@@ -170,6 +177,9 @@ impl UpstreamVisits {
             match body.chunk(whole_by.saturating_duration_since(Instant::now())).await {
                 Ok(Some(bytes)) => {
                     let more = parts.push(&bytes, feed);
+                    if parts.is_error {
+                        return Err(Loss::new("the server answers with text in place of pictures"));
+                    }
                     is_dripping = more == 0;
                     if more > 0 {
                         whole += more;
@@ -197,19 +207,44 @@ struct PartReader {
     bodies: Vec<RawPart>,
     refused: u64,
     stream: StreamTraits,
+    /// Whether it turned out to be text after there were pictures.
+    is_error: bool,
+    /// A second one, until one of them has parts: some cameras write another boundary than they tell.
+    rival: Option<(Box<dyn Splitter>, Vec<RawPart>)>,
 }
 
 impl PartReader {
     fn new(split: &Split, stream: StreamTraits, feed: &UpstreamFeed) -> Self {
         let is_text = feed.media().or(stream.media.as_ref()).is_none_or(Media::is_utf8_text);
         let splitter = split.splitter(feed.publisher().part_bytes(), is_text);
-        Self { splitter, bodies: Vec::new(), refused: 0, stream }
+        Self { splitter, bodies: Vec::new(), refused: 0, stream, is_error: false, rival: None }
     }
 
     /// Takes the bytes of one read, and returns the number of parts that they complete.
     fn push(&mut self, bytes: &[u8], feed: &mut UpstreamFeed) -> usize {
         self.splitter.push(bytes, &mut self.bodies);
+        if let Some((rival, parts)) = &mut self.rival {
+            rival.push(bytes, parts);
+        }
+        self.settle();
         self.publish(feed)
+    }
+
+    /// Looks for another boundary than the one that was told, too.
+    fn doubts_boundary(&mut self, is_told: bool, feed: &UpstreamFeed) {
+        let splitter = || Split::Multipart(None).splitter(feed.publisher().part_bytes(), false);
+        self.rival = is_told.then(|| (splitter(), Vec::new()));
+    }
+
+    /// Decides between the two.
+    fn settle(&mut self) {
+        match self.rival.take() {
+            // The one that was told is right if it has parts at all: the other may take a preamble for one.
+            Some((splitter, bodies)) if self.bodies.is_empty() && bodies.len() >= DOUBTS => {
+                (self.splitter, self.bodies) = (splitter, bodies);
+            }
+            rival => self.rival = rival.filter(|_| self.bodies.is_empty()),
+        }
     }
 
     /// Takes the end of the stream.
@@ -222,6 +257,10 @@ impl PartReader {
         let refused = self.splitter.refused();
         feed.publisher().count_refused(refused - std::mem::replace(&mut self.refused, refused));
         self.stream.is_text |= self.splitter.makes() == Some(Makes::Text);
+        if self.stream.is_text && feed.has_pictures() {
+            self.is_error = true;
+            self.bodies.clear();
+        }
         feed.take(&mut self.bodies, &self.stream)
     }
 }
