@@ -149,8 +149,8 @@ fn a_root_that_is_no_mxr_is_one_feed_and_one_that_is_not_there_yet_is_waited_for
     let edge = mxr(["relay", &format!("http://127.0.0.1:{port}/"), "--name", "far"]).start();
     wait_until("it says so", SOON, || edge.stderr().contains("lost: no connection to"));
     let _origin = mxr(["serve", "--demo"]).start_at(port);
-    wait_for_names(&edge, &["far"]);
-    assert_eq!(edge.get("/snapshot/far").head.status, 200);
+    wait_until("it is found", SOON * 3, || edge.get("/snapshot/far").head.status == 200);
+    assert_eq!(names(&edge), ["far"]);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) struct UpstreamVisits {
 
 /// What a response was.
 #[derive(Debug, PartialEq, Eq)]
-enum Taken {
+enum Answer {
     /// A stream, which has ended.
     Stream,
     /// A document, or word that there is no newer one.
@@ -67,7 +67,7 @@ impl UpstreamVisits {
             let asked = Instant::now();
             let target = polling.target(&self.target, feed.resumes_from(), self.history);
             let response = self.client.get(&target, &polling.headers(&feed.via())).await?;
-            if self.take(response, &mut polling, feed).await? == Taken::Stream {
+            if self.take(response, &mut polling, feed).await? == Answer::Stream {
                 return Ok(());
             }
             if polling.is_waiting_for_newer() {
@@ -77,10 +77,10 @@ impl UpstreamVisits {
         }
     }
 
-    async fn take(&mut self, response: Response, polling: &mut Polling, feed: &mut UpstreamFeed) -> Result<Taken, Loss> {
+    async fn take(&mut self, response: Response, polling: &mut Polling, feed: &mut UpstreamFeed) -> Result<Answer, Loss> {
         let is_unchanged = matches!(response.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
         if is_unchanged && polling.has_asked() {
-            return Ok(Taken::Document);
+            return Ok(Answer::Document);
         }
         if response.status != StatusCode::OK {
             return Err(Loss::of_status(&response));
@@ -100,20 +100,20 @@ impl UpstreamVisits {
             let is_told = announced.boundary.is_some();
             let mut parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
             parts.doubts_boundary(is_told, feed);
-            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Taken::Stream);
+            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
         }
         let is_error = feed.has_pictures() && announced.stamp.sequence.is_none() && !announced.is_image();
         if announced.is_of_lines() && !is_error {
             let stream = StreamTraits { is_text: true, media: announced.media, ..stream };
             let parts = PartReader::new(&Split::Lines, stream, feed);
-            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Taken::Stream);
+            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
         }
         polling.note(&response, announced.stamp.sequence);
         self.document(response, announced, feed).await
     }
 
     /// A body that is one part, if it ends soon or has a length; otherwise a stream that does not say of what.
-    async fn document(&mut self, mut response: Response, announced: Announced, feed: &mut UpstreamFeed) -> Result<Taken, Loss> {
+    async fn document(&mut self, mut response: Response, announced: Announced, feed: &mut UpstreamFeed) -> Result<Answer, Loss> {
         let limit = feed.publisher().part_bytes();
         let body = if announced.is_document() {
             response.body.read_to_end(limit, self.timeout).await?
@@ -138,7 +138,7 @@ impl UpstreamVisits {
         let stamp = PartStamp { time, ..announced.stamp };
         let part = RawPart { media: Some(media), bytes: body, class: None, stamp };
         feed.take(&mut vec![part], &StreamTraits { kind: Some(crate::feed::Kind::Newest), ..StreamTraits::default() });
-        Ok(Taken::Document)
+        Ok(Answer::Document)
     }
 
     /// A body that goes on and is not multipart by its type: lines, if it is text, or what its first bytes show.
@@ -148,7 +148,7 @@ impl UpstreamVisits {
         first: Bytes,
         announced: Announced,
         feed: &mut UpstreamFeed,
-    ) -> Result<Taken, Loss> {
+    ) -> Result<Answer, Loss> {
         let is_json = |media: &Media| media.essence() == "application/json";
         let is_text = announced.is_of_lines() || announced.media.as_ref().is_some_and(|media| media.is_text() || is_json(media));
         if is_text && feed.has_pictures() {
@@ -160,7 +160,7 @@ impl UpstreamVisits {
         let stream = StreamTraits { is_text: media.is_some(), media, ..StreamTraits::default() };
         let parts = PartReader::new(&split, stream, feed);
         let whole = self.stream(body, parts, first, feed).await?;
-        Ok(if whole <= 1 && !is_text { Taken::Document } else { Taken::Stream })
+        Ok(if whole <= 1 && !is_text { Answer::Document } else { Answer::Stream })
     }
 
     /// Reads a stream to its end. Returns the number of its whole parts.
