@@ -42,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "error",
             "cli",
             "format",
+            "process",
         ],
     ),
     (
