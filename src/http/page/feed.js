@@ -35,9 +35,9 @@ class Feed {
     if (restarted || kind === 'run') this.last = 0
   }
 
-  // Whether to ask about its source, since no part tells of an end: after a silence twice as long as any before.
+  // Whether to ask about its source, since no part tells of an end: after a silence twice as long as any before, and each minute.
   isDoubtful(silence = now() - this.heard) {
-    return !this.ended && silence > this.patience && (this.patience = 2 * silence)
+    return !this.ended && silence > this.patience && (this.patience = silence + min(silence, 60000))
   }
 
   take(part, serverNow) {
