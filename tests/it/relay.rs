@@ -436,6 +436,7 @@ fn options_that_make_no_sense_are_refused() {
     refused(&["http://a/", "http://b/", "--name", "x"], "cannot use --name with several URLs");
     refused(&["http://a/", "--every", "1ms"], "cannot use --every");
     refused(&["http://a/", "--upstream-timeout", "10ms"], "cannot use --upstream-timeout");
+    refused(&["http://a/x", "http://a/x"], "cannot use the URLs");
     refused(&["camera/video"], "cannot use the URL");
     refused(&["http://a/", "--upstream-header", "no colon"], "cannot use --upstream-header");
     refused(&[], "<URL>");

@@ -5,7 +5,7 @@ use std::{process::Stdio, thread, time::Duration};
 use rustix::process::Signal;
 
 use crate::support::{
-    A_WHILE, Folder, GREEN, Passes, Proxy, RED, SOON, Server, Upstream, free_port, jpeg, multipart, mxr, png, wait_until,
+    A_WHILE, Ca, Folder, GREEN, Passes, Proxy, RED, SOON, Server, Upstream, free_port, jpeg, multipart, mxr, png, wait_until,
 };
 
 fn names(server: &Server) -> Vec<String> {
@@ -202,4 +202,50 @@ fn a_relay_is_a_feed_of_mxr_up() {
     assert!(!server.stderr().contains("geheim"));
     folder.put("mxr.toml", "[feed.door]\nrelay = ['http://a/', 'http://b/']\n");
     mxr(["up", "--check"]).current_dir(&folder.path()).run().usage_error().stderr("'relay' takes one URL here");
+}
+
+#[test]
+fn another_mxr_is_relayed_over_https_with_a_token_and_over_a_unix_socket() {
+    let (ca, folder) = (Ca::new(), Folder::new());
+    ca.sign("origin");
+    folder.put("a.png", png(RED));
+    let origin = mxr(["watch"]).arg(folder.file("a.png")).arg("--tls-cert").arg(ca.cert()).arg("--tls-key").arg(ca.key());
+    let origin = origin.args(["--token", "abcdefghijklmnopqrstuvwxyz"]).start();
+    let url = format!("https://{}/?token=abcdefghijklmnopqrstuvwxyz", origin.host);
+    for trust in [&["--upstream-ca", ca.ca().to_str().unwrap()][..], &["--upstream-insecure"]] {
+        let edge = mxr(["relay", &url, "-vv"]).args(trust).start();
+        wait_for_names(&edge, &["a.png"]);
+        assert_eq!(edge.get("/snapshot").body, png(RED));
+        assert!(!edge.stderr().contains("abcdefgh"), "{}", edge.stderr());
+    }
+    let edge = mxr(["relay", &url]).start();
+    wait_until("its certificate is not believed", SOON, || edge.stderr().contains("lost: TLS: "));
+    let header = format!("Authorization: Bearer {}\n", "abcdefghijklmnopqrstuvwxyz");
+    folder.put("headers", header);
+    let of_file = format!("@{}", folder.file("headers").display());
+    let stream = format!("https://{}/stream/a.png", origin.host);
+    let edge = mxr(["relay", &stream, "--upstream-insecure", "--upstream-header", &of_file]).start();
+    assert_eq!(edge.get("/snapshot/a.png").body, png(RED));
+    let socket = folder.file("mxr.sock");
+    let _origin = mxr(["watch"]).arg(folder.file("a.png")).arg("--unix").arg(&socket).spawn().listening();
+    let edge = mxr(["relay", "http://localhost/", "--upstream-unix"]).arg(&socket).start();
+    wait_for_names(&edge, &["a.png"]);
+    assert_eq!(edge.get("/snapshot").body, png(RED));
+}
+
+#[test]
+fn streams_is_the_root_too_and_a_wrong_token_is_not_tried_again() {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let origin = mxr(["watch"]).arg(folder.file("a.png")).args(["--token", "abcdefghijklmnopqrstuvwxyz"]).start();
+    let edge = mxr(["relay", &origin.url("/streams?token=abcdefghijklmnopqrstuvwxyz")]).start();
+    wait_for_names(&edge, &["a.png"]);
+    let denied = || origin.get("/state?token=abcdefghijklmnopqrstuvwxyz").json()["denied"].as_u64().unwrap();
+    let wrong = mxr(["relay", &origin.url("/stream/a.png?token=wrong-wrong-wrong-wrong"), "--linger", "0"]).start();
+    for _ in 0..10 {
+        assert_eq!(wrong.get("/snapshot").head.status, 503);
+        drop(wrong.view("/stream"));
+    }
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(denied(), 1);
 }

@@ -63,7 +63,8 @@ impl Streaming {
 
     /// Runs it until it has ended for good.
     pub(super) async fn work(mut self) -> Result<()> {
-        let (feed, mut back_off) = (self.feeds.output.publisher().name().to_owned(), BackOff::new(SHORTEST_PAUSE, LONGEST_PAUSE, LONG_RUN));
+        let (feed, mut back_off) =
+            (self.feeds.output.publisher().name().to_owned(), BackOff::new(SHORTEST_PAUSE, LONGEST_PAUSE, LONG_RUN));
         loop {
             if !self.wanted.is_there() {
                 self.feeds.set_source(&SourceState::Idle);
