@@ -22,6 +22,7 @@ use tracing::warn;
 use super::{
     demand::Readers,
     history::{History, Holder},
+    hops::{Hops, HopsGuard, RelayReaders},
     limits::{Kind, Limits, Settings},
     pace::Pace,
     prepared::Prepared,
@@ -52,6 +53,12 @@ pub struct Feed {
     pub url_name: String,
     kind: AtomicU8,
     boundary: Boundary,
+    /// The name of this process.
+    pub(super) process: Arc<str>,
+    /// The processes that it has passed before this one.
+    hops: Mutex<Hops>,
+    /// The relays that read it.
+    relays: RelayReaders,
     limits: Limits,
     memory: Arc<Retained>,
     history: Arc<History>,
@@ -89,6 +96,9 @@ impl Feed {
             name,
             kind: AtomicU8::new(kind as u8),
             boundary: settings.boundary.clone(),
+            process: settings.process.clone(),
+            hops: Mutex::default(),
+            relays: RelayReaders::default(),
             limits: settings.limits.clone(),
             memory: settings.memory.clone(),
             history: settings.history.clone(),
@@ -195,6 +205,31 @@ impl Feed {
         self.source_changed.notify_waiters();
     }
 
+    /// The processes that the feed has passed before this one; none unless it is relayed.
+    pub fn hops(&self) -> Hops {
+        self.hops.lock().clone()
+    }
+
+    /// Sets them. Readers that are among them end: the feed would go in a circle.
+    pub(super) fn set_hops(&self, hops: Hops) {
+        *self.hops.lock() = hops.clone();
+        self.relays.end_circles(&hops);
+        self.shards.iter().for_each(Shard::wake);
+    }
+
+    /// The name of this process in `Via`.
+    pub fn process(&self) -> &str {
+        &self.process
+    }
+
+    /// Notes that a relay is about to read it, whose request has passed these processes, until the guard is dropped; `None` if the feed
+    /// comes from there.
+    pub fn expect_relay(&self, hops: Hops) -> Option<HopsGuard> {
+        // In this order, so that no change of them is missed.
+        let relay = self.relays.enter(hops.clone());
+        (!self.hops.lock().meets(&hops)).then_some(relay)
+    }
+
     /// Registers a waker for every change in a loop's shard. Returns the key for `remove_waker`.
     pub fn register_waker(&self, shard: usize, waker: std::task::Waker) -> usize {
         self.shard(shard).wakers.insert(waker)
@@ -225,6 +260,7 @@ impl Feed {
             viewers,
             newest: state.newest().as_ref().map(NewestState::of),
             source: self.source.lock().clone(),
+            via: self.hops(),
         }
     }
 
@@ -238,6 +274,16 @@ impl Feed {
     /// Counts a run of the command that is its source.
     pub(super) fn count_run(&self) {
         self.source.lock().runs().runs += 1;
+    }
+
+    /// Counts a visit to the upstream that is its source.
+    pub(super) fn count_connect(&self) {
+        self.source.lock().upstream().connects += 1;
+    }
+
+    /// Counts a visit that failed.
+    pub(super) fn count_connect_failure(&self) {
+        self.source.lock().upstream().connect_failures += 1;
     }
 
     /// Notes how such a run ended.

@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "config",
         &[
             "source/exec",
+            "source/relay",
             "source/replay",
             "source/watch",
             "http",
@@ -32,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "source/screen",
             "hooks",
             "terminal",
+            "client",
             "feed",
             "conn",
             "wire",
@@ -60,6 +62,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "format",
             "process",
         ],
+    ),
+    (
+        "source/relay",
+        &["source", "client", "feed", "source/framing/split", "error", "part", "wire/decode", "escape", "format", "panic"],
     ),
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
@@ -101,8 +107,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
     ("hooks", &["feed", "panic", "process"]),
     ("terminal", &["feed", "stats", "escape"]),
-    ("feed", &["wire", "stats", "part", "sync"]),
     ("client", &["conn", "error", "escape", "sync"]),
+    ("feed", &["wire", "stats", "part", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),
     ("wire", &["stats", "part", "wire/decode", "format"]),
     ("source/framing/split", &["wire/decode", "format"]),

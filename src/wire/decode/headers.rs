@@ -22,7 +22,13 @@ impl Headers {
     /// Reads one line, and skips headers that are unknown.
     pub(super) fn read(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        let Some((name, value)) = line.split_once(':') else { return };
+        if let Some((name, value)) = line.split_once(':') {
+            self.field(name, value);
+        }
+    }
+
+    /// Takes one header, and skips those that are unknown.
+    pub fn field(&mut self, name: &str, value: &str) {
         let value = value.trim();
         match name.trim_end().to_ascii_lowercase().as_str() {
             "content-type" => self.media = media(value),
