@@ -17,6 +17,7 @@
 
 pub mod auth;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod conn;
 pub mod error;

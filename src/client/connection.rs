@@ -1,0 +1,163 @@
+//! One connection to an upstream: the addresses tried, TLS, and hyper's side of it. Its owner drops it to close it.
+
+use std::{collections::VecDeque, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::{
+    Request,
+    body::Incoming,
+    client::conn::http1::{Builder, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpStream, UnixStream, lookup_host},
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
+
+use super::{
+    failure::{Awaited, ClientError, Result},
+    head::{Copied, HeadCopy},
+    target::Origin,
+    trust::Trust,
+};
+use crate::sync::Mutex;
+
+/// How long one address is alone before the next is tried beside it (RFC 8305, section 8).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// What hyper buffers of a connection at most: a head, and the chunks that a body comes in.
+const MAX_BUFFER: usize = 128 * 1024;
+/// Headers in one response at most.
+const MAX_HEADERS: usize = 256;
+
+/// The body of a request. A GET has none; one that streams fits as well.
+pub(super) type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+/// Where a connection waits for the next request.
+pub(super) type Idle = Arc<Mutex<Option<Connected>>>;
+
+type Plain = Either<TcpStream, UnixStream>;
+
+/// A connection that is ready for requests, one after the other.
+pub(super) struct Connected {
+    sender: SendRequest<RequestBody>,
+    /// The heads that arrive on it.
+    pub(super) head: Arc<HeadCopy>,
+    pub(super) origin: Origin,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) tls: Option<String>,
+    /// Reads and writes; it ends with this.
+    _driver: Driver,
+}
+
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Connected {
+    /// Opens a connection.
+    pub(super) async fn open(origin: &Origin, unix: Option<&Path>, trust: &mut Trust, within: Duration) -> Result<Self> {
+        let deadline = Instant::now() + within;
+        let late = |waiting_for| ClientError::Timeout { waiting_for, after: within };
+        let (socket, peer) = match unix {
+            Some(path) => {
+                let socket = timeout_at(deadline, UnixStream::connect(path)).await.map_err(|_| late(Awaited::Connection))?;
+                let socket = socket.map_err(|cause| ClientError::Connect { to: path.display().to_string(), cause })?;
+                (Plain::Right(socket), None)
+            }
+            None => {
+                let found = timeout_at(deadline, lookup_host((origin.host.as_str(), origin.port))).await;
+                let found = found.map_err(|_| late(Awaited::Address))?;
+                let addresses = found.map_err(|cause| ClientError::Resolve { host: origin.host.clone(), cause })?;
+                let dialled = timeout_at(deadline, dial(in_turns(addresses), ATTEMPT_DELAY)).await;
+                let socket = dialled.map_err(|_| late(Awaited::Connection))?;
+                let socket = socket.map_err(|cause| ClientError::Connect { to: origin.to_string(), cause })?;
+                let _ = socket.set_nodelay(true);
+                let peer = socket.peer_addr().ok();
+                (Plain::Left(socket), peer)
+            }
+        };
+        let io = if origin.is_tls {
+            let session = timeout_at(deadline, trust.handshake(&origin.host, socket)).await;
+            Either::Right(session.map_err(|_| late(Awaited::Handshake))??)
+        } else {
+            Either::Left(socket)
+        };
+        Self::new(io, origin.clone(), peer).await
+    }
+
+    async fn new(io: Either<Plain, TlsStream<Plain>>, origin: Origin, peer: Option<SocketAddr>) -> Result<Self> {
+        let tls = match &io {
+            Either::Right(session) => session.get_ref().1.protocol_version().and_then(|version| Some(version.as_str()?.to_owned())),
+            Either::Left(_) => None,
+        };
+        let head = Arc::<HeadCopy>::default();
+        let io = TokioIo::new(Copied { io, head: head.clone() });
+        let shaken = Builder::new()
+            // Some cameras compare names of headers byte for byte (hyperium/hyper#1492).
+            .title_case_headers(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_BUFFER)
+            .handshake(io)
+            .await;
+        let (sender, connection) = shaken.map_err(|_| ClientError::Closed)?;
+        let driver = Driver(tokio::spawn(async move {
+            // The request learns of an error.
+            let _ = connection.await;
+        }));
+        Ok(Self { sender, head, origin, peer, tls, _driver: driver })
+    }
+
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn send(&mut self, request: Request<RequestBody>) -> hyper::Result<hyper::Response<Incoming>> {
+        self.head.restart();
+        self.sender.ready().await?;
+        self.sender.send_request(request).await
+    }
+}
+
+/// The addresses with their families in turns, beginning with the resolver's first choice (RFC 8305, section 4).
+fn in_turns(addresses: impl Iterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
+    let mut addresses = addresses.peekable();
+    let is_ipv6 = addresses.peek().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (VecDeque<_>, VecDeque<_>) = addresses.partition(|address| address.is_ipv6() == is_ipv6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = VecDeque::new();
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair == [None, None] {
+            return turns;
+        }
+        turns.extend(pair.into_iter().flatten());
+    }
+}
+
+/// The first connection that is made: the next address is tried as soon as one has failed, or beside it after `delay`.
+async fn dial(mut addresses: VecDeque<SocketAddr>, delay: Duration) -> io::Result<TcpStream> {
+    let mut attempts = JoinSet::new();
+    let mut first_error = None;
+    loop {
+        if let Some(address) = addresses.pop_front() {
+            attempts.spawn(TcpStream::connect(address));
+        }
+        let ended = tokio::select! {
+            ended = attempts.join_next() => ended,
+            () = sleep(delay), if !addresses.is_empty() => continue,
+        };
+        match ended {
+            Some(Ok(Ok(socket))) => return Ok(socket),
+            Some(Ok(Err(error))) => drop(first_error.get_or_insert(error)),
+            Some(Err(panicked)) => drop(first_error.get_or_insert(io::Error::other(panicked))),
+            None => return Err(first_error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into())),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! User and password for an upstream. Nothing displays the password.
+
+use std::fmt;
+
+/// A user and a password, as they were before any encoding.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    user: String,
+    password: String,
+}
+
+impl Credentials {
+    /// Nothing where one of them has a control character, which no header can carry.
+    pub fn new(user: impl Into<String>, password: impl Into<String>) -> Option<Self> {
+        let credentials = Self { user: user.into(), password: password.into() };
+        let can_be_sent = !credentials.user.chars().chain(credentials.password.chars()).any(char::is_control);
+        can_be_sent.then_some(credentials)
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    pub(super) fn password(&self) -> &str {
+        &self.password
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
