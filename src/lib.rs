@@ -10,6 +10,7 @@
 //! - [`source`] produces [`part`]s; [`format`](mod@format) knows when one is complete; `file` reads a file as it was at one moment
 //! - [`feed`] holds the newest parts, [`wire`] encodes and decodes them, [`stats`] counts, [`mod@panic`] isolates panics
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
+//! - [`client`] asks other machines over HTTP
 //! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!

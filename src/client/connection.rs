@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::{
-    failure::{Awaited, ClientError, Result},
+    failure::{Awaited, ClientError},
     head::{Copied, HeadCopy},
     target::Origin,
     trust::Trust,
@@ -45,7 +45,7 @@ pub(super) struct Connected {
     sender: SendRequest<RequestBody>,
     /// The heads that arrive on it.
     pub(super) head: Arc<HeadCopy>,
-    pub(super) origin: Origin,
+    origin: Origin,
     pub(super) peer: Option<SocketAddr>,
     pub(super) tls: Option<String>,
     /// Reads and writes; it ends with this.
@@ -62,7 +62,12 @@ impl Drop for Driver {
 
 impl Connected {
     /// Opens a connection.
-    pub(super) async fn open(origin: &Origin, unix: Option<&Path>, trust: &mut Trust, within: Duration) -> Result<Self> {
+    pub(super) async fn open(
+        origin: &Origin,
+        unix: Option<&Path>,
+        trust: &mut Trust,
+        within: Duration,
+    ) -> Result<Self, ClientError> {
         let deadline = Instant::now() + within;
         let late = |waiting_for| ClientError::Timeout { waiting_for, after: within };
         let (socket, peer) = match unix {
@@ -92,7 +97,7 @@ impl Connected {
         Self::new(io, origin.clone(), peer).await
     }
 
-    async fn new(io: Either<Plain, TlsStream<Plain>>, origin: Origin, peer: Option<SocketAddr>) -> Result<Self> {
+    async fn new(io: Either<Plain, TlsStream<Plain>>, origin: Origin, peer: Option<SocketAddr>) -> Result<Self, ClientError> {
         let tls = match &io {
             Either::Right(session) => session.get_ref().1.protocol_version().and_then(|version| Some(version.as_str()?.to_owned())),
             Either::Left(_) => None,
@@ -117,6 +122,11 @@ impl Connected {
         Ok(Self { sender, head, origin, peer, tls, _driver: driver })
     }
 
+    /// Whether it leads to this server and is still open.
+    pub(super) fn is_for(&self, origin: &Origin) -> bool {
+        self.origin == *origin && !self.sender.is_closed()
+    }
+
     /// Sends a request and waits for the head of its response.
     pub(super) async fn send(&mut self, request: Request<RequestBody>) -> hyper::Result<hyper::Response<Incoming>> {
         self.head.restart();
@@ -126,7 +136,7 @@ impl Connected {
 }
 
 /// The addresses with their families in turns, beginning with the resolver's first choice (RFC 8305, section 4).
-fn in_turns(addresses: impl Iterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
+pub(super) fn in_turns(addresses: impl Iterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
     let mut addresses = addresses.peekable();
     let is_ipv6 = addresses.peek().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (VecDeque<_>, VecDeque<_>) = addresses.partition(|address| address.is_ipv6() == is_ipv6);
@@ -142,7 +152,7 @@ fn in_turns(addresses: impl Iterator<Item = SocketAddr>) -> VecDeque<SocketAddr>
 }
 
 /// The first connection that is made: the next address is tried as soon as one has failed, or beside it after `delay`.
-async fn dial(mut addresses: VecDeque<SocketAddr>, delay: Duration) -> io::Result<TcpStream> {
+pub(super) async fn dial(mut addresses: VecDeque<SocketAddr>, delay: Duration) -> io::Result<TcpStream> {
     let mut attempts = JoinSet::new();
     let mut first_error = None;
     loop {

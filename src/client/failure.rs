@@ -5,10 +5,7 @@ use std::{fmt, io, time::Duration};
 
 use bytes::Bytes;
 
-use super::{
-    head::HeadFault,
-    target::{Target, TargetError},
-};
+use super::{head::HeadFault, target::TargetError};
 use crate::escape::Escaped;
 
 /// A request without a response that can be used, or a body that broke off. `Display` is the cause, without "cannot".
@@ -69,8 +66,8 @@ pub enum ClientError {
     },
     /// A redirect that leads nowhere.
     Redirect {
-        /// Where the redirect was received.
-        from: Target,
+        /// The URL that redirects, without secrets.
+        from: String,
         /// What is wrong with it.
         fault: RedirectFault,
     },
@@ -104,8 +101,8 @@ pub enum Awaited {
 /// What is wrong with a redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedirectFault {
-    /// It leads where the request has been.
-    Circle(Target),
+    /// It leads to this URL, where the request has been.
+    Circle(String),
     /// It is one more than allowed.
     TooMany(usize),
     /// It has no `Location`.
@@ -113,9 +110,6 @@ pub enum RedirectFault {
     /// Its `Location` is none to go to.
     Location(TargetError),
 }
-
-/// A result of the client.
-pub(super) type Result<T> = std::result::Result<T, ClientError>;
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,6 +28,8 @@ pub enum HeadFault {
     TooManyHeaders,
     /// The connection was closed in the middle of it.
     CutOff,
+    /// It came before the request was sent.
+    Unasked,
     /// The server speaks TLS, and the URL says http.
     Tls,
     /// The status line is Shoutcast's `ICY 200 OK`.
@@ -52,6 +54,7 @@ impl fmt::Display for HeadFault {
             Self::TooLarge => write!(f, "the head of the response has not ended after {} KiB", MAX_HEAD / 1024),
             Self::TooManyHeaders => f.write_str("the response has too many headers"),
             Self::CutOff => f.write_str("the connection was closed in the middle of the response's head"),
+            Self::Unasked => f.write_str("the server sends a response before it is asked"),
             Self::Tls => f.write_str("the server speaks TLS"),
             Self::Icy => f.write_str("the server speaks Shoutcast (ICY), not HTTP"),
             Self::Rtsp => f.write_str("the server speaks RTSP, not HTTP"),
@@ -88,8 +91,10 @@ impl HeadCopy {
         std::mem::take(&mut self.0.lock().bytes).into()
     }
 
+    /// Whether nothing has come.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().bytes.is_empty()
+        let received = self.0.lock();
+        received.bytes.is_empty() && received.informational == 0
     }
 
     /// What hyper has not taken, as far as it can be told.
@@ -170,11 +175,14 @@ fn fault(head: &[u8], is_complete: bool, error: &hyper::Error) -> HeadFault {
         return HeadFault::Rtsp;
     }
     let is_cut_off = !is_complete && !error.is_parse();
-    if !first.starts_with(b"HTTP/1.") && !(is_cut_off && b"HTTP/1.".starts_with(first)) {
+    let begins_well = first.starts_with(b"HTTP/1.") || (is_cut_off && b"HTTP/1.".starts_with(first));
+    if !begins_well {
         return HeadFault::NotHttp(shown(first));
     }
     if is_cut_off {
-        return HeadFault::CutOff;
+        // hyper ends a connection on which something comes while nothing is asked.
+        let is_unasked = error.is_closed() || error.is_canceled();
+        return if is_unasked { HeadFault::Unasked } else { HeadFault::CutOff };
     }
     if error.is_parse_too_large() {
         return HeadFault::TooManyHeaders;

@@ -1,7 +1,7 @@
 //! A response and its body. The reader of a body says how long it waits; a body that ends gives its connection back.
 
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     time::{Duration, SystemTime},
 };
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{
     connection::{Connected, Idle},
-    failure::{Awaited, ClientError, Result},
+    failure::{Awaited, ClientError},
     target::Target,
 };
 
@@ -78,7 +78,7 @@ impl ResponseBody {
     ///
     /// # Errors
     /// Where nothing has come for `silence`, or the body broke off.
-    pub async fn chunk(&mut self, silence: Duration) -> Result<Option<Bytes>> {
+    pub async fn chunk(&mut self, silence: Duration) -> Result<Option<Bytes>, ClientError> {
         let next = timeout(silence, self.data()).await;
         next.map_err(|_| ClientError::Timeout { waiting_for: Awaited::ResponseBody, after: silence })?
     }
@@ -87,7 +87,7 @@ impl ResponseBody {
     ///
     /// # Errors
     /// Where it is longer than `limit` bytes, is not there `within` this time, or broke off.
-    pub async fn read_to_end(&mut self, limit: usize, within: Duration) -> Result<Bytes> {
+    pub async fn read_to_end(&mut self, limit: usize, within: Duration) -> Result<Bytes, ClientError> {
         let whole = timeout(within, async {
             let mut whole = BytesMut::new();
             while let Some(chunk) = self.data().await? {
@@ -101,7 +101,7 @@ impl ResponseBody {
         whole.await.map_err(|_| ClientError::Timeout { waiting_for: Awaited::ResponseBody, after: within })?
     }
 
-    async fn data(&mut self) -> Result<Option<Bytes>> {
+    async fn data(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
             match self.incoming.frame().await {
                 // Trailers are nothing to a reader.
@@ -126,14 +126,13 @@ impl ResponseBody {
 }
 
 /// What an error of hyper says, with what is behind it.
-pub(super) fn in_words(error: &hyper::Error) -> String {
-    if error.is_incomplete_message() {
+fn in_words(error: &hyper::Error) -> String {
+    let cause = std::error::Error::source(error);
+    let io = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    if error.is_incomplete_message() || io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
         return "the server closed the connection early".to_owned();
     }
-    match std::error::Error::source(error) {
-        Some(cause) => cause.to_string(),
-        None => error.to_string(),
-    }
+    cause.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 impl fmt::Debug for Response {

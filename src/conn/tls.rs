@@ -126,15 +126,8 @@ impl Files {
 
     fn read(&self) -> Result<Arc<ServerConfig>> {
         let Self { cert, key } = self;
-        let in_cert = |cause: String| Error::new(format!("use --tls-cert {}", cert.display()), cause);
-        let text = read(cert).map_err(in_cert)?;
-        let chain: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-        let chain = chain.map_err(|error| in_cert(in_words(error)))?;
-        if chain.is_empty() {
-            return Err(
-                in_cert("there is no certificate in it".to_owned()).hint("it has to be in PEM, as -----BEGIN CERTIFICATE-----")
-            );
-        }
+        let in_cert = |cause: String| cannot_use("--tls-cert", cert, cause);
+        let chain = read_certificates("--tls-cert", cert)?;
         let key = read_key(key)?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
         let config = builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
@@ -149,8 +142,27 @@ impl Files {
     }
 }
 
+/// The certificates of a file in PEM, which a flag names.
+///
+/// # Errors
+/// Where the file cannot be read or holds none.
+pub(crate) fn read_certificates(flag: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let text = read(path).map_err(|cause| cannot_use(flag, path, cause))?;
+    let chain: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|error| cannot_use(flag, path, in_words(error)))?;
+    if chain.is_empty() {
+        let error = cannot_use(flag, path, "there is no certificate in it".to_owned());
+        return Err(error.hint("it has to be in PEM, as -----BEGIN CERTIFICATE-----"));
+    }
+    Ok(chain)
+}
+
+fn cannot_use(flag: &str, path: &Path, cause: String) -> Error {
+    Error::new(format!("use {flag} {}", path.display()), cause)
+}
+
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    let cannot = |cause: String| Error::new(format!("use --tls-key {}", path.display()), cause);
+    let cannot = |cause: String| cannot_use("--tls-key", path, cause);
     let found = fs::metadata(path).map_err(|error| cannot(error.to_string()))?;
     if found.mode() & 0o007 != 0 {
         let error = cannot("every user of this machine can read or change it".to_owned());

@@ -99,6 +99,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hooks", &["feed", "panic", "process"]),
     ("terminal", &["feed", "stats", "escape"]),
     ("feed", &["wire", "stats", "part", "sync"]),
+    ("client", &["conn", "error", "escape", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),
     ("wire", &["stats", "part", "wire/decode", "format"]),
     ("source/framing/split", &["wire/decode", "format"]),
