@@ -35,6 +35,7 @@ Examples:
   mxr exec --every 2 -- nvidia-smi    push the output of a command, every two seconds
   mxr exec --screen -- htop           push the screen of a full-screen program
   mxr serve ./frames --fps 24         replay a directory of frames
+  mxr relay http://camera/video       serve a camera to everybody, over one connection
   mxr up mxr.toml                     serve several feeds, as a file says";
 
 const POINTER: &str = "Open the printed URL in a browser, or use it in an <img>. `mxr --help` lists the routes.";
@@ -74,6 +75,8 @@ pub enum Command {
     Stdin(Stdin),
     /// Push what a command prints, while somebody watches: one process for all viewers
     Exec(Exec),
+    /// Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr
+    Relay(RelayArgs),
     /// Serve several feeds of any kind, as a file says
     Up(Up),
     /// Print a completion script for a shell
@@ -91,6 +94,7 @@ impl Command {
             Self::Watch(watch) => Some(&watch.common.log),
             Self::Stdin(stdin) => Some(&stdin.common.log),
             Self::Exec(exec) => Some(&exec.common.log),
+            Self::Relay(relay) => Some(&relay.common.log),
             Self::Up(up) => Some(&up.log),
             Self::Completions { .. } => None,
         }
@@ -248,6 +252,52 @@ pub enum RestartWhen {
     Always,
 }
 
+#[derive(Debug, Args)]
+pub struct RelayArgs {
+    /// Feeds of other machines: multipart in any dialect, a picture or document that is asked for again and again, text that goes on
+    /// as lines, or the root of another mxr with all its feeds; user and password may stand in the URL as http://user:password@host/
+    #[arg(value_name = "URL", required = true, value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+    /// Ask for a plain picture or document again after this time; while it stays the same, nothing is pushed
+    #[arg(long, value_name = "TIME", default_value = "1s", env = "MXR_EVERY", value_parser = seconds)]
+    pub every: Duration,
+    /// How long an upstream is read after the last viewer has left; a snapshot counts as a viewer
+    #[arg(long, value_name = "TIME", default_value = "10s", env = "MXR_LINGER", value_parser = seconds)]
+    pub linger: Duration,
+    /// Read the upstream at once, and also while nobody watches
+    #[arg(long, env = "MXR_ALWAYS", value_parser = switch, action = ArgAction::SetTrue)]
+    pub always: bool,
+    #[command(flatten)]
+    pub upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How upstreams are asked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Upstream")]
+pub struct UpstreamArgs {
+    /// Read user and password for the upstream from this file, a line USER:PASSWORD; other users of this machine see the command line
+    #[arg(long, value_name = "FILE", env = "MXR_UPSTREAM_AUTH_FILE", value_hint = ValueHint::FilePath)]
+    pub upstream_auth_file: Option<PathBuf>,
+    /// Send this header to the upstream, or with @FILE those in a file, one a line (repeatable); a secret belongs in a file or in
+    /// MXR_UPSTREAM_HEADER
+    #[arg(long, value_name = "NAME: VALUE", env = "MXR_UPSTREAM_HEADER", hide_env_values = true)]
+    pub upstream_header: Vec<String>,
+    /// Believe the certificates in this file (PEM), of authorities or of the upstream itself, in place of the system's
+    #[arg(long, value_name = "FILE", env = "MXR_UPSTREAM_CA", value_hint = ValueHint::FilePath)]
+    pub upstream_ca: Option<PathBuf>,
+    /// Believe every certificate of an https upstream: whoever is on the way can read and change everything
+    #[arg(long, env = "MXR_UPSTREAM_INSECURE", value_parser = switch, action = ArgAction::SetTrue)]
+    pub upstream_insecure: bool,
+    /// Connect to this Unix socket, whatever host the URL names
+    #[arg(long, value_name = "PATH", env = "MXR_UPSTREAM_UNIX", value_hint = ValueHint::FilePath)]
+    pub upstream_unix: Option<PathBuf>,
+    /// Give a connection up, and make a new one, after this long without a byte or without a whole part
+    #[arg(long, value_name = "TIME", default_value = "10s", env = "MXR_UPSTREAM_TIMEOUT", value_parser = seconds)]
+    pub upstream_timeout: Duration,
+}
+
 const FILE_EXAMPLE: &str = "\
 A file:
   [server]
@@ -260,6 +310,9 @@ A file:
   exec = [\"nvidia-smi\"]
   every = \"2s\"
   on-stale = \"logger $MXR_FEED: $MXR_REASON\"
+
+  [feed.door]
+  relay = \"http://user:${DOOR_PASSWORD}@10.0.0.7/video\"
 
 ${NAME} in a value is an environment variable, $${ stands for ${.";
 

@@ -136,6 +136,7 @@ impl<'a> ChallengeReader<'a> {
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -206,5 +207,15 @@ mod tests {
         assert!(challenges[0].is("Digest"));
         assert_eq!(challenges[0].get("realm"), Some(b"K\xfcche".as_slice()));
         assert_eq!((challenges[0].text("realm"), challenges[0].text("nonce"), challenges[0].text("qop")), (None, Some("n"), None));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_server_sends_is_read_to_its_end(value in r#"([ ,="\\a-z]|auth|qop|Digest|Basic|.){0,40}"#) {
+            let mut challenges = Vec::new();
+            ChallengeReader(value.as_bytes()).read(&mut challenges);
+            let length: usize = challenges.iter().map(|challenge| challenge.scheme.len()).sum();
+            prop_assert!(length <= value.len());
+        }
     }
 }

@@ -59,6 +59,16 @@ impl Client {
         Exchange { client: self, first: target, headers }.run().await
     }
 
+    /// Sets the time from a request to the head of its response: some servers answer only once there is something new.
+    pub fn wait_for_head(&mut self, timeout: Duration) {
+        self.settings.head_timeout = timeout;
+    }
+
+    /// Closes the connection that waits for the next request.
+    pub fn disconnect(&mut self) {
+        *self.idle.lock() = None;
+    }
+
     async fn connect(&mut self, origin: &Origin) -> Result<Connected, ClientError> {
         let settings = &self.settings;
         Connected::open(origin, settings.unix.as_deref(), &mut self.trust, settings.connect_timeout).await

@@ -260,3 +260,41 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Copied<T> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_at_the_same_byte_whatever_the_reads() {
+        for (before, head, after) in [
+            ("", "HTTP/1.1 200 OK\r\nA: b\r\n\r\n", "body\r\n\r\n"),
+            ("", "HTTP/1.1 200 OK\nA: b\n\n", "\n\nbody"),
+            ("", "HTTP/1.1 200 OK\r\nA: b\n\r\n", ""),
+            ("", "\r\n\nHTTP/1.1 200 OK\n\r\n", "\r\n"),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 \n\n", "HTTP/1.1 101 Switching\r\n\r\n", "HTTP/1.1 200\r\n\r\n"),
+        ] {
+            let bytes = [before, head, after].concat();
+            for size in [1, 2, 3, bytes.len()] {
+                let copy = HeadCopy::default();
+                bytes.as_bytes().chunks(size).for_each(|read| copy.record(read).unwrap());
+                assert_eq!(copy.take(), head, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_of_64_kib_is_taken_and_one_byte_more_is_not() {
+        let head = |length: usize| format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(length - 24));
+        for size in [1000, usize::MAX] {
+            let read = |head: String| {
+                head.as_bytes().chunks(size.min(head.len())).try_for_each({
+                    let copy = HeadCopy::default();
+                    move |read| copy.record(read)
+                })
+            };
+            read(head(MAX_HEAD)).unwrap();
+            read(head(MAX_HEAD + 1)).unwrap_err();
+        }
+    }
+}

@@ -30,6 +30,7 @@ const OLD_TLS: &str = "the server may have only TLS 1.0 or 1.1, which mxr has no
 const NO_TLS: &str = "is it a port for http://?";
 const UNKNOWN: &str =
     "--upstream-ca FILE believes the server's certificate or its authority; --upstream-insecure believes every server";
+const OLD_CERTIFICATE: &str = "give the server a new certificate; --upstream-insecure believes every server";
 const OTHER_NAME: &str = "use a name that the certificate is for, or --upstream-ca FILE with this very certificate";
 const EXPIRED: &str =
     "renew the server's certificate, and check the clocks of both machines; --upstream-insecure believes every server";
@@ -140,7 +141,9 @@ fn of_certificate(error: &CertificateError) -> ClientError {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             ("the certificate is not for this host".to_owned(), Some(OTHER_NAME))
         }
-        // Version 1, as old cameras have, among others.
+        CertificateError::Other(other) if other.to_string().contains("UnsupportedCertVersion") => {
+            ("the certificate is of an old version (X.509 v1) that cannot be checked".to_owned(), Some(OLD_CERTIFICATE))
+        }
         other => (rustls::Error::from(other.clone()).to_string(), Some(UNKNOWN)),
     };
     ClientError::Tls { cause, hint }

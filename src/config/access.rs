@@ -42,7 +42,7 @@ fn auth_file(path: &Path) -> Result<Passwords> {
 
 /// Reads a file, or a FIFO (a shell's `<(…)`), that other users should not be able to read. It strips a byte order mark, which
 /// would otherwise become part of the secret.
-fn read_secret(path: &Path, option: &str) -> Result<String> {
+pub(super) fn read_secret(path: &Path, option: &str) -> Result<String> {
     let cannot = |error: io::Error| Error::new(format!("use {option} {}", path.display()), error);
     let found = fs::metadata(path).map_err(cannot)?;
     if found.is_file() && found.mode() & 0o004 != 0 {

@@ -5,6 +5,7 @@ mod access;
 mod exec;
 mod hook;
 pub mod invocation;
+mod relay;
 mod tables;
 mod up;
 mod variables;
@@ -96,6 +97,7 @@ impl Config {
             Command::Watch(watch) => Self::watch(watch, typed),
             Command::Stdin(stdin) => Self::stdin(stdin, typed),
             Command::Exec(exec) => Self::exec(exec, typed),
+            Command::Relay(relay) => Self::relay(relay, typed),
             Command::Up(_) | Command::Completions { .. } => Err(Error::usage("use this command here", "it is no source")),
         }
     }

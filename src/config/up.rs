@@ -209,9 +209,10 @@ impl TableReader<'_> {
     fn arguments(&mut self, source: &Key) -> Option<Vec<OsString>> {
         let texts = match &source.value {
             KeyValue::Text(text) => vec![text.clone()],
-            KeyValue::List(list) if source.name == "watch" && list.len() > 1 => {
-                let hint = Some("a table is one feed: make a table for each path");
-                self.mistakes.push(Mistake::new(source.line, "'watch' takes one path here", hint));
+            KeyValue::List(list) if ["watch", "relay"].contains(&source.name.as_str()) && list.len() > 1 => {
+                let what = if source.name == "watch" { "path" } else { "URL" };
+                let hint = format!("a table is one feed: make a table for each {what}");
+                self.mistakes.push(Mistake::new(source.line, format!("'{}' takes one {what} here", source.name), Some(&hint)));
                 return None;
             }
             KeyValue::List(list) => list.clone(),

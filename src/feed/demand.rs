@@ -40,6 +40,21 @@ impl Demand {
         came.map(|came| self.seen = came).is_ok()
     }
 
+    /// The same demand, for which all readers that have come are known.
+    pub fn from_now(&self) -> Self {
+        let seen = self.readers.borrow().came;
+        Self { readers: self.readers.clone(), seen }
+    }
+
+    /// Waits for one more reader; for ever if the feed has been dropped.
+    pub async fn another(&mut self) {
+        let seen = self.seen;
+        match self.readers.wait_for(|readers| readers.came != seen).await.map(|readers| readers.came) {
+            Ok(came) => self.seen = came,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Waits until there is no reader.
     pub async fn unwanted(&mut self) {
         // A feed that has been dropped has no readers.

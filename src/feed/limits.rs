@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::history::History;
+use super::{history::History, hops::Hops};
 use crate::{stats::Retained, wire::Boundary};
 
 /// Lines held for readers that lag: half a second of 200,000 lines a second.
@@ -26,6 +26,20 @@ pub enum Kind {
     Lines,
     /// A run for one viewer: the publisher waits for it (`Publisher::room`).
     Run,
+}
+
+impl Kind {
+    /// The header with which mxr tells another one the kind of a feed: `newest` or `lines`.
+    pub const HEADER: &str = "x-feed-kind";
+
+    /// The value of that header; none for a run, which is nobody else's.
+    pub fn header_value(self) -> Option<&'static str> {
+        match self {
+            Self::Newest => Some("newest"),
+            Self::Lines => Some("lines"),
+            Self::Run => None,
+        }
+    }
 }
 
 /// How much a feed of one kind holds.
@@ -82,6 +96,8 @@ impl Limits {
 pub struct Settings {
     /// The boundary between the parts of every feed.
     pub boundary: Boundary,
+    /// The name of this process in `Via`.
+    pub process: Arc<str>,
     /// The limits of each feed.
     pub limits: Limits,
     /// The least time between two parts, if the user set one.
@@ -97,6 +113,6 @@ pub struct Settings {
 impl Settings {
     /// Settings with this boundary and these limits, without a pace and for one fan-out loop.
     pub fn new(boundary: Boundary, limits: Limits) -> Self {
-        Self { boundary, limits, interval: None, shards: 1, memory: Arc::default(), history: Arc::default() }
+        Self { boundary, process: Hops::new_name(), limits, interval: None, shards: 1, memory: Arc::default(), history: Arc::default() }
     }
 }

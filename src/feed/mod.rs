@@ -5,6 +5,7 @@
 mod activity;
 mod demand;
 mod history;
+mod hops;
 mod limits;
 mod mount;
 mod pace;
@@ -23,6 +24,7 @@ pub use self::{
     activity::FeedActivity,
     demand::{Demand, ReaderGuard},
     history::{History, HistoryState},
+    hops::{Hops, HopsGuard},
     limits::{Hold, Kind, Limits, Settings},
     mount::Mount,
     pace::interval_at,
@@ -30,7 +32,7 @@ pub use self::{
     publisher::Publisher,
     refused::Refused,
     registry::{Opener, Registry},
-    state::{CommandRuns, FeedState, SourceState},
+    state::{CommandRuns, FeedState, SourceState, UpstreamCounts},
     store::Feed,
     subscription::{Batch, Subscription, TakeLimit},
 };

@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use super::{
     demand::Demand,
+    hops::Hops,
     limits::{Kind, Settings},
     prepared::Prepared,
     refused::Refused,
@@ -100,6 +101,31 @@ impl Publisher {
     /// Notes how such a run ended, in words and as the exit status of a shell.
     pub fn note_exit(&self, exit: String, status: i32) {
         self.feed.note_exit(exit, status);
+    }
+
+    /// Counts a visit to the upstream that is the source.
+    pub fn count_connect(&self) {
+        self.feed.count_connect();
+    }
+
+    /// Counts a visit to it that failed.
+    pub fn count_connect_failure(&self) {
+        self.feed.count_connect_failure();
+    }
+
+    /// The name of this process in `Via`.
+    pub fn process(&self) -> &str {
+        &self.feed.process
+    }
+
+    /// The processes on the way to the present readers.
+    pub fn reader_hops(&self) -> Hops {
+        self.feed.reader_hops.all()
+    }
+
+    /// Notes the processes that the feed has passed on its way here.
+    pub fn set_hops(&self, hops: Hops) {
+        self.feed.set_hops(hops);
     }
 
     /// Counts parts that the source itself refused.

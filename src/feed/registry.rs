@@ -101,6 +101,11 @@ impl Registry {
         &self.settings.boundary
     }
 
+    /// The name of this process in `Via`.
+    pub fn process(&self) -> &str {
+        &self.settings.process
+    }
+
     /// The settings of a feed in it, unless its opener has limits and a pace of its own.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::limits::Kind;
+use super::{hops::Hops, limits::Kind};
 use crate::{part::unix_time, wire::Encoded};
 
 /// The state of a feed's source.
@@ -43,6 +43,18 @@ pub(super) struct SourceStatus {
     /// The runs of its command, if it has one.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     runs: Option<CommandRuns>,
+    /// The visits to its upstream, if it has one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    upstream: Option<UpstreamCounts>,
+}
+
+/// The visits of a source that is an upstream.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct UpstreamCounts {
+    /// The number of visits that were begun.
+    pub connects: u64,
+    /// The number of visits that failed, or ended soon.
+    pub connect_failures: u64,
 }
 
 /// The runs of a source that is a command.
@@ -73,7 +85,7 @@ impl SourceStatus {
     }
 
     fn of(state: SourceState) -> Self {
-        Self { state, since: now(), rests: false, runs: None }
+        Self { state, since: now(), rests: false, runs: None, upstream: None }
     }
 
     /// Sets the state from now on; the same state keeps its time.
@@ -92,6 +104,11 @@ impl SourceStatus {
     /// The runs of its command.
     pub(super) fn runs(&mut self) -> &mut CommandRuns {
         self.runs.get_or_insert_default()
+    }
+
+    /// The visits to its upstream.
+    pub(super) fn upstream(&mut self) -> &mut UpstreamCounts {
+        self.upstream.get_or_insert_default()
     }
 
     /// Notes the first part.
@@ -139,6 +156,9 @@ pub struct FeedState {
     pub viewers: usize,
     pub(super) newest: Option<NewestState>,
     pub(super) source: SourceStatus,
+    /// The processes that it has passed before this one.
+    #[serde(skip_serializing_if = "Hops::is_empty")]
+    pub(super) via: Hops,
 }
 
 impl FeedState {
@@ -158,6 +178,7 @@ impl FeedState {
             viewers: 0,
             newest: None,
             source: SourceStatus::of(SourceState::Live),
+            via: Hops::default(),
         }
     }
 
@@ -169,6 +190,11 @@ impl FeedState {
     /// The runs of its command, if it is one.
     pub fn runs(&self) -> Option<&CommandRuns> {
         self.source.runs.as_ref()
+    }
+
+    /// The visits to its upstream, if it has one.
+    pub fn upstream(&self) -> Option<UpstreamCounts> {
+        self.source.upstream
     }
 
     /// The age of the newest part; 0 if the clock was set back since.

@@ -22,6 +22,7 @@ use tracing::warn;
 use super::{
     demand::Readers,
     history::{History, Holder},
+    hops::{Hops, HopsGuard, ReaderHops},
     limits::{Kind, Limits, Settings},
     pace::Pace,
     prepared::Prepared,
@@ -52,6 +53,12 @@ pub struct Feed {
     pub url_name: String,
     kind: AtomicU8,
     boundary: Boundary,
+    /// The name of this process.
+    pub(super) process: Arc<str>,
+    /// The processes that it has passed before this one.
+    hops: Mutex<Hops>,
+    /// Those that its readers are on the way to.
+    pub(super) reader_hops: ReaderHops,
     limits: Limits,
     memory: Arc<Retained>,
     history: Arc<History>,
@@ -89,6 +96,9 @@ impl Feed {
             name,
             kind: AtomicU8::new(kind as u8),
             boundary: settings.boundary.clone(),
+            process: settings.process.clone(),
+            hops: Mutex::default(),
+            reader_hops: ReaderHops::default(),
             limits: settings.limits.clone(),
             memory: settings.memory.clone(),
             history: settings.history.clone(),
@@ -195,6 +205,25 @@ impl Feed {
         self.source_changed.notify_waiters();
     }
 
+    /// The processes that the feed has passed before this one; none unless it is relayed.
+    pub fn hops(&self) -> Hops {
+        self.hops.lock().clone()
+    }
+
+    pub(super) fn set_hops(&self, hops: Hops) {
+        *self.hops.lock() = hops;
+    }
+
+    /// The name of this process in `Via`.
+    pub fn process(&self) -> &str {
+        &self.process
+    }
+
+    /// Names the processes on the way to a reader that is about to come, until the guard is dropped.
+    pub fn expect_reader_of(&self, hops: Hops) -> HopsGuard {
+        self.reader_hops.enter(hops)
+    }
+
     /// Registers a waker for every change in a loop's shard. Returns the key for `remove_waker`.
     pub fn register_waker(&self, shard: usize, waker: std::task::Waker) -> usize {
         self.shard(shard).wakers.insert(waker)
@@ -225,6 +254,7 @@ impl Feed {
             viewers,
             newest: state.newest().as_ref().map(NewestState::of),
             source: self.source.lock().clone(),
+            via: self.hops(),
         }
     }
 
@@ -238,6 +268,16 @@ impl Feed {
     /// Counts a run of the command that is its source.
     pub(super) fn count_run(&self) {
         self.source.lock().runs().runs += 1;
+    }
+
+    /// Counts a visit to the upstream that is its source.
+    pub(super) fn count_connect(&self) {
+        self.source.lock().upstream().connects += 1;
+    }
+
+    /// Counts a visit that failed.
+    pub(super) fn count_connect_failure(&self) {
+        self.source.lock().upstream().connect_failures += 1;
     }
 
     /// Notes how such a run ended.

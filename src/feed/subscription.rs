@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{
     demand::ReaderGuard,
+    hops::HopsGuard,
     limits::Kind,
     shard::{Shard, ShardState},
     store::Feed,
@@ -32,7 +33,7 @@ impl Feed {
         let next = state.published + 1 - count as u64;
         drop(state);
         self.shard(shard).changed.notify_waiters();
-        Subscription { feed: self.clone(), shard, next, catch_up_to, _reader: reader }
+        Subscription { feed: self.clone(), shard, next, catch_up_to, _reader: reader, hops: None }
     }
 }
 
@@ -46,6 +47,8 @@ pub struct Subscription {
     /// Up to this sequence every part is taken, even in a feed of kind `Newest`.
     catch_up_to: u64,
     _reader: ReaderGuard,
+    /// Names the processes on the way to this reader.
+    hops: Option<HopsGuard>,
 }
 
 /// The parts that a reader takes at a time.
@@ -76,6 +79,13 @@ impl TakeLimit {
 }
 
 impl Subscription {
+    /// Keeps the names of the processes on the way to this reader for as long as it reads.
+    #[must_use]
+    pub fn on_behalf_of(mut self, hops: HopsGuard) -> Self {
+        self.hops = Some(hops);
+        self
+    }
+
     /// The feed it is on.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed

@@ -139,7 +139,11 @@ impl RequestHandler {
         let has_left = || transport.lock().has_left();
         let guesser = Guesser { address: visitor.address(), has_left: &has_left, site: self.options.site(visitor) };
         let admitted = access.check(request.uri(), request.headers(), guesser).await;
-        admitted.map(|()| route).map_err(|denial| login::denied(denial, visitor, &self.options))
+        admitted.map_err(|denial| login::denied(denial, visitor, &self.options))?;
+        match headers::via(request.headers()).has(self.registry.process()) {
+            true => Err(Rejection::Loop),
+            false => Ok(route),
+        }
     }
 
     async fn answer_route<B>(
@@ -153,12 +157,18 @@ impl RequestHandler {
         match route {
             Route::Page => self.page(request, visitor),
             Route::Slash => response::redirect(&with_slash(request.uri())),
-            Route::Stream { feeds, query } => self.stream(request.method(), &feeds, query, visitor.source, handover),
+            Route::Stream { feeds, query } => self.stream(request, &feeds, query, visitor.source, handover),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers(), conn).await,
             Route::Preflight => response::preflight(request.headers()),
             Route::State => {
                 let shows_addresses = !self.options.access.is_open() || visitor.is_local();
-                response::json(&metrics::state(&self.registry, &self.viewers, &self.options, shows_addresses))
+                let mut state = metrics::state(&self.registry, &self.viewers, &self.options, shows_addresses);
+                if route::wants_feeds_alone(request.uri())
+                    && let Some(viewers) = state.get_mut("viewers")
+                {
+                    *viewers = serde_json::Value::Null;
+                }
+                response::json(&state)
             }
             Route::Metrics => metrics::reply(&self.registry, &self.viewers, &self.options),
             Route::Health => response::text(StatusCode::OK, "ok"),
@@ -204,9 +214,9 @@ impl RequestHandler {
         }
     }
 
-    fn stream(
+    fn stream<B>(
         &self,
-        method: &Method,
+        request: &Request<B>,
         selector: &FeedSelector,
         query: StreamQuery,
         peer: Option<SocketAddr>,
@@ -216,8 +226,11 @@ impl RequestHandler {
         if mount.is_none() && *selector != FeedSelector::All {
             return self.unknown(selector);
         }
-        let reply = response::stream(self.registry.boundary().as_str(), query.mixed);
-        if method == Method::HEAD {
+        let mut reply = response::stream(self.registry.boundary().as_str(), query.mixed);
+        if let Some(feed) = mount.as_ref().and_then(|mount| mount.shared()) {
+            response::tell_relays(&mut reply, feed);
+        }
+        if request.method() == Method::HEAD {
             return reply;
         }
         let permit = match self.viewers.enter(peer) {
@@ -225,7 +238,17 @@ impl RequestHandler {
             Err(why) => return response::limited(why),
         };
         let StreamQuery { history, accepts, .. } = query;
-        let subscriptions = mount.iter().map(|mount| mount.open().subscribe(self.shard, history));
+        let hops = headers::via(request.headers());
+        let subscriptions = mount.iter().map(|mount| {
+            let feed = mount.open();
+            // Before the reader is there: its coming may have the source ask for the feed at once.
+            let hops = (!hops.is_empty()).then(|| feed.expect_reader_of(hops.clone()));
+            let subscription = feed.subscribe(self.shard, history);
+            match hops {
+                Some(hops) => subscription.on_behalf_of(hops),
+                None => subscription,
+            }
+        });
         let cursors = subscriptions.map(|subscription| Cursor::new(subscription, accepts)).collect();
         let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts));
         let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
@@ -243,6 +266,7 @@ impl RequestHandler {
     ) -> Reply {
         let Some(mount) = self.find(selector) else { return self.unknown(selector) };
         let feed = mount.open();
+        let _hops = feed.expect_reader_of(headers::via(headers));
         // A run plays only while it has a viewer: this subscription is one, for the first part.
         let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None));
         let part = match after {
@@ -253,7 +277,8 @@ impl RequestHandler {
             },
         };
         let Some(part) = part else { return response::no_part(feed.state().source()) };
-        let reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
+        let mut reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
+        response::tell_relays(&mut reply, &feed);
         self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
         reply
     }

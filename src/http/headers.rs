@@ -2,8 +2,10 @@
 
 use hyper::{
     Request, Version,
-    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HeaderMap, HeaderName, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HeaderMap, HeaderName, USER_AGENT, VIA},
 };
+
+use crate::feed::Hops;
 
 pub(super) const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -11,6 +13,11 @@ pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch
 /// The value of a header, empty where it is missing or not ASCII.
 pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The processes that a request has passed.
+pub(super) fn via(headers: &HeaderMap) -> Hops {
+    Hops::of_via(headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok()))
 }
 
 /// Whether a browser asks: all of them have called themselves Mozilla since 1995.

@@ -30,6 +30,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
     let (came, sent) = viewers.sent();
     json!({
         "version": VERSION,
+        "process": feeds.process(),
         "uptime": uptime,
         "started": started,
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
@@ -117,6 +118,7 @@ impl Scrape {
         )?;
         table.gauge("mxr_history_bytes_limit", "The most that it may be (--history-bytes)", self.history.limit as f64)?;
         self.commands(table)?;
+        self.upstreams(table)?;
         let ages = self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.age()?.as_secs_f64())));
         table.gauges("mxr_feed_newest_age_seconds", "Age of the newest part, by the clock of this machine", ages)
     }
@@ -129,6 +131,14 @@ impl Scrape {
         table.counters("mxr_command_failed_runs", "Runs that did not end with the exit status 0", failed)?;
         let statuses = all().filter_map(|(feed, runs)| Some((feed, f64::from(runs.exit_status?))));
         table.gauges("mxr_command_exit_status", "Exit status of the last run; 128 and its number for a signal", statuses)
+    }
+
+    /// Of feeds whose source is an upstream.
+    fn upstreams(&self, table: &mut Table<'_>) -> fmt::Result {
+        let all = || self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.upstream()?)));
+        table.counters("mxr_upstream_connects", "Times the upstream was asked", all().map(|(feed, counts)| (feed, counts.connects)))?;
+        let failures = all().map(|(feed, counts)| (feed, counts.connect_failures));
+        table.counters("mxr_upstream_failures", "Times it could not be read, or was lost", failures)
     }
 
     fn viewers(&self, table: &mut Table<'_>) -> fmt::Result {

@@ -23,6 +23,8 @@ pub(super) enum Rejection {
     ForeignSite,
     /// 401, 403 or 429: no password or token, or a wrong one.
     Denied { denial: Denial, wants_password: bool },
+    /// 508: it has passed this process already.
+    Loop,
     /// 405: neither GET nor HEAD.
     Method,
     /// 421: for an https resource, without TLS.

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     auth::Denial,
     escape::Escaped,
-    feed::SourceState,
+    feed::{Feed, Kind, SourceState},
     part::{Timestamp, unix_time},
     stats::{Lease, Limit},
     wire::Encoded,
@@ -117,6 +117,18 @@ pub(super) fn stream(boundary: &str, mixed: bool) -> Reply {
         .header(header::CONTENT_SECURITY_POLICY, SANDBOX)
         .header(header::VARY, "Accept, Sec-Fetch-Dest");
     finish(builder, "").map(|_| ReplyBody::Open)
+}
+
+/// Says what other relays need to know of a feed: the processes that it has passed, and, once it is certain, its kind.
+pub(super) fn tell_relays(reply: &mut Reply, feed: &Feed) {
+    let hops = feed.hops();
+    let via = (!hops.is_empty()).then(|| HeaderValue::try_from(hops.with(feed.process()).to_string()));
+    if let Some(Ok(via)) = via {
+        reply.headers_mut().insert(header::VIA, via);
+    }
+    if let Some(kind) = feed.kind().header_value().filter(|_| feed.newest().is_some()) {
+        reply.headers_mut().insert(HeaderName::from_static(Kind::HEADER), HeaderValue::from_static(kind));
+    }
 }
 
 /// A part as it is, 304 if the client has it, or 412 if it wants another one. `lend` gets a handle on the memory that the reply
@@ -243,6 +255,10 @@ pub(super) fn reject(rejection: &Rejection) -> Reply {
              hint: --allow-embed lets its pages frame it, --allow-origin lets its scripts read",
         ),
         Rejection::Denied { denial, wants_password } => deny(denial, *wants_password),
+        Rejection::Loop => text(
+            StatusCode::LOOP_DETECTED,
+            "mxr: this feed is relayed in a circle: Via names this process\nhint: relay it from where it is made",
+        ),
         Rejection::Method => {
             let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "mxr: only GET and HEAD are answered");
             reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

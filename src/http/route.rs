@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use hyper::{
-    Request,
+    Request, Uri,
     header::{HeaderMap, USER_AGENT},
 };
 use percent_encoding::percent_decode_str;
@@ -130,6 +130,11 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
             _ => Route::NotFound,
         },
     }
+}
+
+/// Whether `/state` is to list feeds alone: with thousands of viewers it is long, and other relays ask for it again and again.
+pub(super) fn wants_feeds_alone(uri: &Uri) -> bool {
+    Query(uri.query().unwrap_or_default()).get("viewers").is_some_and(|value| value == "0")
 }
 
 fn named(path: &str, under: &str) -> Option<FeedSelector> {

@@ -33,6 +33,7 @@
 //! }
 //! ```
 
+mod back_off;
 mod context;
 pub mod demo;
 pub mod exec;
@@ -41,6 +42,7 @@ pub mod framing;
 mod fs_events;
 pub mod name_filter;
 mod natural_order;
+pub mod relay;
 pub mod replay;
 pub mod screen;
 pub mod several;
@@ -48,6 +50,7 @@ pub mod stdin;
 mod stream_feed;
 mod tee;
 mod thread;
+mod wanted;
 pub mod watch;
 mod writers;
 

@@ -125,9 +125,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What must not be seen, whatever the table says: by a room and those in it, of rooms or of other crates.
-const FORBIDDEN: [(&str, &[&str]); 4] = [
+const FORBIDDEN: [(&str, &[&str]); 5] = [
     ("http", &["source"]),
     ("source", &["http"]),
+    ("client", &["source", "http", "feed", "fanout"]),
     ("feed", &["http", "hyper", "hyper_util", "http_body_util"]),
     ("fanout", &["hyper", "hyper_util", "http_body_util"]),
 ];

@@ -32,6 +32,7 @@ mod programs;
 mod readers;
 mod real_files;
 mod refuse;
+mod relay;
 mod requests;
 mod routes;
 mod screen;

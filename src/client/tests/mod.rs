@@ -108,3 +108,16 @@ async fn body(client: &mut Client, target: &Target) -> Result<String, ClientErro
 fn header_of<'a>(request: &'a str, name: &str) -> Option<&'a str> {
     request.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
+
+/// Sources move between threads with what they wait for.
+#[test]
+fn a_request_and_its_response_can_be_moved_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let (mut client, headers) = (client(), HeaderMap::new());
+    let target = "http://camera/".parse().unwrap();
+    is_send(&client);
+    is_send(&async move {
+        let mut response = client.get(&target, &headers).await?;
+        response.body.chunk(LONG).await
+    });
+}

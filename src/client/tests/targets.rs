@@ -1,5 +1,7 @@
 //! URLs as people and servers write them.
 
+use proptest::prelude::*;
+
 use super::{super::digest::Covered, *};
 
 fn parse(text: &str) -> Result<Target, TargetError> {
@@ -116,4 +118,20 @@ fn the_digest_covers_the_path_as_it_is_sent() {
     let target = parse("http://camera/a b?c={d}").unwrap();
     let covered = Covered { method: "GET", uri: target.path_and_query().as_str() };
     assert_eq!(covered.uri, "/a%20b?c=%7Bd%7D");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_taken_for_a_url_is_one_when_it_is_shown(
+        rest in r"[a-z0-9.\-:@/?#%\[\]{}<> =&\u{e4}]{0,30}",
+        location in r"[a-z:/?#.%@ \[\]]{0,20}",
+    ) {
+        if let Ok(target) = parse(&format!("http://{rest}")) {
+            let shown = target.with_path(target.path()).unwrap().to_string();
+            prop_assert_eq!(parse(&shown).unwrap().to_string(), shown);
+            if let Ok(next) = target.resolve(&location) {
+                prop_assert!(next.path().starts_with('/') && next.credentials().is_none());
+            }
+        }
+    }
 }

@@ -137,7 +137,11 @@ async fn a_server_of_no_known_authority_is_not_believed_unless_every_one_is() {
     let error = ask(ClientSettings::default(), "localhost", port).await.unwrap_err();
     assert!(error.hint().is_some_and(|hint| hint.contains("--upstream-ca")), "{error:?}");
     assert!(error.to_string().contains("authorit"), "{error}");
-    for der in [camera.certificate.to_vec(), STANDARD.decode(VERSION_1).unwrap(), b"no certificate at all".to_vec()] {
+    let version_1 = STANDARD.decode(VERSION_1).unwrap();
+    let port = serve(version_1.clone().into(), &camera.key, UNTIL_THE_END).await;
+    let error = ask(ClientSettings::default(), "127.0.0.1", port).await.unwrap_err();
+    assert!(error.hint().is_some_and(|hint| hint.contains("--upstream-insecure") || hint.contains("ca-certificates")), "{error:?}");
+    for der in [camera.certificate.to_vec(), version_1, b"no certificate at all".to_vec()] {
         let port = serve(der.into(), &camera.key, UNTIL_THE_END).await;
         assert_eq!(ask(insecure(), "127.0.0.1", port).await.unwrap().status, 200);
     }

@@ -1,13 +1,11 @@
 //! A command as a source: one process for all viewers, which runs while somebody watches. It decides when a command runs and what
 //! becomes of its output; `process` runs it, and `framing` cuts the output.
 
-mod back_off;
 mod changes;
 mod command;
 mod periodic;
 mod settings;
 mod streaming;
-mod wanted;
 
 use std::{ffi::OsString, path::Path};
 

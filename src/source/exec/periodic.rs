@@ -14,7 +14,6 @@ use tracing::{debug, warn};
 use super::{
     changes::Changes,
     command::{CommandNews, CommandRunner},
-    wanted::Wanted,
 };
 use crate::{
     error::Result,
@@ -22,7 +21,7 @@ use crate::{
     format::{Completeness, Media, inspect},
     part::Part,
     process::Exit,
-    source::framing::Framing,
+    source::{framing::Framing, wanted::Wanted},
 };
 
 /// A command that runs again and again.

@@ -7,12 +7,22 @@ use tokio::time::{sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::{
-    back_off::BackOff,
     command::{CommandNews, CommandRunner},
     settings::Restart,
-    wanted::Wanted,
 };
-use crate::{error::Result, feed::SourceState, process::Exit, source::stream_feed::StreamFeed};
+use crate::{
+    error::Result,
+    feed::SourceState,
+    process::Exit,
+    source::{back_off::BackOff, stream_feed::StreamFeed, wanted::Wanted},
+};
+
+/// The pause after the first run.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// After a run of this length the pause is the shortest again.
+const LONG_RUN: Duration = Duration::from_secs(10);
 
 /// A command whose output is a stream.
 pub(super) struct Streaming {
@@ -53,7 +63,7 @@ impl Streaming {
 
     /// Runs it until it has ended for good.
     pub(super) async fn work(mut self) -> Result<()> {
-        let (program, mut back_off) = (self.runner.program(), BackOff::default());
+        let (program, mut back_off) = (self.runner.program(), BackOff::new(SHORTEST_PAUSE, LONGEST_PAUSE, LONG_RUN));
         loop {
             if !self.wanted.is_there() {
                 self.feeds.set_source(&SourceState::Idle);

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 pub(super) use self::hints::NoPart;
 use self::{
     hints::{BUFFERING, FirstBytes, RETURNS, StallHint},
-    split::{Makes, Markup, RawPart, Split, Splitter},
+    split::{Makes, Markup, PartStamp, RawPart, Split, Splitter},
     window::Window,
 };
 use super::context::Context;
@@ -249,7 +249,7 @@ impl Framing {
         if let Some(window) = &mut self.window {
             bodies.drain(..).for_each(|body| window.push(body.bytes));
             let document = if is_end { window.last_document() } else { window.document(Instant::now()) };
-            bodies.extend(document.map(|bytes| RawPart { media: None, bytes, class: None }));
+            bodies.extend(document.map(|bytes| RawPart { media: None, bytes, class: None, stamp: PartStamp::default() }));
         }
         if self.kind == Some(Kind::Newest) {
             bodies.drain(..).for_each(|body| self.publish_newest(body));

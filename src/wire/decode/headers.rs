@@ -31,6 +31,15 @@ impl Headers {
             return marks.add(if is_status { Oddity::ResponseInBody } else { Oddity::HeaderMalformed });
         };
         marks.add_if(name.is_empty() || name.trim() != name, Oddity::HeaderMalformed);
+        self.take(name, value, marks);
+    }
+
+    /// Takes one header, and skips those that are unknown.
+    pub fn field(&mut self, name: &str, value: &str) {
+        self.take(name, value, &mut Marks::default());
+    }
+
+    fn take(&mut self, name: &str, value: &str, marks: &mut Marks) {
         let value = value.trim();
         match name.trim_end().to_ascii_lowercase().as_str() {
             "content-type" => self.media = media(value, marks),

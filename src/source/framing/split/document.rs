@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{
     markup::{DocumentEnd, DocumentScanner},
     rule::Markup,
-    splitter::{Makes, RawPart, Splitter},
+    splitter::{Makes, PartStamp, RawPart, Splitter},
 };
 use crate::format::{Media, image_class};
 
@@ -67,7 +67,7 @@ impl Documents {
         let makes = if memchr::memchr(b'\n', &bytes).is_some() { Makes::Frames } else { Makes::Text };
         self.makes.get_or_insert(makes);
         let class = self.media.as_ref().map(|media| image_class(media, &bytes));
-        bodies.push(RawPart { media: self.media.clone(), bytes, class });
+        bodies.push(RawPart { media: self.media.clone(), bytes, class, stamp: PartStamp::default() });
     }
 
     /// Whether it proved to be text, and no documents.

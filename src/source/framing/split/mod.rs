@@ -16,5 +16,5 @@ mod text_first;
 
 pub use self::{
     rule::{Markup, Split},
-    splitter::{Makes, RawPart, Splitter},
+    splitter::{Makes, PartStamp, RawPart, Splitter},
 };

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::splitter::{Makes, RawPart, Splitter};
+use super::splitter::{Makes, PartStamp, RawPart, Splitter};
 use crate::{
     format::{Completeness, Media, inspect},
     wire::{Bounds, Decoded, Decoder},
@@ -29,7 +29,8 @@ impl Multipart {
             if !part.has_end && inspect(&media, &part.body).completeness == Completeness::Truncated {
                 self.truncated += 1;
             } else {
-                bodies.push(RawPart { media: Some(media), bytes: part.body, class: None });
+                let stamp = PartStamp { time: part.headers.time, sequence: part.headers.sequence };
+                bodies.push(RawPart { media: Some(media), bytes: part.body, class: None, stamp });
             }
         }
     }

@@ -4,7 +4,7 @@
 use bytes::{Buf, BytesMut};
 use memchr::memmem;
 
-use super::splitter::{Makes, RawPart, Splitter};
+use super::splitter::{Makes, PartStamp, RawPart, Splitter};
 use crate::format::{ImageClass, Media, Scan, Scanner};
 
 /// Splits pictures of one format.
@@ -60,7 +60,7 @@ impl<W: Scanner> Splitter for PictureSplitter<W> {
             match scanner.advance(&self.buffer[..seen]) {
                 Scan::End(end) => {
                     let bytes = self.buffer.split_to(end).freeze();
-                    bodies.push(RawPart { media: Some(self.media.clone()), bytes, class: Some(ImageClass::Raster) });
+                    bodies.push(RawPart { media: Some(self.media.clone()), bytes, class: Some(ImageClass::Raster), stamp: PartStamp::default() });
                     self.consumed += end as u64;
                 }
                 Scan::More if self.buffer.len() <= self.limit => {

@@ -1,5 +1,7 @@
 //! The interface of all splitters, and their output. It knows no particular splitter.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 
 use crate::format::{ImageClass, Media};
@@ -13,6 +15,17 @@ pub struct RawPart {
     pub bytes: Bytes,
     /// Which image decoder reads it, if the scan for its end showed that.
     pub class: Option<ImageClass>,
+    /// What its sender says of it.
+    pub stamp: PartStamp,
+}
+
+/// The time and the number that a sender gave a part; none unless its format has headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PartStamp {
+    /// `X-Timestamp`, by the sender's clock.
+    pub time: Option<SystemTime>,
+    /// `X-Sequence`, which mxr sends.
+    pub sequence: Option<u64>,
 }
 
 /// The kind of parts that a splitter makes.

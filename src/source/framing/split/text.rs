@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::splitter::{Makes, RawPart, Splitter};
+use super::splitter::{Makes, PartStamp, RawPart, Splitter};
 
 /// The end of a piece that was truncated.
 const CUT: &str = " … [cut by mxr: longer than --max-part]";
@@ -120,7 +120,7 @@ impl Text {
                 [&long[..end], CUT.as_bytes()].concat().into()
             }
         };
-        Some(RawPart { media: None, bytes, class: None })
+        Some(RawPart { media: None, bytes, class: None, stamp: PartStamp::default() })
     }
 }
 

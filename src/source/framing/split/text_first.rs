@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{
     rule::Split,
     sniff::{LineStart, MAX_PROOF, Sniffed, boundary_of_head, find_picture, look_for_multipart},
-    splitter::{RawPart, Splitter},
+    splitter::{PartStamp, RawPart, Splitter},
 };
 use crate::format::{ImageClass, Media, PictureScanner, Scan, Scanner};
 
@@ -120,7 +120,7 @@ impl TextFirst {
         let bytes: Vec<u8> = self.held.drain(..end).collect();
         (self.broken, self.since_picture) = (self.broken.saturating_sub(end), Some(0));
         let media = Some(Media::guess(Path::new(""), &bytes));
-        bodies.push(RawPart { media, bytes: bytes.into(), class: Some(ImageClass::Raster) });
+        bodies.push(RawPart { media, bytes: bytes.into(), class: Some(ImageClass::Raster), stamp: PartStamp::default() });
         None
     }
 

@@ -1,10 +1,11 @@
-//! The demand for a command, of which several feeds may be made: it runs while one of them has a reader. It knows no command.
+//! The demand for something of which one or two feeds are made: it works while one of them has a reader. It knows no command and no
+//! upstream.
 
 use std::time::Duration;
 
 use crate::feed::{Demand, Publisher};
 
-/// The demand for the feeds of one command.
+/// The demand for the feeds of one command or one upstream.
 #[derive(Debug)]
 pub(super) struct Wanted {
     output: Demand,
@@ -36,6 +37,12 @@ impl Wanted {
                 _ = messages.wanted() => {}
             },
         }
+    }
+
+    /// Waits for one more reader than there are now.
+    pub(super) fn newcomer(&self) -> impl Future<Output = ()> + use<> {
+        let mut output = self.output.from_now();
+        async move { output.another().await }
     }
 
     /// Waits until there has been no reader for long enough.

@@ -1,0 +1,119 @@
+//! The processes that a feed passes on its way, by the names that stand in `Via` (RFC 9110, section 7.6.3), so that no feed is relayed
+//! in a circle. It knows no requests.
+
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
+use slab::Slab;
+
+use crate::sync::Mutex;
+
+/// The most names that are kept: a tree of relays is not so deep, and a head has to stay short.
+const MOST: usize = 50;
+/// The longest name in bytes.
+const LONGEST_NAME: usize = 100;
+
+/// Names of processes, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Hops(Vec<String>);
+
+impl Hops {
+    /// A name for a process, which no other has.
+    pub fn new_name() -> Arc<str> {
+        format!("mxr-{:016x}", rand::random::<u64>()).into()
+    }
+
+    /// The names in the values of `Via`: `1.1 name (comment), HTTP/1.0 name`.
+    pub fn of_via<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hops = Self::default();
+        let members = values.into_iter().flat_map(|value| value.split(','));
+        members.filter_map(|member| member.split_ascii_whitespace().nth(1)).for_each(|name| hops.add(name));
+        hops
+    }
+
+    /// Whether this process is among them.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known == name)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same, and last this one.
+    #[must_use]
+    pub fn with(mut self, name: &str) -> Self {
+        self.0.truncate(MOST - 1);
+        self.add(name);
+        self
+    }
+
+    fn add(&mut self, name: &str) {
+        if !self.has(name) && self.0.len() < MOST && name.len() <= LONGEST_NAME {
+            self.0.push(name.to_owned());
+        }
+    }
+}
+
+/// As the value of `Via`.
+impl fmt::Display for Hops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(at, name)| write!(f, "{}1.1 {name}", if at == 0 { "" } else { ", " }))
+    }
+}
+
+/// The processes on the way to the present readers of a feed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReaderHops(Arc<Mutex<Slab<Hops>>>);
+
+/// Names processes on the way to a reader, until it is dropped.
+#[derive(Debug)]
+pub struct HopsGuard {
+    readers: ReaderHops,
+    key: usize,
+}
+
+impl ReaderHops {
+    pub(super) fn enter(&self, hops: Hops) -> HopsGuard {
+        HopsGuard { key: self.0.lock().insert(hops), readers: self.clone() }
+    }
+
+    pub(super) fn all(&self) -> Hops {
+        let mut all = Hops::default();
+        self.0.lock().iter().for_each(|(_, hops)| hops.0.iter().for_each(|name| all.add(name)));
+        all
+    }
+}
+
+impl Drop for HopsGuard {
+    fn drop(&mut self) {
+        self.readers.0.lock().try_remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn via_is_read_in_any_spelling_and_written_in_one() {
+        let hops = Hops::of_via(["1.1 mxr-a, HTTP/1.0 proxy.local:80 (Squid)", "1.1  mxr-b", "nonsense", ",, 1.1 mxr-a"]);
+        assert_eq!(hops.to_string(), "1.1 mxr-a, 1.1 proxy.local:80, 1.1 mxr-b");
+        assert!(hops.has("mxr-b") && !hops.has("mxr"));
+        let long = (0..200).map(|number| format!("1.1 n{number}")).collect::<Vec<_>>().join(",");
+        let hops = Hops::of_via([long.as_str()]).with("mxr-c");
+        assert_eq!((hops.0.len(), hops.has("mxr-c"), hops.has("n0")), (MOST, true, true));
+    }
+
+    #[test]
+    fn readers_are_named_while_they_are_there() {
+        let readers = ReaderHops::default();
+        let (a, b) = (readers.enter(Hops::of_via(["1.1 a, 1.1 b"])), readers.enter(Hops::of_via(["1.1 b, 1.1 c"])));
+        assert_eq!(readers.all().to_string(), "1.1 a, 1.1 b, 1.1 c");
+        drop(a);
+        assert_eq!(readers.all().to_string(), "1.1 b, 1.1 c");
+        drop(b);
+        assert!(readers.all().is_empty());
+    }
+}

@@ -1,0 +1,93 @@
+//! The requests for a plain picture or document that is asked for again and again: with conditions, so that nothing is sent while it
+//! stays the same, and from time to time without them. It sends nothing itself.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::upstream_feed::UpstreamPosition;
+use crate::{
+    client::{HeaderMap, Response, Target, header},
+    feed::Hops,
+};
+
+/// How often a request has no conditions: some cameras say "not modified" for days (home-assistant/core#150252).
+const UNCONDITIONAL: Duration = Duration::from_secs(30);
+
+/// What is known of the document, within one visit.
+#[derive(Debug, Default)]
+pub(super) struct Polling {
+    /// Whether a request was answered.
+    has_asked: bool,
+    etag: Option<header::HeaderValue>,
+    modified: Option<header::HeaderValue>,
+    /// The number of the newest part of another mxr, which waits for a newer one.
+    sequence: Option<u64>,
+    /// When a document came last.
+    seen: Option<Instant>,
+}
+
+impl Polling {
+    /// How long mxr waits for a newer part.
+    pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(25);
+
+    /// Whether the answer may be that nothing has changed.
+    pub(super) fn has_asked(&self) -> bool {
+        self.has_asked
+    }
+
+    /// Whether an answer comes only once there is a newer part.
+    pub(super) fn is_waiting_for_newer(&self) -> bool {
+        self.sequence.is_some()
+    }
+
+    fn has_conditions(&self) -> bool {
+        self.seen.is_some_and(|seen| seen.elapsed() < UNCONDITIONAL)
+    }
+
+    /// What is asked for: a stream of another mxr from where it was read to, a part newer than the last one, or the target itself.
+    pub(super) fn target(&self, target: &Target, position: Option<&UpstreamPosition>, history: Option<u64>) -> Target {
+        let pairs = match (self.sequence.filter(|_| self.has_conditions()), position) {
+            (Some(sequence), _) => format!("after={sequence}"),
+            (None, _) if self.has_asked => return target.clone(),
+            (None, Some(UpstreamPosition { run, sequence, .. })) => {
+                format!("after={sequence}&run={}", form_urlencoded::byte_serialize(run.as_bytes()).collect::<String>())
+            }
+            (None, None) => match history {
+                Some(history) => format!("history={history}"),
+                None => return target.clone(),
+            },
+        };
+        let query = target.query().map_or_else(|| pairs.clone(), |query| format!("{query}&{pairs}"));
+        target.with_path(&format!("{}?{query}", target.path())).unwrap_or_else(|_| target.clone())
+    }
+
+    /// The headers of the request.
+    pub(super) fn headers(&self, via: &Hops) -> HeaderMap {
+        let mut headers = request_headers(via);
+        if self.has_asked {
+            headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+        }
+        if self.has_conditions() {
+            let conditions = [(header::IF_NONE_MATCH, &self.etag), (header::IF_MODIFIED_SINCE, &self.modified)];
+            headers.extend(conditions.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+        }
+        headers
+    }
+
+    /// Notes what the head of a document says.
+    pub(super) fn note(&mut self, response: &Response, sequence: Option<u64>) {
+        (self.has_asked, self.sequence, self.seen) = (true, sequence, Some(Instant::now()));
+        self.etag = response.headers.get(header::ETAG).cloned();
+        self.modified = response.headers.get(header::LAST_MODIFIED).cloned();
+    }
+}
+
+/// The headers of every request: the processes on the way to this one.
+pub(super) fn request_headers(via: &Hops) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Ok(via) = via.to_string().parse() {
+        headers.insert(header::VIA, via);
+    }
+    headers
+}

@@ -1,0 +1,20 @@
+//! The settings of upstreams as sources. It reads nothing from the command line.
+
+use std::time::Duration;
+
+use crate::client::{ClientSettings, Target};
+
+/// The settings of upstreams as sources.
+#[derive(Debug, Clone)]
+pub struct RelaySettings {
+    /// What is relayed.
+    pub upstreams: Vec<Target>,
+    /// How all of them are asked.
+    pub client: ClientSettings,
+    /// The time from one request for a plain picture or document to the next.
+    pub every: Duration,
+    /// The time for which an upstream is read after the last reader; `None`: always.
+    pub linger: Option<Duration>,
+    /// The time without a byte, or without a whole part, after which a connection is given up.
+    pub timeout: Duration,
+}

@@ -1,0 +1,279 @@
+//! The feed of an upstream: which parts are new, what time they have, and how far a feed of another mxr has been read, so that none is
+//! published twice. It knows no connection.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::warn;
+
+use crate::{
+    feed::{Hops, Kind, Publisher, SourceState},
+    format::Media,
+    part::Part,
+    source::framing::split::{PartStamp, RawPart},
+};
+
+/// How far a sender's clock may be from ours for its times to be believed: cameras send the time since they were started.
+const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
+/// The least time between two warnings about lines that the upstream dropped.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// The feed of an upstream.
+pub(super) struct UpstreamFeed {
+    publisher: Publisher,
+    /// The type of every part, if the user set one.
+    media: Option<Media>,
+    kind: Option<Kind>,
+    position: Option<UpstreamPosition>,
+    /// Whether there has been a picture.
+    has_pictures: bool,
+    /// Whether there was a whole part since the last `begin`.
+    has_made_part: bool,
+    /// Lines that the upstream dropped before they were read, and when that was said last.
+    missed: u64,
+    warned: Option<Instant>,
+}
+
+/// The last part of another mxr's feed that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UpstreamPosition {
+    /// The boundary of its process.
+    pub(super) run: String,
+    /// Its number.
+    pub(super) sequence: u64,
+    time: Option<SystemTime>,
+}
+
+/// What is known of all parts of one stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StreamTraits {
+    /// The boundary.
+    pub(super) run: Option<String>,
+    /// The kind of their feed, if the upstream tells it.
+    pub(super) kind: Option<Kind>,
+    /// Whether they are pieces of text, each of which counts.
+    pub(super) is_text: bool,
+    /// Their type, if the stream has one type for all.
+    pub(super) media: Option<Media>,
+}
+
+impl UpstreamFeed {
+    pub(super) fn new(publisher: Publisher, media: Option<Media>, kind: Option<Kind>) -> Self {
+        Self {
+            publisher,
+            media,
+            kind,
+            position: None,
+            has_pictures: false,
+            has_made_part: false,
+            missed: 0,
+            warned: None,
+        }
+    }
+
+    pub(super) fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.publisher.name()
+    }
+
+    /// Whether there has been a picture, so that text would be an error message.
+    pub(super) fn has_pictures(&self) -> bool {
+        self.has_pictures
+    }
+
+    /// Whether there was a whole part since the last `begin`, a repeated one too.
+    pub(super) fn has_made_part(&self) -> bool {
+        self.has_made_part
+    }
+
+    /// How far a feed of another mxr has been read.
+    pub(super) fn position(&self) -> Option<&UpstreamPosition> {
+        self.position.as_ref()
+    }
+
+    /// The type of every part, if the user set one.
+    pub(super) fn media(&self) -> Option<&Media> {
+        self.media.as_ref()
+    }
+
+    /// The names for `Via` of a request: of those that read this feed, and of this process.
+    pub(super) fn via(&self) -> Hops {
+        self.publisher.reader_hops().with(self.publisher.process())
+    }
+
+    /// Whether a response that has passed these processes comes from this one.
+    pub(super) fn is_loop(&self, hops: &Hops) -> bool {
+        hops.has(self.publisher.process())
+    }
+
+    /// Begins another visit to the upstream.
+    pub(super) fn begin(&mut self) {
+        self.has_made_part = false;
+        self.publisher.count_connect();
+    }
+
+    /// Takes the parts that have come, and returns how many whole ones they are, repeated ones too.
+    pub(super) fn take(&mut self, parts: &mut Vec<RawPart>, stream: &StreamTraits) -> usize {
+        let (whole, mut lines) = (parts.len(), Vec::new());
+        for raw in parts.drain(..) {
+            if self.is_repeat(raw.stamp, stream) {
+                continue;
+            }
+            let kind = kind_of(&raw, stream);
+            if self.kind != Some(kind) {
+                self.publisher.publish_all(std::mem::take(&mut lines));
+                self.publisher.decide(kind);
+                self.kind = Some(kind);
+            }
+            let part = self.part(raw, stream);
+            self.has_pictures |= part.media.is_image();
+            match kind {
+                Kind::Lines => lines.push(part),
+                // A block of its own: only a picture's has the headers that an `<img>` needs early.
+                _ => self.publisher.publish_all(vec![part]),
+            }
+        }
+        self.publisher.publish_all(lines);
+        if whole > 0 && !self.has_made_part {
+            self.has_made_part = true;
+            self.publisher.set_source(SourceState::Live);
+        }
+        whole
+    }
+
+    /// Whether a part of another mxr has been read already: it repeats the newest one while nothing changes.
+    fn is_repeat(&mut self, stamp: PartStamp, stream: &StreamTraits) -> bool {
+        let (Some(sequence), Some(run)) = (stamp.sequence, &stream.run) else { return false };
+        let last = self.position.as_ref().filter(|last| last.run == *run);
+        // A server whose boundary is always the same may have been started again.
+        if last.is_some_and(|last| sequence <= last.sequence && stamp.time <= last.time) {
+            return true;
+        }
+        let missed = last.map_or(0, |last| sequence.saturating_sub(last.sequence + 1));
+        self.position = Some(UpstreamPosition { run: run.clone(), sequence, time: stamp.time });
+        if self.kind == Some(Kind::Lines) && missed > 0 {
+            self.note_missed(missed);
+        }
+        false
+    }
+
+    fn note_missed(&mut self, lines: u64) {
+        self.missed += lines;
+        if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            warn!(feed = self.name(), lines = self.missed, "the upstream no longer held lines that were not read yet");
+        }
+    }
+
+    fn part(&self, raw: RawPart, stream: &StreamTraits) -> Part {
+        let RawPart { media, bytes, class, stamp } = raw;
+        let media = self.media.clone().or_else(|| stream.media.clone()).or(media);
+        let media = media.unwrap_or_else(|| Media::from_known(Media::TEXT));
+        let time = believed_time(stamp, SystemTime::now());
+        match class.filter(|_| media.is_image()) {
+            Some(class) => Part { media, body: bytes, time, class },
+            None => Part { time, ..Part::now(media, bytes) },
+        }
+    }
+}
+
+/// The kind of a feed of such parts. mxr tells it; where an older one does not, a text without a line end is a line.
+fn kind_of(raw: &RawPart, stream: &StreamTraits) -> Kind {
+    let is_image = raw.media.as_ref().is_some_and(Media::is_image);
+    let is_line = || raw.stamp.sequence.is_some() && raw.media.as_ref().is_some_and(Media::is_text) && !raw.bytes.contains(&b'\n');
+    match stream.kind {
+        _ if is_image => Kind::Newest,
+        _ if stream.is_text => Kind::Lines,
+        Some(kind) => kind,
+        None if is_line() => Kind::Lines,
+        None => Kind::Newest,
+    }
+}
+
+/// The sender's time of a part: that of mxr, which alone numbers its parts, always, and another one that is within a day of ours.
+fn believed_time(stamp: PartStamp, now: SystemTime) -> SystemTime {
+    let PartStamp { time: Some(time), sequence } = stamp else { return now };
+    let difference = now.duration_since(time).unwrap_or_else(|ahead| ahead.duration());
+    if sequence.is_some() || difference <= BELIEVED { time } else { now }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::source::Context;
+
+    fn feed() -> UpstreamFeed {
+        UpstreamFeed::new(Context::for_tests(None).open("feed", Kind::Lines), None, None)
+    }
+
+    fn raw(media: &str, body: &'static str, sequence: Option<u64>, seconds: Option<u64>) -> RawPart {
+        let time = seconds.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let media = Some(Media::from_known(media));
+        RawPart { media, bytes: Bytes::from_static(body.as_bytes()), class: None, stamp: PartStamp { time, sequence } }
+    }
+
+    fn published(feed: &UpstreamFeed) -> u64 {
+        feed.publisher().feed().state().published
+    }
+
+    fn of_run(run: &str, kind: Option<Kind>) -> StreamTraits {
+        StreamTraits { run: Some(run.to_owned()), kind, ..StreamTraits::default() }
+    }
+
+    #[test]
+    fn a_part_of_the_same_number_is_a_sign_of_life_and_no_new_part() {
+        let mut feed = feed();
+        let stream = of_run("A", Some(Kind::Lines));
+        let line = |number, seconds| raw("text/plain", "same", Some(number), Some(seconds));
+        assert_eq!(feed.take(&mut vec![line(1, 10), line(2, 10)], &stream), 2);
+        assert_eq!(feed.take(&mut vec![line(2, 10)], &stream), 1, "it counts as whole");
+        assert_eq!((published(&feed), feed.position().map(|last| last.sequence)), (2, Some(2)));
+        // What comes after a reconnect, from the part before the last on.
+        assert_eq!(feed.take(&mut vec![line(1, 10), line(2, 10), line(3, 11)], &stream), 3);
+        assert_eq!(published(&feed), 3);
+        // Another process, and one that has the same boundary and began anew.
+        feed.take(&mut vec![line(1, 12)], &of_run("B", Some(Kind::Lines)));
+        feed.take(&mut vec![line(1, 13)], &of_run("B", Some(Kind::Lines)));
+        assert_eq!(published(&feed), 5);
+    }
+
+    #[test]
+    fn the_kind_is_what_mxr_tells_or_what_the_parts_show() {
+        let kind = |stream: StreamTraits, part: RawPart| {
+            let mut feed = feed();
+            feed.take(&mut vec![part], &stream);
+            feed.publisher().feed().kind()
+        };
+        let none = || of_run("A", None);
+        assert_eq!(kind(none(), raw("text/plain", "a line", Some(1), None)), Kind::Lines);
+        assert_eq!(kind(none(), raw("text/plain", "a\ndocument", Some(1), None)), Kind::Newest);
+        assert_eq!(kind(none(), raw("text/plain", "of a camera", None, None)), Kind::Newest);
+        assert_eq!(kind(of_run("A", Some(Kind::Lines)), raw("text/plain", "two\nlines", Some(1), None)), Kind::Lines);
+        assert_eq!(kind(of_run("A", Some(Kind::Newest)), raw("text/plain", "a word", Some(1), None)), Kind::Newest);
+        assert_eq!(kind(of_run("A", Some(Kind::Lines)), raw("image/png", "x", Some(1), None)), Kind::Newest);
+        let text = StreamTraits { is_text: true, ..StreamTraits::default() };
+        assert_eq!(kind(text, raw("text/plain", "x", None, None)), Kind::Lines);
+    }
+
+    #[test]
+    fn times_of_mxr_are_believed_and_others_within_a_day() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let (hour, week) = (Duration::from_secs(3600), Duration::from_secs(7 * 24 * 3600));
+        let uptime = SystemTime::UNIX_EPOCH + hour;
+        for (time, sequence, believed) in [
+            (Some(now - hour), None, now - hour),
+            (Some(now + hour), None, now + hour),
+            (Some(now - week), None, now),
+            (Some(now + week), None, now),
+            (Some(uptime), None, now),
+            (Some(now - week), Some(1), now - week),
+            (None, Some(1), now),
+        ] {
+            assert_eq!(believed_time(PartStamp { time, sequence }, now), believed, "{time:?} {sequence:?}");
+        }
+    }
+}
