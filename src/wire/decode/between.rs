@@ -3,8 +3,8 @@
 use bytes::Buf;
 
 use super::{
-    delimiter::Found,
-    headers::{Start, starts_with_name},
+    delimiter::{Delimiter, Found, Look},
+    headers::{BlockLook, Start, look_for_headers, starts_with_name},
     oddity::Oddity,
     state::{Between, Decoder, Follows, Head, Lengths, State, Tail, is_line_ends},
 };
@@ -18,7 +18,10 @@ impl Decoder {
             match starts_with_name(&self.buffer) {
                 Start::Yes => return self.open(&between),
                 Start::Unsure if !self.is_end => return self.stay(State::Between(between)),
-                _ => between.may_open = false,
+                _ => match self.look_for_other(&between) {
+                    Start::Unsure if !self.is_end => return self.stay(State::Between(between)),
+                    _ => between.may_open = false,
+                },
             }
         }
         match self.delimiter.find(&self.buffer, self.searched, self.starts_line, self.is_end) {
@@ -35,6 +38,30 @@ impl Decoder {
                 self.searched = searched - skipped;
                 self.stay(State::Between(between))
             }
+        }
+    }
+
+    /// Whether the stream begins with another delimiter than was announced, and the headers of a part; takes it as the only one then.
+    fn look_for_other(&mut self, between: &Between) -> Start {
+        if between.follows != Follows::Start || !self.delimiter.is_announced() {
+            return Start::No;
+        }
+        if let Look::Delimiter(_) = self.delimiter.look(&self.buffer, 0, self.is_end) {
+            return Start::No;
+        }
+        let other = Delimiter::new(None);
+        match other.look(&self.buffer, 0, self.is_end) {
+            Look::Delimiter(found) if !found.is_close => match look_for_headers(&self.buffer[found.end..]) {
+                BlockLook::Block(block) if block.is_of_part => {
+                    self.delimiter = other;
+                    self.mark(Oddity::BoundaryWrong);
+                    Start::Yes
+                }
+                BlockLook::Block(_) | BlockLook::Other => Start::No,
+                BlockLook::Unsure => Start::Unsure,
+            },
+            Look::Unsure => Start::Unsure,
+            Look::Delimiter(_) | Look::Other => Start::No,
         }
     }
 

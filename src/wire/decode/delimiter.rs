@@ -51,6 +51,11 @@ impl Delimiter {
         Self { token: token.map(finder), announced, dashes: 0 }
     }
 
+    /// Whether the response has said what it is.
+    pub(super) fn is_announced(&self) -> bool {
+        self.announced.is_some()
+    }
+
     /// The most bytes that a delimiter occupies, so that a search has to keep no more.
     pub(super) fn max_len(&self) -> usize {
         self.token.as_ref().map_or(MAX_LINE, |token| token.needle().len() + 2 * MAX_PADDING + 8)

@@ -13,6 +13,8 @@ pub enum Oddity {
     BoundaryCapitals,
     /// Another parameter comes before it.
     BoundaryNotFirst,
+    /// The delimiters have another boundary.
+    BoundaryWrong,
     /// A line end comes before the first delimiter.
     LeadingLineEnd,
     /// Other bytes come before the first delimiter.
@@ -81,11 +83,12 @@ pub enum Oddity {
 
 impl Oddity {
     /// All of them, in the order of a stream.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::BoundaryMissing,
         Self::BoundaryQuoting,
         Self::BoundaryCapitals,
         Self::BoundaryNotFirst,
+        Self::BoundaryWrong,
         Self::LeadingLineEnd,
         Self::Preamble,
         Self::NoFirstDelimiter,

@@ -196,6 +196,11 @@ impl Decoder {
         if matches!(self.state, State::Between(_)) { 0 } else { self.buffer.len() }
     }
 
+    /// Whether a part has come whole, and the delimiter behind it has not.
+    pub fn awaits_delimiter(&self) -> bool {
+        matches!(self.state, State::Between(Between { follows: Follows::Part { .. }, .. }))
+    }
+
     pub(super) fn enter(&mut self, state: State) -> bool {
         (self.state, self.searched) = (state, 0);
         true

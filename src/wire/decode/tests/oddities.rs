@@ -34,6 +34,7 @@ const DIALECTS: &[Dialect] = &[
         &[("--B\r\nContent-Type: image/jpeg\r\nContent-Length: 13", "Content-Type: image/jpeg\r\nContent-Length: 13")],
         &[NoFirstDelimiter],
     ),
+    ("another", &[], &[BoundaryWrong]),
     ("--B", &[], &[DashesInBoundary]),
     ("B", &[("--B", "B")], &[DashesMissing]),
     ("B", &[("--B", "----B")], &[DashesExtra]),
