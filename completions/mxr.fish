@@ -32,6 +32,7 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrive
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames per second of DIR' -r
@@ -316,6 +317,15 @@ complete -c mxr -n "__fish_mxr_using_subcommand up" -l trust-proxy -d 'Trust X-F
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l for -d 'How long to read a feed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-auth-file -d 'Read user and password for the upstream from this file, a line USER:PASSWORD; other users of this machine see the command line' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-header -d 'Send this header to the upstream, or with @FILE those in a file, one a line (repeatable); a secret belongs in a file or in MXR_UPSTREAM_HEADER' -r
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-ca -d 'Believe the certificates in this file (PEM), of authorities or of the upstream itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-unix -d 'Connect to this Unix socket, whatever host the URL names' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-timeout -d 'Give a connection up, and make a new one, after this long without a byte or without a whole part' -r
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l json -d 'Print JSON, whose schema docs/doctor.md states'
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'

@@ -11,10 +11,12 @@ use crate::escape::Escaped;
 pub enum ExitCode {
     /// The work is done, or SIGTERM or the first Ctrl-C stopped it.
     Clean = 0,
-    /// Something could not be done; the message says what.
+    /// Something could not be done; the message says what. `mxr doctor`: something breaks a reader.
     Failure = 1,
     /// The command line is invalid (clap exits with the same code), or the file of `mxr up`.
     Usage = 2,
+    /// `mxr doctor` could not look.
+    NotLooked = 3,
     /// A second Ctrl-C: 128 + SIGINT, as in shells.
     Interrupted = 130,
 }

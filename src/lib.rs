@@ -12,6 +12,7 @@
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
 //! - [`client`] asks other machines over HTTP
 //! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
+//! - [`doctor`] says what is wrong with a feed or a file
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod conn;
+pub mod doctor;
 pub mod error;
 mod escape;
 mod fanout;

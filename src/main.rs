@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     match Invocation::of(read()) {
         Invocation::Serve(log, config) => run::serve(log, config).into(),
         Invocation::Check(log, text) => run::check(log, text).into(),
+        Invocation::Doctor(settings) => run::doctor(settings).into(),
         Invocation::Completions(shell) => {
             // A reader that has seen enough is no failure.
             let _ = std::io::stdout().write_all(&completions(shell));

@@ -17,6 +17,7 @@ use crate::{
     cli,
     config::{Config, Show},
     conn::listen::{self, Listener},
+    doctor::{self, DoctorSettings},
     error::{Error, ExitCode, Result},
     http, panic, process, systemd,
     terminal::{LogOptions, Terminal},
@@ -52,6 +53,29 @@ pub fn check(log: LogOptions, text: impl FnOnce() -> Result<String>) -> ExitCode
     let terminal = Terminal::start(log);
     let print = |text: String| io::stdout().write_all(text.as_bytes()).map_err(|error| Error::new("print the result", error));
     report(text().and_then(print), &terminal)
+}
+
+/// Looks at a feed or a path, and prints what is found.
+pub fn doctor(settings: impl FnOnce() -> Result<DoctorSettings>) -> ExitCode {
+    let terminal = Terminal::start(LogOptions::default());
+    let result = settings().and_then(|settings| {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::new("start", error))?;
+        let report = runtime.block_on(doctor::examine(settings.subject, settings.read_for))?;
+        // A lookup of a name is not waited for.
+        runtime.shutdown_background();
+        let text = if settings.is_json { report.json() } else { doctor::text(&report) };
+        // A reader that has seen enough is no failure.
+        let _ = io::stdout().write_all(text.as_bytes());
+        Ok(report.code())
+    });
+    match result {
+        Ok(code) => {
+            terminal.end();
+            code
+        }
+        Err(error) => report(Err(error), &terminal),
+    }
 }
 
 /// The exit code of a result, whose failure the terminal says.

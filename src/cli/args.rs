@@ -36,7 +36,8 @@ Examples:
   mxr exec --screen -- htop           push the screen of a full-screen program
   mxr serve ./frames --fps 24         replay a directory of frames
   mxr relay http://camera/video       serve a camera to everybody, over one connection
-  mxr up mxr.toml                     serve several feeds, as a file says";
+  mxr up mxr.toml                     serve several feeds, as a file says
+  mxr doctor http://camera/video      say what is wrong with a feed, or that nothing is";
 
 const POINTER: &str = "Open the printed URL in a browser, or use it in an <img>. `mxr --help` lists the routes.";
 
@@ -60,7 +61,7 @@ Routes:
   Aliases that other camera servers use: /?action=stream, /?action=snapshot,
   /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg
 
-Exit status: 0 success, 1 failure, 2 wrong usage, 130 a second Ctrl-C.";
+Exit status: 0 success, 1 failure, 2 wrong usage, 130 a second Ctrl-C; doctor: 1 something breaks a reader, 3 it could not look.";
 
 /// The word that stands for a generated token.
 pub const RANDOM_TOKEN: &str = "random";
@@ -79,6 +80,8 @@ pub enum Command {
     Relay(RelayArgs),
     /// Serve several feeds of any kind, as a file says
     Up(Up),
+    /// Say what is wrong with a feed or a file, or that nothing is
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions {
         /// Shell to print the script for
@@ -96,7 +99,7 @@ impl Command {
             Self::Exec(exec) => Some(&exec.common.log),
             Self::Relay(relay) => Some(&relay.common.log),
             Self::Up(up) => Some(&up.log),
-            Self::Completions { .. } => None,
+            Self::Doctor(_) | Self::Completions { .. } => None,
         }
     }
 }
@@ -305,6 +308,26 @@ pub struct UpstreamArgs {
     /// Give a connection up, and make a new one, after this long without a byte or without a whole part
     #[arg(long, value_name = "TIME", default_value = "10s", env = "MXR_UPSTREAM_TIMEOUT", value_parser = seconds)]
     pub upstream_timeout: Duration,
+}
+
+const DOCTOR_STATUS: &str = "\
+Exit status: 0 nothing found that breaks a reader, 1 something that does, 2 wrong usage, 3 it could not look.
+docs/doctor.md lists every finding, and what the JSON holds.";
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_STATUS)]
+pub struct DoctorArgs {
+    /// Feed of another machine, http or https, as `mxr relay` takes it; or a file or directory, as `mxr watch` takes it
+    #[arg(value_name = "URL|PATH", value_hint = ValueHint::AnyPath)]
+    pub subject: OsString,
+    /// How long to read a feed
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", env = "MXR_FOR", value_parser = seconds)]
+    pub read_for: Duration,
+    /// Print JSON, whose schema docs/doctor.md states
+    #[arg(long, env = "MXR_JSON", value_parser = switch, action = ArgAction::SetTrue)]
+    pub json: bool,
+    #[command(flatten)]
+    pub upstream: UpstreamArgs,
 }
 
 const FILE_EXAMPLE: &str = "\

@@ -1,10 +1,11 @@
-//! What one command line asks for: to serve, to check a file, or to print completions. It leads each command to its configuration.
+//! What one command line asks for: to serve, to check a file, to look at a feed, or to print completions. It leads each command to its configuration.
 
 use clap_complete::Shell;
 
-use super::{Config, log_options, up::UpFile};
+use super::{Config, doctor::settings, log_options, up::UpFile};
 use crate::{
     cli::{Cli, Command},
+    doctor::DoctorSettings,
     error::Result,
     terminal::LogOptions,
 };
@@ -15,6 +16,8 @@ pub enum Invocation {
     Serve(LogOptions, Box<dyn FnOnce() -> Result<Config>>),
     /// To check: how to log, and what to print if nothing is wrong.
     Check(LogOptions, Box<dyn FnOnce() -> Result<String>>),
+    /// To look at a feed or a path.
+    Doctor(Box<dyn FnOnce() -> Result<DoctorSettings>>),
     /// To print the completions of a shell.
     Completions(Shell),
 }
@@ -25,6 +28,7 @@ impl Invocation {
         let Cli { command, typed } = cli;
         match command {
             Command::Completions { shell } => Self::Completions(shell),
+            Command::Doctor(doctor) => Self::Doctor(Box::new(|| settings(doctor))),
             Command::Up(up) => {
                 // The file may say how to log.
                 let (is_check, log) = (up.check, log_options(&up.log));

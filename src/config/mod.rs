@@ -2,6 +2,7 @@
 //! it knows no socket, no feed and no request.
 
 mod access;
+mod doctor;
 mod exec;
 mod hook;
 pub mod invocation;
@@ -98,7 +99,9 @@ impl Config {
             Command::Stdin(stdin) => Self::stdin(stdin, typed),
             Command::Exec(exec) => Self::exec(exec, typed),
             Command::Relay(relay) => Self::relay(relay, typed),
-            Command::Up(_) | Command::Completions { .. } => Err(Error::usage("use this command here", "it is no source")),
+            Command::Up(_) | Command::Doctor(_) | Command::Completions { .. } => {
+                Err(Error::usage("use this command here", "it is no source"))
+            }
         }
     }
 

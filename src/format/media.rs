@@ -77,6 +77,11 @@ impl Media {
         matches!(self.essence(), "application/xml" | "text/xml") || self.essence().ends_with("+xml")
     }
 
+    /// Whether it is a `multipart/` type.
+    pub fn is_multipart(&self) -> bool {
+        self.0.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"))
+    }
+
     /// Whether it is an `image/` type.
     pub fn is_image(&self) -> bool {
         self.0.starts_with("image/")

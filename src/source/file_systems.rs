@@ -6,7 +6,7 @@ use std::path::Path;
 /// The name of the file system, where changes raise no event, or those by other machines raise none on this one (statfs(2) lists the
 /// numbers).
 #[cfg(target_os = "linux")]
-pub(in crate::source) fn silent_file_system(path: &Path) -> Option<&'static str> {
+pub(crate) fn silent_file_system(path: &Path) -> Option<&'static str> {
     let number = number(rustix::fs::statfs(path).ok()?);
     let names = [(0x794c_7630, "overlay"), (0x9fa0, "proc"), (0x6265_6572, "sysfs"), (0x6367_7270, "cgroup")];
     names.iter().chain(&NETWORKS).find(|(known, _)| *known == number).map(|(_, name)| *name)
@@ -38,7 +38,7 @@ fn number(found: rustix::fs::StatFs) -> u64 {
 
 /// No other system tells; the look every second finds what no event told.
 #[cfg(not(target_os = "linux"))]
-pub(in crate::source) fn silent_file_system(_: &Path) -> Option<&'static str> {
+pub(crate) fn silent_file_system(_: &Path) -> Option<&'static str> {
     None
 }
 

@@ -59,3 +59,4 @@ pub use self::{
     stream_feed::StreamParts,
     thread::SourceThread,
 };
+pub(crate) use self::{file_systems::silent_file_system, fs_events::events_refused};

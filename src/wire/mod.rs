@@ -11,6 +11,8 @@ pub use self::{
     block::{Block, Encoded, Layout, Piece, Run},
     body::without_boundary,
     boundary::Boundary,
-    decode::{BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, boundary_of, look_for_headers},
+    decode::{
+        BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, Oddities, Oddity, boundary_of, look_for_headers, oddities_of,
+    },
     encode::{Prefix, encode, encode_in_blocks, renumber},
 };

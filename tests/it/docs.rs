@@ -15,7 +15,11 @@ use clap_mangen::{
     Man,
     roff::{Roff, bold, italic, roman},
 };
-use mxr::{cli::Cli, error::ExitCode};
+use mxr::{
+    cli::Cli,
+    doctor::{FindingKind, kinds},
+    error::ExitCode,
+};
 
 use crate::{
     layers::drawing,
@@ -27,10 +31,11 @@ const BLESS: &str = "MXR_BLESS=1 cargo test --test it docs::";
 /// The width of the usage in the README, independent of the terminal.
 const COLUMNS: &str = "100";
 
-const EXIT_STATUS: [(ExitCode, &str); 4] = [
+const EXIT_STATUS: [(ExitCode, &str); 5] = [
     (ExitCode::Clean, "Success: the work is done, or SIGTERM or the first Ctrl-C stopped it."),
-    (ExitCode::Failure, "Failure. The message says what could not be done, and why."),
+    (ExitCode::Failure, "Failure. The message says what could not be done, and why; `mxr doctor`: something breaks a reader."),
     (ExitCode::Usage, "The command line is invalid, or the file of `mxr up`."),
+    (ExitCode::NotLooked, "`mxr doctor` could not look: the message says why."),
     (ExitCode::Interrupted, "A second Ctrl-C: mxr did not wait for its viewers."),
 ];
 
@@ -68,6 +73,26 @@ fn the_rooms_in_the_architecture_are_those_of_the_sources() {
     if is_blessed() || without_lengths(&text) != without_lengths(&wanted) {
         expect_file(&path, &wanted);
     }
+}
+
+#[test]
+fn the_findings_in_the_doctor_page_are_those_of_the_code() {
+    let path = root().join("docs/doctor.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (start, end) = ("<!-- findings: begin -->\n", "<!-- findings: end -->");
+    let (before, rest) = text.split_once(start).expect("docs/doctor.md has a place for the findings");
+    let (_, after) = rest.split_once(end).unwrap();
+    let row = |kind: &FindingKind| {
+        let FindingKind { name, severity, readers, what, cure } = kind;
+        let readers: Vec<&str> = readers.iter().map(|reader| reader.name()).collect();
+        let cell = |text: &str| text.replace('<', "\\<");
+        format!("| `{name}` | {} | {} | {} | {} |\n", severity.name(), cell(what), readers.join("; "), cell(cure))
+    };
+    let head = "| name | severity | what it is | readers that do not take it | cure |\n|---|---|---|---|---|\n";
+    let table = kinds().map(row).collect::<String>();
+    expect_file(&path, &[before, start, head, &table, end, after].concat());
+    let names: BTreeSet<&str> = kinds().map(|kind| kind.name).collect();
+    assert_eq!(names.len(), kinds().count(), "a name is that of one kind");
 }
 
 /// The page without the column of the lengths, and without their sum.

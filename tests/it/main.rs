@@ -14,6 +14,8 @@ mod cost;
 mod demo;
 mod dir;
 mod docs;
+mod doctor;
+mod doctor_paths;
 mod exec;
 mod guesses;
 mod hooks;

@@ -9,6 +9,7 @@ mod watcher;
 
 #[cfg(target_os = "linux")]
 pub(super) use self::notify::is_wanted_by_a_test;
+pub(crate) use self::watcher::events_refused;
 pub(super) use self::{
     batch::{Change, EventBatch, PathEvents},
     watcher::Watcher,

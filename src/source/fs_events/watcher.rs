@@ -158,18 +158,35 @@ impl Watcher {
     }
 }
 
+/// The error with which the system refuses to tell of changes in a directory, and what to do about it.
+pub(crate) fn events_refused(directory: &Path) -> Option<(io::Error, &'static str)> {
+    let watched = Backend::new().and_then(|backend| match backend {
+        Backend::None => Ok(()),
+        #[cfg(target_os = "linux")]
+        Backend::Inotify(mut inotify) => inotify.watch(directory),
+        Backend::Notify(mut notify) => notify.watch(directory),
+    });
+    let error = watched.err().filter(|error| error.kind() != io::ErrorKind::PermissionDenied)?;
+    let hint = hint(&error);
+    Some((error, hint))
+}
+
 fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino(), metadata.created().ok())
 }
 
-/// Says what to do about a failure; the numbers are those of Linux (errno(3)).
 fn report(error: &io::Error) {
-    let hint = match error.raw_os_error() {
+    let hint = hint(error);
+    warn!(%error, hint, "cannot watch for changes; looking every second instead");
+}
+
+/// What to do about a failure; the numbers are those of Linux (errno(3)).
+fn hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
         Some(28) => "this user has no watches left; raise their number with: sysctl fs.inotify.max_user_watches=524288",
         Some(24) => {
             "this user has no instances left; raise their number with: sysctl fs.inotify.max_user_instances=1024, or ulimit -n"
         }
         _ => "changes show within a second",
-    };
-    warn!(%error, hint, "cannot watch for changes; looking every second instead");
+    }
 }

@@ -16,7 +16,12 @@ mod tailed_dir;
 mod tailed_file;
 mod tailed_path;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     task::yield_now,
@@ -25,11 +30,12 @@ use tokio::{
 use tracing::{info, warn};
 
 pub use self::settings::{TailSettings, WatchSettings};
-use self::{entry::Entry, index::PathIndex, path::PathSettings, resolve::ResolvedDirectories};
+use self::{entry::Entry, index::PathIndex, path::PathSettings, resolve::ResolvedDirectories, scan::DirScan};
 use super::{
     context::{Context, Work},
     file_systems::silent_file_system,
     fs_events::{Change, Watcher},
+    name_filter::NameFilter,
     writers::FileWriters,
 };
 use crate::{
@@ -60,6 +66,21 @@ pub fn source(watch: WatchSettings, context: &Context) -> Result<Work> {
     let mut paths: Vec<_> = watch.paths.into_iter().flat_map(|path| Entry::of(path, &settings, &tail, context)).collect();
     show_what_is_there(&mut paths);
     Ok(Box::pin(work(paths, watch.poll)))
+}
+
+/// The file of a directory that is shown at first, and how many there are to choose from.
+///
+/// # Errors
+/// If the directory cannot be listed.
+pub(crate) fn newest_file(directory: &Path) -> std::io::Result<(Option<PathBuf>, usize)> {
+    let (filter, files) = (NameFilter::default(), Cell::new(0));
+    let wants = |path: &Path| {
+        let is_wanted = path.file_name().is_some_and(|name| filter.matches(name)) && path.is_file();
+        files.set(files.get() + usize::from(is_wanted));
+        is_wanted
+    };
+    let newest = DirScan::default().list(directory, wants, false)?;
+    Ok((newest, files.get()))
 }
 
 /// Files that exist already are the newest parts before a viewer can ask; also those that were written just before.

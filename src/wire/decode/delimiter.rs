@@ -4,7 +4,10 @@
 
 use memchr::memmem;
 
-use super::headers::{Start, starts_with_name};
+use super::{
+    headers::{Start, starts_with_name},
+    oddity::{Marks, Oddity},
+};
 
 /// The most dashes before the token, and the most white space after it.
 const MAX_PADDING: usize = 64;
@@ -15,6 +18,8 @@ const MAX_LINE: usize = 200;
 #[derive(Debug)]
 pub(super) struct Delimiter {
     token: Option<memmem::Finder<'static>>,
+    /// Dashes with which the boundary was announced.
+    announced: Option<usize>,
     /// Dashes that it needs: none at first, two once it was seen with them.
     dashes: usize,
 }
@@ -40,9 +45,15 @@ impl Delimiter {
     /// The delimiter of a `boundary=` parameter, whose leading dashes are ignored; without one, or with one that cannot stand on a
     /// line, the first `--…` line is the delimiter.
     pub(super) fn new(boundary: Option<&str>) -> Self {
-        let token = boundary.map(|boundary| boundary.trim().trim_start_matches('-'));
-        let token = token.filter(|token| !token.is_empty() && token.bytes().all(is_printable));
-        Self { token: token.map(finder), dashes: 0 }
+        let boundary = boundary.map(str::trim).unwrap_or_default();
+        let token = Some(boundary.trim_start_matches('-')).filter(|token| !token.is_empty() && token.bytes().all(is_printable));
+        let announced = token.map(|token| boundary.len() - token.len());
+        Self { token: token.map(finder), announced, dashes: 0 }
+    }
+
+    /// Whether the response has said what it is.
+    pub(super) fn is_announced(&self) -> bool {
+        self.announced.is_some()
     }
 
     /// The most bytes that a delimiter occupies, so that a search has to keep no more.
@@ -57,6 +68,25 @@ impl Delimiter {
             self.token = token_of(line).map(finder);
         }
         self.dashes = if line.starts_with(b"--") { 2 } else { 0 };
+    }
+
+    /// Marks what is odd about a delimiter, once it is learnt.
+    pub(super) fn mark(&self, bytes: &[u8], found: Found, marks: &mut Marks) {
+        let line = &bytes[found.start..found.end];
+        let dashes = line.iter().take_while(|byte| **byte == b'-').count();
+        if let Some(announced) = self.announced {
+            marks.add_if(dashes < 2, Oddity::DashesMissing);
+            marks.add_if((2..announced + 2).contains(&dashes), Oddity::DashesInBoundary);
+            marks.add_if(dashes > announced + 2, Oddity::DashesExtra);
+        }
+        if found.is_close {
+            return;
+        }
+        let token = self.token.as_ref().map_or(0, |token| token.needle().len());
+        marks.add_if(matches!(line.get(dashes + token), Some(b' ' | b'\t')), Oddity::SpacesAfterDelimiter);
+        let has_line_end = line.ends_with(b"\n");
+        marks.add_if(has_line_end && !line.ends_with(b"\r\n"), Oddity::LfLineEnds);
+        marks.add_if(!has_line_end && found.end < bytes.len(), Oddity::HeaderOnDelimiterLine);
     }
 
     /// The first delimiter at or after `from`, or the offset to search from once there are more bytes.

@@ -3,6 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::{
+    content_type::boundary_of,
+    oddity::{Marks, Oddity},
+};
 use crate::format::Media;
 
 /// The headers of a part that mxr uses. A header that is missing or malformed is `None`.
@@ -19,31 +23,58 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Reads one line, and skips headers that are unknown.
-    pub(super) fn read(&mut self, line: &[u8]) {
+    /// Reads one line, marks what is odd about it, and skips headers that are unknown.
+    pub(super) fn read(&mut self, line: &[u8], marks: &mut Marks) {
         let line = String::from_utf8_lossy(line);
-        if let Some((name, value)) = line.split_once(':') {
-            self.field(name, value);
-        }
+        let Some((name, value)) = line.split_once(':') else {
+            let is_status = starts_as_status(line.trim_end().as_bytes()) == Start::Yes;
+            return marks.add(if is_status { Oddity::ResponseInBody } else { Oddity::HeaderMalformed });
+        };
+        marks.add_if(name.is_empty() || name.trim() != name, Oddity::HeaderMalformed);
+        self.take(name, value, marks);
     }
 
     /// Takes one header, and skips those that are unknown.
     pub fn field(&mut self, name: &str, value: &str) {
+        self.take(name, value, &mut Marks::default());
+    }
+
+    fn take(&mut self, name: &str, value: &str, marks: &mut Marks) {
         let value = value.trim();
         match name.trim_end().to_ascii_lowercase().as_str() {
-            "content-type" => self.media = media(value),
-            "content-length" => self.length = value.parse().ok(),
+            "content-type" => self.media = media(value, marks),
+            "content-length" => {
+                marks.add_if(self.length.is_some() || marks.has(Oddity::LengthUnreadable), Oddity::LengthTwice);
+                self.length = value.parse().ok();
+                marks.add_if(self.length.is_none(), Oddity::LengthUnreadable);
+            }
             "x-timestamp" => self.time = time(value),
             "x-sequence" => self.sequence = value.parse().ok(),
             _ => {}
         }
     }
+
+    /// Marks what is missing once all lines are read.
+    pub(super) fn mark_missing(&self, marks: &mut Marks) {
+        marks.add_if(self.media.is_none() && !marks.has(Oddity::TypeUnreadable), Oddity::NoType);
+        marks.add_if(self.length.is_none() && !marks.has(Oddity::LengthUnreadable), Oddity::NoLength);
+    }
 }
 
-fn media(value: &str) -> Option<Media> {
-    let media = Media::parse(value).ok()?;
-    let essence = media.essence().to_ascii_lowercase();
-    Some(if essence.starts_with("image/") { Media::from_known(&essence) } else { media })
+fn media(value: &str, marks: &mut Marks) -> Option<Media> {
+    let Ok(media) = Media::parse(value) else {
+        marks.add(Oddity::TypeUnreadable);
+        return None;
+    };
+    let (written, has_parameters) = value.split_once(';').map_or((value, false), |(written, _)| (written.trim_end(), true));
+    let essence = written.to_ascii_lowercase();
+    if !essence.starts_with("image/") {
+        return Some(media);
+    }
+    let media = Media::from_known(&essence);
+    marks.add_if(has_parameters, Oddity::TypeParameters);
+    marks.add_if(media.as_str() != essence, Oddity::TypeAlias);
+    Some(media)
 }
 
 /// Seconds since 1970 with a fraction, read without the rounding of a float.
@@ -52,16 +83,6 @@ fn time(value: &str) -> Option<SystemTime> {
     let digits = fraction.get(..fraction.len().min(9)).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
     let nanos: u32 = format!("{digits:0<9}").parse().ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds.parse().ok()?, nanos))
-}
-
-/// The `boundary` parameter of a response's `Content-Type`, quoted or not.
-pub fn boundary_of(content_type: &str) -> Option<String> {
-    let parameter = content_type.split(';').skip(1).find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim())
-    })?;
-    let bare = parameter.trim_matches(['"', '\'']);
-    (!bare.is_empty()).then(|| bare.to_owned())
 }
 
 /// The most bytes and lines of a block: responses have longer ones than parts, and no log has so many lines of this form.
@@ -95,7 +116,7 @@ pub enum BlockLook {
 
 /// Looks for a header block at the beginning of the bytes.
 pub fn look_for_headers(bytes: &[u8]) -> BlockLook {
-    let (mut block, mut has_bad_type) = (HeaderBlock::default(), false);
+    let (mut block, mut has_bad_type, mut marks) = (HeaderBlock::default(), false, Marks::default());
     for index in 0..MAX_BLOCK.1 {
         let rest = &bytes[block.end..];
         let newline = memchr::memchr(b'\n', rest);
@@ -117,7 +138,7 @@ pub fn look_for_headers(bytes: &[u8]) -> BlockLook {
             Start::No | Start::Unsure => return BlockLook::Other,
         }
         block.has_status |= status == Start::Yes;
-        block.headers.read(line);
+        block.headers.read(line, &mut marks);
         let line = String::from_utf8_lossy(line);
         let (name, value) = line.split_once(':').unwrap_or_default();
         let name = name.trim_end().to_ascii_lowercase();
@@ -205,7 +226,7 @@ mod tests {
 
     fn headers(lines: &[&str]) -> Headers {
         let mut headers = Headers::default();
-        lines.iter().for_each(|line| headers.read(line.as_bytes()));
+        lines.iter().for_each(|line| headers.read(line.as_bytes(), &mut Marks::default()));
         headers
     }
 
@@ -232,20 +253,6 @@ mod tests {
         ];
         assert_eq!(headers(&nonsense), Headers::default());
         assert_eq!(headers(&["Content-Type: text/plain; charset=utf-8"]).media.unwrap().as_str(), "text/plain; charset=utf-8");
-    }
-
-    #[test]
-    fn the_boundary_is_found_in_any_spelling() {
-        for (content_type, boundary) in [
-            ("multipart/x-mixed-replace; boundary=B", Some("B")),
-            ("multipart/x-mixed-replace;BOUNDARY=\"--a b\" ; x=y", Some("--a b")),
-            ("multipart/x-mixed-replace; charset=x; boundary = 'B'", Some("B")),
-            ("multipart/x-mixed-replace;boundary=ZoneMinderFrame;", Some("ZoneMinderFrame")),
-            ("multipart/x-mixed-replace; boundary=", None),
-            ("boundary=B", None),
-        ] {
-            assert_eq!(boundary_of(content_type).as_deref(), boundary, "{content_type}");
-        }
     }
 
     #[test]

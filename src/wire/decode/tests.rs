@@ -1,5 +1,7 @@
 //! Streams of real senders, byte for byte, in tests named after them; each is read in pieces of 1, 2 and 7 bytes and as a whole.
 
+mod oddities;
+
 use super::*;
 
 /// Two different JPEGs; the second contains a thumbnail.
@@ -9,17 +11,25 @@ const TWO: &[u8] = b"\xff\xd8\xff\xe1\x00\x10\xff\xd8\xff\xd9 thumbnail\xff\xda\
 type Expected<'a> = &'a [(&'a str, &'a [u8])];
 
 fn decoded(boundary: Option<&str>, bytes: &[u8], read: usize, bounds: Bounds) -> (Vec<Decoded>, u64) {
+    let (parts, decoder) = decoded_by(boundary, bytes, read, bounds);
+    (parts, decoder.refused())
+}
+
+fn decoded_by(boundary: Option<&str>, bytes: &[u8], read: usize, bounds: Bounds) -> (Vec<Decoded>, Decoder) {
     let (mut decoder, mut parts) = (Decoder::new(boundary, bounds), Vec::new());
     bytes.chunks(read).for_each(|data| decoder.push(data, &mut parts));
     decoder.finish(&mut parts);
-    (parts, decoder.refused())
+    (parts, decoder)
 }
 
 /// Expects these types and bodies at all read sizes.
 #[track_caller]
 fn expect_refused(boundary: Option<&str>, bytes: &[u8], bounds: Bounds, expected: Expected<'_>, refused: u64) {
     for read in [bytes.len().max(1), 1, 2, 7] {
-        let (parts, lost) = decoded(boundary, bytes, read, bounds);
+        let (parts, decoder) = decoded_by(boundary, bytes, read, bounds);
+        let lost = decoder.refused();
+        let whole = decoded_by(boundary, bytes, bytes.len().max(1), bounds).1.oddities();
+        assert_eq!(decoder.oddities(), whole, "in pieces of {read}");
         let show = |media: &str, body: &[u8]| format!("{media}: {}", body.escape_ascii());
         let got: Vec<_> =
             parts.iter().map(|part| show(part.headers.media.as_ref().map_or("", |media| media.as_str()), &part.body)).collect();
