@@ -77,7 +77,7 @@ _mxr() {
 
     case "${cmd}" in
         mxr)
-            opts="-h -V --help --version serve watch stdin exec relay up completions help"
+            opts="-h -V --help --version serve watch stdin exec relay up doctor completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -389,7 +389,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__help)
-            opts="serve watch stdin exec relay up completions help"
+            opts="serve watch stdin exec relay up doctor completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

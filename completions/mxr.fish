@@ -327,15 +327,16 @@ complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l json -d 'Print JSON, 
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -f
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -f -a "bash elvish fish powershell zsh"
-complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay up completions"
+complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay up doctor completions"
