@@ -26,8 +26,6 @@ use crate::{
 
 /// How long a body without a length may take to be a document; one that takes longer is a stream.
 const DOCUMENT_TIME: Duration = Duration::from_secs(1);
-/// So many parts behind another boundary than the one that was told are none of a preamble.
-const DOUBTS: usize = 2;
 /// The most letters of an error message that are shown.
 const SHOWN_LETTERS: usize = 100;
 
@@ -98,9 +96,7 @@ impl UpstreamVisits {
         }
         let stream = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
         if announced.is_multipart() {
-            let is_told = announced.boundary.is_some();
-            let mut parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
-            parts.doubt_boundary(is_told, feed);
+            let parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
             return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
         }
         let is_error = feed.has_pictures() && announced.stamp.sequence.is_none() && !announced.is_image();
@@ -218,42 +214,19 @@ struct PartReader {
     stream: StreamTraits,
     /// Whether it turned out to be text after there were pictures.
     is_error: bool,
-    /// A second one, until one of them has parts: some cameras write another boundary than they tell.
-    rival: Option<(Box<dyn Splitter>, Vec<RawPart>)>,
 }
 
 impl PartReader {
     fn new(split: &Split, stream: StreamTraits, feed: &UpstreamFeed) -> Self {
         let is_text = feed.media().or(stream.media.as_ref()).is_none_or(Media::is_utf8_text);
         let splitter = split.splitter(feed.publisher().part_bytes(), is_text);
-        Self { splitter, bodies: Vec::new(), refused: 0, stream, is_error: false, rival: None }
+        Self { splitter, bodies: Vec::new(), refused: 0, stream, is_error: false }
     }
 
     /// Takes the bytes of one read, and returns the number of parts that they complete.
     fn push(&mut self, bytes: &[u8], feed: &mut UpstreamFeed) -> usize {
         self.splitter.push(bytes, &mut self.bodies);
-        if let Some((rival, parts)) = &mut self.rival {
-            rival.push(bytes, parts);
-        }
-        self.settle();
         self.publish(feed)
-    }
-
-    /// Looks for another boundary than the one that was told, too.
-    fn doubt_boundary(&mut self, is_told: bool, feed: &UpstreamFeed) {
-        let splitter = || Split::Multipart(None).splitter(feed.publisher().part_bytes(), false);
-        self.rival = is_told.then(|| (splitter(), Vec::new()));
-    }
-
-    /// Decides between the two.
-    fn settle(&mut self) {
-        match self.rival.take() {
-            // The one that was told is right if it has parts at all: the other may take a preamble for one.
-            Some((splitter, bodies)) if self.bodies.is_empty() && bodies.len() >= DOUBTS => {
-                (self.splitter, self.bodies) = (splitter, bodies);
-            }
-            rival => self.rival = rival.filter(|_| self.bodies.is_empty()),
-        }
     }
 
     /// Takes the end of the stream.
