@@ -182,7 +182,7 @@ png\t'at the end of a PNG'
 multipart\t'at the delimiters of a multipart stream'"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l window -d 'Make each part a document of the last N lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l every -d 'Run the command to its end every TIME (seconds without a unit), and make its whole output one part: text with its colours, JSON, a picture; an output that did not change is not pushed' -r
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l when -d 'Run the command to its end once, and again whenever one of these files has changed and is whole (of a directory, whichever file in it); its whole output is one part' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l when -d 'Run the command to its end once, and again whenever one of these files has changed and is whole (of a directory, whichever file in it); its whole output is one part. `--` ends the list' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l output -d 'Push this file after each run of --every or --when, in place of the output of the command' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l timeout -d 'End a run of --every or --when that takes longer than this' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l screen -d 'Run the command in a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with its colours, at most 30 a second' -r

@@ -43,6 +43,9 @@ impl Config {
             let what = format!("use --every {}", humantime::format_duration(relay.every));
             return Err(Error::usage(what, "less than 10ms would only keep the upstream busy"));
         }
+        if relay.urls.iter().enumerate().any(|(at, url)| relay.urls[..at].contains(url)) {
+            return Err(Error::usage("use the URLs", "one of them is there twice, and an upstream has one connection"));
+        }
         let upstreams = relay.urls.iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
         let settings = RelaySettings {
             upstreams,
@@ -51,7 +54,9 @@ impl Config {
             every: relay.every,
             linger: (!relay.always).then_some(relay.linger),
         };
-        Self::new(SourceStart::new(|context| relay::source(settings, &context)), relay.common, typed)
+        let mut config = Self::new(SourceStart::new(|context| relay::source(settings, &context)), relay.common, typed)?;
+        config.expect_every(relay.every);
+        Ok(config)
     }
 }
 
@@ -87,9 +92,8 @@ pub(super) fn client(args: UpstreamArgs) -> Result<ClientSettings> {
 }
 
 fn credentials(path: &Path) -> Result<Credentials> {
-    let cannot = |why: &str| {
-        Error::new(format!("use --upstream-auth-file {}", path.display()), why).hint("it has one line, USER:PASSWORD")
-    };
+    let cannot =
+        |why: &str| Error::new(format!("use --upstream-auth-file {}", path.display()), why).hint("it has one line, USER:PASSWORD");
     let text = read_secret(path, "--upstream-auth-file")?;
     let mut lines = text.lines().filter(|line| !line.is_empty());
     let line = lines.next().ok_or_else(|| cannot("it is empty"))?;
@@ -157,7 +161,9 @@ mod tests {
 
     #[test]
     fn no_error_repeats_a_url() {
-        for wrong in ["camera/video?key=secret", "http://user:secret%zz@camera/", "ftp://user:secret@camera/", "http://u:p@secret?x@camera/"] {
+        for wrong in
+            ["camera/video?key=secret", "http://user:secret%zz@camera/", "ftp://user:secret@camera/", "http://u:p@secret?x@camera/"]
+        {
             let error = target(wrong).unwrap_err().to_string();
             assert!(error.starts_with("mxr: cannot use the URL: ") && !error.contains("secret"), "{error}");
         }

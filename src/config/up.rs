@@ -215,6 +215,10 @@ impl TableReader<'_> {
                 self.mistakes.push(Mistake::new(source.line, format!("'{}' takes one {what} here", source.name), Some(&hint)));
                 return None;
             }
+            KeyValue::List(list) if list.is_empty() => {
+                self.mistakes.push(Mistake::new(source.line, format!("'{}' is an empty list", source.name), None));
+                return None;
+            }
             KeyValue::List(list) => list.clone(),
             KeyValue::Switch(true) => Vec::new(),
             KeyValue::Switch(false) => {

@@ -41,8 +41,10 @@ impl Accepts {
 pub(crate) struct Cursor {
     subscription: Subscription,
     accepts: Accepts,
-    /// Whether a part has been sent: from then on the next headers may have been sent early.
+    /// Whether the viewer has a part, which can be repeated: from then on the next headers may have been sent early.
     has_begun: bool,
+    /// Whether the viewer goes on where an earlier connection broke off: it is told of all parts that it missed.
+    resumes: bool,
     /// The class of pictures that its `<img>` shows: Chromium's tab crashes when they mix (docs/field.md, Browsers).
     class: Option<ImageClass>,
     /// The last picture sent, kept for a repeat: by then the feed may hold only text.
@@ -74,15 +76,17 @@ impl Cursor {
         if accepts != Accepts::All {
             subscription.step_back_to(|part| part.class() != ImageClass::Other);
         }
-        let due = Instant::now();
-        Self { subscription, accepts, has_begun: false, class: None, picture: None, waker: None, missed: 0, due }
+        let (due, missed) = (Instant::now(), subscription.missed());
+        let has_begun = missed == Some(0) && subscription.newest_taken().is_some();
+        let (resumes, missed) = (missed.is_some(), missed.unwrap_or(0));
+        Self { subscription, accepts, has_begun, resumes, class: None, picture: None, waker: None, missed, due }
     }
 
     pub(super) fn subscription(&self) -> &Subscription {
         &self.subscription
     }
 
-    /// Whether a part of the feed has been sent.
+    /// Whether the viewer has a part of the feed, from this connection or an earlier one.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }
@@ -187,11 +191,11 @@ impl Cursor {
     }
 
     /// Header lines for this viewer only, for the next part. They report dropped parts of a feed of lines, and of every feed if they
-    /// name the feed.
+    /// name the feed or the viewer resumes.
     pub(super) fn prefix(&mut self, is_named: bool) -> Bytes {
         let missed = std::mem::take(&mut self.missed);
         let feed = self.subscription.feed();
-        let dropped = if is_named || feed.kind() == Kind::Lines { missed } else { 0 };
+        let dropped = if is_named || self.resumes || feed.kind() == Kind::Lines { missed } else { 0 };
         Prefix { feed: is_named.then_some(feed.url_name.as_str()), dropped }.bytes()
     }
 

@@ -1,9 +1,9 @@
 //! The options of a viewer, and the list of feeds that a viewer of all feeds follows. It knows no sockets and no bytes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::cursor::{Accepts, Cursor};
-use crate::feed::Registry;
+use crate::feed::{Registry, StartAt};
 
 /// The options of a viewer's request, besides the feeds.
 #[derive(Debug, Default)]
@@ -24,6 +24,9 @@ pub(crate) struct AllFeeds {
     pub(super) registry: Arc<Registry>,
     shard: usize,
     history: Option<usize>,
+    /// The sequences that a viewer which resumes has, by feed, until it has joined the feed: one that is opened again later goes on
+    /// counting.
+    after: HashMap<String, u64>,
     accepts: Accepts,
     /// The number of the newest mount that it has joined, and the version of the registry that it has seen.
     joined: u64,
@@ -33,7 +36,12 @@ pub(crate) struct AllFeeds {
 impl AllFeeds {
     /// All feeds, of which it has joined none yet.
     pub(crate) fn new(registry: Arc<Registry>, shard: usize, history: Option<usize>, accepts: Accepts) -> Self {
-        Self { registry, shard, history, accepts: accepts.of_several(), joined: 0, version: 0 }
+        Self { registry, shard, history, after: HashMap::new(), accepts: accepts.of_several(), joined: 0, version: 0 }
+    }
+
+    /// The same for a viewer that has the parts up to these sequences.
+    pub(crate) fn after(self, after: HashMap<String, u64>) -> Self {
+        Self { after, ..self }
     }
 
     pub(super) fn has_changed(&self) -> bool {
@@ -50,8 +58,12 @@ impl AllFeeds {
         self.version = self.registry.version();
         let list = self.registry.list();
         let new = list.iter().filter(|mounted| mounted.number > self.joined);
-        let cursors = new.map(|mounted| mounted.mount.open().subscribe(self.shard, self.history));
-        let cursors = cursors.map(|subscription| Cursor::new(subscription, self.accepts)).collect();
+        let cursors = new.map(|mounted| {
+            let after = self.after.remove(mounted.mount.name());
+            let subscription = mounted.mount.open().subscribe_from(self.shard, StartAt { history: self.history, after });
+            Cursor::new(subscription, self.accepts)
+        });
+        let cursors = cursors.collect();
         self.joined = list.iter().map(|mounted| mounted.number).fold(self.joined, u64::max);
         cursors
     }

@@ -2,6 +2,7 @@
 
 mod ends;
 mod rates;
+mod resume;
 
 use std::{
     cell::Cell,

@@ -313,6 +313,12 @@ impl<T: Connection> Viewer<T> {
         if self.is_free() && (self.is_leaving() || self.is_over()) {
             self.end();
         }
+        if self.is_free() && self.phase == Phase::Fresh && self.cursors.iter().any(Cursor::has_begun) {
+            // It resumes, and has all that there is. Firefox tells a script only of a body's first byte that it is connected
+            // (docs/field.md, Browsers).
+            self.out.push([self.boundary.first_delimiter().into()]);
+            self.phase = Phase::Live;
+        }
         self.permit.stats.backlog.store(self.out.bytes(), Relaxed);
     }
 
@@ -399,7 +405,9 @@ impl<T: Connection> Viewer<T> {
     /// and an empty part would break readers (docs/field.md, Browsers).
     fn end(&mut self) {
         let is_named = self.options.all.is_some();
-        let last = self.cursors.iter().rev().find_map(|cursor| Some((cursor.repeat(true)?, cursor.repeat_prefix(is_named))));
+        let again = |cursor: &Cursor| Some((cursor.repeat(true)?, cursor.repeat_prefix(is_named)));
+        // A viewer that resumes, and has all, gets no first delimiter either.
+        let last = if self.phase == Phase::Fresh { None } else { self.cursors.iter().rev().find_map(again) };
         self.phase = Phase::Draining;
         match last {
             Some((again, _)) if self.is_leaving() && bytes(&again) > PARTING_BYTES => {}

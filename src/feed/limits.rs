@@ -113,6 +113,14 @@ pub struct Settings {
 impl Settings {
     /// Settings with this boundary and these limits, without a pace and for one fan-out loop.
     pub fn new(boundary: Boundary, limits: Limits) -> Self {
-        Self { boundary, process: Hops::new_name(), limits, interval: None, shards: 1, memory: Arc::default(), history: Arc::default() }
+        Self {
+            boundary,
+            process: Hops::new_name(),
+            limits,
+            interval: None,
+            shards: 1,
+            memory: Arc::default(),
+            history: Arc::default(),
+        }
     }
 }

@@ -34,5 +34,5 @@ pub use self::{
     registry::{Opener, Registry},
     state::{CommandRuns, FeedState, SourceState, UpstreamCounts},
     store::Feed,
-    subscription::{Batch, Subscription, TakeLimit},
+    subscription::{Batch, StartAt, Subscription, TakeLimit},
 };

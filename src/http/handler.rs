@@ -2,6 +2,7 @@
 //! on. It knows feeds, not the sources of their parts, and writes nothing to a socket.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ use super::{
     origin,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
-    route::{self, FeedSelector, Route, StreamQuery},
+    route::{self, After, FeedSelector, Route, StreamQuery},
 };
 use crate::{
     auth::Guesser,
@@ -30,7 +31,7 @@ use crate::{
     },
     escape::Escaped,
     fanout::{AllFeeds, Cursor, FanoutHandle, StreamOptions},
-    feed::{Kind, Mount, Registry},
+    feed::{Kind, Mount, Registry, StartAt},
     stats::{ViewerPermit, Viewers},
     sync::Mutex,
 };
@@ -227,7 +228,13 @@ impl RequestHandler {
             return self.unknown(selector);
         }
         let mut reply = response::stream(self.registry.boundary().as_str(), query.mixed);
-        if let Some(feed) = mount.as_ref().and_then(|mount| mount.shared()) {
+        let hops = headers::via(request.headers());
+        let mut relay = None;
+        if let Some(feed) = mount.as_ref().and_then(|mount| mount.shared()).filter(|_| !hops.is_empty()) {
+            relay = feed.expect_relay(hops);
+            if relay.is_none() {
+                return response::reject(&Rejection::Loop);
+            }
             response::tell_relays(&mut reply, feed);
         }
         if request.method() == Method::HEAD {
@@ -238,19 +245,17 @@ impl RequestHandler {
             Err(why) => return response::limited(why),
         };
         let StreamQuery { history, accepts, .. } = query;
-        let hops = headers::via(request.headers());
-        let subscriptions = mount.iter().map(|mount| {
-            let feed = mount.open();
-            // Before the reader is there: its coming may have the source ask for the feed at once.
-            let hops = (!hops.is_empty()).then(|| feed.expect_reader_of(hops.clone()));
-            let subscription = feed.subscribe(self.shard, history);
-            match hops {
-                Some(hops) => subscription.on_behalf_of(hops),
-                None => subscription,
-            }
-        });
+        // Another process counts its parts anew.
+        let resume = query.resume.filter(|resume| resume.run == self.registry.boundary().as_str());
+        let (after, each) = match resume.map(|resume| resume.after) {
+            Some(After::One(after)) => (Some(after), HashMap::default()),
+            Some(After::Each(each)) => (None, each),
+            None => Default::default(),
+        };
+        let start = StartAt { history, after };
+        let subscriptions = mount.iter().map(|mount| mount.open().subscribe_from(self.shard, start).for_relay(relay.take()));
         let cursors = subscriptions.map(|subscription| Cursor::new(subscription, accepts)).collect();
-        let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts));
+        let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts).after(each));
         let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
         let options = StreamOptions { interval: query.interval, parts: query.parts, picture_interval, all };
         *handover.lock() = Some(Handover { cursors, options, permit });
@@ -266,7 +271,11 @@ impl RequestHandler {
     ) -> Reply {
         let Some(mount) = self.find(selector) else { return self.unknown(selector) };
         let feed = mount.open();
-        let _hops = feed.expect_reader_of(headers::via(headers));
+        let hops = headers::via(headers);
+        let is_relay = !hops.is_empty();
+        if is_relay && feed.expect_relay(hops).is_none() {
+            return response::reject(&Rejection::Loop);
+        }
         // A run plays only while it has a viewer: this subscription is one, for the first part.
         let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None));
         let part = match after {
@@ -278,7 +287,9 @@ impl RequestHandler {
         };
         let Some(part) = part else { return response::no_part(feed.state().source()) };
         let mut reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
-        response::tell_relays(&mut reply, &feed);
+        if is_relay {
+            response::tell_relays(&mut reply, &feed);
+        }
         self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
         reply
     }

@@ -136,7 +136,11 @@ impl Scrape {
     /// Of feeds whose source is an upstream.
     fn upstreams(&self, table: &mut Table<'_>) -> fmt::Result {
         let all = || self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.upstream()?)));
-        table.counters("mxr_upstream_connects", "Times the upstream was asked", all().map(|(feed, counts)| (feed, counts.connects)))?;
+        table.counters(
+            "mxr_upstream_connects",
+            "Times the upstream was asked",
+            all().map(|(feed, counts)| (feed, counts.connects)),
+        )?;
         let failures = all().map(|(feed, counts)| (feed, counts.connect_failures));
         table.counters("mxr_upstream_failures", "Times it could not be read, or was lost", failures)
     }

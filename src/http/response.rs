@@ -119,11 +119,9 @@ pub(super) fn stream(boundary: &str, mixed: bool) -> Reply {
     finish(builder, "").map(|_| ReplyBody::Open)
 }
 
-/// Says what other relays need to know of a feed: the processes that it has passed, and, once it is certain, its kind.
+/// Says what a relay needs to know of a feed: the processes that it has passed, and, once it is certain, its kind.
 pub(super) fn tell_relays(reply: &mut Reply, feed: &Feed) {
-    let hops = feed.hops();
-    let via = (!hops.is_empty()).then(|| HeaderValue::try_from(hops.with(feed.process()).to_string()));
-    if let Some(Ok(via)) = via {
+    if let Ok(via) = HeaderValue::try_from(feed.hops().with(feed.process()).to_string()) {
         reply.headers_mut().insert(header::VIA, via);
     }
     if let Some(kind) = feed.kind().header_value().filter(|_| feed.newest().is_some()) {

@@ -1,6 +1,6 @@
 //! Path, query and a few headers of a request become a `Route`. It answers nothing.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use hyper::{
     Request, Uri,
@@ -48,16 +48,36 @@ pub(super) enum FeedSelector {
 }
 
 /// How a viewer wants its stream.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct StreamQuery {
     pub(super) interval: Option<Duration>,
     pub(super) parts: Option<u64>,
     pub(super) history: Option<usize>,
+    /// What it has from an earlier connection.
+    pub(super) resume: Option<Resume>,
     /// Under `multipart/mixed`: the fetch of WebKit refuses x-mixed-replace.
     pub(super) mixed: bool,
     pub(super) accepts: Accepts,
     /// Firefox and WebKit do not push back and grow by gigabytes: browsers get at most 60 pictures a second.
     pub(super) is_browser: bool,
+}
+
+/// The parts that a viewer has from an earlier connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Resume {
+    /// The boundary of the process that numbered them.
+    pub(super) run: String,
+    /// The sequence of the last of them.
+    pub(super) after: After,
+}
+
+/// The last part that a viewer has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum After {
+    /// Of one feed.
+    One(u64),
+    /// Of each feed, by name.
+    Each(HashMap<String, u64>),
 }
 
 /// Reads a request for something below `prefix`.
@@ -95,7 +115,7 @@ fn normal(path: &str) -> Cow<'_, str> {
 fn route_to<B>(path: &str, request: &Request<B>) -> Route {
     let headers = request.headers();
     let query = Query(request.uri().query().unwrap_or_default());
-    let stream = |feeds| match stream_query(headers, query) {
+    let stream = |feeds| match stream_query(headers, query, feeds == FeedSelector::All) {
         Ok(query) => Route::Stream { feeds, query },
         Err(why) => Route::BadQuery(why),
     };
@@ -143,7 +163,7 @@ fn named(path: &str, under: &str) -> Option<FeedSelector> {
     Some(FeedSelector::Named(percent_decode_str(name).decode_utf8_lossy().into_owned()))
 }
 
-fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, String> {
+fn stream_query(headers: &HeaderMap, query: Query<'_>, of_all: bool) -> Result<StreamQuery, String> {
     let agent = text(headers, USER_AGENT);
     let interval = match query.number::<f64>("fps")? {
         None => None,
@@ -157,6 +177,8 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
         interval,
         parts,
         history: query.number("history")?,
+        // A browser that loads an <img> has no earlier picture of it.
+        resume: resume(query, of_all)?.filter(|_| !is_img(headers)),
         mixed: prefers_mixed(headers),
         accepts: if !is_img(headers) {
             Accepts::All
@@ -168,6 +190,22 @@ fn stream_query(headers: &HeaderMap, query: Query<'_>) -> Result<StreamQuery, St
         },
         is_browser: is_browser(headers),
     })
+}
+
+/// Where a viewer resumes. Without `run` nothing tells whether this process gave the sequence, so there `after` only has to be readable.
+fn resume(query: Query<'_>, of_all: bool) -> Result<Option<Resume>, String> {
+    let after = if of_all {
+        let each = query.all("after").map(|value| {
+            // The name may have colons.
+            let cursor = value.rsplit_once(':').and_then(|(name, sequence)| Some((name.to_owned(), sequence.parse().ok()?)));
+            cursor.ok_or_else(|| format!("after is not NAME:SEQUENCE here: {value}"))
+        });
+        Some(After::Each(each.collect::<Result<_, _>>()?))
+    } else {
+        query.number("after")?.map(After::One)
+    };
+    let run = query.get("run").map(Cow::into_owned);
+    Ok(run.zip(after).map(|(run, after)| Resume { run, after }))
 }
 
 /// The kind and the number of the feed in `action=stream_1`. mjpg-streamer ignores what follows, and its clients put a second `?`
@@ -187,7 +225,11 @@ struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
     fn get(self, key: &str) -> Option<Cow<'a, str>> {
-        form_urlencoded::parse(self.0.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value)
+        self.all(key).next()
+    }
+
+    fn all(self, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
+        form_urlencoded::parse(self.0.as_bytes()).filter(move |(name, _)| name == key).map(|(_, value)| value)
     }
 
     fn number<N: std::str::FromStr>(self, key: &str) -> Result<Option<N>, String> {
@@ -289,6 +331,34 @@ mod tests {
             "history=-1",
         ] {
             assert!(matches!(route_of(&format!("/stream?{nonsense}"), &[]), Route::BadQuery(_)), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_stream_resumes_only_where_it_is_told_of_whose_parts_the_viewer_has() {
+        let resume = |target: &str, headers: &[_]| match route_of(target, headers) {
+            Route::Stream { query, .. } => Ok(query.resume.map(|Resume { run, after }| (run, after))),
+            Route::BadQuery(why) => Err(why),
+            other => panic!("{other:?}"),
+        };
+        let one = |run: &str, after| Ok(Some((run.to_owned(), After::One(after))));
+        for path in ["/", "/stream", "/stream.mjpg", "/stream/a", "/api/stream.mjpeg", "/?action=stream&x=1"] {
+            let query = if path.contains('?') { "&" } else { "?" };
+            assert_eq!(resume(&format!("{path}{query}after=7&run=mxr-1"), &[]), one("mxr-1", 7), "{path}");
+        }
+        for target in ["/stream", "/stream?after=7", "/stream?run=mxr-1", "/streams?after=a:7"] {
+            assert_eq!(resume(target, &[]), Ok(None), "{target}");
+        }
+        assert_eq!(resume("/stream?after=7&run=mxr-1", &[("accept", "image/*")]), Ok(None), "an <img> begins anew");
+        for garbage in ["", "x", "-1", "1.5", "0x1", "18446744073709551616", "a:7"] {
+            assert!(resume(&format!("/stream?after={garbage}&run=mxr-1"), &[]).is_err(), "{garbage}");
+            assert!(resume(&format!("/stream?after={garbage}"), &[]).is_err(), "{garbage}");
+        }
+        let each = |list: &[(&str, u64)]| After::Each(list.iter().map(|(name, after)| ((*name).to_owned(), *after)).collect());
+        let several = resume("/streams?run=B&after=a%3A1%20%25.log:7&after=b:0", &[]);
+        assert_eq!(several, Ok(Some(("B".to_owned(), each(&[("a:1 %.log", 7), ("b", 0)])))));
+        for garbage in ["7", "", "a:", "a:x", "a:-1", ":"] {
+            assert!(resume(&format!("/streams?after=b:1&after={garbage}"), &[]).is_err(), "{garbage}");
         }
     }
 

@@ -43,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "error",
             "cli",
             "format",
+            "process",
         ],
     ),
     (
@@ -77,6 +78,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "format",
             "process",
         ],
+    ),
+    (
+        "source/relay",
+        &["source", "client", "feed", "source/framing/split", "error", "part", "wire/decode", "escape", "format", "panic"],
     ),
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
@@ -118,8 +123,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
     ("hooks", &["feed", "panic", "process"]),
     ("terminal", &["feed", "stats", "escape"]),
-    ("feed", &["wire", "stats", "part", "sync"]),
     ("client", &["conn", "error", "escape", "sync"]),
+    ("feed", &["wire", "stats", "part", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),
     ("wire", &["stats", "part", "wire/decode", "format"]),
     ("source/framing/split", &["wire/decode", "format"]),

@@ -404,3 +404,17 @@ fn a_screen_does_not_go_with_what_makes_other_parts() {
         mxr(["exec"]).args(args).args(["--", "true"]).run().usage_error().stderr(why);
     }
 }
+
+#[test]
+fn the_first_part_of_a_run_is_not_the_empty_screen_on_which_a_program_begins_to_draw() {
+    let script = "printf '\\033[?25l\\033[2J'; sleep 0.4; printf drawn; exec sleep 300";
+    let exec = exec(&["--screen", "--", "sh", "-c", script]);
+    assert_eq!(exec.server.get("/snapshot").text(), "drawn\n");
+    assert_eq!(exec.server.state()["feeds"][0]["published"], 1);
+}
+
+#[test]
+fn a_screen_that_stays_empty_is_a_part_in_the_end() {
+    let exec = exec(&["--screen", "--", "sh", "-c", "printf '\\033[?25l\\033[2J'; exec sleep 300"]);
+    assert_eq!(exec.server.get("/snapshot").text(), "\n");
+}

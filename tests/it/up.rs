@@ -124,6 +124,8 @@ fn every_mistake_is_told_with_its_line_and_the_key_that_was_meant() {
         ("[feed.a]\nstdin = true\n[feed.b]\nstdin = true", "mxr.toml:4: the feed 'a' reads standard input already"),
         ("[feed.a]\nstdin = false", "mxr.toml:2: a source is not false"),
         ("[feed.a]\nwatch = ['x', 'y']", "mxr.toml:2: 'watch' takes one path here"),
+        ("[feed.a]\nexec = []", "mxr.toml:2: 'exec' is an empty list"),
+        ("[feed.a]\nevery = 1\nexec = 'ls -la'", "mxr.toml:3: cannot run 'ls …': all of it is one word"),
         ("[feed.a]\nwatch = 'x'\n[feed.a]\nwatch = 'y'", "mxr.toml:3: 'a' is here for the second time"),
         ("[feed.'a/../b']\nwatch = 'x'", "mxr.toml:2: --name \"a/../b\""),
         ("[feed]\nwatch = 'x'", "mxr.toml:2: the feed 'watch' is no table\nhint: a feed is a table with a name"),
@@ -387,4 +389,40 @@ fn the_page_in_chromium_follows_a_file_that_is_read_again() {
 #[test]
 fn the_page_in_firefox_follows_a_file_that_is_read_again() {
     the_page_follows_a_file_that_is_read_again(Kind::Firefox);
+}
+
+fn a_page_of_several_feeds_tells_how_one_of_them_ends(kind: Kind) {
+    let folder = Folder::new();
+    let text = "
+        [feed.goes-on]
+        exec = ['sh', '-c', 'while :; do echo goes on; sleep 0.2; done']
+        [feed.ends]
+        exec = ['sh', '-c', 'echo begun; sleep 1; exit 3']
+        [feed.never]
+        exec = ['mxr-there-is-no-such-command']
+        [feed.again]
+        exec = ['sh', '-c', 'exit 4']
+        restart = 'always'
+    ";
+    let server = up(&folder, text).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    for reason in [
+        "the command ended with exit status 3",
+        "the command ended with exit status 127 (command not found)",
+        "the command ended with exit status 4, and is started again",
+        "goes on",
+    ] {
+        wait_until(&format!("the page says {reason:?}"), SOON, || browser.text().contains(reason));
+    }
+}
+
+#[test]
+fn a_page_of_several_feeds_tells_how_one_of_them_ends_in_chromium() {
+    a_page_of_several_feeds_tells_how_one_of_them_ends(Kind::Chromium);
+}
+
+#[test]
+fn a_page_of_several_feeds_tells_how_one_of_them_ends_in_firefox() {
+    a_page_of_several_feeds_tells_how_one_of_them_ends(Kind::Firefox);
 }

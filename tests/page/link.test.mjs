@@ -6,7 +6,7 @@ const { makeLink } = await load('words.js', 'split.js', 'sgr.js', 'log.js', 'pol
 
 // A link whose server answers with `answer`, whose lots are all `lot`, and whose pauses end when `next` is called; `told` is
 // what the page makes of /state.
-function linkTo(t, answer, lot = 0.5, told = () => ({ history: 1 })) {
+function linkTo(t, answer, lot = 0.5, told = () => ({ history: 1 }), part = () => {}) {
   const pauses = [];
   const timer = {};
   t.mock.method(Math, 'random', () => lot);
@@ -19,7 +19,7 @@ function linkTo(t, answer, lot = 0.5, told = () => ({ history: 1 })) {
     timer.next = act;
   });
   const { mock } = t.mock.method(globalThis, 'fetch', answer);
-  const link = makeLink((path) => `http://localhost/${path}`, { server: told, part() {}, change() {} });
+  const link = makeLink((path) => `http://localhost/${path}`, { server: told, part, change() {} });
   return { link, pauses, timer, asked: () => mock.callCount() };
 }
 
@@ -85,6 +85,48 @@ test('the end is an end, a stream that breaks off is not', async (t) => {
     assert.deepEqual([link.state, pauses.length], [state, 1]);
     t.mock.restoreAll();
   }
+});
+
+// A page whose streams break off one after the other, and the targets that it asks for; `restarts` is what it is told each time.
+async function targets(t, streams, restarts = []) {
+  const asked = [];
+  const answer = async (url) => {
+    asked.push(url.slice('http://localhost/'.length));
+    if (/state/.test(url)) return Response.json({});
+    const [boundary, stream] = streams.shift();
+    return new Response(stream, { headers: { 'content-type': `multipart/mixed; boundary=${boundary}` } });
+  };
+  let last = 0;
+  const told = () => ({ history: 5, seen: last ? [`a:${last}`] : [], restarted: restarts.shift() });
+  const { link, timer } = linkTo(t, answer, 0.5, told, (part) => (last = part.sequence));
+  const count = streams.length;
+  await link.open();
+  for (let tries = 1; tries < count; tries++) await timer.next();
+  return { asked: asked.filter((target) => /stream/.test(target)), last };
+}
+const partOf = (boundary, sequence) => `--${boundary}\r\nContent-Type: text/plain\r\nContent-Length: 1\r\nX-Feed: a\r\nX-Sequence: ${sequence}\r\n\r\nx\r\n`;
+
+test('a stream goes on behind the last whole part of the one before', async (t) => {
+  const cut = (bytes) => (partOf('B', 1) + partOf('B', 2)).slice(0, bytes);
+  const whole = partOf('B', 1).length;
+  const { asked } = await targets(t, [['B', cut(whole - 3)], ['B', cut(whole)], ['B', cut(2 * whole - 4)], ['B', cut(2 * whole)], ['B', '']]);
+  assert.deepEqual(asked, ['', '&run=B', '&run=B&after=a:1', '&run=B&after=a:1', '&run=B&after=a:2'].map((resume) => `streams?history=5${resume}`));
+});
+
+test('what another process counted is no place to go on from', async (t) => {
+  const { asked } = await targets(t, [['B', partOf('B', 7)], ['C', ''], ['C', '']], [true, true]);
+  assert.deepEqual(asked, ['', '', '&run=C&after=a:7'].map((resume) => `streams?history=5${resume}`));
+  t.mock.restoreAll();
+  // One that has taken over since the page asked for its state.
+  const { last } = await targets(t, [['B', partOf('B', 7)], ['C', partOf('C', 1)], ['C', partOf('C', 2)]], [true, false, true]);
+  assert.equal(last, 2);
+});
+
+test('the address of a stream stays so short that a proxy takes it', async (t) => {
+  const { link } = linkTo(t, async (url) => (/state/.test(url) ? Response.json({}) : new Response('', { headers: { 'content-type': 'a/b; boundary=B' } })));
+  await link.open();
+  const query = link.resume(...Array.from({ length: 1000 }, (_, at) => `${'a'.repeat(300)}:${at}`));
+  assert.ok(query.length > 4000 && query.length < 4400, `${query.length}`);
 });
 
 // A server whose feed has ended unless `goes.on`, and that is there unless `goes.away`; `streams` counts the streams.

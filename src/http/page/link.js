@@ -6,13 +6,14 @@ const ACCEPT = 'text/event-stream',
   // How many milliseconds the first byte of a stream may take, if the server has a part already.
   FIRST_BYTE = 5000
 
-// `on` has server(told), which returns {history, keepalive, empty, due, ended, behind}, part(part) and change().
+// `on` has server(told), which says what to ask for, part(part) and change().
 // `place` turns a path into a URL.
 function makeLink(place, on) {
   // `heard` is when the last bytes arrived (undefined or infinite if none are due), `silence` how many milliseconds the next ones
   // may take. `over` is whether the stream has ended: another one is opened only once the server has more parts.
-  // `proven` is whether a stream came through since the page was opened, `polls` whether none does.
-  let abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over, proven, polls
+  // `proven` is whether a stream came through since the page was opened, `polls` whether none does. `run` is the
+  // boundary of the process that numbers the parts.
+  let run = '', abort = new AbortController(), tries = 0, silence = 16e3, heard, timer, over, proven, polls
   const link = {
     // asleep, connecting, live, reconnecting or ended
     state: 'asleep',
@@ -21,14 +22,25 @@ function makeLink(place, on) {
     open,
     get,
     read,
+    resume,
     // How the parts come, if not by a stream.
     via: () => polls && 'by polling, through a proxy that holds streams back',
     sleep: () => stop(over ? 'ended' : 'asleep'),
     wake: () => /asleep|reconnecting|ended/.test(link.state) && open(),
+    ask: () => learn(abort.signal).catch(() => {}),
     // After three missed keepalives the connection is dead, whatever the system says.
     watch: () => Date.now() - heard > silence && retry(Error('no data')),
   }
-  const learn = async signal => on.server(await (await get('state', signal)).json())
+  async function learn(signal) {
+    const told = on.server(await (await get('state', signal)).json())
+    if (told.restarted) run = ''
+    return told
+  }
+
+  // The query by which a stream goes on behind these parts, as long as proxies take it.
+  function resume(...after) {
+    return run && after.reduce((query, seen) => query.length < 4000 ? `${query}&after=${seen}` : query, `&run=${run}`)
+  }
 
   async function open(anew) {
     if (anew) over = false
@@ -53,7 +65,7 @@ function makeLink(place, on) {
   }
 
   // All feeds over one connection. Resolves to undefined if a proxy holds it back.
-  async function stream({history, empty, due}, signal) {
+  async function stream({history, seen = [], empty, due}, signal) {
     const attempt = new AbortController()
     signal.addEventListener('abort', () => attempt.abort())
     let isLate
@@ -68,7 +80,7 @@ function makeLink(place, on) {
     if (!proven) wait().catch(() => {})
     try {
       // The kind of a feed from a pipe is known after its first bytes.
-      return await read(await get(`streams?history=${history}`, attempt.signal),
+      return await read(await get(`streams?history=${history}${resume(...seen)}`, attempt.signal),
         part => on.part(part, heard = Date.now(), tries = 0), () => (proven = true, empty && learn(signal)))
     } catch (error) {
       attempt.abort()
@@ -95,7 +107,12 @@ function makeLink(place, on) {
 
   // Calls `first` before the first part, and onPart for each. Resolves to true at the close-delimiter, to false if the stream broke off.
   async function read({headers, body}, onPart, first) {
-    const push = makeSplitter(boundaryOf(headers.get('content-type')), raw => onPart(partOf(raw))),
+    const boundary = boundaryOf(headers.get('content-type')),
+      isOther = run && run !== boundary
+    run = boundary
+    // It numbers parts anew, as /state tells.
+    if (isOther) throw Error('another server')
+    const push = makeSplitter(boundary, raw => onPart(partOf(raw))),
       reader = body.getReader()
     for (let since = now(); ;) {
       const {done, value} = await reader.read()

@@ -42,8 +42,10 @@ const link = makeLink(place, {
     if (gone.length || feeds.length > count) route()
     started = told.started
     return {
-      // The lines that are not here yet, with a margin for those that arrive between the two requests.
-      history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && feed.published - feed.last + 100))),
+      // Lines that are not here yet; of a new feed also some that arrive before the next request.
+      history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && (feed.last ? TAIL : feed.published + 100)))),
+      seen: feeds.filter(feed => feed.last).map(feed => `${encoded(feed)}:${feed.last}`),
+      restarted,
       keepalive: told.keepalive,
       empty: !told.feeds.some(feed => feed.newest),
       due: told.feeds.some(feed => feed.newest || feed.kind === 'run'),
@@ -277,11 +279,12 @@ onhashchange = onresize = route
 ononline = () => document.hidden || link.wake()
 
 // A hidden tab closes its stream, and reopens it when it is visible again; a run goes on, since it would start over.
-document.onvisibilitychange = () => document.hidden ? hasRun() || link.sleep() : link.wake()
+document.onvisibilitychange = () => document.hidden ? hasRun() || link.sleep(feeds.forEach(feed => feed.away = true)) : link.wake()
 
 setInterval(() => {
   for (const feed of feeds) feed.tick()
   link.watch()
+  if (link.state === 'live' && feeds.filter(feed => feed.isDoubtful()).length) link.ask()
   refresh()
 }, 500)
 route()

@@ -5,7 +5,7 @@
 const ASKING = 4
 
 // Resolves to true when all feeds have ended, and rejects where the server does not answer. `on` and `learn` are those of the link.
-async function poll({get, read}, on, learn, signal) {
+async function poll({get, read, resume}, on, learn, signal) {
   for (;;) {
     const {behind, ended} = await learn(signal)
     if (ended && !behind.length) return true
@@ -21,19 +21,21 @@ async function poll({get, read}, on, learn, signal) {
 
   async function askFor({name, kind, last, missing}) {
     if (kind === 'lines') try {
-      return await askForLines(name, missing)
+      return await askForLines(name, last, missing)
     } catch {}
     const reply = await get(`snapshot/${encodeURIComponent(name)}?after=${last}`, signal)
     if (reply.status === 200) on.part(partOfSnapshot(name, last, reply.headers, new Uint8Array(await reply.arrayBuffer())))
   }
 
   // A stream that ends by itself. Without an end in time the server has fewer lines than it was asked for.
-  async function askForLines(name, missing) {
+  async function askForLines(name, last, missing) {
     const abort = new AbortController(),
       timer = setTimeout(() => abort.abort(), 5000)
     let rest = missing
     try {
-      await read(await get(`stream/${encodeURIComponent(name)}?history=${missing}&parts=${missing}`, abort.signal), part => {
+      const after = last ? resume(last) : '',
+        history = after ? TAIL : missing
+      await read(await get(`stream/${encodeURIComponent(name)}?history=${history}&parts=${missing}${after}`, abort.signal), part => {
         on.part(set(part, {feed: name}))
         if (!--rest) abort.abort()
       })

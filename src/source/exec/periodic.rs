@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     changes::Changes,
@@ -211,25 +211,33 @@ impl RunFeeds {
         let is_whole = matches!(over, RunOver::Exit(_));
         let has_output = is_whole && self.publish(status == 0);
         // A status alone says little: diff(1) and grep(1) end with 1 and are right.
-        if has_output || (status == 0 && self.file.is_none()) {
+        let missing = self.file.as_ref().filter(|_| status == 0 && !has_output);
+        let sentence = missing.map_or(sentence, |file| format!("there is no {} that can be read", file.display()));
+        let is_well = status == 0 && missing.is_none();
+        if has_output || is_well {
             self.set_source(&SourceState::Live);
         } else {
-            let file = self.file.as_ref().filter(|_| status == 0);
-            let reason = file.map(|file| format!("there is no {} that can be read", file.display()));
-            self.set_source(&SourceState::Lost { reason: reason.unwrap_or_else(|| sentence.clone()) });
+            self.set_source(&SourceState::Lost { reason: sentence.clone() });
         }
-        self.log(status, sentence);
+        self.log(is_well, sentence);
     }
 
     /// Logs how a run ended, if the one before ended otherwise.
-    fn log(&mut self, status: i32, why: String) {
+    fn log(&mut self, is_well: bool, why: String) {
         let feed = self.publisher.name();
         match &self.logged {
             Some(logged) if *logged == why => debug!(feed, "{why}"),
-            None if status == 0 => debug!(feed, "{why}"),
+            None if is_well => debug!(feed, "{why}"),
+            _ if is_well => info!(feed, "{why}"),
             _ => warn!(feed, "{why}"),
         }
         self.logged = Some(why);
+    }
+
+    /// Whether its parts are text, as far as is known.
+    fn is_of_text(&self) -> bool {
+        let is_text = |media: &Media| media.is_text();
+        self.media.as_ref().map_or_else(|| self.publisher.feed().newest().is_none_or(|newest| is_text(newest.media())), is_text)
     }
 
     /// Makes a part of the output, or of the file. Returns whether there was any.
@@ -246,6 +254,9 @@ impl RunFeeds {
                 return false;
             }
             media = Media::guess(file, &body);
+        } else if body.is_empty() && is_success && self.is_of_text() {
+            // What the run before said is no longer so.
+            body = EMPTY_LINE.to_vec();
         }
         let media = self.media.clone().unwrap_or(media);
         // A command that failed may have left half a picture.
@@ -262,6 +273,10 @@ impl RunFeeds {
         }
     }
 }
+
+/// What is shown of a run that printed nothing, as of a text file that was emptied: a part without a byte breaks readers
+/// (docs/field.md, Players and readers).
+const EMPTY_LINE: &[u8] = b"\n";
 
 /// The type that the output shows. JSON has no first bytes of its own, so all of it has to be JSON.
 fn media_of(body: &[u8]) -> Media {

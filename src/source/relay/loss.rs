@@ -2,7 +2,19 @@
 
 use std::time::Duration;
 
-use crate::client::{ClientError, Response, StatusCode};
+use tracing::{debug, warn};
+
+use crate::{
+    client::{ClientError, Response, StatusCode},
+    source::back_off::BackOff,
+};
+
+/// The pause after the first loss, at most, and the shortest one after a loss when somebody comes.
+pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// After a visit of this length that had a part, the pause is the shortest again.
+pub(super) const GOOD_VISIT: Duration = Duration::from_secs(3);
 
 /// The pauses after an upstream has refused: cameras lock addresses out that try a wrong password again and again.
 const REFUSED_PAUSES: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(15 * 60)];
@@ -59,8 +71,73 @@ impl From<ClientError> for Loss {
     }
 }
 
+/// The losses of one upstream: how long it is left alone after each, and whether the log has said why.
+#[derive(Debug)]
+pub(super) struct Losses {
+    /// The upstream, without secrets.
+    upstream: String,
+    back_off: BackOff,
+    /// Refusals since it was live.
+    refusals: usize,
+    /// Whether the last loss was one.
+    is_refusal: bool,
+    /// The reason since which it was not live.
+    said: Option<String>,
+}
+
+impl Losses {
+    pub(super) fn new(upstream: String) -> Self {
+        let back_off = BackOff::new(SHORTEST_PAUSE, LONGEST_PAUSE, GOOD_VISIT);
+        Self { upstream, back_off, refusals: 0, is_refusal: false, said: None }
+    }
+
+    /// Notes a visit with parts. After a good one the pauses are short again.
+    pub(super) fn note_live(&mut self, was_good: bool) {
+        (self.refusals, self.said) = (0, None);
+        if was_good {
+            self.back_off = BackOff::new(SHORTEST_PAUSE, LONGEST_PAUSE, GOOD_VISIT);
+        }
+    }
+
+    /// Forgets what the log has said.
+    pub(super) fn forget(&mut self) {
+        self.said = None;
+    }
+
+    /// The pause after a stream that has ended as it should.
+    pub(super) fn pause(&mut self) -> Duration {
+        self.back_off.jittered(Duration::ZERO)
+    }
+
+    /// Whether the last loss was a refusal.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.is_refusal
+    }
+
+    /// The pause after this loss, which the log says, unless it is the same as before.
+    pub(super) fn pause_after(&mut self, loss: Loss) -> Duration {
+        let Loss { reason, hint, retry } = loss;
+        let pause = self.pause();
+        self.is_refusal = retry == Retry::Refused;
+        self.refusals += usize::from(self.is_refusal);
+        let pause = match retry {
+            Retry::Soon => pause,
+            Retry::NotBefore(asked) => pause.max(asked),
+            Retry::Refused => refused_pause(self.refusals),
+        };
+        let (upstream, hint) = (&self.upstream, hint.map(|hint| format!("; {hint}")).unwrap_or_default());
+        if self.said.as_ref() == Some(&reason) {
+            debug!(upstream, ?pause, "still lost: {reason}");
+        } else {
+            warn!(upstream, ?pause, "lost: {reason}{hint}");
+        }
+        self.said = Some(reason);
+        pause
+    }
+}
+
 /// The pause after this many refusals in a row.
-pub(super) fn refused_pause(refusals: usize) -> Duration {
+fn refused_pause(refusals: usize) -> Duration {
     REFUSED_PAUSES[refusals.clamp(1, REFUSED_PAUSES.len()) - 1]
 }
 

@@ -5,15 +5,23 @@ mod announced;
 mod loss;
 mod names;
 mod polling;
+mod root;
 mod settings;
 mod upstream;
 mod upstream_feed;
 mod visit;
 
+use std::pin::Pin;
+
 use tokio::task::JoinSet;
 
 pub use self::settings::RelaySettings;
-use self::{upstream::Upstream, upstream_feed::UpstreamFeed, visit::Visitor};
+use self::{
+    root::{Root, root_of},
+    upstream::Upstream,
+    upstream_feed::UpstreamFeed,
+    visit::UpstreamVisits,
+};
 use super::context::{Context, Work};
 use crate::{
     client::Client,
@@ -27,12 +35,15 @@ use crate::{
 /// # Errors
 /// Where the files of the settings cannot be used.
 pub fn source(settings: RelaySettings, context: &Context) -> Result<Work> {
-    let RelaySettings { upstreams, client, every, linger, timeout } = settings;
-    let mut works = Vec::new();
-    for (target, name) in upstreams.iter().zip(names::names_of(&upstreams)) {
-        let visitor = Visitor { target: target.clone(), client: Client::new(client.clone())?, every, timeout, history: None };
+    let mut works: Vec<Pin<Box<dyn Future<Output = ()> + Send>>> = Vec::new();
+    for (target, name) in settings.upstreams.iter().zip(names::names_of(&settings.upstreams)) {
+        if let Some(root) = root_of(target) {
+            works.push(Box::pin(Root::new(target.clone(), root, name, &settings, context)?.work()));
+            continue;
+        }
+        let visits = UpstreamVisits::new(target.clone(), Client::new(settings.client.clone())?, &settings);
         let feed = UpstreamFeed::new(context.open(name, Kind::Lines), context.media.clone(), None);
-        works.push(Upstream::new(visitor, feed, linger).work());
+        works.push(Box::pin(Upstream::new(visits, feed, settings.linger).work()));
     }
     Ok(Box::pin(async move {
         let mut tasks = JoinSet::new();

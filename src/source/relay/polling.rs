@@ -46,12 +46,14 @@ impl Polling {
     }
 
     /// What is asked for: a stream of another mxr from where it was read to, a part newer than the last one, or the target itself.
-    pub(super) fn target(&self, target: &Target, position: Option<&UpstreamPosition>, history: Option<u64>) -> Target {
+    pub(super) fn target(&self, target: &Target, position: Option<&UpstreamPosition>, history: Option<usize>) -> Target {
         let pairs = match (self.sequence.filter(|_| self.has_conditions()), position) {
             (Some(sequence), _) => format!("after={sequence}"),
             (None, _) if self.has_asked => return target.clone(),
             (None, Some(UpstreamPosition { run, sequence, .. })) => {
-                format!("after={sequence}&run={}", form_urlencoded::byte_serialize(run.as_bytes()).collect::<String>())
+                // The last one comes again, as a sign of life.
+                let after = sequence.saturating_sub(1);
+                format!("after={after}&run={}", form_urlencoded::byte_serialize(run.as_bytes()).collect::<String>())
             }
             (None, None) => match history {
                 Some(history) => format!("history={history}"),
@@ -90,4 +92,50 @@ pub(super) fn request_headers(via: &Hops) -> HeaderMap {
         headers.insert(header::VIA, via);
     }
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn polling(sequence: Option<u64>) -> Polling {
+        let value = |text: &'static str| Some(header::HeaderValue::from_static(text));
+        let modified = value("Tue, 01 Jan 2030 00:00:00 GMT");
+        Polling { has_asked: true, etag: value("\"1\""), modified, sequence, seen: Some(Instant::now()) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn conditions_are_left_out_from_time_to_time_so_that_a_constant_etag_hides_nothing() {
+        let polling = polling(None);
+        let has_condition = || {
+            let headers = polling.headers(&Hops::default());
+            assert_eq!(headers[header::CACHE_CONTROL], "no-cache");
+            assert_eq!(headers.contains_key(header::IF_NONE_MATCH), headers.contains_key(header::IF_MODIFIED_SINCE));
+            headers.contains_key(header::IF_NONE_MATCH)
+        };
+        assert!(has_condition());
+        tokio::time::advance(UNCONDITIONAL - Duration::from_secs(1)).await;
+        assert!(has_condition());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!has_condition());
+        assert!(Polling::default().headers(&Hops::of_names(["a"])).contains_key(header::VIA));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_mxr_is_asked_for_what_is_newer() {
+        let target = |polling: &Polling, url: &str, position: Option<&UpstreamPosition>, history| {
+            let target = polling.target(&url.parse().unwrap(), position, history);
+            format!("{}?{}", target.path(), target.query().unwrap_or_default())
+        };
+        let position = UpstreamPosition::for_tests("mxr-1", 7);
+        let first = Polling::default();
+        assert_eq!(target(&first, "http://a/stream?token=x", Some(&position), Some(9)), "/stream?token=x&after=6&run=mxr-1");
+        assert_eq!(target(&first, "http://a/stream", None, Some(9)), "/stream?history=9");
+        assert_eq!(target(&first, "http://a/stream", None, None), "/stream?");
+        let polled = polling(Some(5));
+        assert_eq!(target(&polled, "http://a/snapshot?token=x", None, None), "/snapshot?token=x&after=5");
+        // A mxr that was started again counts from 1, and would have nothing newer for long.
+        tokio::time::advance(UNCONDITIONAL + Duration::from_secs(1)).await;
+        assert_eq!(target(&polled, "http://a/snapshot?token=x", None, None), "/snapshot?token=x");
+    }
 }

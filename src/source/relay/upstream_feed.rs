@@ -26,8 +26,10 @@ pub(super) struct UpstreamFeed {
     position: Option<UpstreamPosition>,
     /// Whether there has been a picture.
     has_pictures: bool,
-    /// Whether there was a whole part since the last `begin`.
+    /// Whether there was a whole part since the last `begin`, a repeated one too.
     has_made_part: bool,
+    /// New parts since then.
+    new_parts: u64,
     /// Lines that the upstream dropped before they were read, and when that was said last.
     missed: u64,
     warned: Option<Instant>,
@@ -56,6 +58,13 @@ pub(super) struct StreamTraits {
     pub(super) media: Option<Media>,
 }
 
+#[cfg(test)]
+impl UpstreamPosition {
+    pub(super) fn for_tests(run: &str, sequence: u64) -> Self {
+        Self { run: run.to_owned(), sequence, time: None }
+    }
+}
+
 impl UpstreamFeed {
     pub(super) fn new(publisher: Publisher, media: Option<Media>, kind: Option<Kind>) -> Self {
         Self {
@@ -65,6 +74,7 @@ impl UpstreamFeed {
             position: None,
             has_pictures: false,
             has_made_part: false,
+            new_parts: 0,
             missed: 0,
             warned: None,
         }
@@ -88,9 +98,14 @@ impl UpstreamFeed {
         self.has_made_part
     }
 
-    /// How far a feed of another mxr has been read.
-    pub(super) fn position(&self) -> Option<&UpstreamPosition> {
-        self.position.as_ref()
+    /// New parts since the last `begin`.
+    pub(super) fn new_parts(&self) -> u64 {
+        self.new_parts
+    }
+
+    /// From where on another mxr is asked for its parts: every line counts, and of pictures the newest.
+    pub(super) fn resumes_from(&self) -> Option<&UpstreamPosition> {
+        self.position.as_ref().filter(|_| self.kind == Some(Kind::Lines))
     }
 
     /// The type of every part, if the user set one.
@@ -98,9 +113,9 @@ impl UpstreamFeed {
         self.media.as_ref()
     }
 
-    /// The names for `Via` of a request: of those that read this feed, and of this process.
+    /// The names for `Via` of a request. Those of the readers are not among them: any viewer could name the upstream.
     pub(super) fn via(&self) -> Hops {
-        self.publisher.reader_hops().with(self.publisher.process())
+        Hops::of_names([self.publisher.process()])
     }
 
     /// Whether a response that has passed these processes comes from this one.
@@ -110,7 +125,7 @@ impl UpstreamFeed {
 
     /// Begins another visit to the upstream.
     pub(super) fn begin(&mut self) {
-        self.has_made_part = false;
+        (self.has_made_part, self.new_parts) = (false, 0);
         self.publisher.count_connect();
     }
 
@@ -121,6 +136,7 @@ impl UpstreamFeed {
             if self.is_repeat(raw.stamp, stream) {
                 continue;
             }
+            self.new_parts += 1;
             let kind = kind_of(&raw, stream);
             if self.kind != Some(kind) {
                 self.publisher.publish_all(std::mem::take(&mut lines));
@@ -146,13 +162,16 @@ impl UpstreamFeed {
     /// Whether a part of another mxr has been read already: it repeats the newest one while nothing changes.
     fn is_repeat(&mut self, stamp: PartStamp, stream: &StreamTraits) -> bool {
         let (Some(sequence), Some(run)) = (stamp.sequence, &stream.run) else { return false };
-        let last = self.position.as_ref().filter(|last| last.run == *run);
-        // A server whose boundary is always the same may have been started again.
-        if last.is_some_and(|last| sequence <= last.sequence && stamp.time <= last.time) {
-            return true;
+        let mut missed = 0;
+        match self.position.as_mut().filter(|last| last.run == *run) {
+            // A server whose boundary is always the same may have been started again.
+            Some(last) if sequence <= last.sequence && stamp.time <= last.time => return true,
+            Some(last) => {
+                missed = sequence.saturating_sub(last.sequence + 1);
+                (last.sequence, last.time) = (sequence, stamp.time);
+            }
+            None => self.position = Some(UpstreamPosition { run: run.clone(), sequence, time: stamp.time }),
         }
-        let missed = last.map_or(0, |last| sequence.saturating_sub(last.sequence + 1));
-        self.position = Some(UpstreamPosition { run: run.clone(), sequence, time: stamp.time });
         if self.kind == Some(Kind::Lines) && missed > 0 {
             self.note_missed(missed);
         }
@@ -231,7 +250,7 @@ mod tests {
         let line = |number, seconds| raw("text/plain", "same", Some(number), Some(seconds));
         assert_eq!(feed.take(&mut vec![line(1, 10), line(2, 10)], &stream), 2);
         assert_eq!(feed.take(&mut vec![line(2, 10)], &stream), 1, "it counts as whole");
-        assert_eq!((published(&feed), feed.position().map(|last| last.sequence)), (2, Some(2)));
+        assert_eq!((published(&feed), feed.resumes_from().map(|last| last.sequence)), (2, Some(2)));
         // What comes after a reconnect, from the part before the last on.
         assert_eq!(feed.take(&mut vec![line(1, 10), line(2, 10), line(3, 11)], &stream), 3);
         assert_eq!(published(&feed), 3);

@@ -13,6 +13,7 @@ use super::{
     announced::Announced,
     loss::Loss,
     polling::Polling,
+    settings::RelaySettings,
     upstream_feed::{StreamTraits, UpstreamFeed},
 };
 use crate::{
@@ -24,11 +25,13 @@ use crate::{
 
 /// How long a body without a length may take to be a document; one that takes longer is a stream.
 const DOCUMENT_TIME: Duration = Duration::from_secs(1);
+/// So many parts behind another boundary than the one that was told are none of a preamble.
+const DOUBTS: usize = 2;
 /// The most letters of an error message that are shown.
 const SHOWN_LETTERS: usize = 100;
 
 /// What is asked of an upstream, and how.
-pub(super) struct Visitor {
+pub(super) struct UpstreamVisits {
     pub(super) target: Target,
     pub(super) client: Client,
     /// The time from one request for a plain picture or document to the next.
@@ -36,28 +39,35 @@ pub(super) struct Visitor {
     /// The time without a byte, or without a whole part.
     pub(super) timeout: Duration,
     /// Past lines that are asked for at first.
-    pub(super) history: Option<u64>,
+    pub(super) history: Option<usize>,
 }
 
 /// What a response was.
 #[derive(Debug, PartialEq, Eq)]
-enum Taken {
+enum Answer {
     /// A stream, which has ended.
     Stream,
     /// A document, or word that there is no newer one.
     Document,
 }
 
-impl Visitor {
+impl UpstreamVisits {
+    pub(super) fn new(target: Target, client: Client, settings: &RelaySettings) -> Self {
+        Self { target, client, every: settings.every, timeout: settings.timeout, history: None }
+    }
+
     /// Reads the upstream until a stream has ended cleanly.
     pub(super) async fn visit(&mut self, feed: &mut UpstreamFeed) -> Result<(), Loss> {
         feed.begin();
+        self.client.wait_for_head(self.timeout);
+        // The connection before is closed by a task of its own.
+        tokio::task::yield_now().await;
         let mut polling = Polling::default();
         loop {
             let asked = Instant::now();
-            let target = polling.target(&self.target, feed.position(), self.history);
+            let target = polling.target(&self.target, feed.resumes_from(), self.history);
             let response = self.client.get(&target, &polling.headers(&feed.via())).await?;
-            if self.take(response, &mut polling, feed).await? == Taken::Stream {
+            if self.take(response, &mut polling, feed).await? == Answer::Stream {
                 return Ok(());
             }
             if polling.is_waiting_for_newer() {
@@ -67,10 +77,10 @@ impl Visitor {
         }
     }
 
-    async fn take(&mut self, response: Response, polling: &mut Polling, feed: &mut UpstreamFeed) -> Result<Taken, Loss> {
+    async fn take(&mut self, response: Response, polling: &mut Polling, feed: &mut UpstreamFeed) -> Result<Answer, Loss> {
         let is_unchanged = matches!(response.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
         if is_unchanged && polling.has_asked() {
-            return Ok(Taken::Document);
+            return Ok(Answer::Document);
         }
         if response.status != StatusCode::OK {
             return Err(Loss::of_status(&response));
@@ -82,25 +92,28 @@ impl Visitor {
         if let Some(coding) = announced.coding {
             return Err(Loss::new(format!("the server sends it as {}, which nobody asked for", Escaped(coding))));
         }
-        feed.publisher().set_hops(announced.hops.clone());
+        if !announced.hops.is_empty() {
+            feed.publisher().set_hops(announced.hops.clone());
+        }
         let stream = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
         if announced.is_multipart() {
-            let split = Split::Multipart(announced.boundary);
-            let parts = PartReader::new(&split, stream, feed);
-            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Taken::Stream);
+            let is_told = announced.boundary.is_some();
+            let mut parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
+            parts.doubts_boundary(is_told, feed);
+            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
         }
         let is_error = feed.has_pictures() && announced.stamp.sequence.is_none() && !announced.is_image();
         if announced.is_of_lines() && !is_error {
             let stream = StreamTraits { is_text: true, media: announced.media, ..stream };
             let parts = PartReader::new(&Split::Lines, stream, feed);
-            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Taken::Stream);
+            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
         }
         polling.note(&response, announced.stamp.sequence);
         self.document(response, announced, feed).await
     }
 
     /// A body that is one part, if it ends soon or has a length; otherwise a stream that does not say of what.
-    async fn document(&mut self, mut response: Response, announced: Announced, feed: &mut UpstreamFeed) -> Result<Taken, Loss> {
+    async fn document(&mut self, mut response: Response, announced: Announced, feed: &mut UpstreamFeed) -> Result<Answer, Loss> {
         let limit = feed.publisher().part_bytes();
         let body = if announced.is_document() {
             response.body.read_to_end(limit, self.timeout).await?
@@ -125,7 +138,7 @@ impl Visitor {
         let stamp = PartStamp { time, ..announced.stamp };
         let part = RawPart { media: Some(media), bytes: body, class: None, stamp };
         feed.take(&mut vec![part], &StreamTraits { kind: Some(crate::feed::Kind::Newest), ..StreamTraits::default() });
-        Ok(Taken::Document)
+        Ok(Answer::Document)
     }
 
     /// A body that goes on and is not multipart by its type: lines, if it is text, or what its first bytes show.
@@ -135,8 +148,9 @@ impl Visitor {
         first: Bytes,
         announced: Announced,
         feed: &mut UpstreamFeed,
-    ) -> Result<Taken, Loss> {
-        let is_text = announced.media.as_ref().is_some_and(|media| media.is_text() || media.essence() == "application/json");
+    ) -> Result<Answer, Loss> {
+        let is_json = |media: &Media| media.essence() == "application/json";
+        let is_text = announced.is_of_lines() || announced.media.as_ref().is_some_and(|media| media.is_text() || is_json(media));
         if is_text && feed.has_pictures() {
             return Err(Loss::new(format!("the server answers with text in place of pictures: {}", beginning(&first))));
         }
@@ -146,7 +160,7 @@ impl Visitor {
         let stream = StreamTraits { is_text: media.is_some(), media, ..StreamTraits::default() };
         let parts = PartReader::new(&split, stream, feed);
         let whole = self.stream(body, parts, first, feed).await?;
-        Ok(if whole <= 1 && !is_text { Taken::Document } else { Taken::Stream })
+        Ok(if whole <= 1 && !is_text { Answer::Document } else { Answer::Stream })
     }
 
     /// Reads a stream to its end. Returns the number of its whole parts.
@@ -163,6 +177,9 @@ impl Visitor {
             match body.chunk(whole_by.saturating_duration_since(Instant::now())).await {
                 Ok(Some(bytes)) => {
                     let more = parts.push(&bytes, feed);
+                    if parts.is_error {
+                        return Err(Loss::new("the server answers with text in place of pictures"));
+                    }
                     is_dripping = more == 0;
                     if more > 0 {
                         whole += more;
@@ -190,19 +207,44 @@ struct PartReader {
     bodies: Vec<RawPart>,
     refused: u64,
     stream: StreamTraits,
+    /// Whether it turned out to be text after there were pictures.
+    is_error: bool,
+    /// A second one, until one of them has parts: some cameras write another boundary than they tell.
+    rival: Option<(Box<dyn Splitter>, Vec<RawPart>)>,
 }
 
 impl PartReader {
     fn new(split: &Split, stream: StreamTraits, feed: &UpstreamFeed) -> Self {
         let is_text = feed.media().or(stream.media.as_ref()).is_none_or(Media::is_utf8_text);
         let splitter = split.splitter(feed.publisher().part_bytes(), is_text);
-        Self { splitter, bodies: Vec::new(), refused: 0, stream }
+        Self { splitter, bodies: Vec::new(), refused: 0, stream, is_error: false, rival: None }
     }
 
     /// Takes the bytes of one read, and returns the number of parts that they complete.
     fn push(&mut self, bytes: &[u8], feed: &mut UpstreamFeed) -> usize {
         self.splitter.push(bytes, &mut self.bodies);
+        if let Some((rival, parts)) = &mut self.rival {
+            rival.push(bytes, parts);
+        }
+        self.settle();
         self.publish(feed)
+    }
+
+    /// Looks for another boundary than the one that was told, too.
+    fn doubts_boundary(&mut self, is_told: bool, feed: &UpstreamFeed) {
+        let splitter = || Split::Multipart(None).splitter(feed.publisher().part_bytes(), false);
+        self.rival = is_told.then(|| (splitter(), Vec::new()));
+    }
+
+    /// Decides between the two.
+    fn settle(&mut self) {
+        match self.rival.take() {
+            // The one that was told is right if it has parts at all: the other may take a preamble for one.
+            Some((splitter, bodies)) if self.bodies.is_empty() && bodies.len() >= DOUBTS => {
+                (self.splitter, self.bodies) = (splitter, bodies);
+            }
+            rival => self.rival = rival.filter(|_| self.bodies.is_empty()),
+        }
     }
 
     /// Takes the end of the stream.
@@ -215,6 +257,10 @@ impl PartReader {
         let refused = self.splitter.refused();
         feed.publisher().count_refused(refused - std::mem::replace(&mut self.refused, refused));
         self.stream.is_text |= self.splitter.makes() == Some(Makes::Text);
+        if self.stream.is_text && feed.has_pictures() {
+            self.is_error = true;
+            self.bodies.clear();
+        }
         feed.take(&mut self.bodies, &self.stream)
     }
 }

@@ -207,7 +207,9 @@ impl Asked<'_> {
         while !self.is_down.load(SeqCst) {
             match self.socket.read(&mut [0; 100]) {
                 Ok(0) => return,
-                Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => return,
+                Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+                    return;
+                }
                 _ => {}
             }
         }

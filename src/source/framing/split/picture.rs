@@ -60,7 +60,12 @@ impl<W: Scanner> Splitter for PictureSplitter<W> {
             match scanner.advance(&self.buffer[..seen]) {
                 Scan::End(end) => {
                     let bytes = self.buffer.split_to(end).freeze();
-                    bodies.push(RawPart { media: Some(self.media.clone()), bytes, class: Some(ImageClass::Raster), stamp: PartStamp::default() });
+                    bodies.push(RawPart {
+                        media: Some(self.media.clone()),
+                        bytes,
+                        class: Some(ImageClass::Raster),
+                        stamp: PartStamp::default(),
+                    });
                     self.consumed += end as u64;
                 }
                 Scan::More if self.buffer.len() <= self.limit => {
