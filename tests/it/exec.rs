@@ -307,6 +307,31 @@ fn a_file_that_the_command_writes_is_the_part() {
 }
 
 #[test]
+fn a_file_that_is_none_or_that_a_failed_run_left_alone_is_no_part_and_stops_nothing() {
+    let folder = Folder::new();
+    folder.put("in", "1");
+    folder.put("old", "of yesterday");
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.file("fifo"), rustix::fs::Mode::RWXU).unwrap();
+    let input = folder.file("in").display().to_string();
+    for (output, script, reason) in [
+        ("fifo", ":", "is no regular file"),
+        ("old", "exit 3", "exit status 3"),
+        ("large", "head -c 2000 /dev/zero > \"$1\"", "more than --max-part"),
+    ] {
+        let output = folder.file(output).display().to_string();
+        let exec = exec(&with(&["--max-part", "1K", "--when", &input, "--output", &output], &["sh", "-c", script, "sh", &output]));
+        let snapshot = exec.server.get("/snapshot");
+        assert_eq!(snapshot.head.status, 503, "{output}");
+        assert!(snapshot.text().contains(reason), "{}", snapshot.text());
+        assert_eq!(source(&exec)["state"], "lost");
+        assert_eq!(exec.end_with(rustix::process::Signal::TERM, SOON), Some(0));
+    }
+    let output = folder.file("old").display().to_string();
+    let exec = exec(&with(&["--when", &input, "--output", &output], &["true"]));
+    assert_eq!(exec.server.get("/snapshot").text(), "of yesterday", "a command that has nothing to do leaves it as it is");
+}
+
+#[test]
 fn a_run_that_takes_too_long_is_ended_with_all_that_it_started() {
     let exec = exec(&with(&["--every", "0.5", "--timeout", "0.5"], &["sh", "-c", "sleep 300; :"]));
     let viewer = exec.server.view("/stream");

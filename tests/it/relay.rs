@@ -330,6 +330,18 @@ fn a_picture_that_stays_the_same_is_one_part() {
 }
 
 #[test]
+fn a_picture_is_one_whatever_its_type_is_called() {
+    for (path, media) in [("/a.jpg", "application/octet-stream"), ("/a", "text/plain"), ("/a.cgi", "image/jpg"), ("/a", "nonsense")]
+    {
+        let upstream = Upstream::serve(move |mut asked| {
+            asked.reply("200 OK", media, jpeg(RED));
+        });
+        let snapshot = relay(&upstream.url(path), &[]).get("/snapshot");
+        assert_eq!((snapshot.head.want("Content-Type"), snapshot.body.clone()), ("image/jpeg", jpeg(RED)), "{media}");
+    }
+}
+
+#[test]
 fn a_text_that_goes_on_is_lines_and_one_that_ends_is_a_document() {
     let upstream = Upstream::serve(|mut asked| {
         asked.begin("text/plain");

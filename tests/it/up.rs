@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{BLUE, Browser, Finished, Folder, GREEN, Kind, Mxr, RED, SOON, Server, mxr, near, png, tool, wait_until};
 
@@ -280,9 +280,19 @@ fn an_invalid_file_is_refused_and_the_feeds_go_on() {
     std::fs::remove_file(folder.file("mxr.toml")).unwrap();
     server.signal(Signal::HUP);
     wait_until("the log says that the file is gone", SOON, || server.stderr().contains("cannot read mxr.toml"));
+    let file = folder.file("mxr.toml");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RWXU).unwrap();
+    server.signal(Signal::HUP);
+    wait_until("the log says that it is no file", SOON, || server.stderr().contains("it is no regular file any more"));
     folder.put("a.txt", "two");
     assert_eq!(viewer.part().text(), "two");
     server.stop().success();
+}
+
+/// The first child of a program that was started in place of mxr.
+fn child_of(server: &Server) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).unwrap();
+    Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap()
 }
 
 #[test]
@@ -293,15 +303,47 @@ fn in_a_terminal_the_file_is_read_again_until_the_terminal_is_gone() {
     let table = |name: &str| format!("[feed.{name}]\nwatch = {:?}\n", folder.file("a.txt"));
     folder.put("mxr.toml", table("a"));
     let server = mxr(["up", "--port", "0"]).arg(folder.file("mxr.toml")).in_terminal(&script).spawn().listening();
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).unwrap();
-    let mxr = rustix::process::Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap();
     folder.put("mxr.toml", table("a") + &table("b"));
-    rustix::process::kill_process(mxr, Signal::HUP).unwrap();
+    kill_process(child_of(&server), Signal::HUP).unwrap();
     wait_until("the file is read again", SOON, || names(&server) == ["a", "b"]);
     let mut viewer = server.view("/stream/a");
     // The terminal disappears with its program.
     server.signal(Signal::KILL);
     assert!(!viewer.parts_to_end().is_empty());
+}
+
+#[test]
+fn a_terminal_whose_shell_is_gone_ends_it_though_it_is_open() {
+    let Some(script) = tool(&["script"]) else { return };
+    let folder = Folder::new();
+    folder.put("a.txt", "one");
+    folder.put("mxr.toml", format!("[feed.a]\nwatch = {:?}\n", folder.file("a.txt")));
+    let shell = mxr(["up", "--port", "0"]).arg(folder.file("mxr.toml")).wrapped("sh", &["-c", "\"$0\" \"$@\"; :"]);
+    let server = shell.in_terminal(&script).spawn().listening();
+    kill_process(child_of(&server), Signal::HUP).unwrap();
+    wait_until("mxr has ended", SOON, || std::net::TcpStream::connect(("127.0.0.1", server.port())).is_err());
+}
+
+#[test]
+fn a_hangup_that_is_ignored_ends_nothing_though_the_terminal_is_gone() {
+    let Some(script) = tool(&["script"]) else { return };
+    let folder = Folder::new();
+    folder.put("a.txt", "one");
+    folder.put("mxr.toml", format!("[feed.\"a.txt\"]\nwatch = {:?}\n", folder.file("a.txt")));
+    for args in [["up".into(), folder.file("mxr.toml")], ["watch".into(), folder.file("a.txt")]] {
+        // As nohup(1) does.
+        let nohup =
+            mxr(["--port", "0"]).args(&args).wrapped("sh", &["-c", "trap \"\" HUP; exec \"$0\" \"$3\" \"$4\" \"$1\" \"$2\""]);
+        let server = nohup.in_terminal(&script).spawn().listening();
+        let mxr = child_of(&server);
+        server.signal(Signal::KILL);
+        let mut viewer = server.view("/stream/a.txt?parts=2");
+        let _ = viewer.part();
+        kill_process(mxr, Signal::HUP).unwrap();
+        folder.put("a.txt", format!("then {args:?}"));
+        assert!(viewer.part().text().starts_with("then"), "it goes on");
+        kill_process(mxr, Signal::KILL).unwrap();
+    }
 }
 
 #[test]

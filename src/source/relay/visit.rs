@@ -17,8 +17,9 @@ use super::{
     upstream_feed::{StreamTraits, UpstreamFeed},
 };
 use crate::{
-    client::{Awaited, Client, ClientError, Response, ResponseBody, StatusCode, Target},
+    client::{Awaited, Client, ClientError, Response, ResponseBody, StatusCode, Target, header},
     escape::Escaped,
+    feed::Kind,
     format::{Completeness, Media, inspect},
     source::framing::split::{Makes, PartStamp, RawPart, Split, Splitter},
 };
@@ -99,7 +100,7 @@ impl UpstreamVisits {
         if announced.is_multipart() {
             let is_told = announced.boundary.is_some();
             let mut parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
-            parts.doubts_boundary(is_told, feed);
+            parts.doubt_boundary(is_told, feed);
             return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
         }
         let is_error = feed.has_pictures() && announced.stamp.sequence.is_none() && !announced.is_image();
@@ -124,8 +125,8 @@ impl UpstreamVisits {
             }
             first
         };
-        let media = announced.media.clone().unwrap_or_else(|| Media::guess(Path::new(self.target.path()), &body));
-        if feed.has_pictures() && announced.stamp.sequence.is_none() && !is_picture(&media, &body) {
+        let media = self.media_of(announced.media, &body);
+        if feed.has_pictures() && announced.stamp.sequence.is_none() && !media.is_image() {
             return Err(Loss::new(format!("the server answers with text in place of a picture: {}", beginning(&body))));
         }
         if body.is_empty() {
@@ -137,8 +138,16 @@ impl UpstreamVisits {
         let time = announced.stamp.time.or_else(|| modified(&response));
         let stamp = PartStamp { time, ..announced.stamp };
         let part = RawPart { media: Some(media), bytes: body, class: None, stamp };
-        feed.take(&mut vec![part], &StreamTraits { kind: Some(crate::feed::Kind::Newest), ..StreamTraits::default() });
+        feed.take(&mut vec![part], &StreamTraits { kind: Some(Kind::Newest), ..StreamTraits::default() });
         Ok(Answer::Document)
+    }
+
+    /// The type of a document: the one that was told, unless that says nothing, or the body is a picture in spite of it.
+    fn media_of(&self, told: Option<Media>, body: &[u8]) -> Media {
+        let guess = Media::guess(Path::new(self.target.path()), body);
+        let is_raster = |media: &Media| media.is_image() && media.essence() != "image/svg+xml";
+        let is_wrong = |told: &Media| told.is_text() && is_raster(&Media::guess(Path::new(""), body));
+        told.filter(|told| told.essence() != "application/octet-stream" && !is_wrong(told)).unwrap_or(guess)
     }
 
     /// A body that goes on and is not multipart by its type: lines, if it is text, or what its first bytes show.
@@ -231,7 +240,7 @@ impl PartReader {
     }
 
     /// Looks for another boundary than the one that was told, too.
-    fn doubts_boundary(&mut self, is_told: bool, feed: &UpstreamFeed) {
+    fn doubt_boundary(&mut self, is_told: bool, feed: &UpstreamFeed) {
         let splitter = || Split::Multipart(None).splitter(feed.publisher().part_bytes(), false);
         self.rival = is_told.then(|| (splitter(), Vec::new()));
     }
@@ -281,11 +290,6 @@ async fn read_for(body: &mut ResponseBody, time: Duration, limit: usize) -> Resu
     }
 }
 
-/// Whether a body is a picture: by its type, or, where that is a lie, by its first bytes.
-fn is_picture(media: &Media, body: &[u8]) -> bool {
-    media.is_image() || Media::guess(Path::new(""), body).is_image()
-}
-
 /// The first line of a message, without tags, for the log.
 fn beginning(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(16 * SHOWN_LETTERS)]).into_owned();
@@ -306,7 +310,7 @@ fn beginning(body: &[u8]) -> String {
 
 /// When a document was modified, if that is some time ago: the header has whole seconds, and a server may be some ahead.
 fn modified(response: &Response) -> Option<SystemTime> {
-    let modified = httpdate::parse_http_date(response.header(crate::client::header::LAST_MODIFIED)?).ok()?;
+    let modified = httpdate::parse_http_date(response.header(header::LAST_MODIFIED)?).ok()?;
     let age = SystemTime::now().duration_since(modified).ok()?;
     (age > Duration::from_secs(2)).then_some(modified)
 }
