@@ -17,7 +17,7 @@ use crate::{
     cli,
     config::{Config, Show},
     conn::listen::{self, Listener},
-    doctor::{self, DoctorSettings},
+    doctor::{self, DoctorSettings, Subject},
     error::{Error, ExitCode, Result},
     http, panic, process, systemd,
     terminal::{LogOptions, Terminal},
@@ -61,20 +61,27 @@ pub fn doctor(settings: impl FnOnce() -> Result<DoctorSettings>) -> ExitCode {
     let result = settings().and_then(|settings| {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::new("start", error))?;
-        let report = runtime.block_on(doctor::examine(settings.subject, settings.read_for))?;
+        if io::stderr().is_terminal() && matches!(settings.subject, Subject::Url(..)) {
+            terminal.say(format!("reading for {} …\n", humantime::format_duration(settings.read_for)));
+        }
+        let found = runtime.block_on(doctor::examine(settings.subject, settings.read_for));
         // A lookup of a name is not waited for.
         runtime.shutdown_background();
-        let text = if settings.is_json { report.json() } else { doctor::text(&report) };
+        let text = if settings.is_json { found.json() } else { doctor::text(&found) };
         // A reader that has seen enough is no failure.
         let _ = io::stdout().write_all(text.as_bytes());
-        Ok(report.code())
+        Ok(found.code())
     });
     match result {
         Ok(code) => {
             terminal.end();
             code
         }
-        Err(error) => report(Err(error), &terminal),
+        Err(error) => match report(Err(error), &terminal) {
+            ExitCode::Usage => ExitCode::Usage,
+            // 1 would say that a reader breaks.
+            _ => ExitCode::NotLooked,
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use mxr::{
         framing::split::{RawPart, Split},
         screen::{LineFeeds, Screen, ScreenSize},
     },
-    wire::{Bounds, Decoded, Decoder},
+    wire::{Bounds, Decoded, Decoder, Oddities},
 };
 
 /// Read sizes, a limit and the stream.
@@ -40,12 +40,12 @@ pub fn decode(input: &[u8]) {
     }
 }
 
-fn parts(boundary: Option<&str>, bounds: Bounds, stream: &[u8], sizes: [usize; 2]) -> (Vec<Decoded>, u64) {
+fn parts(boundary: Option<&str>, bounds: Bounds, stream: &[u8], sizes: [usize; 2]) -> (Vec<Decoded>, u64, Oddities) {
     let (mut decoder, mut parts) = (Decoder::new(boundary, bounds), Vec::new());
     pieces(stream, sizes, |piece| decoder.push(piece, &mut parts));
     decoder.finish(&mut parts);
     assert!(parts.iter().all(|part| (1..=bounds.body_bytes).contains(&part.body.len())));
-    (parts, decoder.refused())
+    (parts, decoder.refused(), decoder.oddities())
 }
 
 /// Writes the stream to a screen, in pieces and as a whole.

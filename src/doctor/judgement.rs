@@ -79,7 +79,7 @@ pub(super) fn findings(seen: &Observation, facts: &FeedFacts) -> Vec<Finding> {
     if let Some((count, name)) = seen.unlike {
         add(true, &kinds::NOT_ITS_TYPE, format!("it does not look like {name}; {}", of_parts(count)));
     }
-    add(seen.silence >= SILENT, &kinds::SILENT, format!("{:.1} s", facts.silence_seconds));
+    add(seen.silence >= SILENT && !seen.parts.is_empty(), &kinds::SILENT, format!("{:.1} s", facts.silence_seconds));
     findings.extend(timing(seen, facts));
     findings
 }

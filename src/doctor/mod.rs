@@ -21,10 +21,7 @@ pub use self::{
     report::Report,
     text::text,
 };
-use crate::{
-    client::{ClientSettings, Target},
-    error::Result,
-};
+use crate::client::{ClientSettings, Target};
 
 /// What to look at, and how to say what is found.
 #[derive(Debug)]
@@ -47,12 +44,9 @@ pub enum Subject {
 }
 
 /// Looks.
-///
-/// # Errors
-/// If the certificates that the user named cannot be used.
-pub async fn examine(subject: Subject, read_for: Duration) -> Result<Report> {
+pub async fn examine(subject: Subject, read_for: Duration) -> Report {
     match subject {
         Subject::Url(target, settings) => url::look(*target, *settings, read_for).await,
-        Subject::Path(path) => Ok(path::look(&path)),
+        Subject::Path(path) => path::look(&path),
     }
 }

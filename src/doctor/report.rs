@@ -58,7 +58,7 @@ impl Report {
     /// Of something that was looked at.
     pub(super) fn new(subject: String, facts: Facts, mut findings: Vec<Finding>, limits: Vec<(FeedReader, String)>) -> Self {
         findings.sort_by_key(|finding| finding.kind.severity);
-        let readers = if facts.feed.is_some() { views(&findings, &limits) } else { Vec::new() };
+        let readers = if facts.feed.as_ref().is_some_and(|feed| feed.parts > 0) { views(&findings, &limits) } else { Vec::new() };
         Self { schema: SCHEMA, mxr: env!("CARGO_PKG_VERSION"), subject, looked: true, error: None, facts, findings, readers }
     }
 

@@ -37,22 +37,22 @@ pub(super) struct UrlLook {
 }
 
 /// Looks at a URL for so long.
-///
-/// # Errors
-/// If the certificates that the user named cannot be used.
-pub(super) async fn look(target: Target, settings: ClientSettings, read_for: Duration) -> Result<Report, Error> {
+pub(super) async fn look(target: Target, settings: ClientSettings, read_for: Duration) -> Report {
     let subject = target.to_string();
-    let client = Client::new(settings)?;
+    let client = match Client::new(settings) {
+        Ok(client) => client,
+        Err(error) => return Report::not_looked(subject, &error),
+    };
     let mut look = UrlLook { target, client, read_for, facts: Facts::default(), findings: Vec::new(), limits: Vec::new() };
     let asked = Instant::now();
     match look.client.get(&look.target, &HeaderMap::new()).await {
         Ok(response) => look.response(response, asked).await,
         Err(error) => match head::finding_of_error(&error) {
             Some(finding) => look.findings.push(finding),
-            None => return Ok(Report::not_looked(subject, &not_reached(&look.target, &error))),
+            None => return Report::not_looked(subject, &not_reached(&look.target, &error)),
         },
     }
-    Ok(Report::new(subject, look.facts, look.findings, look.limits))
+    Report::new(subject, look.facts, look.findings, look.limits)
 }
 
 fn not_reached(target: &Target, error: &ClientError) -> Error {

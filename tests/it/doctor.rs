@@ -75,7 +75,7 @@ fn response(changes: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_str();
     while let Some(at) = rest.find(['{']) {
-        bytes.extend_from_slice(rest[..at].as_bytes());
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
         bytes.extend_from_slice(if rest[at..].starts_with("{one}") { &one } else { &two });
         rest = &rest[at + 5..];
     }
@@ -235,7 +235,7 @@ fn a_certificate_that_is_not_believed_is_named() {
 /// Sends pictures of alternating colours: each time as many as `pause` says, with a pause before them.
 fn paced(asked: &mut Asked<'_>, is_delimiter_late: bool, pauses: &[(usize, u64)]) {
     let part = |at: usize| {
-        let body = jpeg(if at % 2 == 0 { RED } else { GREEN });
+        let body = jpeg(if at.is_multiple_of(2) { RED } else { GREEN });
         let head = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", body.len());
         match is_delimiter_late {
             true => [b"--B\r\n", head.as_bytes(), &body, b"\r\n"].concat(),
@@ -264,7 +264,7 @@ fn the_pace_of_a_feed_is_judged() {
         (false, vec![(8, 400); 4], vec!["bursts"]),
         (false, [vec![(1, 50); 8], vec![(1, 3000)]].concat(), vec!["stalls"]),
     ] {
-        let read_for = format!("{}ms", pauses.iter().map(|(_, pause)| pause).sum::<u64>() + 300);
+        let read_for = format!("{}ms", pauses.iter().map(|(_, pause)| pause).sum::<u64>() + 1500);
         let upstream = upstream(move |asked| paced(asked, is_late, &pauses));
         let report = report(&upstream.url("/stream"), &read_for);
         assert_eq!(names(&report), expected, "{report:#}");
@@ -300,6 +300,8 @@ fn exit_codes_tell_a_broken_feed_from_one_that_could_not_be_looked_at() {
     let report = report(&format!("http://127.0.0.1:{}/", free_port()), "1s");
     assert_eq!(report["looked"], false);
     assert!(report["error"]["sentence"].as_str().unwrap().contains("refused"), "{report:#}");
+    mxr(["doctor", "http://127.0.0.1/", "--upstream-auth-file", "/none"]).run().code(3).stderr("--upstream-auth-file");
+    mxr(["doctor", "https://127.0.0.1/", "--upstream-ca", "/none"]).run().code(3).stdout("--upstream-ca");
     for (args, said) in [
         (["http://127.0.0.1/", "--for=0s"], "--for"),
         (["ftp://127.0.0.1/", "--for=1s"], "not http"),
@@ -364,7 +366,7 @@ fn a_proxy_that_buffers_is_found_in_front_of_a_feed_that_is_clean_without_it() {
             "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=B\r\nCache-Control: no-store\r\n\r\n--B\r\n";
         asked.send(head);
         for at in 0..2000_usize {
-            let body = [jpeg(if at % 2 == 0 { RED } else { GREEN }), vec![0; 700]].concat();
+            let body = [jpeg(if at.is_multiple_of(2) { RED } else { GREEN }), vec![0; 700]].concat();
             let part = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", body.len());
             if !asked.send([part.as_bytes(), &body, b"\r\n--B\r\n"].concat()) {
                 return;

@@ -101,7 +101,9 @@ impl Decoder {
             self.mark_if(length > bytes, Oddity::LengthTooLong);
             self.mark_if(length < bytes, Oddity::LengthTooShort);
         }
-        self.mark_if(by_length && tail == Tail::Padding, Oddity::PaddingCounted);
+        let is_picture = headers.media.as_ref().is_none_or(|media| media.is_image());
+        let tail = if by_length && is_picture { tail } else { Tail::None };
+        self.mark_if(tail == Tail::Padding, Oddity::PaddingCounted);
         self.mark_if(has_blank, Oddity::BlankLineBeforeBody);
         let is_empty = body.is_empty();
         if is_empty {
@@ -110,7 +112,6 @@ impl Decoder {
             parts.push(Decoded { headers, body, has_end: true });
         }
         self.count_marks();
-        let tail = if by_length { tail } else { Tail::None };
         self.enter(State::Between(Between { follows: Follows::Part { by_length, is_empty, tail }, ..Between::default() }))
     }
 }
