@@ -30,6 +30,7 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "serve" -d 'Play the built-i
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -180,7 +181,7 @@ png\t'at the end of a PNG'
 multipart\t'at the delimiters of a multipart stream'"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l window -d 'Make each part a document of the last N lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l every -d 'Run the command to its end every TIME (seconds without a unit), and make its whole output one part: text with its colours, JSON, a picture; an output that did not change is not pushed' -r
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l when -d 'Run the command to its end once, and again whenever one of these files has changed and is whole (of a directory, whichever file in it); its whole output is one part' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l when -d 'Run the command to its end once, and again whenever one of these files has changed and is whole (of a directory, whichever file in it); its whole output is one part. `--` ends the list' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l output -d 'Push this file after each run of --every or --when, in place of the output of the command' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l timeout -d 'End a run of --every or --when that takes longer than this' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l screen -d 'Run the command in a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with its colours, at most 30 a second' -r
@@ -233,6 +234,54 @@ complete -c mxr -n "__fish_mxr_using_subcommand exec" -l trust-proxy -d 'Trust X
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l every -d 'Ask for a plain picture or document again after this time; while it stays the same, nothing is pushed' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l linger -d 'How long an upstream is read after the last viewer has left; a snapshot counts as a viewer' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-auth-file -d 'Read user and password for the upstream from this file, a line USER:PASSWORD; other users of this machine see the command line' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-header -d 'Send this header to the upstream, or with @FILE those in a file, one a line (repeatable); a secret belongs in a file or in MXR_UPSTREAM_HEADER' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-ca -d 'Believe the certificates in this file (PEM), of authorities or of the upstream itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-unix -d 'Connect to this Unix socket, whatever host the URL names' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-timeout -d 'Give a connection up, and make a new one, after this long without a byte or without a whole part' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l history-bytes -d 'Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l token-file -d 'Read the token from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l allow-origin -d 'Let scripts from this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l allow-embed -d 'Let pages of other sites, or only of these origins, put the viewer page into a frame; they may show pictures anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l route-prefix -d 'Serve below this path, such as /cam, for a proxy that passes it on' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
+json\t'One JSON object per line'"
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l always -d 'Read the upstream at once, and also while nobody watches'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keep-same -d 'Push a part even if it is identical to the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l trust-proxy -d 'Trust X-Forwarded-For, -Proto and -Host; only safe if nothing but the proxy can connect'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
@@ -268,14 +317,15 @@ complete -c mxr -n "__fish_mxr_using_subcommand up" -s v -l verbose -d 'Log more
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec up completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec up completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec up completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec up completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec up completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec up completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec up completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -f
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -f -a "bash elvish fish powershell zsh"
-complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec up completions"
+complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay up completions"

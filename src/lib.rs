@@ -110,7 +110,7 @@ impl Server {
         let supervise = async {
             let result = source.await;
             if result.is_ok() && !exit_at_end && !shutdown.is_cancelled() {
-                info!("the input has ended; its last parts are served until Ctrl-C");
+                info!("the source has ended; its last parts are served until Ctrl-C");
                 shutdown.cancelled().await;
             }
             if result.is_err() || !exit_at_end {

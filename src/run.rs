@@ -4,10 +4,12 @@ use std::{
     io::{self, IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
+    time::Duration,
 };
 
 use qrcode::{QrCode, render::unicode::Dense1x2};
-use tokio::{runtime, sync::Notify};
+use rustix::termios::tcgetpgrp;
+use tokio::{runtime, sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -19,6 +21,9 @@ use crate::{
     http, panic, process, systemd,
     terminal::{LogOptions, Terminal},
 };
+
+/// By this time after SIGHUP a terminal that is lost is lost.
+const LOSS_OF_TERMINAL: Duration = Duration::from_millis(50);
 
 /// Serves as configured until the end, and reports what went wrong.
 pub fn serve(log: LogOptions, config: impl FnOnce() -> Result<Config>) -> ExitCode {
@@ -191,11 +196,12 @@ fn listen_to_signals(shutdown: &CancellationToken, reload: Option<Arc<Notify>>) 
     let catch = |kind| signal(kind).map_err(|error| Error::new("catch signals", error));
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut ends = vec![catch(SignalKind::terminate())?];
-    let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+    // Once it is caught, the system no longer tells that it was ignored.
+    let ends_with_terminal = (io::stdin().is_terminal() || io::stderr().is_terminal()) && !is_hangup_ignored();
     let hangup = catch(SignalKind::hangup())?;
     match reload {
-        Some(reload) => reload_at_hangups(hangup, reload, (has_terminal && !is_hangup_ignored()).then(|| shutdown.clone())),
-        None if has_terminal && !is_hangup_ignored() => ends.push(hangup),
+        Some(reload) => reload_at_hangups(hangup, reload, ends_with_terminal.then(|| shutdown.clone())),
+        None if ends_with_terminal => ends.push(hangup),
         None => log_hangups(hangup),
     }
     let again = shutdown.clone();
@@ -218,16 +224,29 @@ fn listen_to_signals(shutdown: &CancellationToken, reload: Option<Arc<Notify>>) 
     Ok(())
 }
 
-/// A terminal that was closed is one no longer; then `end` is cancelled instead.
+/// A terminal that is gone is not there to ask for that; then `end` is cancelled instead.
 fn reload_at_hangups(mut hangup: tokio::signal::unix::Signal, reload: Arc<Notify>, end: Option<CancellationToken>) {
+    let had_control = is_controlled();
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            match &end {
-                Some(end) if !io::stdin().is_terminal() && !io::stderr().is_terminal() => end.cancel(),
-                _ => reload.notify_one(),
+            let Some(end) = &end else {
+                reload.notify_one();
+                continue;
+            };
+            // When the shell of a terminal ends, its other programs lose the terminal just after the signal, and get no second one.
+            sleep(LOSS_OF_TERMINAL).await;
+            let is_gone = if had_control { !is_controlled() } else { !io::stdin().is_terminal() && !io::stderr().is_terminal() };
+            if is_gone {
+                end.cancel();
             }
+            reload.notify_one();
         }
     });
+}
+
+/// Whether a standard stream is the controlling terminal of this process.
+fn is_controlled() -> bool {
+    tcgetpgrp(io::stdin()).is_ok() || tcgetpgrp(io::stderr()).is_ok()
 }
 
 fn log_hangups(mut hangup: tokio::signal::unix::Signal) {

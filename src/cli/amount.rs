@@ -59,6 +59,11 @@ pub(super) fn cells(text: &str) -> Result<(usize, usize), String> {
         })
 }
 
+/// Whether a text is the size of a screen.
+pub fn is_cells(text: &str) -> bool {
+    cells(text).is_ok()
+}
+
 /// A size in bytes. As for `ls` and `dd`, `K`, `M`, `G` and `T` are powers of 1024, as `KiB` is; `KB` is 1000.
 pub(super) fn size(text: &str) -> Result<ByteSize, String> {
     let text = text.trim();

@@ -178,7 +178,16 @@ pub struct Stdin {
     pub common: Common,
 }
 
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  mxr exec -- ping example.com               each line of its output
+  mxr exec -- sh -c 'dmesg -w | grep usb'    what a shell reads
+  mxr exec --every 2 -- nvidia-smi           the whole output, every two seconds
+  mxr exec --when g.dot -- dot -Tsvg g.dot   and whenever a file has changed
+  mxr exec --screen=120x40 -- htop           a full-screen program";
+
 #[derive(Debug, Args)]
+#[command(override_usage = "mxr exec [OPTIONS] [--] <CMD>...", after_help = EXEC_EXAMPLES)]
 pub struct Exec {
     /// Command and its arguments, which no shell reads; mxr's own options come before it
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
@@ -195,7 +204,7 @@ pub struct Exec {
     #[arg(long, value_name = "TIME", env = "MXR_EVERY", value_parser = seconds)]
     pub every: Option<Duration>,
     /// Run the command to its end once, and again whenever one of these files has changed and is whole (of a directory, whichever
-    /// file in it); its whole output is one part
+    /// file in it); its whole output is one part. `--` ends the list
     #[arg(long, value_name = "PATH", num_args = 1.., env = "MXR_WHEN", value_hint = ValueHint::AnyPath)]
     pub when: Vec<PathBuf>,
     /// Push this file after each run of --every or --when, in place of the output of the command

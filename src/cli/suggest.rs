@@ -9,7 +9,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::args::Cli;
+use super::{amount::is_cells, args::Cli};
 
 /// How our environment variables begin.
 const PREFIX: &str = "MXR_";
@@ -47,7 +47,7 @@ fn variable_at_fault(error: &Error) -> Option<String> {
 
 /// The variable of an option, given as clap writes it in an error: `--port <PORT>`.
 pub(super) fn variable(option: &str) -> Option<String> {
-    let long = option.strip_prefix("--")?.split([' ', '=', '.']).next()?;
+    let long = option.strip_prefix("--")?.split([' ', '=', '.', '[']).next()?;
     Some(format!("{PREFIX}{}", long.replace('-', "_").to_uppercase()))
 }
 
@@ -58,11 +58,18 @@ pub(super) fn context(error: &Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
-/// What to type instead, if the word that clap rejected is the name of a file or a directory.
+/// What to type instead, if the word that clap rejected is the name of a file or a directory, or a word in the wrong place.
 fn tip(error: &Error) -> Option<String> {
     let typed: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let existing = |name: &str| Path::new(name).exists().then(|| name.escape_debug().to_string());
+    let has = |word: &str| typed.iter().any(|typed| typed == word);
     match error.kind() {
+        ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument if has("--when") && !has("--") => {
+            Some("'--' ends the files of '--when', before the command".to_owned())
+        }
+        ErrorKind::UnknownArgument if has("--screen") && context(error, ContextKind::InvalidArg).is_some_and(is_cells) => {
+            Some(format!("'--screen={}' says the size", context(error, ContextKind::InvalidArg)?))
+        }
         ErrorKind::InvalidSubcommand => {
             let name = context(error, ContextKind::InvalidSubcommand)?;
             let (is_folder, name) = (Path::new(name).is_dir(), existing(name)?);

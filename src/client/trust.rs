@@ -12,7 +12,7 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        self, AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, PeerIncompatible, RootCertStore,
+        self, AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, PeerIncompatible, RootCertStore,
         SignatureScheme,
         client::{
             WebPkiServerVerifier,
@@ -125,7 +125,12 @@ fn in_words(error: &io::Error) -> ClientError {
 }
 
 fn of_certificate(error: &CertificateError) -> ClientError {
+    let says = |other: &OtherError, what| other.to_string().contains(what);
     let (cause, hint) = match error {
+        // What `openssl req -x509` makes is an authority, and shown as a server's.
+        CertificateError::Other(other) if says(other, "CaUsedAsEndEntity") => {
+            ("the certificate is signed by itself, not by an authority that this machine knows".to_owned(), Some(UNKNOWN))
+        }
         CertificateError::UnknownIssuer => ("the certificate is of no authority that this machine knows".to_owned(), Some(UNKNOWN)),
         CertificateError::Expired => ("the certificate has expired".to_owned(), Some(EXPIRED)),
         CertificateError::ExpiredContext { not_after, .. } => {
@@ -141,7 +146,7 @@ fn of_certificate(error: &CertificateError) -> ClientError {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             ("the certificate is not for this host".to_owned(), Some(OTHER_NAME))
         }
-        CertificateError::Other(other) if other.to_string().contains("UnsupportedCertVersion") => {
+        CertificateError::Other(other) if says(other, "UnsupportedCertVersion") => {
             ("the certificate is of an old version (X.509 v1) that cannot be checked".to_owned(), Some(OLD_CERTIFICATE))
         }
         other => (rustls::Error::from(other.clone()).to_string(), Some(UNKNOWN)),

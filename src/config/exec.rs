@@ -1,11 +1,16 @@
 //! The options of `mxr exec`: what they mean, and which of them do not go together. It knows no process.
 
-use std::{path::Path, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    time::Duration,
+};
 
 use super::{Config, check_screen, stream_parts};
 use crate::{
-    cli::{Exec, RestartWhen, Stderr, Typed},
+    cli::{self, Exec, RestartWhen, Stderr, Typed},
     error::{Error, Result},
+    process::program_exists,
     source::{
         SourceStart,
         exec::{self, CommandMessages, CommandTerminal, ExecMode, ExecSettings, Restart, RunTrigger},
@@ -58,7 +63,11 @@ fn check(exec: &Exec, typed: &Typed) -> Result<()> {
     let runs = if exec.every.is_some() { Some("every") } else { (!exec.when.is_empty()).then_some("when") };
     match (runs, of_stream, of_runs) {
         (Some(runs), Some(option), _) => {
-            return use_of(&format!("{option} with --{runs}"), "the whole output of each run is one part");
+            let why = match option {
+                "restart" => "the command is run again anyway",
+                _ => "the whole output of each run is one part",
+            };
+            return use_of(&format!("{option} with --{runs}"), why);
         }
         (None, _, Some(option)) => return use_of(option, "it is for runs of --every and --when, and there are none"),
         _ => {}
@@ -88,10 +97,28 @@ fn check(exec: &Exec, typed: &Typed) -> Result<()> {
         return use_of(&format!("stderr with --{name}"), "on a terminal both outputs are one");
     }
     check_screen(exec.screen, typed)?;
-    if exec.command.first().is_some_and(|program| program.is_empty()) {
+    check_program(exec.command.first().map_or("".as_ref(), OsString::as_os_str), typed)
+}
+
+/// A program that is something else.
+fn check_program(program: &OsStr, typed: &Typed) -> Result<()> {
+    if program.is_empty() {
         return Err(Error::usage("run a command", "its name is empty"));
     }
-    Ok(())
+    let text = program.to_string_lossy();
+    if typed.has("screen") && cli::is_cells(&text) && !program_exists(program) {
+        let why = format!("{text} is taken for the command");
+        return Err(Error::usage("use --screen", why).hint(format!("write the size after an equals sign: --screen={text}")));
+    }
+    // A name with blanks is a rare thing, and a line for a shell a frequent one.
+    match text.split_once(char::is_whitespace) {
+        // Its arguments may hold secrets.
+        Some((first, _)) if program_exists(first.as_ref()) && !program_exists(program) => {
+            let error = Error::usage(format!("run '{first} …'"), "all of it is one word, and no program has that name");
+            Err(error.hint("no shell reads it: make each word one of its own, or use sh -c"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a file is this path, or lies directly in it.

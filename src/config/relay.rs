@@ -43,6 +43,9 @@ impl Config {
             let what = format!("use --every {}", humantime::format_duration(relay.every));
             return Err(Error::usage(what, "less than 10ms would only keep the upstream busy"));
         }
+        if relay.urls.iter().enumerate().any(|(at, url)| relay.urls[..at].contains(url)) {
+            return Err(Error::usage("use the URLs", "one of them is there twice, and an upstream has one connection"));
+        }
         let upstreams = relay.urls.iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
         let settings = RelaySettings {
             upstreams,
@@ -51,7 +54,9 @@ impl Config {
             every: relay.every,
             linger: (!relay.always).then_some(relay.linger),
         };
-        Self::new(SourceStart::new(|context| relay::source(settings, &context)), relay.common, typed)
+        let mut config = Self::new(SourceStart::new(|context| relay::source(settings, &context)), relay.common, typed)?;
+        config.expect_every(relay.every);
+        Ok(config)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     ffi::OsString,
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     cli::{self, Cli, Command, KeyValue, Keys, Misuse, Typed},
     error::{Error, Result},
+    file,
     source::{
         SourceStart,
         several::{self, Member, SeveralSettings},
@@ -59,9 +60,20 @@ impl UpFile {
     /// # Errors
     /// If it cannot be read; or every mistake in it, with its line.
     pub(super) fn read(path: PathBuf, typed: Typed) -> Result<Self> {
-        let text = read(&path)?;
+        let text = read(&path, |path| File::open(path))?;
+        Self::of(&text, path, typed)
+    }
+
+    /// Reads it again, while feeds go on: what is no regular file, such as a FIFO without a writer, could hold them up for ever.
+    fn read_again(path: PathBuf, typed: Typed) -> Result<Self> {
+        let no_file = || io::Error::other("it is no regular file any more");
+        let text = read(&path, |path| file::open_regular(None, path)?.ok_or_else(no_file))?;
+        Self::of(&text, path, typed)
+    }
+
+    fn of(text: &str, path: PathBuf, typed: Typed) -> Result<Self> {
         let variables = Variables::default();
-        let tables = Tables::read(&text, &variables);
+        let tables = Tables::read(text, &variables);
         let mut reader = TableReader { path: &path, variables, mistakes: tables.mistakes, for_all: Vec::new(), stdin: None };
         if reader.mistakes.is_empty() && tables.feeds.is_empty() {
             reader.mistakes.push(Mistake::new(1, "there is no feed in it", Some(EXAMPLE)));
@@ -98,7 +110,7 @@ impl UpFile {
 
 /// The members of a changed file; `None` if it has mistakes.
 fn read_again(path: &Path, typed: &Typed, before: &[Words]) -> Option<Vec<Member>> {
-    match UpFile::read(path.to_owned(), typed.clone()) {
+    match UpFile::read_again(path.to_owned(), typed.clone()) {
         Ok(file) => {
             let keys = before.iter().chain(&file.server_words);
             let words = |list: &[Words], key: &str| list.iter().find(|words| words.key == key).map(|words| words.words.clone());
@@ -118,10 +130,10 @@ fn read_again(path: &Path, typed: &Typed, before: &[Words]) -> Option<Vec<Member
     }
 }
 
-fn read(path: &Path) -> Result<String> {
+fn read(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> Result<String> {
     let what = || format!("read {}", path.display());
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
+    let read = open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
     match read {
         Ok(_) if text.len() as u64 > MOST_BYTES => Err(Error::new(what(), "it is larger than 1 MiB")),
         Ok(_) => Ok(text),
@@ -213,6 +225,10 @@ impl TableReader<'_> {
                 let what = if source.name == "watch" { "path" } else { "URL" };
                 let hint = format!("a table is one feed: make a table for each {what}");
                 self.mistakes.push(Mistake::new(source.line, format!("'{}' takes one {what} here", source.name), Some(&hint)));
+                return None;
+            }
+            KeyValue::List(list) if list.is_empty() => {
+                self.mistakes.push(Mistake::new(source.line, format!("'{}' is an empty list", source.name), None));
                 return None;
             }
             KeyValue::List(list) => list.clone(),

@@ -1,7 +1,13 @@
 //! The processes that a feed passes on its way, by the names that stand in `Via` (RFC 9110, section 7.6.3), so that no feed is relayed
 //! in a circle. It knows no requests.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use serde::Serialize;
 use slab::Slab;
@@ -41,6 +47,11 @@ impl Hops {
         self.0.iter().any(|known| known == name)
     }
 
+    /// Whether a process is among both.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0.iter().any(|name| other.has(name))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -68,26 +79,42 @@ impl fmt::Display for Hops {
     }
 }
 
-/// The processes on the way to the present readers of a feed.
+/// The readers of a feed that are relays, with the processes that their requests have passed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ReaderHops(Arc<Mutex<Slab<Hops>>>);
+pub(super) struct RelayReaders(Arc<Mutex<Slab<RelayReader>>>);
 
-/// Names processes on the way to a reader, until it is dropped.
 #[derive(Debug)]
-pub struct HopsGuard {
-    readers: ReaderHops,
-    key: usize,
+struct RelayReader {
+    hops: Hops,
+    is_circle: Arc<AtomicBool>,
 }
 
-impl ReaderHops {
+/// A reader that is a relay, until it is dropped.
+#[derive(Debug)]
+pub struct HopsGuard {
+    readers: RelayReaders,
+    key: usize,
+    is_circle: Arc<AtomicBool>,
+}
+
+impl RelayReaders {
     pub(super) fn enter(&self, hops: Hops) -> HopsGuard {
-        HopsGuard { key: self.0.lock().insert(hops), readers: self.clone() }
+        let is_circle = Arc::<AtomicBool>::default();
+        let key = self.0.lock().insert(RelayReader { hops, is_circle: is_circle.clone() });
+        HopsGuard { readers: self.clone(), key, is_circle }
     }
 
-    pub(super) fn all(&self) -> Hops {
-        let mut all = Hops::default();
-        self.0.lock().iter().for_each(|(_, hops)| hops.0.iter().for_each(|name| all.add(name)));
-        all
+    /// Has those end that the feed comes from.
+    pub(super) fn end_circles(&self, path: &Hops) {
+        let readers = self.0.lock();
+        readers.iter().filter(|(_, reader)| reader.hops.meets(path)).for_each(|(_, reader)| reader.is_circle.store(true, Relaxed));
+    }
+}
+
+impl HopsGuard {
+    /// Whether it turned out that the feed comes from this reader.
+    pub(super) fn is_circle(&self) -> bool {
+        self.is_circle.load(Relaxed)
     }
 }
 
@@ -112,13 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn readers_are_named_while_they_are_there() {
-        let readers = ReaderHops::default();
-        let (a, b) = (readers.enter(Hops::of_via(["1.1 a, 1.1 b"])), readers.enter(Hops::of_via(["1.1 b, 1.1 c"])));
-        assert_eq!(readers.all().to_string(), "1.1 a, 1.1 b, 1.1 c");
-        drop(a);
-        assert_eq!(readers.all().to_string(), "1.1 b, 1.1 c");
-        drop(b);
-        assert!(readers.all().is_empty());
+    fn a_reader_that_the_feed_comes_from_is_told_to_end() {
+        let readers = RelayReaders::default();
+        let (a, b) = (readers.enter(Hops::of_names(["a"])), readers.enter(Hops::of_names(["b", "c"])));
+        readers.end_circles(&Hops::of_names(["d", "c"]));
+        assert_eq!((a.is_circle(), b.is_circle()), (false, true));
+        drop((a, b));
+        assert!(readers.0.lock().is_empty());
     }
 }

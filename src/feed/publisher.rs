@@ -118,12 +118,7 @@ impl Publisher {
         &self.feed.process
     }
 
-    /// The processes on the way to the present readers.
-    pub fn reader_hops(&self) -> Hops {
-        self.feed.reader_hops.all()
-    }
-
-    /// Notes the processes that the feed has passed on its way here.
+    /// Notes the processes that the feed has passed on its way here. Readers that are among them end.
     pub fn set_hops(&self, hops: Hops) {
         self.feed.set_hops(hops);
     }

@@ -22,7 +22,7 @@ use tracing::warn;
 use super::{
     demand::Readers,
     history::{History, Holder},
-    hops::{Hops, HopsGuard, ReaderHops},
+    hops::{Hops, HopsGuard, RelayReaders},
     limits::{Kind, Limits, Settings},
     pace::Pace,
     prepared::Prepared,
@@ -57,8 +57,8 @@ pub struct Feed {
     pub(super) process: Arc<str>,
     /// The processes that it has passed before this one.
     hops: Mutex<Hops>,
-    /// Those that its readers are on the way to.
-    pub(super) reader_hops: ReaderHops,
+    /// The relays that read it.
+    relays: RelayReaders,
     limits: Limits,
     memory: Arc<Retained>,
     history: Arc<History>,
@@ -98,7 +98,7 @@ impl Feed {
             boundary: settings.boundary.clone(),
             process: settings.process.clone(),
             hops: Mutex::default(),
-            reader_hops: ReaderHops::default(),
+            relays: RelayReaders::default(),
             limits: settings.limits.clone(),
             memory: settings.memory.clone(),
             history: settings.history.clone(),
@@ -210,8 +210,11 @@ impl Feed {
         self.hops.lock().clone()
     }
 
+    /// Sets them. Readers that are among them end: the feed would go in a circle.
     pub(super) fn set_hops(&self, hops: Hops) {
-        *self.hops.lock() = hops;
+        *self.hops.lock() = hops.clone();
+        self.relays.end_circles(&hops);
+        self.shards.iter().for_each(Shard::wake);
     }
 
     /// The name of this process in `Via`.
@@ -219,9 +222,12 @@ impl Feed {
         &self.process
     }
 
-    /// Names the processes on the way to a reader that is about to come, until the guard is dropped.
-    pub fn expect_reader_of(&self, hops: Hops) -> HopsGuard {
-        self.reader_hops.enter(hops)
+    /// Notes that a relay is about to read it, whose request has passed these processes, until the guard is dropped; `None` if the feed
+    /// comes from there.
+    pub fn expect_relay(&self, hops: Hops) -> Option<HopsGuard> {
+        // In this order, so that no change of them is missed.
+        let relay = self.relays.enter(hops.clone());
+        (!self.hops.lock().meets(&hops)).then_some(relay)
     }
 
     /// Registers a waker for every change in a loop's shard. Returns the key for `remove_waker`.

@@ -42,7 +42,7 @@ impl Feed {
         self.shard(shard).changed.notify_waiters();
         let next = after.map_or(begin, |after| begin.max(after + 1));
         let missed = after.map(|after| next - after - 1);
-        Subscription { feed: self.clone(), shard, next, catch_up_to, missed, _reader: reader, hops: None }
+        Subscription { feed: self.clone(), shard, next, catch_up_to, missed, _reader: reader, relay: None }
     }
 }
 
@@ -67,8 +67,8 @@ pub struct Subscription {
     /// Parts between those that the reader had and the first that it takes, if it resumes.
     missed: Option<u64>,
     _reader: ReaderGuard,
-    /// Names the processes on the way to this reader.
-    hops: Option<HopsGuard>,
+    /// For a reader that is a relay.
+    relay: Option<HopsGuard>,
 }
 
 /// The parts that a reader takes at a time.
@@ -99,11 +99,15 @@ impl TakeLimit {
 }
 
 impl Subscription {
-    /// Keeps the names of the processes on the way to this reader for as long as it reads.
+    /// The same, for a relay if there is one.
     #[must_use]
-    pub fn on_behalf_of(mut self, hops: HopsGuard) -> Self {
-        self.hops = Some(hops);
+    pub fn for_relay(mut self, relay: Option<HopsGuard>) -> Self {
+        self.relay = relay;
         self
+    }
+
+    fn is_circle(&self) -> bool {
+        self.relay.as_ref().is_some_and(HopsGuard::is_circle)
     }
 
     /// The feed it is on.
@@ -120,7 +124,7 @@ impl Subscription {
     pub fn take(&mut self, limit: TakeLimit) -> Option<Batch> {
         let (kind, shard) = (self.feed.kind(), self.feed.shard(self.shard));
         let mut state = shard.lock();
-        if self.next > state.published {
+        if self.next > state.published || self.is_circle() {
             return None;
         }
         // The kind may have been decided since this reader subscribed.
@@ -171,9 +175,9 @@ impl Subscription {
         self.state(|state| state.newest().filter(|newest| newest.sequence() < self.next))
     }
 
-    /// Whether this reader has taken all parts and none will follow.
+    /// Whether this reader has taken all parts and none will follow; or is a relay that the feed comes from.
     pub fn is_over(&self) -> bool {
-        self.state(|state| state.ended && self.next > state.published)
+        self.is_circle() || self.state(|state| state.ended && self.next > state.published)
     }
 
     /// Whether there are parts that this reader has not taken.

@@ -31,7 +31,7 @@ use crate::{
     },
     escape::Escaped,
     fanout::{AllFeeds, Cursor, FanoutHandle, StreamOptions},
-    feed::{Feed, Hops, Kind, Mount, Registry, StartAt, Subscription},
+    feed::{Kind, Mount, Registry, StartAt},
     stats::{ViewerPermit, Viewers},
     sync::Mutex,
 };
@@ -229,7 +229,12 @@ impl RequestHandler {
         }
         let mut reply = response::stream(self.registry.boundary().as_str(), query.mixed);
         let hops = headers::via(request.headers());
+        let mut relay = None;
         if let Some(feed) = mount.as_ref().and_then(|mount| mount.shared()).filter(|_| !hops.is_empty()) {
+            relay = feed.expect_relay(hops);
+            if relay.is_none() {
+                return response::reject(&Rejection::Loop);
+            }
             response::tell_relays(&mut reply, feed);
         }
         if request.method() == Method::HEAD {
@@ -248,7 +253,7 @@ impl RequestHandler {
             None => Default::default(),
         };
         let start = StartAt { history, after };
-        let subscriptions = mount.iter().map(|mount| subscribe(&mount.open(), self.shard, start, &hops));
+        let subscriptions = mount.iter().map(|mount| mount.open().subscribe_from(self.shard, start).for_relay(relay.take()));
         let cursors = subscriptions.map(|subscription| Cursor::new(subscription, accepts)).collect();
         let all = mount.is_none().then(|| AllFeeds::new(self.registry.clone(), self.shard, history, accepts).after(each));
         let picture_interval = query.is_browser.then_some(BROWSER_INTERVAL);
@@ -268,7 +273,9 @@ impl RequestHandler {
         let feed = mount.open();
         let hops = headers::via(headers);
         let is_relay = !hops.is_empty();
-        let _hops = is_relay.then(|| feed.expect_reader_of(hops));
+        if is_relay && feed.expect_relay(hops).is_none() {
+            return response::reject(&Rejection::Loop);
+        }
         // A run plays only while it has a viewer: this subscription is one, for the first part.
         let _viewer = (feed.kind() == Kind::Run).then(|| feed.subscribe(self.shard, None));
         let part = match after {
@@ -297,17 +304,6 @@ impl RequestHandler {
             FeedSelector::All => "any".to_owned(),
         };
         response::text(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names)))
-    }
-}
-
-/// A reader's place in a feed, with the names of the processes on the way to the reader.
-fn subscribe(feed: &Arc<Feed>, shard: usize, start: StartAt, hops: &Hops) -> Subscription {
-    // Before the reader is there: its coming may have the source ask for the feed at once.
-    let hops = (!hops.is_empty()).then(|| feed.expect_reader_of(hops.clone()));
-    let subscription = feed.subscribe_from(shard, start);
-    match hops {
-        Some(hops) => subscription.on_behalf_of(hops),
-        None => subscription,
     }
 }
 

@@ -47,7 +47,8 @@ fn start() -> io::Result<()> {
     setsid()?;
     #[cfg(target_os = "linux")]
     {
-        let _ = rustix::thread::set_name(c"mxr-guard");
+        // Not with our name: `pkill -9 mxr` would leave nobody to end the command.
+        let _ = rustix::thread::set_name(c"command-guard");
         rustix::process::set_child_subreaper(Some(getpid()))?;
     }
     // Also descriptors that mxr itself has inherited.

@@ -12,6 +12,7 @@ mod guard;
 mod launch;
 mod order;
 mod output;
+mod program;
 mod pty;
 mod role;
 mod running;
@@ -23,6 +24,7 @@ use self::role::{GUARD, LAUNCH};
 pub use self::{
     exit::Exit,
     output::CommandOutput,
+    program::program_exists,
     pty::{keep_line_ends, open_pty, resize},
     running::{Running, end_all, ending_gone},
     spawn::{Spawn, Streams, keep_file_limit},

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::io::{Errno, ioctl_fionbio};
-use tokio::net::unix::pipe::Receiver;
+use tokio::{net::unix::pipe::Receiver, task::yield_now};
 
 /// What a command writes. Dropping it closes it.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ impl CommandOutput {
     /// # Errors
     /// As for read(2).
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        // A pipe that is never empty is always ready: its reader would never pause, and nothing could stop the command.
+        yield_now().await;
         loop {
             self.0.readable().await?;
             if let Some(read) = self.read_now(buffer)? {

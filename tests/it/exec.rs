@@ -200,6 +200,22 @@ fn an_output_has_the_type_that_it_shows() {
 }
 
 #[test]
+fn an_output_that_has_become_empty_is_an_empty_line_and_the_last_picture_stays() {
+    let folder = Folder::new();
+    for (first, second) in [("said\n".as_bytes(), "\n".as_bytes()), (&png(RED), &png(RED))] {
+        folder.put("o", first);
+        let exec = exec(&with(&["--every", "0.1", "--always"], &["cat", &folder.file("o").display().to_string()]));
+        let snapshot = || exec.server.get("/snapshot").body;
+        wait_until("the first output is there", SOON, || snapshot() == first);
+        folder.put("o", "");
+        let runs = || source(&exec)["runs"].as_u64().unwrap();
+        let before = runs();
+        wait_until("it has run again", SOON, || runs() > before + 2);
+        wait_until("the next output is there", SOON, || snapshot() == second);
+    }
+}
+
+#[test]
 fn runs_never_overlap_and_an_output_that_stays_the_same_is_not_pushed() {
     let folder = Folder::new();
     let log = folder.file("log").display().to_string();
@@ -291,6 +307,31 @@ fn a_file_that_the_command_writes_is_the_part() {
 }
 
 #[test]
+fn a_file_that_is_none_or_that_a_failed_run_left_alone_is_no_part_and_stops_nothing() {
+    let folder = Folder::new();
+    folder.put("in", "1");
+    folder.put("old", "of yesterday");
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.file("fifo"), rustix::fs::Mode::RWXU).unwrap();
+    let input = folder.file("in").display().to_string();
+    for (output, script, reason) in [
+        ("fifo", ":", "is no regular file"),
+        ("old", "exit 3", "exit status 3"),
+        ("large", "head -c 2000 /dev/zero > \"$1\"", "more than --max-part"),
+    ] {
+        let output = folder.file(output).display().to_string();
+        let exec = exec(&with(&["--max-part", "1K", "--when", &input, "--output", &output], &["sh", "-c", script, "sh", &output]));
+        let snapshot = exec.server.get("/snapshot");
+        assert_eq!(snapshot.head.status, 503, "{output}");
+        assert!(snapshot.text().contains(reason), "{}", snapshot.text());
+        assert_eq!(source(&exec)["state"], "lost");
+        assert_eq!(exec.end_with(rustix::process::Signal::TERM, SOON), Some(0));
+    }
+    let output = folder.file("old").display().to_string();
+    let exec = exec(&with(&["--when", &input, "--output", &output], &["true"]));
+    assert_eq!(exec.server.get("/snapshot").text(), "of yesterday", "a command that has nothing to do leaves it as it is");
+}
+
+#[test]
 fn a_run_that_takes_too_long_is_ended_with_all_that_it_started() {
     let exec = exec(&with(&["--every", "0.5", "--timeout", "0.5"], &["sh", "-c", "sleep 300; :"]));
     let viewer = exec.server.view("/stream");
@@ -351,7 +392,51 @@ fn options_after_the_command_are_its_own_and_options_that_contradict_each_other_
         (&["--evry", "1", "ls"], "--every"),
         (&[], "CMD"),
         (&["--", ""], "its name is empty"),
+        (&["--every", "1", "--restart", "always", "ls"], "the command is run again anyway"),
+        (&["--screen", "120x40", "--", "ls"], "hint: write the size after an equals sign: --screen=120x40"),
+        (&["--", "ls -la"], "cannot run 'ls …': all of it is one word, and no program has that name\nhint: no shell reads it"),
+        (&["--when", "a", "ls"], "mxr exec [OPTIONS] [--] <CMD>..."),
+        (&["--when", "a", "ls"], "tip: '--' ends the files of '--when', before the command"),
+        (&["--when", "a", "dot", "-Tsvg", "a"], "tip: '--' ends the files of '--when', before the command"),
     ] {
         mxr(["exec"]).args(args).run().usage_error().stderr(why);
     }
+    mxr(["stdin", "--screen", "120x40"]).run().usage_error().stderr("tip: '--screen=120x40' says the size");
+    mxr(["exec", "ls"]).env("MXR_SCREEN", "1").run().usage_error().stderr("invalid value '1' for 'MXR_SCREEN'");
+}
+
+#[test]
+fn a_command_that_is_not_there_is_a_warning_at_the_start() {
+    let mut server = exec(&with(&[], &["mxr-there-is-no-such-command"])).server;
+    wait_until("the log says so", SOON, || server.stderr().contains("WARN there is no such command"));
+    server = exec(&with(&[], &["true"])).server;
+    assert_eq!(server.get("/snapshot").head.status, 503);
+    assert!(!server.stderr().contains("there is no such command"), "{}", server.stderr());
+}
+
+#[test]
+fn the_log_says_of_which_feed_a_command_ended_and_warns_of_a_failure_alone() {
+    let ended = |command: &str, said: &str| {
+        let exec = exec(&with(&["--name", "job"], &["sh", "-c", command]));
+        exec.server.get("/snapshot");
+        wait_until(said, SOON, || exec.server.stderr().contains(said));
+    };
+    ended("exit 3", "WARN the command ended with exit status 3 feed=\"job\"");
+    ended("exit 0", "INFO the command ended with exit status 0 feed=\"job\"");
+}
+
+#[test]
+fn a_run_that_succeeds_after_a_failure_is_no_warning_and_one_without_its_file_is() {
+    let folder = Folder::new();
+    let file = folder.file("o.txt").display().to_string();
+    let exec = exec(&with(&["--every", "0.1", "--always", "--output", &file], &["test", "-e", &file]));
+    let says = |said: &str| wait_until(said, SOON, || exec.server.stderr().contains(said));
+    says("WARN the command ended with exit status 1");
+    folder.put("o.txt", "there");
+    says("INFO the command ended with exit status 0");
+    drop(exec);
+    let exec = self::exec(&with(&["--every", "0.1", "--always", "--output", "mxr-there-is-none"], &["true"]));
+    wait_until("it warns of the file", SOON, || {
+        exec.server.stderr().contains("WARN there is no mxr-there-is-none that can be read")
+    });
 }

@@ -47,6 +47,18 @@ fn nothing_is_left_of_any_command_however_mxr_ends() {
 }
 
 #[test]
+fn a_command_that_writes_without_a_pause_is_stopped_all_the_same() {
+    for options in [&[][..], &["--pty"], &["--screen"], &["--stderr", "feed"]] {
+        let left = shell(&[&["--linger", "0", "--kill-after", "0.5"], options].concat(), "yes & yes >&2");
+        drop(left.server.view("/stream").part());
+        left.expect_nothing_left_within(SOON);
+        let ended = shell(&[&["--always"], options].concat(), "yes & yes >&2");
+        drop(ended.server.view("/stream").part());
+        assert_eq!(ended.end_with(Signal::TERM, SOON), Some(0), "{options:?}");
+    }
+}
+
+#[test]
 fn a_guard_that_is_killed_takes_its_command_along() {
     let exec = watched(&[], "echo ready; sleep 300 | cat; :");
     let guard = exec.processes().into_iter().find(|(_, line)| line == "mxr @guard").unwrap().0;
@@ -147,6 +159,21 @@ fn orphans_of_a_command_are_reaped_while_it_runs() {
 }
 
 #[test]
+fn a_command_runs_where_there_is_no_proc_and_nothing_is_left_of_it() {
+    let Some(unshare) = tool(&["unshare"]) else { return };
+    let without = ["-m", "sh", "-c", "umount -l /proc && exec \"$0\" \"$@\""];
+    if !Command::new(&unshare).args(without).arg("true").stderr(Stdio::null()).status().unwrap().success() {
+        return skip("this user may not unmount /proc");
+    }
+    for signal in [Signal::TERM, Signal::KILL] {
+        let line = mxr(["exec", "--always", "--kill-after", "0.5", "--", "sh", "-c", "echo ready; sleep 300 | cat; :"]);
+        let exec = exec_by(line.wrapped(&unshare, &without));
+        assert_eq!(exec.server.view("/stream").part().text(), "ready");
+        assert_eq!(exec.end_with(signal, SOON), (signal == Signal::TERM).then_some(0));
+    }
+}
+
+#[test]
 fn a_command_sees_three_descriptors_and_nothing_of_ours_in_its_environment() {
     let script = "ls /proc/self/fd | tr '\\n' ' '; echo; readlink /proc/self/fd/0; env | grep -cE '^(MXR|LISTEN|NOTIFY)'; ulimit -n; \
                   test $(ps -o sid= -p $$) = $$ && echo session; exec sleep 300";
@@ -190,7 +217,7 @@ fn an_output_without_end_takes_no_memory_and_holds_up_no_reply() {
         let published = exec.server.state()["feeds"][0]["published"].as_u64().unwrap();
         wait_until("it goes on", SOON, || {
             assert_eq!(exec.server.get("/healthz").head.status, 200);
-            exec.server.state()["feeds"][0]["published"].as_u64() > Some(published + 500_000)
+            exec.server.state()["feeds"][0]["published"].as_u64() > Some(published + 100_000)
         });
         assert!(exec.server.memory_at_most() < before + (32 << 20), "{} then {}", before, exec.server.memory_at_most());
     }

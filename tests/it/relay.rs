@@ -57,7 +57,7 @@ fn viewers_do_not_notice_that_an_upstream_ends_and_is_asked_again() {
         asked.begin(MULTIPART);
         asked.send(multipart("image/jpeg", &[&jpeg(colour)]));
     });
-    let server = relay(&upstream.url("/"), &[]);
+    let server = relay(&upstream.url("/video"), &[]);
     let mut viewer = server.view("/stream");
     for colour in [RED, GREEN, BLUE, RED] {
         assert_eq!(viewer.part_where(|part| part.body == jpeg(colour)).body, jpeg(colour));
@@ -330,6 +330,18 @@ fn a_picture_that_stays_the_same_is_one_part() {
 }
 
 #[test]
+fn a_picture_is_one_whatever_its_type_is_called() {
+    for (path, media) in [("/a.jpg", "application/octet-stream"), ("/a", "text/plain"), ("/a.cgi", "image/jpg"), ("/a", "nonsense")]
+    {
+        let upstream = Upstream::serve(move |mut asked| {
+            asked.reply("200 OK", media, jpeg(RED));
+        });
+        let snapshot = relay(&upstream.url(path), &[]).get("/snapshot");
+        assert_eq!((snapshot.head.want("Content-Type"), snapshot.body.clone()), ("image/jpeg", jpeg(RED)), "{media}");
+    }
+}
+
+#[test]
 fn a_text_that_goes_on_is_lines_and_one_that_ends_is_a_document() {
     let upstream = Upstream::serve(|mut asked| {
         asked.begin("text/plain");
@@ -436,6 +448,7 @@ fn options_that_make_no_sense_are_refused() {
     refused(&["http://a/", "http://b/", "--name", "x"], "cannot use --name with several URLs");
     refused(&["http://a/", "--every", "1ms"], "cannot use --every");
     refused(&["http://a/", "--upstream-timeout", "10ms"], "cannot use --upstream-timeout");
+    refused(&["http://a/x", "http://a/x"], "cannot use the URLs");
     refused(&["camera/video"], "cannot use the URL");
     refused(&["http://a/", "--upstream-header", "no colon"], "cannot use --upstream-header");
     refused(&[], "<URL>");

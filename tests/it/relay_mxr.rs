@@ -5,7 +5,8 @@ use std::{process::Stdio, thread, time::Duration};
 use rustix::process::Signal;
 
 use crate::support::{
-    A_WHILE, Folder, GREEN, Passes, Proxy, RED, SOON, Server, Upstream, Viewer, free_port, jpeg, multipart, mxr, png, wait_until,
+    A_WHILE, Ca, Folder, GREEN, Passes, Proxy, RED, SOON, Server, Upstream, Viewer, free_port, jpeg, multipart, mxr, png,
+    wait_until,
 };
 
 fn names(server: &Server) -> Vec<String> {
@@ -147,10 +148,10 @@ fn a_root_that_is_no_mxr_is_one_feed_and_one_that_is_not_there_yet_is_waited_for
     assert_eq!(relay.get("/snapshot").body, jpeg(RED));
     let port = free_port();
     let edge = mxr(["relay", &format!("http://127.0.0.1:{port}/"), "--name", "far"]).start();
-    wait_until("it says so", SOON, || edge.stderr().contains("cannot ask for its feeds"));
+    wait_until("it says so", SOON, || edge.stderr().contains("lost: no connection to"));
     let _origin = mxr(["serve", "--demo"]).start_at(port);
-    wait_for_names(&edge, &["far"]);
-    assert_eq!(edge.get("/snapshot/far").head.status, 200);
+    wait_until("it is found", SOON * 3, || edge.get("/snapshot/far").head.status == 200);
+    assert_eq!(names(&edge), ["far"]);
 }
 
 #[test]
@@ -177,9 +178,11 @@ fn a_feed_that_is_relayed_in_a_circle_is_refused() {
     folder.put("mxr.toml", format!("[feed.'a.png']\nwatch = 'a.png'\n[feed.other]\nrelay = 'http://127.0.0.1:{port}/'\n"));
     let one = mxr(["up"]).current_dir(&folder.path()).start();
     let two = mxr(["relay", &one.url("/")]).start_at(port);
-    wait_for_names(&two, &["a.png"]);
+    let both = || (names(&one), names(&two));
+    let feeds = vec!["a.png".to_owned(), "other".to_owned()];
+    wait_until("both have their feeds", SOON, || both() == (feeds.clone(), feeds.clone()));
     thread::sleep(Duration::from_secs(5));
-    assert_eq!((names(&one), names(&two)), (vec!["a.png".to_owned()], vec!["a.png".to_owned()]));
+    assert_eq!(both(), (feeds.clone(), feeds), "they grow no further");
     assert_eq!(two.get("/snapshot/a.png").body, png(RED));
 }
 
@@ -268,4 +271,50 @@ fn a_tree_of_relays_whose_links_are_cut_gives_each_viewer_each_line_once_and_pic
     }
     let cuts: usize = proxies.iter().map(|proxy| proxy.asked().iter().filter(|target| target.contains("after=")).count()).sum();
     assert!(cuts > 10, "{cuts} times a feed went on where its connection was cut");
+}
+
+#[test]
+fn another_mxr_is_relayed_over_https_with_a_token_and_over_a_unix_socket() {
+    let (ca, folder) = (Ca::new(), Folder::new());
+    ca.sign("origin");
+    folder.put("a.png", png(RED));
+    let origin = mxr(["watch"]).arg(folder.file("a.png")).arg("--tls-cert").arg(ca.cert()).arg("--tls-key").arg(ca.key());
+    let origin = origin.args(["--token", "abcdefghijklmnopqrstuvwxyz"]).start();
+    let url = format!("https://{}/?token=abcdefghijklmnopqrstuvwxyz", origin.host);
+    for trust in [&["--upstream-ca", ca.ca().to_str().unwrap()][..], &["--upstream-insecure"]] {
+        let edge = mxr(["relay", &url, "-vv"]).args(trust).start();
+        wait_for_names(&edge, &["a.png"]);
+        assert_eq!(edge.get("/snapshot").body, png(RED));
+        assert!(!edge.stderr().contains("abcdefgh"), "{}", edge.stderr());
+    }
+    let edge = mxr(["relay", &url]).start();
+    wait_until("its certificate is not believed", SOON, || edge.stderr().contains("lost: TLS: "));
+    let header = format!("Authorization: Bearer {}\n", "abcdefghijklmnopqrstuvwxyz");
+    folder.put("headers", header);
+    let of_file = format!("@{}", folder.file("headers").display());
+    let stream = format!("https://{}/stream/a.png", origin.host);
+    let edge = mxr(["relay", &stream, "--upstream-insecure", "--upstream-header", &of_file]).start();
+    assert_eq!(edge.get("/snapshot/a.png").body, png(RED));
+    let socket = folder.file("mxr.sock");
+    let _origin = mxr(["watch"]).arg(folder.file("a.png")).arg("--unix").arg(&socket).spawn().listening();
+    let edge = mxr(["relay", "http://localhost/", "--upstream-unix"]).arg(&socket).start();
+    wait_for_names(&edge, &["a.png"]);
+    assert_eq!(edge.get("/snapshot").body, png(RED));
+}
+
+#[test]
+fn streams_is_the_root_too_and_a_wrong_token_is_not_tried_again() {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let origin = mxr(["watch"]).arg(folder.file("a.png")).args(["--token", "abcdefghijklmnopqrstuvwxyz"]).start();
+    let edge = mxr(["relay", &origin.url("/streams?token=abcdefghijklmnopqrstuvwxyz")]).start();
+    wait_for_names(&edge, &["a.png"]);
+    let denied = || origin.get("/state?token=abcdefghijklmnopqrstuvwxyz").json()["denied"].as_u64().unwrap();
+    let wrong = mxr(["relay", &origin.url("/stream/a.png?token=wrong-wrong-wrong-wrong"), "--linger", "0"]).start();
+    for _ in 0..10 {
+        assert_eq!(wrong.get("/snapshot").head.status, 503);
+        drop(wrong.view("/stream"));
+    }
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(denied(), 1);
 }

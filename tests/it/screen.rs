@@ -4,7 +4,7 @@
 mod cells;
 mod tmux;
 
-use std::{process::Stdio, thread, time::Duration};
+use std::{fs, process::Stdio, thread, time::Duration};
 
 use cells::cells;
 use tmux::{Pane, Shot};
@@ -247,6 +247,28 @@ fn a_graph_of_git_looks_as_in_tmux() {
 }
 
 #[test]
+fn a_build_of_cargo_looks_as_in_tmux() {
+    let folder = Folder::new();
+    folder.put("Cargo.toml", "[package]\nname = \"built\"\nedition = \"2024\"\n[workspace]\n");
+    fs::create_dir(folder.file("src")).unwrap();
+    folder.write("src/lib.rs", "pub fn f() -> i32 {\n    let unused = 1;\n    \"ä 表\"\n}\n");
+    // HOME is the pane's, so where the toolchain is has to be said.
+    let home =
+        |name: &str, usual: &str| std::env::var(name).unwrap_or_else(|_| format!("{}/{usual}", std::env::var("HOME").unwrap()));
+    let script = format!(
+        "cd {}; export CARGO_HOME={} RUSTUP_HOME={} CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=60\n{} build; echo end; sleep 600",
+        folder.path().display(),
+        home("CARGO_HOME", ".cargo"),
+        home("RUSTUP_HOME", ".rustup"),
+        env!("CARGO"),
+    );
+    folder.put("run", script);
+    compare(&format!("sh {}", folder.file("run").display()), &[], |text| {
+        text.contains("end\n") && text.contains("mismatched types")
+    });
+}
+
+#[test]
 fn progress_bars_wide_characters_and_styles_look_as_in_tmux() {
     let folder = Folder::new();
     let script = r"
@@ -381,4 +403,18 @@ fn a_screen_does_not_go_with_what_makes_other_parts() {
     ] {
         mxr(["exec"]).args(args).args(["--", "true"]).run().usage_error().stderr(why);
     }
+}
+
+#[test]
+fn the_first_part_of_a_run_is_not_the_empty_screen_on_which_a_program_begins_to_draw() {
+    let script = "printf '\\033[?25l\\033[2J'; sleep 0.4; printf drawn; exec sleep 300";
+    let exec = exec(&["--screen", "--", "sh", "-c", script]);
+    assert_eq!(exec.server.get("/snapshot").text(), "drawn\n");
+    assert_eq!(exec.server.state()["feeds"][0]["published"], 1);
+}
+
+#[test]
+fn a_screen_that_stays_empty_is_a_part_in_the_end() {
+    let exec = exec(&["--screen", "--", "sh", "-c", "printf '\\033[?25l\\033[2J'; exec sleep 300"]);
+    assert_eq!(exec.server.get("/snapshot").text(), "\n");
 }

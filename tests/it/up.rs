@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{BLUE, Browser, Finished, Folder, GREEN, Kind, Mxr, RED, SOON, Server, mxr, near, png, tool, wait_until};
 
@@ -124,6 +124,8 @@ fn every_mistake_is_told_with_its_line_and_the_key_that_was_meant() {
         ("[feed.a]\nstdin = true\n[feed.b]\nstdin = true", "mxr.toml:4: the feed 'a' reads standard input already"),
         ("[feed.a]\nstdin = false", "mxr.toml:2: a source is not false"),
         ("[feed.a]\nwatch = ['x', 'y']", "mxr.toml:2: 'watch' takes one path here"),
+        ("[feed.a]\nexec = []", "mxr.toml:2: 'exec' is an empty list"),
+        ("[feed.a]\nevery = 1\nexec = 'ls -la'", "mxr.toml:3: cannot run 'ls …': all of it is one word"),
         ("[feed.a]\nwatch = 'x'\n[feed.a]\nwatch = 'y'", "mxr.toml:3: 'a' is here for the second time"),
         ("[feed.'a/../b']\nwatch = 'x'", "mxr.toml:2: --name \"a/../b\""),
         ("[feed]\nwatch = 'x'", "mxr.toml:2: the feed 'watch' is no table\nhint: a feed is a table with a name"),
@@ -278,9 +280,19 @@ fn an_invalid_file_is_refused_and_the_feeds_go_on() {
     std::fs::remove_file(folder.file("mxr.toml")).unwrap();
     server.signal(Signal::HUP);
     wait_until("the log says that the file is gone", SOON, || server.stderr().contains("cannot read mxr.toml"));
+    let file = folder.file("mxr.toml");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RWXU).unwrap();
+    server.signal(Signal::HUP);
+    wait_until("the log says that it is no file", SOON, || server.stderr().contains("it is no regular file any more"));
     folder.put("a.txt", "two");
     assert_eq!(viewer.part().text(), "two");
     server.stop().success();
+}
+
+/// The first child of a program that was started in place of mxr.
+fn child_of(server: &Server) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).unwrap();
+    Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap()
 }
 
 #[test]
@@ -291,15 +303,47 @@ fn in_a_terminal_the_file_is_read_again_until_the_terminal_is_gone() {
     let table = |name: &str| format!("[feed.{name}]\nwatch = {:?}\n", folder.file("a.txt"));
     folder.put("mxr.toml", table("a"));
     let server = mxr(["up", "--port", "0"]).arg(folder.file("mxr.toml")).in_terminal(&script).spawn().listening();
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).unwrap();
-    let mxr = rustix::process::Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap();
     folder.put("mxr.toml", table("a") + &table("b"));
-    rustix::process::kill_process(mxr, Signal::HUP).unwrap();
+    kill_process(child_of(&server), Signal::HUP).unwrap();
     wait_until("the file is read again", SOON, || names(&server) == ["a", "b"]);
     let mut viewer = server.view("/stream/a");
     // The terminal disappears with its program.
     server.signal(Signal::KILL);
     assert!(!viewer.parts_to_end().is_empty());
+}
+
+#[test]
+fn a_terminal_whose_shell_is_gone_ends_it_though_it_is_open() {
+    let Some(script) = tool(&["script"]) else { return };
+    let folder = Folder::new();
+    folder.put("a.txt", "one");
+    folder.put("mxr.toml", format!("[feed.a]\nwatch = {:?}\n", folder.file("a.txt")));
+    let shell = mxr(["up", "--port", "0"]).arg(folder.file("mxr.toml")).wrapped("sh", &["-c", "\"$0\" \"$@\"; :"]);
+    let server = shell.in_terminal(&script).spawn().listening();
+    kill_process(child_of(&server), Signal::HUP).unwrap();
+    wait_until("mxr has ended", SOON, || std::net::TcpStream::connect(("127.0.0.1", server.port())).is_err());
+}
+
+#[test]
+fn a_hangup_that_is_ignored_ends_nothing_though_the_terminal_is_gone() {
+    let Some(script) = tool(&["script"]) else { return };
+    let folder = Folder::new();
+    folder.put("a.txt", "one");
+    folder.put("mxr.toml", format!("[feed.\"a.txt\"]\nwatch = {:?}\n", folder.file("a.txt")));
+    for args in [["up".into(), folder.file("mxr.toml")], ["watch".into(), folder.file("a.txt")]] {
+        // As nohup(1) does.
+        let nohup =
+            mxr(["--port", "0"]).args(&args).wrapped("sh", &["-c", "trap \"\" HUP; exec \"$0\" \"$3\" \"$4\" \"$1\" \"$2\""]);
+        let server = nohup.in_terminal(&script).spawn().listening();
+        let mxr = child_of(&server);
+        server.signal(Signal::KILL);
+        let mut viewer = server.view("/stream/a.txt?parts=2");
+        let _ = viewer.part();
+        kill_process(mxr, Signal::HUP).unwrap();
+        folder.put("a.txt", format!("then {args:?}"));
+        assert!(viewer.part().text().starts_with("then"), "it goes on");
+        kill_process(mxr, Signal::KILL).unwrap();
+    }
 }
 
 #[test]
@@ -387,4 +431,40 @@ fn the_page_in_chromium_follows_a_file_that_is_read_again() {
 #[test]
 fn the_page_in_firefox_follows_a_file_that_is_read_again() {
     the_page_follows_a_file_that_is_read_again(Kind::Firefox);
+}
+
+fn a_page_of_several_feeds_tells_how_one_of_them_ends(kind: Kind) {
+    let folder = Folder::new();
+    let text = "
+        [feed.goes-on]
+        exec = ['sh', '-c', 'while :; do echo goes on; sleep 0.2; done']
+        [feed.ends]
+        exec = ['sh', '-c', 'echo begun; sleep 1; exit 3']
+        [feed.never]
+        exec = ['mxr-there-is-no-such-command']
+        [feed.again]
+        exec = ['sh', '-c', 'exit 4']
+        restart = 'always'
+    ";
+    let server = up(&folder, text).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    for reason in [
+        "the command ended with exit status 3",
+        "the command ended with exit status 127 (command not found)",
+        "the command ended with exit status 4, and is started again",
+        "goes on",
+    ] {
+        wait_until(&format!("the page says {reason:?}"), SOON, || browser.text().contains(reason));
+    }
+}
+
+#[test]
+fn a_page_of_several_feeds_tells_how_one_of_them_ends_in_chromium() {
+    a_page_of_several_feeds_tells_how_one_of_them_ends(Kind::Chromium);
+}
+
+#[test]
+fn a_page_of_several_feeds_tells_how_one_of_them_ends_in_firefox() {
+    a_page_of_several_feeds_tells_how_one_of_them_ends(Kind::Firefox);
 }

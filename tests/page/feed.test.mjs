@@ -64,3 +64,26 @@ test('a part that came after the server spoke proves the source live, one from b
   assert.equal(trouble(lost, 2, 3), lost);
   assert.ok(!trouble(lost, 3, 4));
 });
+
+test('a feed is asked about after a silence twice as long as any before and at least each minute, and never once it has ended', () => {
+  const feed = feedWith({ state: 'live' }, 1);
+  const asked = [1000, 2500, 4000, 5500, 11000, 11500].map((silence) => !!feed.isDoubtful(silence));
+  assert.deepEqual(asked, [false, true, false, true, false, true]);
+  assert.deepEqual([3600e3, 3659e3, 3661e3].map((silence) => !!feed.isDoubtful(silence)), [true, false, true]);
+  feed.learn({ ended: true });
+  assert.ok(!feed.isDoubtful(1e9));
+});
+
+test('a source that comes back after a failure is asked about soon again', () => {
+  const feed = feedWith({ state: 'lost' });
+  feed.isDoubtful(1e6);
+  feed.take({ sequence: 4, time: 0 }, 0);
+  assert.ok(feed.isDoubtful(2500));
+});
+
+test('a feed that has ended without a part waits for none', () => {
+  const feed = feedWith({ state: 'live' });
+  assert.equal(feed.card.textContent, 'No part yet');
+  feed.learn({ ended: true });
+  assert.equal(feed.card.textContent, 'No part');
+});

@@ -9,6 +9,9 @@ class Feed {
   gap = Infinity
   fresh = 0
   rate = 0
+  // When a part came last, and the silence after which to ask about the source.
+  heard = now()
+  patience = 2e3
   // Only a feed that is on the screen is painted: of a thousand tiles a dozen are.
   visible = true
 
@@ -17,7 +20,8 @@ class Feed {
     this.state = make('b.state', {role: 'status'})
     this.detail = make('span')
     this.readings = make('span.readings')
-    this.view = make('div.view', {onclick}, make('p.card', {}, 'No part yet'))
+    this.card = make('p.card')
+    this.view = make('div.view', {onclick}, this.card)
     this.el = make('section', {}, make('header', {}, this.state, make('button.name', {onclick}, name), this.detail, this.readings), this.view)
   }
 
@@ -27,7 +31,13 @@ class Feed {
       // An idle source waits for viewers, and this is one: only `starting` and `lost` are worth showing.
       trouble = /^(starting|lost)$/.test(state) && source
     set(this, {kind, ended, published, trouble, outcome: state === 'ended' && reason, kept: kind === 'newest' && history})
+    this.card.textContent = `No part${ended ? '' : ' yet'}`
     if (restarted || kind === 'run') this.last = 0
+  }
+
+  // Whether to ask about its source, since no part tells of an end: after a silence twice as long as any before, and each minute.
+  isDoubtful(silence = now() - this.heard) {
+    return !this.ended && silence > this.patience && (this.patience = silence + min(silence, 60000))
   }
 
   take(part, serverNow) {
@@ -36,7 +46,8 @@ class Feed {
     // A repeat, or history that is here already.
     if (missed < 0) return
     // It is newer than the state, so the source is live again.
-    if (part.sequence > this.published) this.trouble = null
+    if (this.trouble && part.sequence > this.published) set(this, {trouble: null, patience: 2e3})
+    this.heard = now()
     if (serverNow - part.time < 5) this.fresh++
     if (newest) {
       // A long gap is forgotten after some twenty others, or as many bursts; until then no rhythm is known.

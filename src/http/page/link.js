@@ -27,6 +27,7 @@ function makeLink(place, on) {
     via: () => polls && 'by polling, through a proxy that holds streams back',
     sleep: () => stop(over ? 'ended' : 'asleep'),
     wake: () => /asleep|reconnecting|ended/.test(link.state) && open(),
+    ask: () => learn(abort.signal).catch(() => {}),
     // After three missed keepalives the connection is dead, whatever the system says.
     watch: () => Date.now() - heard > silence && retry(Error('no data')),
   }

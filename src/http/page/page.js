@@ -284,6 +284,7 @@ document.onvisibilitychange = () => document.hidden ? hasRun() || link.sleep(fee
 setInterval(() => {
   for (const feed of feeds) feed.tick()
   link.watch()
+  if (link.state === 'live' && feeds.filter(feed => feed.isDoubtful()).length) link.ask()
   refresh()
 }, 500)
 route()

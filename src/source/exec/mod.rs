@@ -9,6 +9,8 @@ mod streaming;
 
 use std::{ffi::OsString, path::Path};
 
+use tracing::warn;
+
 pub use self::settings::{CommandMessages, CommandTerminal, ExecMode, ExecSettings, Restart, RunTrigger};
 use self::{
     changes::Changes,
@@ -21,7 +23,7 @@ use super::{
     screen::LineFeeds,
     stream_feed::StreamFeed,
 };
-use crate::{error::Result, feed::Kind};
+use crate::{error::Result, feed::Kind, process::program_exists};
 
 /// A command as a source.
 ///
@@ -30,6 +32,9 @@ use crate::{error::Result, feed::Kind};
 pub fn source(settings: ExecSettings, context: &Context) -> Result<Work> {
     let ExecSettings { command, mode, stderr, terminal, linger, kill_after } = settings;
     let name = name_of(Path::new(command.first().map_or("".as_ref(), OsString::as_os_str)));
+    if let Some(program) = command.first().filter(|program| !program_exists(program)) {
+        warn!(program = %program.display(), "there is no such command; it is tried all the same");
+    }
     let runner = CommandRunner { command, stderr, terminal, kill_after };
     let messages = |output: &str| (stderr == CommandMessages::Feed).then(|| message_feed(output, context));
     Ok(match mode {

@@ -2,14 +2,14 @@
 //! first one on, so that the length of a run does not add up, and never overlap.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     changes::Changes,
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::Result,
     feed::{Publisher, Refused, SourceState},
+    file::{self, Reading, Signature},
     format::{Completeness, Media, inspect},
     part::Part,
     process::Exit,
@@ -41,6 +42,8 @@ pub(super) struct RunFeeds {
     messages: Option<Framing>,
     /// The file that is the part, in place of the output.
     file: Option<PathBuf>,
+    /// That file before the run.
+    before: Option<Signature>,
     /// The output so far; a byte more than a part may have if it is too large.
     output: Vec<u8>,
     has_terminal: bool,
@@ -143,7 +146,7 @@ impl RunFeeds {
         file: Option<PathBuf>,
         has_terminal: bool,
     ) -> Self {
-        Self { publisher, media, messages, file, output: Vec::new(), has_terminal, logged: None }
+        Self { publisher, media, messages, file, before: None, output: Vec::new(), has_terminal, logged: None }
     }
 
     fn set_source(&mut self, state: &SourceState) {
@@ -161,6 +164,7 @@ impl RunFeeds {
         self.output.clear();
         self.messages.iter_mut().for_each(Framing::begin);
         self.publisher.count_run();
+        self.before = self.file.as_ref().and_then(|file| Some(Signature::of(&file.metadata().ok()?)));
         let mut run = runner.start()?;
         let mut late = std::pin::pin!(sleep(timeout.unwrap_or_default()));
         let exit = loop {
@@ -209,59 +213,85 @@ impl RunFeeds {
         };
         self.publisher.note_exit(why, status);
         let is_whole = matches!(over, RunOver::Exit(_));
-        let has_output = is_whole && self.publish(status == 0);
-        // A status alone says little: diff(1) and grep(1) end with 1 and are right.
-        if has_output || (status == 0 && self.file.is_none()) {
-            self.set_source(&SourceState::Live);
-        } else {
-            let file = self.file.as_ref().filter(|_| status == 0);
-            let reason = file.map(|file| format!("there is no {} that can be read", file.display()));
-            self.set_source(&SourceState::Lost { reason: reason.unwrap_or_else(|| sentence.clone()) });
-        }
-        self.log(status, sentence);
+        let published = if is_whole { self.publish(status == 0) } else { Err(None) };
+        let lost = match published {
+            // A status alone says little: diff(1) and grep(1) end with 1 and are right.
+            Ok(()) => None,
+            Err(None) if status == 0 => None,
+            Err(reason) => Some(reason.unwrap_or_else(|| sentence.clone())),
+        };
+        self.log(status == 0 && lost.is_none(), lost.clone().unwrap_or(sentence));
+        self.set_source(&lost.map_or(SourceState::Live, |reason| SourceState::Lost { reason }));
     }
 
     /// Logs how a run ended, if the one before ended otherwise.
-    fn log(&mut self, status: i32, why: String) {
+    fn log(&mut self, is_right: bool, why: String) {
         let feed = self.publisher.name();
         match &self.logged {
             Some(logged) if *logged == why => debug!(feed, "{why}"),
-            None if status == 0 => debug!(feed, "{why}"),
+            None if is_right => debug!(feed, "{why}"),
+            _ if is_right => info!(feed, "{why}"),
             _ => warn!(feed, "{why}"),
         }
         self.logged = Some(why);
     }
 
-    /// Makes a part of the output, or of the file. Returns whether there was any.
-    fn publish(&mut self, is_success: bool) -> bool {
+    /// Whether its parts are text, as far as is known.
+    fn is_of_text(&self) -> bool {
+        let is_text = |media: &Media| media.is_text();
+        self.media.as_ref().map_or_else(|| self.publisher.feed().newest().is_none_or(|newest| is_text(newest.media())), is_text)
+    }
+
+    /// Makes a part of the output, or of the file.
+    ///
+    /// # Errors
+    /// If there is none; with the reason, where it is another one than how the run ended.
+    fn publish(&mut self, is_success: bool) -> std::result::Result<(), Option<String>> {
         let mut body = std::mem::take(&mut self.output);
         if self.has_terminal {
             body = without_returns(&body);
         }
-        let mut media = media_of(&body);
-        if let Some(file) = &self.file {
-            let limit = self.publisher.part_bytes() as u64 + 1;
-            let read = File::open(file).and_then(|open| open.take(limit).read_to_end(&mut body));
-            if read.is_err() {
-                return false;
+        let (guessed, body) = match &self.file {
+            Some(file) => {
+                let body = self.read(file, is_success)?;
+                (Media::guess(file, &body), body)
             }
-            media = Media::guess(file, &body);
-        }
-        let media = self.media.clone().unwrap_or(media);
+            // What the run before said is no longer so.
+            None if body.is_empty() && is_success && self.is_of_text() => {
+                (Media::from_known(Media::TEXT), Bytes::from_static(EMPTY_LINE))
+            }
+            None => (media_of(&body), body.into()),
+        };
+        let media = self.media.clone().unwrap_or(guessed);
         // A command that failed may have left half a picture.
         if !is_success && inspect(&media, &body).completeness == Completeness::Truncated {
-            return false;
+            return Err(None);
         }
         match self.publisher.publish(Part::now(media, body)) {
-            Ok(()) | Err(Refused::Same) => true,
-            Err(Refused::Empty) => false,
-            Err(why) => {
-                warn!(feed = self.publisher.name(), "the output is left out: {why}");
-                true
-            }
+            Ok(()) | Err(Refused::Same) => Ok(()),
+            Err(Refused::Empty) => Err(None),
+            Err(why) => Err(Some(format!("the output is left out: {why}"))),
         }
     }
+
+    /// Reads the file that is the part. One that a failed run has not touched is of an earlier one.
+    fn read(&self, file: &Path, is_success: bool) -> std::result::Result<Bytes, Option<String>> {
+        let path = file.display();
+        let reason = match file::read(file, self.publisher.part_bytes()) {
+            Ok(Reading::Whole(_, now)) if !is_success && Some(now) == self.before => return Err(None),
+            Ok(Reading::Whole(body, _) | Reading::Grown(body, _) | Reading::Changed(body, _)) => return Ok(body),
+            Ok(Reading::TooLarge(size)) => format!("{path} is left out: it has {size} bytes, more than --max-part allows"),
+            Ok(Reading::NotAFile) => format!("{path} is no regular file"),
+            Err(_) if !is_success => return Err(None),
+            Err(_) => format!("there is no {path} that can be read"),
+        };
+        Err(Some(reason))
+    }
 }
+
+/// What is shown of a run that printed nothing, as of a text file that was emptied: a part without a byte breaks readers
+/// (docs/field.md, Players and readers).
+const EMPTY_LINE: &[u8] = b"\n";
 
 /// The type that the output shows. JSON has no first bytes of its own, so all of it has to be JSON.
 fn media_of(body: &[u8]) -> Media {

@@ -63,7 +63,8 @@ impl Streaming {
 
     /// Runs it until it has ended for good.
     pub(super) async fn work(mut self) -> Result<()> {
-        let (program, mut back_off) = (self.runner.program(), BackOff::new(SHORTEST_PAUSE, LONGEST_PAUSE, LONG_RUN));
+        let (feed, mut back_off) =
+            (self.feeds.output.publisher().name().to_owned(), BackOff::new(SHORTEST_PAUSE, LONGEST_PAUSE, LONG_RUN));
         loop {
             if !self.wanted.is_there() {
                 self.feeds.set_source(&SourceState::Idle);
@@ -72,7 +73,7 @@ impl Streaming {
             let began = Instant::now();
             let (exit, is_again) = match self.run().await {
                 Ok(RunEnd::Unwanted) => {
-                    info!(program, "the command is stopped, since nobody watches");
+                    info!(feed, "the command is stopped, since nobody watches");
                     continue;
                 }
                 Ok(RunEnd::Exit(exit)) => {
@@ -84,13 +85,21 @@ impl Streaming {
             self.feeds.end_run(&exit);
             let reason = exit.to_sentence();
             if !is_again {
-                self.feeds.set_source(&SourceState::Ended { reason: Some(reason) });
-                info!(program, %exit, "the command has ended");
+                self.feeds.set_source(&SourceState::Ended { reason: Some(reason.clone()) });
+                if exit.is_success() {
+                    info!(feed, "{reason}")
+                } else {
+                    warn!(feed, "{reason}")
+                }
                 return Ok(());
             }
             let pause = back_off.after(began.elapsed());
-            warn!(program, %exit, ?pause, "the command has ended and is started again");
             let reason = format!("{reason}, and is started again after {pause:?}");
+            if exit.is_success() {
+                info!(feed, "{reason}")
+            } else {
+                warn!(feed, "{reason}")
+            }
             self.feeds.set_source(&SourceState::Lost { reason });
             sleep(pause).await;
         }

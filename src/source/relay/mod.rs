@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 pub use self::settings::RelaySettings;
 use self::{
-    root::{Root, may_be_root},
+    root::{Root, root_of},
     upstream::Upstream,
     upstream_feed::UpstreamFeed,
     visit::UpstreamVisits,
@@ -37,8 +37,8 @@ use crate::{
 pub fn source(settings: RelaySettings, context: &Context) -> Result<Work> {
     let mut works: Vec<Pin<Box<dyn Future<Output = ()> + Send>>> = Vec::new();
     for (target, name) in settings.upstreams.iter().zip(names::names_of(&settings.upstreams)) {
-        if may_be_root(target) {
-            works.push(Box::pin(Root::new(target.clone(), name, &settings, context)?.work()));
+        if let Some(root) = root_of(target) {
+            works.push(Box::pin(Root::new(target.clone(), root, name, &settings, context)?.work()));
             continue;
         }
         let visits = UpstreamVisits::new(target.clone(), Client::new(settings.client.clone())?, &settings);

@@ -40,7 +40,10 @@ const MOST: (usize, usize) = (1000, 8 << 20);
 
 /// What may be the root of another mxr.
 pub(super) struct Root {
+    /// The root.
     target: Target,
+    /// The URL itself.
+    asked: Target,
     client: Client,
     settings: RelaySettings,
     context: Context,
@@ -81,20 +84,28 @@ struct ListedFeed {
     via: Vec<String>,
 }
 
-/// Whether a URL may be the root of another mxr: it ends as one, and asks for nothing special.
-pub(super) fn may_be_root(target: &Target) -> bool {
+/// The root of another mxr, if this URL may be one: it ends as one, or with the route of all feeds, and asks for nothing special.
+pub(super) fn root_of(target: &Target) -> Option<Target> {
     let is_token = |pair: &str| pair.is_empty() || pair.starts_with("token=");
-    target.path().ends_with('/') && target.query().is_none_or(|query| query.split('&').all(is_token))
+    if !target.query().is_none_or(|query| query.split('&').all(is_token)) {
+        return None;
+    }
+    let path = target.path();
+    if path.ends_with('/') {
+        return Some(target.clone());
+    }
+    let query = target.query().map(|query| format!("?{query}")).unwrap_or_default();
+    target.with_path(&format!("{}{query}", path.strip_suffix("streams").filter(|root| root.ends_with('/'))?)).ok()
 }
 
 impl Root {
-    pub(super) fn new(target: Target, name: String, settings: &RelaySettings, context: &Context) -> Result<Self> {
+    pub(super) fn new(asked: Target, target: Target, name: String, settings: &RelaySettings, context: &Context) -> Result<Self> {
         let client = Client::new(settings.client.clone())?;
         let waiting = UpstreamFeed::new(context.open(name, Kind::Lines), context.media.clone(), None);
         // Before anybody can ask: a snapshot waits for a source that rests or begins.
         [SourceState::Idle, SourceState::Starting].into_iter().for_each(|state| waiting.publisher().set_source(state));
         let (settings, context) = (settings.clone(), context.clone());
-        Ok(Self { target, client, settings, context, waiting: Some(waiting), feeds: Vec::new(), tasks: JoinSet::new() })
+        Ok(Self { target, asked, client, settings, context, waiting: Some(waiting), feeds: Vec::new(), tasks: JoinSet::new() })
     }
 
     /// Relays its feeds, or, if it is no mxr, what it answers itself.
@@ -166,9 +177,9 @@ impl Root {
     /// Relays what the URL itself gives.
     async fn relay_itself(mut self) {
         self.client.disconnect();
-        let Self { target, client, settings, waiting, .. } = self;
+        let Self { asked, client, settings, waiting, .. } = self;
         if let Some(feed) = waiting {
-            Upstream::new(UpstreamVisits::new(target, client, &settings), feed, settings.linger).work().await;
+            Upstream::new(UpstreamVisits::new(asked, client, &settings), feed, settings.linger).work().await;
         }
     }
 
@@ -189,6 +200,10 @@ impl Root {
             info!(feed = own_name, upstream = %self.target, "the feed is gone there, and is removed");
             self.context.opener.remove(&own_name);
             task.abort();
+        }
+        if others.is_empty() {
+            let state = SourceState::Lost { reason: "the upstream has no feed, or none but from here".to_owned() };
+            self.waiting.iter().for_each(|feed| feed.publisher().set_source(state.clone()));
         }
         // Its name may be that of the first feed.
         if let Some(feed) = self.waiting.take_if(|_| self.context.name.is_none() && !others.is_empty()) {
@@ -234,12 +249,21 @@ mod tests {
 
     #[test]
     fn a_root_ends_with_a_slash_and_asks_for_nothing_special() {
-        let is_root = |url: &str| may_be_root(&url.parse().unwrap());
-        for root in ["http://a", "http://a/", "http://a:1/cam/", "http://a/?token=x"] {
-            assert!(is_root(root), "{root}");
-        }
-        for other in ["http://a/stream", "http://a/?action=stream", "http://a/?token=x&action=stream"] {
-            assert!(!is_root(other), "{other}");
+        let root = |url: &str| {
+            let root = root_of(&url.parse().unwrap())?;
+            Some(root.path().to_owned() + root.query().unwrap_or_default())
+        };
+        for (url, expected) in [
+            ("http://a", Some("/")),
+            ("http://a:1/cam/", Some("/cam/")),
+            ("http://a/?token=x", Some("/token=x")),
+            ("http://a/cam/streams?token=x", Some("/cam/token=x")),
+            ("http://a/stream", None),
+            ("http://a/upstreams", None),
+            ("http://a/?action=stream", None),
+            ("http://a/?token=x&action=stream", None),
+        ] {
+            assert_eq!(root(url).as_deref(), expected, "{url}");
         }
     }
 }

@@ -50,7 +50,8 @@ impl Upstream {
         if is_resting {
             self.feed.publisher().set_source(SourceState::Starting);
         }
-        let began = Instant::now();
+        // Somebody who comes during the visit is one, too.
+        let (began, newcomer) = (Instant::now(), self.wanted.newcomer());
         let Self { visits, feed, wanted, .. } = self;
         let result = tokio::select! {
             result = visits.visit(feed) => result,
@@ -78,12 +79,12 @@ impl Upstream {
         self.feed.publisher().set_source(SourceState::Lost { reason: loss.reason.clone() });
         let retry = loss.retry;
         let pause = self.losses.pause_after(loss);
-        self.pause(pause, retry).await;
+        self.pause(pause, retry, newcomer).await;
     }
 
     /// Waits, for somebody who comes no longer than the shortest pause, unless the upstream has asked to be left alone.
-    async fn pause(&mut self, pause: Duration, retry: Retry) {
-        let (now, newcomer) = (Instant::now(), self.wanted.newcomer());
+    async fn pause(&mut self, pause: Duration, retry: Retry, newcomer: impl Future<Output = ()>) {
+        let now = Instant::now();
         if retry != Retry::Soon {
             return sleep_until(now + pause).await;
         }

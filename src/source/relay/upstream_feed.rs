@@ -113,9 +113,9 @@ impl UpstreamFeed {
         self.media.as_ref()
     }
 
-    /// The names for `Via` of a request: of those that read this feed, and of this process.
+    /// The names for `Via` of a request. Those of the readers are not among them: any viewer could name the upstream.
     pub(super) fn via(&self) -> Hops {
-        self.publisher.reader_hops().with(self.publisher.process())
+        Hops::of_names([self.publisher.process()])
     }
 
     /// Whether a response that has passed these processes comes from this one.
@@ -162,13 +162,16 @@ impl UpstreamFeed {
     /// Whether a part of another mxr has been read already: it repeats the newest one while nothing changes.
     fn is_repeat(&mut self, stamp: PartStamp, stream: &StreamTraits) -> bool {
         let (Some(sequence), Some(run)) = (stamp.sequence, &stream.run) else { return false };
-        let last = self.position.as_ref().filter(|last| last.run == *run);
-        // A server whose boundary is always the same may have been started again.
-        if last.is_some_and(|last| sequence <= last.sequence && stamp.time <= last.time) {
-            return true;
+        let mut missed = 0;
+        match self.position.as_mut().filter(|last| last.run == *run) {
+            // A server whose boundary is always the same may have been started again.
+            Some(last) if sequence <= last.sequence && stamp.time <= last.time => return true,
+            Some(last) => {
+                missed = sequence.saturating_sub(last.sequence + 1);
+                (last.sequence, last.time) = (sequence, stamp.time);
+            }
+            None => self.position = Some(UpstreamPosition { run: run.clone(), sequence, time: stamp.time }),
         }
-        let missed = last.map_or(0, |last| sequence.saturating_sub(last.sequence + 1));
-        self.position = Some(UpstreamPosition { run: run.clone(), sequence, time: stamp.time });
         if self.kind == Some(Kind::Lines) && missed > 0 {
             self.note_missed(missed);
         }

@@ -17,14 +17,17 @@ use super::{
     upstream_feed::{StreamTraits, UpstreamFeed},
 };
 use crate::{
-    client::{Awaited, Client, ClientError, Response, ResponseBody, StatusCode, Target},
+    client::{Awaited, Client, ClientError, Response, ResponseBody, StatusCode, Target, header},
     escape::Escaped,
+    feed::Kind,
     format::{Completeness, Media, inspect},
     source::framing::split::{Makes, PartStamp, RawPart, Split, Splitter},
 };
 
 /// How long a body without a length may take to be a document; one that takes longer is a stream.
 const DOCUMENT_TIME: Duration = Duration::from_secs(1);
+/// So many parts behind another boundary than the one that was told are none of a preamble.
+const DOUBTS: usize = 2;
 /// The most letters of an error message that are shown.
 const SHOWN_LETTERS: usize = 100;
 
@@ -42,7 +45,7 @@ pub(super) struct UpstreamVisits {
 
 /// What a response was.
 #[derive(Debug, PartialEq, Eq)]
-enum Taken {
+enum Answer {
     /// A stream, which has ended.
     Stream,
     /// A document, or word that there is no newer one.
@@ -57,12 +60,15 @@ impl UpstreamVisits {
     /// Reads the upstream until a stream has ended cleanly.
     pub(super) async fn visit(&mut self, feed: &mut UpstreamFeed) -> Result<(), Loss> {
         feed.begin();
+        self.client.wait_for_head(self.timeout);
+        // The connection before is closed by a task of its own.
+        tokio::task::yield_now().await;
         let mut polling = Polling::default();
         loop {
             let asked = Instant::now();
             let target = polling.target(&self.target, feed.resumes_from(), self.history);
             let response = self.client.get(&target, &polling.headers(&feed.via())).await?;
-            if self.take(response, &mut polling, feed).await? == Taken::Stream {
+            if self.take(response, &mut polling, feed).await? == Answer::Stream {
                 return Ok(());
             }
             if polling.is_waiting_for_newer() {
@@ -72,10 +78,10 @@ impl UpstreamVisits {
         }
     }
 
-    async fn take(&mut self, response: Response, polling: &mut Polling, feed: &mut UpstreamFeed) -> Result<Taken, Loss> {
+    async fn take(&mut self, response: Response, polling: &mut Polling, feed: &mut UpstreamFeed) -> Result<Answer, Loss> {
         let is_unchanged = matches!(response.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
         if is_unchanged && polling.has_asked() {
-            return Ok(Taken::Document);
+            return Ok(Answer::Document);
         }
         if response.status != StatusCode::OK {
             return Err(Loss::of_status(&response));
@@ -92,22 +98,23 @@ impl UpstreamVisits {
         }
         let stream = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
         if announced.is_multipart() {
-            let split = Split::Multipart(announced.boundary);
-            let parts = PartReader::new(&split, stream, feed);
-            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Taken::Stream);
+            let is_told = announced.boundary.is_some();
+            let mut parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
+            parts.doubt_boundary(is_told, feed);
+            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
         }
         let is_error = feed.has_pictures() && announced.stamp.sequence.is_none() && !announced.is_image();
         if announced.is_of_lines() && !is_error {
             let stream = StreamTraits { is_text: true, media: announced.media, ..stream };
             let parts = PartReader::new(&Split::Lines, stream, feed);
-            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Taken::Stream);
+            return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
         }
         polling.note(&response, announced.stamp.sequence);
         self.document(response, announced, feed).await
     }
 
     /// A body that is one part, if it ends soon or has a length; otherwise a stream that does not say of what.
-    async fn document(&mut self, mut response: Response, announced: Announced, feed: &mut UpstreamFeed) -> Result<Taken, Loss> {
+    async fn document(&mut self, mut response: Response, announced: Announced, feed: &mut UpstreamFeed) -> Result<Answer, Loss> {
         let limit = feed.publisher().part_bytes();
         let body = if announced.is_document() {
             response.body.read_to_end(limit, self.timeout).await?
@@ -118,8 +125,8 @@ impl UpstreamVisits {
             }
             first
         };
-        let media = announced.media.clone().unwrap_or_else(|| Media::guess(Path::new(self.target.path()), &body));
-        if feed.has_pictures() && announced.stamp.sequence.is_none() && !is_picture(&media, &body) {
+        let media = self.media_of(announced.media, &body);
+        if feed.has_pictures() && announced.stamp.sequence.is_none() && !media.is_image() {
             return Err(Loss::new(format!("the server answers with text in place of a picture: {}", beginning(&body))));
         }
         if body.is_empty() {
@@ -131,8 +138,16 @@ impl UpstreamVisits {
         let time = announced.stamp.time.or_else(|| modified(&response));
         let stamp = PartStamp { time, ..announced.stamp };
         let part = RawPart { media: Some(media), bytes: body, class: None, stamp };
-        feed.take(&mut vec![part], &StreamTraits { kind: Some(crate::feed::Kind::Newest), ..StreamTraits::default() });
-        Ok(Taken::Document)
+        feed.take(&mut vec![part], &StreamTraits { kind: Some(Kind::Newest), ..StreamTraits::default() });
+        Ok(Answer::Document)
+    }
+
+    /// The type of a document: the one that was told, unless that says nothing, or the body is a picture in spite of it.
+    fn media_of(&self, told: Option<Media>, body: &[u8]) -> Media {
+        let guess = Media::guess(Path::new(self.target.path()), body);
+        let is_raster = |media: &Media| media.is_image() && media.essence() != "image/svg+xml";
+        let is_wrong = |told: &Media| told.is_text() && is_raster(&Media::guess(Path::new(""), body));
+        told.filter(|told| told.essence() != "application/octet-stream" && !is_wrong(told)).unwrap_or(guess)
     }
 
     /// A body that goes on and is not multipart by its type: lines, if it is text, or what its first bytes show.
@@ -142,8 +157,9 @@ impl UpstreamVisits {
         first: Bytes,
         announced: Announced,
         feed: &mut UpstreamFeed,
-    ) -> Result<Taken, Loss> {
-        let is_text = announced.media.as_ref().is_some_and(|media| media.is_text() || media.essence() == "application/json");
+    ) -> Result<Answer, Loss> {
+        let is_json = |media: &Media| media.essence() == "application/json";
+        let is_text = announced.is_of_lines() || announced.media.as_ref().is_some_and(|media| media.is_text() || is_json(media));
         if is_text && feed.has_pictures() {
             return Err(Loss::new(format!("the server answers with text in place of pictures: {}", beginning(&first))));
         }
@@ -153,7 +169,7 @@ impl UpstreamVisits {
         let stream = StreamTraits { is_text: media.is_some(), media, ..StreamTraits::default() };
         let parts = PartReader::new(&split, stream, feed);
         let whole = self.stream(body, parts, first, feed).await?;
-        Ok(if whole <= 1 && !is_text { Taken::Document } else { Taken::Stream })
+        Ok(if whole <= 1 && !is_text { Answer::Document } else { Answer::Stream })
     }
 
     /// Reads a stream to its end. Returns the number of its whole parts.
@@ -170,6 +186,9 @@ impl UpstreamVisits {
             match body.chunk(whole_by.saturating_duration_since(Instant::now())).await {
                 Ok(Some(bytes)) => {
                     let more = parts.push(&bytes, feed);
+                    if parts.is_error {
+                        return Err(Loss::new("the server answers with text in place of pictures"));
+                    }
                     is_dripping = more == 0;
                     if more > 0 {
                         whole += more;
@@ -197,19 +216,44 @@ struct PartReader {
     bodies: Vec<RawPart>,
     refused: u64,
     stream: StreamTraits,
+    /// Whether it turned out to be text after there were pictures.
+    is_error: bool,
+    /// A second one, until one of them has parts: some cameras write another boundary than they tell.
+    rival: Option<(Box<dyn Splitter>, Vec<RawPart>)>,
 }
 
 impl PartReader {
     fn new(split: &Split, stream: StreamTraits, feed: &UpstreamFeed) -> Self {
         let is_text = feed.media().or(stream.media.as_ref()).is_none_or(Media::is_utf8_text);
         let splitter = split.splitter(feed.publisher().part_bytes(), is_text);
-        Self { splitter, bodies: Vec::new(), refused: 0, stream }
+        Self { splitter, bodies: Vec::new(), refused: 0, stream, is_error: false, rival: None }
     }
 
     /// Takes the bytes of one read, and returns the number of parts that they complete.
     fn push(&mut self, bytes: &[u8], feed: &mut UpstreamFeed) -> usize {
         self.splitter.push(bytes, &mut self.bodies);
+        if let Some((rival, parts)) = &mut self.rival {
+            rival.push(bytes, parts);
+        }
+        self.settle();
         self.publish(feed)
+    }
+
+    /// Looks for another boundary than the one that was told, too.
+    fn doubt_boundary(&mut self, is_told: bool, feed: &UpstreamFeed) {
+        let splitter = || Split::Multipart(None).splitter(feed.publisher().part_bytes(), false);
+        self.rival = is_told.then(|| (splitter(), Vec::new()));
+    }
+
+    /// Decides between the two.
+    fn settle(&mut self) {
+        match self.rival.take() {
+            // The one that was told is right if it has parts at all: the other may take a preamble for one.
+            Some((splitter, bodies)) if self.bodies.is_empty() && bodies.len() >= DOUBTS => {
+                (self.splitter, self.bodies) = (splitter, bodies);
+            }
+            rival => self.rival = rival.filter(|_| self.bodies.is_empty()),
+        }
     }
 
     /// Takes the end of the stream.
@@ -222,6 +266,10 @@ impl PartReader {
         let refused = self.splitter.refused();
         feed.publisher().count_refused(refused - std::mem::replace(&mut self.refused, refused));
         self.stream.is_text |= self.splitter.makes() == Some(Makes::Text);
+        if self.stream.is_text && feed.has_pictures() {
+            self.is_error = true;
+            self.bodies.clear();
+        }
         feed.take(&mut self.bodies, &self.stream)
     }
 }
@@ -240,11 +288,6 @@ async fn read_for(body: &mut ResponseBody, time: Duration, limit: usize) -> Resu
             return Ok((bytes.into(), false));
         }
     }
-}
-
-/// Whether a body is a picture: by its type, or, where that is a lie, by its first bytes.
-fn is_picture(media: &Media, body: &[u8]) -> bool {
-    media.is_image() || Media::guess(Path::new(""), body).is_image()
 }
 
 /// The first line of a message, without tags, for the log.
@@ -267,7 +310,7 @@ fn beginning(body: &[u8]) -> String {
 
 /// When a document was modified, if that is some time ago: the header has whole seconds, and a server may be some ahead.
 fn modified(response: &Response) -> Option<SystemTime> {
-    let modified = httpdate::parse_http_date(response.header(crate::client::header::LAST_MODIFIED)?).ok()?;
+    let modified = httpdate::parse_http_date(response.header(header::LAST_MODIFIED)?).ok()?;
     let age = SystemTime::now().duration_since(modified).ok()?;
     (age > Duration::from_secs(2)).then_some(modified)
 }

@@ -145,6 +145,17 @@ impl Screen {
         }
     }
 
+    /// Whether nothing stands on it, but for the cursor.
+    pub fn is_blank(&self) -> bool {
+        let document = self.document();
+        let mut pieces = document.split(|byte| *byte == b'\x1b');
+        let is_white = |text: &[u8]| text.iter().all(u8::is_ascii_whitespace);
+        // A piece after the first begins with a style, which ends with an `m`.
+        let is_white_after =
+            |piece: &[u8]| piece.iter().position(|byte| *byte == b'm').is_some_and(|end| is_white(&piece[end + 1..]));
+        pieces.next().is_none_or(is_white) && pieces.all(is_white_after)
+    }
+
     /// Ends the hold of a program that ends.
     pub fn release(&mut self) {
         self.terminal.hold.since = None;

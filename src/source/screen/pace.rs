@@ -1,6 +1,7 @@
 //! Pushes a screen at a pace. A program draws a screen in many writes: what stands there in between is torn. So the screen is pushed
-//! when nothing came for a moment, but not more seldom than `LONGEST` while it keeps coming, and no more often than `REDRAW_INTERVAL`. This
-//! file knows the screen and its feed, not what the bytes mean.
+//! when nothing came for a moment, but not more seldom than `LONGEST` while it keeps coming, and no more often than `REDRAW_INTERVAL`. A
+//! program that has only cleared the screen gets more time for its first one. This file knows the screen and its feed, not what the
+//! bytes mean.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ use crate::{
 const SETTLE: Duration = Duration::from_millis(15);
 /// A screen that keeps changing is pushed after this long.
 const LONGEST: Duration = Duration::from_millis(100);
+/// A first screen on which nothing stands yet is pushed after this long: programs clear the screen before they know what to draw.
+const LONGEST_BLANK: Duration = Duration::from_secs(1);
 
 /// When to push.
 #[derive(Debug, Default)]
@@ -26,17 +29,19 @@ struct ScreenPace {
     /// When the first bytes came that are not pushed yet, and when the last.
     pending: Option<(Instant, Instant)>,
     pushed: Option<Instant>,
+    /// Whether what is pending is a first screen on which nothing stands.
+    is_blank: bool,
 }
 
 impl ScreenPace {
-    fn came(&mut self, now: Instant) {
-        let first = self.pending.map_or(now, |(first, _)| first);
-        self.pending = Some((first, now));
+    fn came(&mut self, now: Instant, is_blank: bool) {
+        let first = self.pending.filter(|_| is_blank == self.is_blank).map_or(now, |(first, _)| first);
+        (self.pending, self.is_blank) = (Some((first, now)), is_blank);
     }
 
     fn due(&self) -> Option<Instant> {
         let (first, last) = self.pending?;
-        let due = (last + SETTLE).min(first + LONGEST);
+        let due = if self.is_blank { first + LONGEST_BLANK } else { (last + SETTLE).min(first + LONGEST) };
         Some(self.pushed.map_or(due, |pushed| due.max(pushed + REDRAW_INTERVAL)))
     }
 
@@ -78,7 +83,8 @@ impl ScreenFeed {
             warn!(feed = self.publisher.name(), "the screen is empty again: {panicked}");
             self.screen = Screen::new(self.size, self.line_feeds);
         }
-        self.pace.came(Instant::now());
+        let is_blank = !self.has_made_part && self.screen.is_blank();
+        self.pace.came(Instant::now(), is_blank);
     }
 
     /// When to call `act`, however much comes by then.
@@ -95,7 +101,7 @@ impl ScreenFeed {
         self.publish();
         self.pace.push(now);
         if self.screen.is_held() {
-            self.pace.came(now);
+            self.pace.came(now, false);
         }
     }
 

@@ -306,3 +306,12 @@ fn bytes_of_every_kind_are_taken() {
         prop_assert_eq!(shown(&screen), shown(&whole));
     });
 }
+
+#[test]
+fn a_screen_is_blank_while_nothing_but_the_cursor_stands_on_it() {
+    for (bytes, is_blank) in
+        [("", true), ("\x1b[?25h\x1b[2J", true), ("\x1b[?25h \x1b[5;5H", true), ("\x1b[31mx", false), ("\n\nx\x1b[?25h", false)]
+    {
+        assert_eq!(screen(bytes).is_blank(), is_blank, "{bytes:?}");
+    }
+}

@@ -99,7 +99,8 @@ impl Mxr {
         let words = [self.command.get_program()].into_iter().chain(self.command.get_args());
         let line: Vec<_> = words.map(|word| format!("'{}'", word.to_str().expect("UTF-8"))).collect();
         let mut command = Command::new(script);
-        command.args(["-qec", &line.join(" "), "/dev/null"]);
+        // Without `exec` some shells stay, and are the process that a hangup of the terminal is for.
+        command.args(["-qec", &format!("exec {}", line.join(" ")), "/dev/null"]);
         self.started_by(command)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -12,6 +12,8 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use rustix::{io::Errno, net::RecvFlags};
+use slab::Slab;
 
 use super::{SOON, wait_until};
 
@@ -24,11 +26,10 @@ pub struct Upstream {
 #[derive(Default)]
 struct Shared {
     requests: Mutex<Vec<String>>,
-    open: AtomicUsize,
     most_open: AtomicUsize,
     is_down: AtomicBool,
-    /// Every connection that is open, so that it can be cut.
-    sockets: Mutex<Vec<TcpStream>>,
+    /// Every connection that is not over, so that it can be counted and cut.
+    sockets: Mutex<Slab<TcpStream>>,
 }
 
 /// One request, and the way to answer it.
@@ -79,7 +80,7 @@ impl Upstream {
 
     /// The connections that are open now.
     pub fn open(&self) -> usize {
-        self.shared.open.load(SeqCst)
+        self.shared.sockets.lock().unwrap().iter().filter(|(_, socket)| !has_left(socket)).count()
     }
 
     /// The most connections that were open at once.
@@ -95,8 +96,8 @@ impl Upstream {
 
     /// Cuts every connection.
     pub fn cut(&self) {
-        for socket in self.shared.sockets.lock().unwrap().drain(..) {
-            let _ = socket.shutdown(std::net::Shutdown::Both);
+        for (_, socket) in self.shared.sockets.lock().unwrap().iter() {
+            let _ = socket.shutdown(Shutdown::Both);
         }
     }
 
@@ -116,9 +117,13 @@ impl Drop for Upstream {
 
 impl Shared {
     fn talk(&self, mut socket: TcpStream, answer: &dyn Fn(Asked<'_>)) {
-        let now = self.open.fetch_add(1, SeqCst) + 1;
-        self.most_open.fetch_max(now, SeqCst);
-        self.sockets.lock().unwrap().extend(socket.try_clone());
+        let key = {
+            let mut sockets = self.sockets.lock().unwrap();
+            let key = sockets.insert(socket.try_clone().unwrap());
+            let open = sockets.iter().filter(|(_, socket)| !has_left(socket)).count();
+            self.most_open.fetch_max(open, SeqCst);
+            key
+        };
         if let Some(head) = head_of(&mut socket) {
             let number = {
                 let mut requests = self.requests.lock().unwrap();
@@ -127,9 +132,15 @@ impl Shared {
             };
             answer(Asked { head: &head, number, socket: &mut socket, is_down: &self.is_down });
         }
-        let _ = socket.shutdown(std::net::Shutdown::Write);
-        self.open.fetch_sub(1, SeqCst);
+        let _ = socket.shutdown(Shutdown::Write);
+        self.sockets.lock().unwrap().remove(key);
     }
+}
+
+/// Whether the peer has closed the connection.
+fn has_left(socket: &TcpStream) -> bool {
+    let (flags, mut byte) = (RecvFlags::PEEK | RecvFlags::DONTWAIT, [0]);
+    !matches!(rustix::net::recv(socket, &mut byte, flags), Ok((1.., _)) | Err(Errno::AGAIN))
 }
 
 fn head_of(socket: &mut TcpStream) -> Option<String> {
