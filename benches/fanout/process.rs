@@ -1,13 +1,10 @@
-//! A started program: its pipes, its CPU clock, its memory, the core that it runs on. It knows roles of this bench, not what they
-//! measure.
+//! A started program: its pipes, its CPU clock, its memory, the core that it runs on. It does not know what a bench measures.
 
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
     time::Duration,
 };
-
-use crate::work::Work;
 
 /// A started program, whose first line of output is its port. Dropping it kills it.
 pub(crate) struct Running {
@@ -16,15 +13,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts this bench again, in another role.
-    pub(crate) fn role(role: &str, work: Work, args: &[&str]) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("own path"));
-        command.arg(role).args(work.args()).args(args);
-        Self::start(&mut command)
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self::reading(command, Stdio::piped())
     }
 
-    pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start");
+    /// The same with this as its standard input.
+    pub(crate) fn reading(command: &mut Command, input: Stdio) -> Self {
+        let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().expect("start");
         let output = BufReader::new(child.stdout.take().expect("output"));
         Self { child, output }
     }
@@ -41,8 +36,13 @@ impl Running {
     }
 
     pub(crate) fn go(&mut self) {
+        self.say("go");
+    }
+
+    /// Writes a line to its input.
+    pub(crate) fn say(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().expect("a pipe to its input");
-        stdin.write_all(b"go\n").expect("it reads its input");
+        writeln!(stdin, "{line}").expect("it reads its input");
     }
 }
 

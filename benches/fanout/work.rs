@@ -1,6 +1,8 @@
 //! A workload: the size of parts, their rate, the number of viewers. It measures nothing.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
+
+use crate::process::Running;
 
 /// One workload.
 #[derive(Debug, Clone, Copy)]
@@ -41,5 +43,14 @@ impl Work {
     /// Whether the parts are lines of a log, of which each counts: small parts are, large ones are pictures.
     pub(crate) fn is_text(&self) -> bool {
         self.size <= 1000
+    }
+}
+
+impl Running {
+    /// Starts this bench again, in another role.
+    pub(crate) fn role(role: &str, work: Work, args: &[&str]) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("own path"));
+        command.arg(role).args(work.args()).args(args);
+        Self::start(&mut command)
     }
 }

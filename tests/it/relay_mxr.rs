@@ -5,7 +5,8 @@ use std::{process::Stdio, thread, time::Duration};
 use rustix::process::Signal;
 
 use crate::support::{
-    A_WHILE, Ca, Folder, GREEN, Passes, Proxy, RED, SOON, Server, Upstream, free_port, jpeg, multipart, mxr, png, wait_until,
+    A_WHILE, Ca, Folder, GREEN, Passes, Proxy, RED, SOON, Server, Upstream, Viewer, free_port, jpeg, multipart, mxr, png,
+    wait_until,
 };
 
 fn names(server: &Server) -> Vec<String> {
@@ -202,6 +203,74 @@ fn a_relay_is_a_feed_of_mxr_up() {
     assert!(!server.stderr().contains("geheim"));
     folder.put("mxr.toml", "[feed.door]\nrelay = ['http://a/', 'http://b/']\n");
     mxr(["up", "--check"]).current_dir(&folder.path()).run().usage_error().stderr("'relay' takes one URL here");
+}
+
+/// A feed of pictures as multipart, as a program writes it.
+fn numbered_picture(number: usize) -> String {
+    format!("Content-Type: image/x-test\r\nContent-Length: 4\r\n\r\n{number:04}\r\n--B\r\n")
+}
+
+/// Reads both feeds of a leaf until the last line and the last picture, each line once and in order, and pictures in order.
+fn follow(mut viewer: Viewer, last: usize) {
+    let (mut line, mut line_sequence, mut picture) = (0, 0, 0);
+    while (line, picture) != (last, last) {
+        let part = viewer.part();
+        let number: usize = part.text().parse().unwrap();
+        if part.header("X-Feed") == "cam" {
+            // The newest part is repeated, as a sign of life.
+            assert!(number >= picture, "picture {number} after {picture}");
+            picture = number;
+        } else if part.sequence() != line_sequence {
+            assert!(line == 0 || number == line + 1, "line {number} after {line}");
+            (line, line_sequence) = (number, part.sequence());
+        }
+    }
+}
+
+#[test]
+fn a_tree_of_relays_whose_links_are_cut_gives_each_viewer_each_line_once_and_pictures_in_order() {
+    const LAST: usize = 300;
+    let mut lines = mxr(["stdin", "--split", "lines", "--name", "log"]).stdin(Stdio::piped()).start();
+    let mut pictures = mxr(["stdin", "--split", "multipart", "--name", "cam"]).stdin(Stdio::piped()).start();
+    lines.write("1\n");
+    pictures.write(format!("--B\r\n{}", numbered_picture(1)));
+    let (mut servers, mut proxies, mut viewers) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let upstreams = [(&lines, "log"), (&pictures, "cam")].map(|(origin, feed)| {
+            let proxy = Proxy::before(&origin.host, Passes::Pieces);
+            let url = format!("{}stream/{feed}", proxy.url);
+            proxies.push(proxy);
+            url
+        });
+        let edge = mxr(["relay", &upstreams[0], &upstreams[1]]).start();
+        for _ in 0..2 {
+            let proxy = Proxy::before(&edge.host, Passes::Pieces);
+            let leaf = mxr(["relay", &proxy.url]).start();
+            wait_for_names(&leaf, &["log", "cam"]);
+            for _ in 0..3 {
+                let viewer = leaf.view("/streams");
+                viewers.push(thread::spawn(move || follow(viewer, LAST)));
+            }
+            servers.push(leaf);
+            proxies.push(proxy);
+        }
+        servers.push(edge);
+    }
+    for server in &servers {
+        wait_until("the first parts are there", SOON, || {
+            server.state()["feeds"].as_array().unwrap().iter().all(|feed| feed["published"] != 0)
+        });
+    }
+    for number in 2..=LAST {
+        lines.write(format!("{number}\n"));
+        pictures.write(numbered_picture(number));
+        thread::sleep(Duration::from_millis(2));
+    }
+    for viewer in viewers {
+        viewer.join().unwrap();
+    }
+    let cuts: usize = proxies.iter().map(|proxy| proxy.asked().iter().filter(|target| target.contains("after=")).count()).sum();
+    assert!(cuts > 10, "{cuts} times a feed went on where its connection was cut");
 }
 
 #[test]
