@@ -84,7 +84,7 @@ fn the_next_state_gets_its_hook_though_the_one_before_hangs() {
     wait_until("the hook hangs", SOON, || processes(&format!("sleep {number}")).len() >= 2);
     folder.put("a.txt", "two");
     wait_until("the hook of the next state runs", 3 * SOON, || !lines(&folder.file("live")).is_empty());
-    assert!(server.stderr().contains("took too long and was ended"), "{}", server.stderr());
+    server.expect_log("took too long and was ended");
     wait_for_lines(&folder.file("stale"), 2);
     wait_until("it hangs again", SOON, || processes(&format!("sleep {number}")).len() >= 2);
     server.stop().success();

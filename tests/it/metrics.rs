@@ -196,7 +196,7 @@ fn the_history_of_all_feeds_has_a_stated_bound_and_says_what_it_keeps() {
     let scrape = scrape(&server);
     assert_eq!((scrape.series["mxr_history_bytes"], scrape.series["mxr_history_bytes_limit"]), (past as f64, 204_800.0));
     assert_eq!(scrape.series["mxr_feed_held{feed=\"a.png\"}"], 4.0);
-    assert_eq!(server.stderr().matches("filled --history-bytes").count(), 1, "{}", server.stderr());
+    server.expect_logs("filled --history-bytes", 1);
 }
 
 #[test]

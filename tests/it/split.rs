@@ -247,7 +247,7 @@ fn truncated_parts_are_skipped_and_counted() {
     assert!(bodies.iter().all(|body| *body == picture || *body == png(GREEN)), "{} parts", bodies.len());
     assert_eq!(bodies.last(), Some(&picture));
     assert_eq!(server.state()["feeds"][0]["refused"], 3);
-    assert!(server.stderr().contains("left out"), "{}", server.stderr());
+    server.expect_log("left out");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn bytes_without_an_end_are_explained_once() {
     wait_until("the log explains it", SOON, || server.stderr().contains("stdbuf -oL"));
     server.write(", and held back");
     std::thread::sleep(Duration::from_millis(2300));
-    assert_eq!(server.stderr().matches("stdbuf").count(), 1);
+    server.expect_logs("stdbuf", 1);
     server.write("\n");
     assert_eq!(server.view("/stream").part().text(), "a line whose end is held back, and held back");
 }

@@ -480,7 +480,7 @@ fn a_large_text_that_grows_under_another_name_gets_one_hint() {
         logs.append_to("job.out", "another\n");
         viewer.part();
     }
-    assert_eq!(server.stderr().matches("--tail '*.out' sends only the new lines").count(), 1, "{}", server.stderr());
+    server.expect_logs("--tail '*.out' sends only the new lines", 1);
 }
 
 #[test]

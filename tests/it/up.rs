@@ -276,7 +276,7 @@ fn an_invalid_file_is_refused_and_the_feeds_go_on() {
     let mut viewer = server.view("/stream/a");
     viewer.part();
     read_again(&server, &folder, "[feed.a]\nwatch = 'a.txt'\nmax_fps = 1", "is refused; the feeds go on as before");
-    assert!(server.stderr().contains("mxr.toml:3: 'max_fps' is unknown here"), "{}", server.stderr());
+    server.expect_log("mxr.toml:3: 'max_fps' is unknown here");
     std::fs::remove_file(folder.file("mxr.toml")).unwrap();
     server.signal(Signal::HUP);
     wait_until("the log says that the file is gone", SOON, || server.stderr().contains("cannot read mxr.toml"));
@@ -352,7 +352,7 @@ fn a_change_of_the_server_is_said_to_need_a_restart() {
     folder.put("a.txt", "one");
     let server = up(&folder, "[server]\nkeepalive = 3\n[feed.a]\nwatch = 'a.txt'").start();
     read_again(&server, &folder, "[server]\nkeepalive = 4\nqr = true\n[feed.a]\nwatch = 'a.txt'", READ);
-    assert!(server.stderr().contains(r#"changed=["keepalive", "qr"]"#), "{}", server.stderr());
+    server.expect_log(r#"changed=["keepalive", "qr"]"#);
     assert_eq!(server.state()["keepalive"], 3.0);
 }
 
@@ -364,7 +364,7 @@ fn a_source_that_fails_ends_its_own_feed_alone() {
     up(&folder, text).run().failure().stderr("cannot read the directory missing");
     let server = up(&folder, "[feed.a]\nwatch = 'a.txt'").start();
     read_again(&server, &folder, text, READ);
-    assert!(server.stderr().contains("cannot read the directory missing"), "{}", server.stderr());
+    server.expect_log("cannot read the directory missing");
     assert_eq!(names(&server), ["a"]);
     std::fs::create_dir(folder.file("missing")).unwrap();
     std::fs::write(Path::new(&folder.file("missing")).join("1.png"), png(RED)).unwrap();

@@ -243,7 +243,7 @@ fn the_log_reports_a_problem_with_a_file_and_its_end() {
         folder.put("a.png", png(colour));
         wait_until("it is shown", SOON, || server.get("/snapshot").body == png(colour));
     }
-    assert_eq!(server.stderr().matches("it is whole now").count(), 2, "once after a warning: {}", server.stderr());
+    server.expect_logs("it is whole now", 2);
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_removed_directory_causes_one_warning() {
     fs::create_dir(folder.path()).unwrap();
     folder.put("a.txt", "again");
     viewer.part_where(|part| part.text() == "again");
-    assert_eq!(server.stderr().matches("WARN").count(), 1, "{}", server.stderr());
+    server.expect_logs("WARN", 1);
 }
 
 #[test]

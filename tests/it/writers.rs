@@ -173,7 +173,7 @@ fn a_file_without_its_end_is_shown_as_it_is_once_it_was_closed_and_has_rested_an
     }
     let said = "its end is missing; shown as it is";
     wait_until(said, SOON, || server.stderr().contains(said));
-    assert_eq!(server.stderr().matches(said).count(), 1, "{}", server.stderr());
+    server.expect_logs(said, 1);
     folder.write("a.jpg", jpeg(RED));
     assert!(viewer.part().body == jpeg(RED));
 }

@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{Connection, Finished, Reply, SOON, Viewer, fs_events, machine::share, wait_for, wait_until};
+use super::{Connection, Finished, Reply, SOON, Viewer, fs_events, look_for, machine::share, wait_for, wait_until};
 
 /// A builder of a command line.
 pub struct Mxr {
@@ -298,6 +298,20 @@ impl Server {
 
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
+    }
+
+    /// Expects this in its log, which comes a moment after what it tells of.
+    #[track_caller]
+    pub fn expect_log(&self, text: &str) {
+        let said = look_for(SOON, || self.stderr().contains(text).then_some(()));
+        assert!(said.is_some(), "it does not log {text:?}: {}", self.stderr());
+    }
+
+    /// Expects this in its log so many times.
+    #[track_caller]
+    pub fn expect_logs(&self, text: &str, times: usize) {
+        look_for(SOON, || (self.stderr().matches(text).count() >= times).then_some(()));
+        assert_eq!(self.stderr().matches(text).count(), times, "of {text:?}: {}", self.stderr());
     }
 
     pub fn signal(&self, signal: Signal) {
