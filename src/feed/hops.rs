@@ -57,6 +57,11 @@ impl Hops {
         self.0.is_empty()
     }
 
+    /// Whether there are several: the last of them is an edge, and the first the origin.
+    pub fn pass_an_edge(&self) -> bool {
+        self.0.len() > 1
+    }
+
     /// The same, and last this one.
     #[must_use]
     pub fn with(mut self, name: &str) -> Self {

@@ -14,6 +14,9 @@ use crate::{
 /// How often a request has no conditions: some cameras say "not modified" for days (home-assistant/core#150252).
 const UNCONDITIONAL: Duration = Duration::from_secs(30);
 
+/// More lines than any feed holds.
+const LONGEST_HISTORY: &str = "&history=1000000";
+
 /// What is known of the document, within one visit.
 #[derive(Debug, Default)]
 pub(super) struct Polling {
@@ -50,10 +53,13 @@ impl Polling {
         let pairs = match (self.sequence.filter(|_| self.has_conditions()), position) {
             (Some(sequence), _) => format!("after={sequence}"),
             (None, _) if self.has_asked => return target.clone(),
-            (None, Some(UpstreamPosition { run, sequence, .. })) => {
+            (None, Some(UpstreamPosition { run, sequence, is_of_edge, .. })) => {
                 // The last one comes again, as a sign of life.
                 let after = sequence.saturating_sub(1);
-                format!("after={after}&run={}", form_urlencoded::byte_serialize(run.as_bytes()).collect::<String>())
+                let run: String = form_urlencoded::byte_serialize(run.as_bytes()).collect();
+                // An edge that was started again does not know the number, but has read the lines again.
+                let history = if *is_of_edge { LONGEST_HISTORY } else { "" };
+                format!("after={after}&run={run}{history}")
             }
             (None, None) => match history {
                 Some(history) => format!("history={history}"),

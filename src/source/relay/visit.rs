@@ -94,7 +94,8 @@ impl UpstreamVisits {
         if !announced.hops.is_empty() {
             feed.publisher().set_hops(announced.hops.clone());
         }
-        let stream = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
+        let (run, is_of_edge) = (announced.boundary.clone(), announced.hops.pass_an_edge());
+        let stream = StreamTraits { run, is_of_edge, kind: announced.kind, ..StreamTraits::default() };
         if announced.is_multipart() {
             let parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
             return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
