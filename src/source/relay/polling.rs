@@ -1,7 +1,7 @@
 //! The requests for a plain picture or document that is asked for again and again: with conditions, so that nothing is sent while it
 //! stays the same, and from time to time without them. It sends nothing itself.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -86,9 +86,19 @@ impl Polling {
     /// Notes what the head of a document says.
     pub(super) fn note(&mut self, response: &Response, sequence: Option<u64>) {
         (self.has_asked, self.sequence, self.seen) = (true, sequence, Some(Instant::now()));
-        self.etag = response.headers.get(header::ETAG).cloned();
-        self.modified = response.headers.get(header::LAST_MODIFIED).cloned();
+        let condition = |name| response.headers.get(name).filter(|_| is_settled(response)).cloned();
+        (self.etag, self.modified) = (condition(header::ETAG), condition(header::LAST_MODIFIED));
     }
+}
+
+/// Whether a document that changes again has another ETag and another time then: both are often of a file's time in seconds, which is
+/// the same for two changes in one second (RFC 9110, section 8.8.2.2).
+fn is_settled(response: &Response) -> bool {
+    let time = |name| httpdate::parse_http_date(response.header(name)?).ok();
+    let Some(modified) = time(header::LAST_MODIFIED) else { return true };
+    let asked = time(header::DATE).unwrap_or_else(SystemTime::now);
+    // A server may keep the time of `Date` for a moment.
+    asked.duration_since(modified).is_ok_and(|age| age >= Duration::from_secs(2))
 }
 
 /// The headers of every request: the processes on the way to this one.

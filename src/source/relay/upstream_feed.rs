@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{
     feed::{Hops, Kind, Publisher, SourceState},
@@ -164,6 +164,9 @@ impl UpstreamFeed {
         self.publisher.publish_all(lines);
         if whole > 0 && !self.has_made_part {
             self.has_made_part = true;
+            if matches!(*self.publisher.feed().state().source(), SourceState::Lost { .. }) {
+                info!(feed = self.name(), "the upstream is live again");
+            }
             self.publisher.set_source(SourceState::Live);
         }
         whole

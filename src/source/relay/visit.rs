@@ -3,11 +3,15 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     announced::Announced,
@@ -39,6 +43,10 @@ pub(super) struct UpstreamVisits {
     pub(super) timeout: Duration,
     /// Past lines that are asked for at first.
     pub(super) history: Option<usize>,
+    /// A stream that the upstream has begun already.
+    pub(super) first: Option<Box<Response>>,
+    /// Held from the first request of a visit to its answer.
+    pub(super) asking: Arc<Mutex<()>>,
 }
 
 /// What a response was.
@@ -52,7 +60,15 @@ enum Answer {
 
 impl UpstreamVisits {
     pub(super) fn new(target: Target, client: Client, settings: &RelaySettings) -> Self {
-        Self { target, client, every: settings.every, timeout: settings.timeout, history: None }
+        Self {
+            target,
+            client,
+            every: settings.every,
+            timeout: settings.timeout,
+            history: None,
+            first: None,
+            asking: Arc::default(),
+        }
     }
 
     /// Reads the upstream until a stream has ended cleanly.
@@ -62,10 +78,15 @@ impl UpstreamVisits {
         // The connection before is closed by a task of its own.
         tokio::task::yield_now().await;
         let mut polling = Polling::default();
+        let mut asking = Some(self.asking.clone().lock_owned().await);
         loop {
             let asked = Instant::now();
             let target = polling.target(&self.target, feed.resumes_from(), self.history);
-            let response = self.client.get(&target, &polling.headers(&feed.via())).await?;
+            let response = match self.first.take() {
+                Some(response) => *response,
+                None => self.client.get(&target, &polling.headers(&feed.via())).await?,
+            };
+            drop(asking.take());
             if self.take(response, &mut polling, feed).await? == Answer::Stream {
                 return Ok(());
             }
