@@ -349,3 +349,17 @@ fn an_edge_that_is_killed_and_started_again_gives_its_leaves_each_line_once() {
     origin.write("100\n");
     (51..=100).for_each(&mut expect);
 }
+
+#[test]
+fn a_feed_that_has_no_part_yet_is_waited_for_and_not_lost() {
+    let folder = Folder::new();
+    let origin = mxr(["watch"]).arg(folder.file("a.png")).start();
+    let edge = mxr(["relay", &origin.url("/stream"), "--upstream-timeout", "0.3"]).start();
+    let mut viewer = edge.view("/stream");
+    origin.wait_for_viewers(1);
+    thread::sleep(Duration::from_secs(1));
+    let source = &edge.state()["feeds"][0]["source"];
+    assert_eq!((source["state"].as_str(), source["connects"].as_u64()), (Some("starting"), Some(1)), "{source}");
+    folder.put("a.png", png(RED));
+    assert_eq!(viewer.part().body, png(RED));
+}

@@ -72,6 +72,7 @@ impl Upstream {
             self.losses.note_live(was_good);
         }
         let loss = match result {
+            Ok(()) if self.visits.has_waited => return sleep(SHORTEST_PAUSE).await,
             Ok(()) if was_good => {
                 // Some cameras end their streams every few seconds: nobody is to notice.
                 debug!(feed = self.feed.name(), "the upstream has ended the stream, and is asked again");

@@ -30,6 +30,8 @@ use crate::{
 
 /// How long a body without a length may take to be a document; one that takes longer is a stream.
 const DOCUMENT_TIME: Duration = Duration::from_secs(1);
+/// How long another mxr may have no part yet: it says nothing until it has one.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The most letters of an error message that are shown.
 const SHOWN_LETTERS: usize = 100;
 
@@ -47,6 +49,8 @@ pub(super) struct UpstreamVisits {
     pub(super) first: Option<Box<Response>>,
     /// Held from the first request of a visit to its answer.
     pub(super) asking: Arc<Mutex<()>>,
+    /// Whether the last visit ended since another mxr had no part yet.
+    pub(super) has_waited: bool,
 }
 
 /// What a response was.
@@ -68,12 +72,14 @@ impl UpstreamVisits {
             history: None,
             first: None,
             asking: Arc::default(),
+            has_waited: false,
         }
     }
 
     /// Reads the upstream until a stream has ended cleanly.
     pub(super) async fn visit(&mut self, feed: &mut UpstreamFeed) -> Result<(), Loss> {
         feed.begin();
+        self.has_waited = false;
         self.client.wait_for_head(self.timeout);
         // The connection before is closed by a task of its own.
         tokio::task::yield_now().await;
@@ -198,11 +204,17 @@ impl UpstreamVisits {
         first: Bytes,
         feed: &mut UpstreamFeed,
     ) -> Result<usize, Loss> {
+        let is_mxr = parts.stream.kind.is_some();
         let mut whole = parts.push(&first, feed);
-        let (mut whole_by, mut is_dripping) = (Instant::now() + self.timeout, false);
+        let patience = if is_mxr { self.timeout.max(PATIENCE) } else { self.timeout };
+        let (mut whole_by, mut is_dripping) = (Instant::now() + patience, false);
         loop {
             match body.chunk(whole_by.saturating_duration_since(Instant::now())).await {
                 Ok(Some(bytes)) => {
+                    if whole == 0 {
+                        // The first part has begun.
+                        whole_by = whole_by.min(Instant::now() + self.timeout);
+                    }
                     let more = parts.push(&bytes, feed);
                     if parts.is_error {
                         return Err(Loss::new("the server answers with text in place of pictures"));
@@ -216,6 +228,10 @@ impl UpstreamVisits {
                     }
                 }
                 Ok(None) => return Ok(whole + parts.finish(feed)),
+                Err(ClientError::Timeout { waiting_for: Awaited::ResponseBody, .. }) if is_mxr && whole == 0 && !is_dripping => {
+                    self.has_waited = true;
+                    return Ok(0);
+                }
                 Err(ClientError::Timeout { waiting_for: Awaited::ResponseBody, .. }) => return Err(self.silent(is_dripping)),
                 Err(error) => return Err(error.into()),
             }
