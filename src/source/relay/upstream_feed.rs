@@ -60,6 +60,8 @@ pub(super) struct StreamTraits {
     pub(super) is_of_edge: bool,
     /// The kind of their feed, if the upstream tells it.
     pub(super) kind: Option<Kind>,
+    /// Whether another mxr sends them.
+    pub(super) is_of_mxr: bool,
     /// Whether they are pieces of text, each of which counts.
     pub(super) is_text: bool,
     /// Their type, if the stream has one type for all.

@@ -118,11 +118,12 @@ impl UpstreamVisits {
         if let Some(coding) = announced.coding {
             return Err(Loss::new(format!("the server sends it as {}, which nobody asked for", Escaped(coding))));
         }
-        if !announced.hops.is_empty() {
+        let is_of_mxr = !announced.hops.is_empty();
+        if is_of_mxr {
             feed.publisher().set_hops(announced.hops.clone());
         }
         let (run, is_of_edge) = (announced.boundary.clone(), announced.hops.pass_an_edge());
-        let stream = StreamTraits { run, is_of_edge, kind: announced.kind, ..StreamTraits::default() };
+        let stream = StreamTraits { run, is_of_edge, kind: announced.kind, is_of_mxr, ..StreamTraits::default() };
         if announced.is_multipart() {
             let parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
             return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
@@ -204,7 +205,7 @@ impl UpstreamVisits {
         first: Bytes,
         feed: &mut UpstreamFeed,
     ) -> Result<usize, Loss> {
-        let is_mxr = parts.stream.kind.is_some();
+        let is_mxr = parts.stream.is_of_mxr;
         let mut whole = parts.push(&first, feed);
         let patience = if is_mxr { self.timeout.max(PATIENCE) } else { self.timeout };
         let (mut whole_by, mut is_dripping) = (Instant::now() + patience, false);
