@@ -141,9 +141,9 @@ mod tests {
         let hops = Hops::of_via(["1.1 mxr-a, HTTP/1.0 proxy.local:80 (Squid)", "1.1  mxr-b", "nonsense", ",, 1.1 mxr-a"]);
         assert_eq!(hops.to_string(), "1.1 mxr-a, 1.1 mxr-b");
         assert!(hops.has("mxr-b") && !hops.has("mxr"));
-        let long = (0..200).map(|number| format!("1.1 n{number}")).collect::<Vec<_>>().join(",");
+        let long = (0..200).map(|number| format!("1.1 mxr-{number}")).collect::<Vec<_>>().join(",");
         let hops = Hops::of_via([long.as_str()]).with("mxr-c");
-        assert_eq!((hops.0.len(), hops.has("mxr-c"), hops.has("n0")), (MOST, true, true));
+        assert_eq!((hops.0.len(), hops.has("mxr-c"), hops.has("mxr-0")), (MOST, true, true));
     }
 
     #[test]
