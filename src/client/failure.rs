@@ -128,6 +128,9 @@ impl fmt::Display for ClientError {
             }
             Self::PasswordRefused => f.write_str("the server refuses the user or password"),
             Self::NoChallenge => f.write_str("the server answers 401 without a challenge that can be read"),
+            Self::ChallengeUnknown { asked } if self.is_token_asked() => {
+                write!(f, "the server asks for a token ({})", Escaped(asked))
+            }
             Self::ChallengeUnknown { asked } => write!(f, "the server asks for {}, which is not supported", Escaped(asked)),
             Self::Redirect { from, fault } => write!(f, "{from} redirects {fault}"),
             Self::Body { cause } => write!(f, "the body broke off: {}", Escaped(cause)),
@@ -139,6 +142,12 @@ impl fmt::Display for ClientError {
 impl std::error::Error for ClientError {}
 
 impl ClientError {
+    /// Whether a token would do, as of another mxr.
+    pub fn is_token_asked(&self) -> bool {
+        let is_bearer = |scheme: &str| scheme.eq_ignore_ascii_case("Bearer");
+        matches!(self, Self::ChallengeUnknown { asked } if asked.split(", ").any(is_bearer))
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -147,6 +156,9 @@ impl ClientError {
             Self::Head { fault: HeadFault::Rtsp, .. } => Some("use the HTTP port; ffmpeg turns RTSP into MJPEG"),
             Self::PasswordAsked { is_withheld: true, .. } => Some("give the URL that the redirect leads to"),
             Self::PasswordAsked { .. } => Some("give it as http://user:password@host/ or with --upstream-auth-file"),
+            Self::ChallengeUnknown { .. } if self.is_token_asked() => Some(
+                "give it in the URL as ?token=TOKEN, or with --upstream-header @FILE, a file with the line 'Authorization: Bearer TOKEN'",
+            ),
             Self::ChallengeUnknown { .. } => Some("set the server to Digest or Basic"),
             _ => None,
         }

@@ -318,3 +318,17 @@ fn streams_is_the_root_too_and_a_wrong_token_is_not_tried_again() {
     thread::sleep(Duration::from_secs(1));
     assert_eq!(denied(), 1);
 }
+
+#[test]
+fn a_token_that_another_mxr_requires_is_asked_for_by_the_log_and_a_snapshot() {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let origin = mxr(["watch"]).arg(folder.file("a.png")).args(["--token", "abcdefghijklmnopqrstuvwxyz"]).start();
+    for path in ["/", "/stream/a.png"] {
+        let edge = mxr(["relay", &origin.url(path)]).start();
+        let reply = edge.get("/snapshot");
+        assert_eq!(reply.head.status, 503);
+        assert!(String::from_utf8_lossy(&reply.body).contains("the server asks for a token (Bearer)"), "{path}");
+        wait_until("the log says how to give the token", SOON, || edge.stderr().contains("?token=TOKEN"));
+    }
+}

@@ -46,6 +46,8 @@ of_kinds! {
         "The server answers 401 without a challenge that can be read", "Send WWW-Authenticate with it.";
     CHALLENGE_UNKNOWN: "challenge-unknown", Breaks, [],
         "The server asks for a way of authentication that is not supported", "Set it to Digest or Basic.";
+    TOKEN_ASKED: "token-asked", Breaks, [],
+        "The server asks for a token", "Give it in the URL as ?token=TOKEN, or with --upstream-header @FILE.";
     FORBIDDEN: "forbidden", Breaks, [],
         "The server answers 403", "Check its rules: address, user, token, Host.";
     NOT_FOUND: "not-found", Breaks, [],

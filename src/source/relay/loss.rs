@@ -125,6 +125,8 @@ impl Losses {
             Retry::NotBefore(asked) => pause.max(asked),
             Retry::Refused => refused_pause(self.refusals),
         };
+        // The log has no nanoseconds.
+        let pause = Duration::from_millis(pause.as_millis() as u64);
         let (upstream, hint) = (&self.upstream, hint.map(|hint| format!("; {hint}")).unwrap_or_default());
         if self.said.as_ref() == Some(&reason) {
             debug!(upstream, ?pause, "still lost: {reason}");
