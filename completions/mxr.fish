@@ -38,7 +38,7 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this messag
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames per second of DIR' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
@@ -85,7 +85,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l window -d 'Make each p
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l settle -d 'How long a file must stay unchanged before it is pushed, if its writer was not seen to close it; a plain number is milliseconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l poll -d 'Check after each TIME (300ms; a plain number is milliseconds) instead of waiting for events; on network mounts mxr always checks' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
@@ -133,7 +133,7 @@ multipart\t'at the delimiters of a multipart stream'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l window -d 'Make each part a document of the last N lines' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l screen -d 'Write the input to a terminal that mxr emulates, of 80x24 cells or COLSxROWS; the part is what stands on its screen, with its colours, at most 30 a second' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
@@ -195,7 +195,7 @@ always\t'Always'"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l linger -d 'How long the command goes on after the last viewer has left; a snapshot counts as a viewer' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l kill-after -d 'How long the command has to end after SIGTERM, before SIGKILL; both are for all processes that it started' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
@@ -243,7 +243,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-ca -d 'Believ
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-unix -d 'Connect to this Unix socket, whatever host the URL names' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-timeout -d 'Give a connection up, and make a new one, after this long without a byte or without a whole part' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand relay" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r

@@ -411,7 +411,7 @@ pub struct Parts {
     /// Media type of every part [default: guessed from the name, else from the content; lines are text/plain]
     #[arg(short = 't', long = "type", value_name = "MIME", env = "MXR_TYPE")]
     pub media: Option<String>,
-    /// What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file or command; stdin; demo]
+    /// What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]
     #[arg(long, value_name = "NAME", env = "MXR_NAME")]
     pub name: Option<String>,
     /// At most N parts per second: the newest of each interval, and always the last one

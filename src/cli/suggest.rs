@@ -82,6 +82,7 @@ fn tip(error: &Error) -> Option<String> {
                 "stdin" => {
                     Some(format!("'mxr watch {name}' pushes that file whenever it changes, 'mxr stdin < {name}' pushes its lines"))
                 }
+                "doctor" => Some("'mxr doctor' looks at one feed or file at a time".to_owned()),
                 _ => Some("'mxr watch' takes several files, 'mxr serve' one directory of frames".to_owned()),
             }
         }

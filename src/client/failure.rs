@@ -150,7 +150,9 @@ impl ClientError {
             Self::Head { fault: HeadFault::Rtsp, .. } => Some("use the HTTP port; ffmpeg turns RTSP into MJPEG"),
             Self::PasswordAsked { is_withheld: true, .. } => Some("give the URL that the redirect leads to"),
             Self::PasswordAsked { .. } => Some("give it as http://user:password@host/ or with --upstream-auth-file"),
-            Self::TokenAsked => Some("give it with --upstream-header 'Authorization: Bearer TOKEN', to mxr also as ?token=TOKEN"),
+            Self::TokenAsked => Some(
+                "give it in the URL as ?token=TOKEN, or with --upstream-header @FILE, a file with the line 'Authorization: Bearer TOKEN'",
+            ),
             Self::ChallengeUnknown { .. } => Some("set the server to Digest or Basic"),
             _ => None,
         }

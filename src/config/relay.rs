@@ -109,7 +109,7 @@ fn headers(lines: &[String]) -> Result<HeaderMap> {
     for text in lines.iter().filter(|text| !text.is_empty()) {
         match text.strip_prefix('@') {
             Some(path) => {
-                let lines = read_secret(Path::new(path), "--upstream-header @")?;
+                let lines = read_secret(Path::new(path), "the file of --upstream-header")?;
                 let lines = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
                 for (at, line) in lines {
                     let place = format!("use line {} of --upstream-header @{path}", at + 1);

@@ -7,7 +7,10 @@ use super::{
     finding::Finding,
     kinds,
 };
-use crate::client::{ClientError, HeadFault, Response, StatusCode, header};
+use crate::{
+    client::{ClientError, HeadFault, Response, StatusCode, header},
+    escape::Escaped,
+};
 
 /// A difference of clocks that `Date`, which has whole seconds, can tell.
 const CLOCK: f64 = 2.0;
@@ -114,7 +117,17 @@ pub(super) fn finding_of_error(error: &ClientError) -> Option<Finding> {
         ClientError::Body { .. } | ClientError::BodyTooLarge { .. } => &kinds::BROKE_OFF,
     };
     let hint = error.hint().map(sentence);
-    Some(Finding::of(kind, error).cured_by(hint.as_deref()))
+    Some(Finding::of(kind, seen(error)).cured_by(hint.as_deref()))
+}
+
+/// What an error says beyond its finding: a sentence is not said twice.
+fn seen(error: &ClientError) -> String {
+    match error {
+        ClientError::PasswordAsked { schemes, is_withheld: false } => Escaped(schemes).to_string(),
+        ClientError::ChallengeUnknown { asked } => Escaped(asked).to_string(),
+        ClientError::PasswordRefused | ClientError::NoChallenge => String::new(),
+        _ => error.to_string(),
+    }
 }
 
 /// A hint as a sentence of its own.

@@ -114,7 +114,15 @@ fn of_snapshot(snapshot: &SnapshotFacts) -> String {
 }
 
 fn of_file(lines: &mut Vec<(&'static str, String)>, file: &FileFacts) {
-    lines.extend(file.files.map(|files| ("directory", format!("{files} files; the newest is looked at"))));
+    lines.extend(file.files.map(|files| {
+        (
+            "directory",
+            match files {
+                1 => "1 file".to_owned(),
+                files => format!("{files} files; the newest is looked at"),
+            },
+        )
+    }));
     lines.push(("file", Escaped(&file.path).to_string()));
     lines.push(("type", Escaped(&file.content_type).to_string()));
     lines.push(("size", bytes(file.bytes)));

@@ -68,6 +68,7 @@ fn a_file_in_the_wrong_place_causes_a_hint_with_the_right_one() {
         (&["frames"], "'mxr serve frames' replays"),
         (&["stdin", "a.log"], "'mxr watch a.log' pushes that file"),
         (&["serve", "a.png", "b.png"], "'mxr watch' takes several files"),
+        (&["doctor", "a.png", "b.png"], "'mxr doctor' looks at one feed or file at a time"),
         (&["watch", "--token", "a.png"], "'--token' took a.png"),
     ] {
         let output = mxr(args).current_dir(&folder.path()).run().usage_error().stderr;

@@ -174,6 +174,7 @@ fn a_head_that_is_none_is_named() {
         ("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n".to_owned(), "redirect-broken"),
         ("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n".to_owned(), "challenge-missing"),
         ("HTTP/1.1 401 No\r\nWWW-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n".to_owned(), "challenge-unknown"),
+        ("HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer realm=\"mxr\"\r\nContent-Length: 0\r\n\r\n".to_owned(), "token-asked"),
     ];
     for (head, name) in cases {
         let sent = head.clone();
@@ -209,6 +210,8 @@ fn a_password_is_asked_for_used_and_never_shown() {
     let server = mxr(["watch"]).arg(folder.file("a.jpg")).args(["--auth", "anna:s3cret", "--keepalive", "0.1"]).start();
     assert_eq!(names(&report(&server.url("/"), "1s")), ["password-asked"]);
     let with = |password: &str| server.url("/stream?key=k3y").replace("http://", &format!("http://anna:{password}@"));
+    doctor(&server.url("/"), &[]).stdout("The server asks for a password (Basic).\n");
+    doctor(&with("wrongs3cret"), &[]).stdout("The server refuses the user or password.\n");
     for (password, said) in [("wrongs3cret", "password-refused"), ("s3cret", "password    sent as Basic")] {
         let finished = doctor(&with(password), &["--for", "0.5"]).stdout(said);
         finished.no_stdout("s3cret").no_stdout("k3y").no_stderr("s3cret").no_stderr("k3y");

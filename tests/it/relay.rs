@@ -453,3 +453,15 @@ fn options_that_make_no_sense_are_refused() {
     refused(&["http://a/", "--upstream-header", "no colon"], "cannot use --upstream-header");
     refused(&[], "<URL>");
 }
+
+#[test]
+fn an_upstream_that_stays_lost_is_logged_once_however_many_ask_for_a_snapshot() {
+    let edge = relay(&format!("http://127.0.0.1:{}/still.jpg", free_port()), &[]);
+    wait_until("the upstream was asked four times", SOON * 2, || {
+        assert_eq!(edge.get("/snapshot").head.status, 503);
+        source(&edge)["connect_failures"].as_u64() >= Some(4)
+    });
+    let lost = || edge.stderr().matches("lost: no connection").count();
+    wait_until("the log says it", SOON, || lost() > 0);
+    assert_eq!(lost(), 1, "{}", edge.stderr());
+}

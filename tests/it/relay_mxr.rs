@@ -363,3 +363,17 @@ fn a_feed_that_has_no_part_yet_is_waited_for_and_not_lost() {
     folder.put("a.png", png(RED));
     assert_eq!(viewer.part().body, png(RED));
 }
+
+#[test]
+fn a_token_that_another_mxr_requires_is_asked_for_by_the_log_and_a_snapshot() {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let origin = mxr(["watch"]).arg(folder.file("a.png")).args(["--token", "abcdefghijklmnopqrstuvwxyz"]).start();
+    for path in ["/", "/stream/a.png"] {
+        let edge = mxr(["relay", &origin.url(path)]).start();
+        let reply = edge.get("/snapshot");
+        assert_eq!(reply.head.status, 503);
+        assert!(String::from_utf8_lossy(&reply.body).contains("the server asks for a token"), "{path}");
+        wait_until("the log says how to give the token", SOON, || edge.stderr().contains("?token=TOKEN"));
+    }
+}

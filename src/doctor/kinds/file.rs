@@ -7,7 +7,7 @@ use super::{
 
 of_kinds! {
     MISSING: "file-missing", Breaks, [],
-        "There is no such file", "Check the path; mxr watch waits for the file.";
+        "There is no such file", "Check the path; mxr watch waits for the file. A URL begins with http:// or https://.";
     NOT_PERMITTED: "not-permitted", Breaks, [],
         "It cannot be read", "Let this user read it: chmod, and x on every directory on the way.";
     SPECIAL_FILE: "special-file", Breaks, [],

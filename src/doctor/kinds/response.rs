@@ -45,7 +45,7 @@ of_kinds! {
     PASSWORD_REFUSED: "password-refused", Breaks, [],
         "The server refuses the user or password", "Check both; cameras lock addresses out that try too often.";
     TOKEN_ASKED: "token-asked", Breaks, [],
-        "The server asks for a token, or refuses the one that it got", "Give it with --upstream-header, or as the server has it in its URL.";
+        "The server asks for a token, or refuses the one that it got", "Give it in the URL as ?token=TOKEN, or with --upstream-header @FILE.";
     CHALLENGE_MISSING: "challenge-missing", Breaks, [],
         "The server answers 401 without a challenge that can be read", "Send WWW-Authenticate with it.";
     CHALLENGE_UNKNOWN: "challenge-unknown", Breaks, [],

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::{
@@ -9,6 +10,8 @@ use crate::{
     source::back_off::BackOff,
 };
 
+/// How long without a loss until the log says the same reason again: a program that asks for a snapshot each second is to fill no log.
+const SAID_FOR: Duration = Duration::from_secs(60);
 /// The pause after the first loss, at most, and the shortest one after a loss when somebody comes.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause.
@@ -81,8 +84,8 @@ pub(super) struct Losses {
     refusals: usize,
     /// Whether the last loss was one.
     is_refusal: bool,
-    /// The reason since which it was not live.
-    said: Option<String>,
+    /// The reason since which it was not live, and when it was one last.
+    said: Option<(String, Instant)>,
 }
 
 impl Losses {
@@ -99,9 +102,9 @@ impl Losses {
         }
     }
 
-    /// Forgets what the log has said.
+    /// Forgets what the log has said, if that is long ago.
     pub(super) fn forget(&mut self) {
-        self.said = None;
+        self.said.take_if(|(_, last)| last.elapsed() >= SAID_FOR);
     }
 
     /// The pause after a stream that has ended as it should.
@@ -125,13 +128,15 @@ impl Losses {
             Retry::NotBefore(asked) => pause.max(asked),
             Retry::Refused => refused_pause(self.refusals),
         };
+        // The log has no nanoseconds.
+        let pause = Duration::from_millis(pause.as_millis() as u64);
         let (upstream, hint) = (&self.upstream, hint.map(|hint| format!("; {hint}")).unwrap_or_default());
-        if self.said.as_ref() == Some(&reason) {
+        if self.said.as_ref().is_some_and(|(said, _)| *said == reason) {
             debug!(upstream, ?pause, "still lost: {reason}");
         } else {
             warn!(upstream, ?pause, "lost: {reason}{hint}");
         }
-        self.said = Some(reason);
+        self.said = Some((reason, Instant::now()));
         pause
     }
 }
