@@ -167,7 +167,7 @@ impl UpstreamFeed {
             // A server whose boundary is always the same may have been started again.
             Some(last) if sequence <= last.sequence && stamp.time <= last.time => return true,
             Some(last) => {
-                missed = sequence.saturating_sub(last.sequence + 1);
+                missed = sequence.saturating_sub(last.sequence).saturating_sub(1);
                 (last.sequence, last.time) = (sequence, stamp.time);
             }
             None => self.position = Some(UpstreamPosition { run: run.clone(), sequence, time: stamp.time }),
@@ -179,7 +179,7 @@ impl UpstreamFeed {
     }
 
     fn note_missed(&mut self, lines: u64) {
-        self.missed += lines;
+        self.missed = self.missed.saturating_add(lines);
         if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
             self.warned = Some(Instant::now());
             warn!(feed = self.name(), lines = self.missed, "the upstream no longer held lines that were not read yet");
@@ -258,6 +258,16 @@ mod tests {
         feed.take(&mut vec![line(1, 12)], &of_run("B", Some(Kind::Lines)));
         feed.take(&mut vec![line(1, 13)], &of_run("B", Some(Kind::Lines)));
         assert_eq!(published(&feed), 5);
+    }
+
+    #[test]
+    fn the_largest_numbers_are_numbers_like_others() {
+        let stream = of_run("A", Some(Kind::Lines));
+        let line = |number, seconds| raw("text/plain", "x", Some(number), Some(seconds));
+        let mut feed = feed();
+        let far = [line(u64::MAX, 1), line(u64::MAX, 2), line(0, 3), line(u64::MAX, 4), line(0, 5), line(u64::MAX, 6), line(7, 7)];
+        assert_eq!(feed.take(&mut far.into(), &stream), 7);
+        assert_eq!((published(&feed), feed.resumes_from().map(|last| last.sequence)), (7, Some(7)));
     }
 
     #[test]
