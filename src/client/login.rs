@@ -13,6 +13,9 @@ use super::{
 /// How often the nonce may turn out to be too old in one request.
 const MOST_STALE: u32 = 2;
 
+/// The most letters of what a server asks for that are shown.
+const SHOWN: usize = 100;
+
 /// A way to answer that a server has asked for.
 #[derive(Debug)]
 pub(super) enum Login {
@@ -41,11 +44,7 @@ impl Login {
         if challenges.iter().any(|challenge| challenge.is("Basic")) {
             return Ok(Self::Basic);
         }
-        if unknown.is_empty() {
-            Err(ClientError::NoChallenge)
-        } else {
-            Err(ClientError::ChallengeUnknown { asked: unknown.join(", ") })
-        }
+        if unknown.is_empty() { Err(ClientError::NoChallenge) } else { Err(ClientError::ChallengeUnknown { asked: list(unknown) }) }
     }
 
     /// Whether another answer to `next` makes sense, after this one, which was sent, was refused. `answered` counts the challenges
@@ -82,9 +81,14 @@ impl Login {
 
 /// The schemes of challenges, for people.
 pub(super) fn schemes(challenges: &[Challenge]) -> String {
-    let mut schemes: Vec<_> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
+    let mut schemes: Vec<_> = challenges.iter().map(|challenge| challenge.scheme.clone()).collect();
     schemes.dedup();
-    schemes.join(", ")
+    list(schemes)
+}
+
+/// As a sentence has them: a server may send any number, of any length.
+fn list(names: Vec<String>) -> String {
+    names.join(", ").chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -123,6 +127,7 @@ mod tests {
         let asked = |values: &[&str]| strongest(values).unwrap_err().to_string();
         assert_eq!(asked(&[INT]), "the server asks for Digest with qop auth-int, which is not supported");
         assert_eq!(asked(&["Negotiate, NTLM"]), "the server asks for Negotiate, NTLM, which is not supported");
+        assert_eq!(asked(&["x".repeat(30_000).as_str()]).matches('x').count(), SHOWN);
     }
 
     #[test]
