@@ -70,6 +70,8 @@ impl Client {
     }
 
     async fn connect(&mut self, origin: &Origin) -> Result<Connected, ClientError> {
+        // The connection before is closed by a task of its own, and some cameras take no second one.
+        tokio::task::yield_now().await;
         let settings = &self.settings;
         Connected::open(origin, settings.unix.as_deref(), &mut self.trust, settings.connect_timeout).await
     }

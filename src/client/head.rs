@@ -205,8 +205,9 @@ fn of_headers(head: &[u8], first: &[u8]) -> HeadFault {
     {
         return HeadFault::TransferEncoding(encodings.join(", "));
     }
-    let is_header = |line: &&[u8]| line.starts_with(b" ") || line.starts_with(b"\t") || memchr(b':', line).is_some_and(|at| at > 0);
-    let line = lines(head).skip(1).find(|line| !is_header(line)).unwrap_or(first);
+    let has_control = |line: &[u8]| line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
+    let has_name = |line: &[u8]| line.starts_with(b" ") || line.starts_with(b"\t") || memchr(b':', line).is_some_and(|at| at > 0);
+    let line = lines(head).skip(1).find(|line| has_control(line) || !has_name(line)).unwrap_or(first);
     HeadFault::Line(shown(line))
 }
 

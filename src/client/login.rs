@@ -13,6 +13,9 @@ use super::{
 /// How often the nonce may turn out to be too old in one request.
 const MOST_STALE: u32 = 2;
 
+/// The most letters of what a server asks for that are shown.
+const SHOWN: usize = 100;
+
 /// A way to answer that a server has asked for.
 #[derive(Debug)]
 pub(super) enum Login {
@@ -46,7 +49,7 @@ impl Login {
         } else if challenges.iter().any(|challenge| challenge.is("Bearer")) {
             Err(ClientError::TokenAsked)
         } else {
-            Err(ClientError::ChallengeUnknown { asked: unknown.join(", ") })
+            Err(ClientError::ChallengeUnknown { asked: list(unknown) })
         }
     }
 
@@ -84,9 +87,14 @@ impl Login {
 
 /// The schemes of challenges, for people.
 pub(super) fn schemes(challenges: &[Challenge]) -> String {
-    let mut schemes: Vec<_> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
+    let mut schemes: Vec<_> = challenges.iter().map(|challenge| challenge.scheme.clone()).collect();
     schemes.dedup();
-    schemes.join(", ")
+    list(schemes)
+}
+
+/// As a sentence has them: a server may send any number, of any length.
+fn list(names: Vec<String>) -> String {
+    names.join(", ").chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -126,6 +134,7 @@ mod tests {
         assert_eq!(asked(&[INT]), "the server asks for Digest with qop auth-int, which is not supported");
         assert!(matches!(strongest(&["Bearer realm=\"mxr\""]), Err(ClientError::TokenAsked)));
         assert_eq!(asked(&["Negotiate, NTLM"]), "the server asks for Negotiate, NTLM, which is not supported");
+        assert_eq!(asked(&["x".repeat(30_000).as_str()]).matches('x').count(), SHOWN);
     }
 
     #[test]

@@ -62,8 +62,9 @@ impl Response {
 
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More seconds than there are numbers are for ever, too.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     // A date that has passed asks for no pause.
     Some(httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default())

@@ -39,7 +39,11 @@ fn path(path: PathBuf) -> Result<Subject> {
     let first = path.iter().next().and_then(|first| first.to_str()).unwrap_or_default();
     let has_port =
         first.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
-    if !path.exists() && (has_port || first.parse::<std::net::IpAddr>().is_ok()) {
+    // Nothing of it is repeated, which may be a password.
+    let has_password = first.split_once('@').is_some_and(|(user, _)| user.contains(':'));
+    let has_scheme = ["http:", "https:"].iter().any(|scheme| first.eq_ignore_ascii_case(scheme));
+    let is_url = has_port || has_password || has_scheme || first.parse::<std::net::IpAddr>().is_ok();
+    if !path.exists() && is_url {
         return Err(Error::usage("look at the path", "there is no such file").hint("a URL begins with http:// or https://"));
     }
     Ok(Subject::Path(path))
@@ -51,7 +55,9 @@ mod tests {
 
     #[test]
     fn a_url_without_its_scheme_is_no_missing_file() {
-        for text in ["camera:8080/video", "192.168.1.5/video", "user:secret@camera:80"] {
+        for text in
+            ["camera:8080/video", "192.168.1.5/video", "user:secret@camera:80", "user:secret@camera/x", "http:/user:secret@camera/"]
+        {
             let error = path(PathBuf::from(text)).unwrap_err().to_string();
             assert!(error.contains("http://") && !error.contains("secret"), "{error}");
         }

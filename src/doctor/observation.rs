@@ -17,6 +17,9 @@ use crate::{
 const PART_BYTES: usize = 64 << 20;
 /// What is kept of the beginning.
 const BEGINNING: usize = 64 << 10;
+/// The most types that are told apart, and the name of all further ones.
+const MOST_TYPES: usize = 20;
+const OTHER_TYPES: &str = "others";
 /// The parts that are noted; more tell nothing new.
 pub(super) const MOST_PARTS: usize = 1_000_000;
 
@@ -138,7 +141,9 @@ impl Observation {
         let media = part.headers.media.clone().unwrap_or_else(|| Media::guess(std::path::Path::new(""), &part.body));
         let inspection = inspect(&media, &part.body);
         self.note_content(&media, &inspection, &part.body);
-        *self.types.entry(part.headers.media.as_ref().map_or_else(String::new, ToString::to_string)).or_default() += 1;
+        let written = part.headers.media.as_ref().map_or_else(String::new, ToString::to_string);
+        let is_known = self.types.len() < MOST_TYPES || self.types.contains_key(&written);
+        *self.types.entry(if is_known { written } else { OTHER_TYPES.to_owned() }).or_default() += 1;
         let is_same = |before: &Decoded| before.body == part.body;
         let is_keepalive = |before: &Decoded| part.headers.sequence.is_some() && before.headers.sequence == part.headers.sequence;
         self.parts.push(SeenPart {
@@ -206,5 +211,12 @@ mod tests {
         assert_eq!(observation.parts.iter().map(|part| part.is_repeat).collect::<Vec<_>>(), [false, true]);
         assert_eq!((observation.silence, observation.first_byte), (Duration::from_secs(1), Some(Duration::from_secs(1))));
         assert_eq!(observation.families, [2, 0, 0]);
+    }
+
+    #[test]
+    fn a_report_stays_short_however_many_types_there_are() {
+        let part = |number| format!("--B\r\nContent-Type: application/x-{number:04}\r\nContent-Length: 1\r\n\r\nx\r\n");
+        let observation = observed(&[(0..1000).map(part).collect::<String>().as_bytes(), b"--B\r\n"]);
+        assert_eq!((observation.types.len(), observation.types[OTHER_TYPES]), (MOST_TYPES + 1, 980));
     }
 }

@@ -29,7 +29,9 @@ pub(super) fn look(path: &Path) -> Report {
     let mut look = PathLook::default();
     match path.metadata() {
         Ok(found) if found.is_dir() => look.directory(&path),
-        Ok(_) => look.file(&path, None),
+        Ok(found) if found.is_file() => look.file(&path, None),
+        // A socket cannot be opened at all.
+        Ok(_) => look.add(&kinds::SPECIAL_FILE, kind_of(&path)),
         Err(error) => {
             if !look.failed(&path, &error) {
                 return Report::not_looked(subject.clone(), &Error::new(format!("look at {subject}"), error));

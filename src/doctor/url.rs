@@ -15,7 +15,7 @@ use crate::{
     client::{Client, ClientError, ClientSettings, HeaderMap, Response, Target, header},
     error::Error,
     format::{Completeness, Media, inspect},
-    wire::{BlockLook, Bounds, Decoder, boundary_of, look_for_headers, oddities_of},
+    wire::{Bounds, Decoder, begins_as_multipart, boundary_of, oddities_of},
 };
 
 /// What is read of a response that is no feed.
@@ -89,14 +89,14 @@ impl UrlLook {
     async fn no_feed(&mut self, mut response: Response, content_type: &str, asked: (Instant, Option<f64>)) {
         let mut body = Vec::new();
         let deadline = Instant::now() + self.read_for;
-        while body.len() < MOST_OTHER && !is_multipart(&body) {
+        while body.len() < MOST_OTHER && !begins_as_multipart(&body) {
             let left = deadline.saturating_duration_since(Instant::now());
             match response.body.chunk(left).await {
                 Ok(Some(bytes)) => body.extend_from_slice(&bytes),
                 Ok(None) | Err(_) => break,
             }
         }
-        if is_multipart(&body) {
+        if begins_as_multipart(&body) {
             self.findings.push(Finding::of(&kinds::TYPE_NOT_MULTIPART, content_type));
             return self.feed(response, None, asked, body).await;
         }
@@ -210,12 +210,4 @@ fn no_part(seen: &Observation, boundary: Option<&str>) -> Finding {
             if seen.bytes == 0 { "no byte has come".to_owned() } else { format!("{} bytes have come", seen.bytes) },
         ),
     }
-}
-
-/// Whether a body begins as multipart does: with a delimiter and headers, or with the headers of a part.
-fn is_multipart(body: &[u8]) -> bool {
-    let body = body.trim_ascii_start();
-    let after_line = memchr::memchr(b'\n', body).map(|end| &body[end + 1..]).filter(|_| body.starts_with(b"--"));
-    let is_block = |bytes: &[u8]| matches!(look_for_headers(bytes), BlockLook::Block(block) if block.is_of_part);
-    after_line.is_some_and(is_block) || is_block(body)
 }

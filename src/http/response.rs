@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Weak,
     task::{Context, Poll},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -129,6 +130,12 @@ pub(super) fn tell_relays(reply: &mut Reply, feed: &Feed) {
     }
 }
 
+/// As the value of `Last-Modified`. `httpdate` knows no date after the year 9999, and a file or a part of another machine may have one.
+fn http_date(time: SystemTime) -> String {
+    let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    httpdate::fmt_http_date(time.clamp(SystemTime::UNIX_EPOCH, latest))
+}
+
 /// A part as it is, 304 if the client has it, or 412 if it wants another one. `lend` gets a handle on the memory that the reply
 /// keeps.
 pub(super) fn snapshot(part: &Encoded, boundary: &str, request: &HeaderMap, lend: impl FnOnce(Weak<Lease>)) -> Reply {
@@ -140,7 +147,7 @@ pub(super) fn snapshot(part: &Encoded, boundary: &str, request: &HeaderMap, lend
     let status = if client_has(request, &etag, part) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let builder = reply(status)
         .header(header::ETAG, &etag)
-        .header(header::LAST_MODIFIED, httpdate::fmt_http_date(part.time()))
+        .header(header::LAST_MODIFIED, http_date(part.time()))
         .header(header::CACHE_CONTROL, "no-cache")
         .header(X_TIMESTAMP, Timestamp(part.time()).to_string())
         .header(X_SEQUENCE, part.sequence())
@@ -397,4 +404,18 @@ pub(super) fn vary(reply: &mut Reply, name: &str) {
 /// Has hyper close the connection after this reply.
 pub(super) fn close(reply: &mut Reply) {
     reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_any_time_has_a_date() {
+        let after = |seconds| http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(after(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(after(253_402_300_800), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(after(i64::MAX as u64), after(253_402_300_800));
+        assert_eq!(http_date(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), after(0));
+    }
 }

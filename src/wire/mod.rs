@@ -12,7 +12,8 @@ pub use self::{
     body::without_boundary,
     boundary::Boundary,
     decode::{
-        BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, Oddities, Oddity, boundary_of, look_for_headers, oddities_of,
+        BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, Oddities, Oddity, begins_as_multipart, boundary_of,
+        look_for_headers, oddities_of,
     },
     encode::{Prefix, encode, encode_in_blocks, renumber},
 };

@@ -286,6 +286,17 @@ fn what_an_img_does_not_take_is_found_unless_the_server_leaves_it_out() {
 }
 
 #[test]
+fn a_feed_is_left_before_its_still_picture_is_asked_for() {
+    let bytes = response(&[]);
+    let upstream = upstream(move |asked| {
+        asked.send(&bytes);
+        asked.hang();
+    });
+    doctor(&upstream.url("/stream"), &["--for", "1s"]).stdout("/snapshot");
+    assert_eq!((upstream.requests().len(), upstream.most_open()), (2, 1), "a camera may take one connection");
+}
+
+#[test]
 fn a_server_without_a_still_picture_and_one_that_redirects_are_noted() {
     let bytes = response(&[]);
     let upstream = Upstream::serve(move |mut asked| match asked.path() {

@@ -29,6 +29,7 @@ fn each_reason_for_which_a_file_is_not_shown_is_named_and_no_other() {
     std::os::unix::fs::symlink("nowhere", folder.file("link.png")).unwrap();
     let fifo = folder.file("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let _listener = std::os::unix::net::UnixListener::bind(folder.file("socket")).unwrap();
     fs::create_dir_all(folder.file("empty/below")).unwrap();
     fs::write(folder.file("empty/.hidden.png"), png(RED)).unwrap();
     for (name, expected) in [
@@ -42,6 +43,7 @@ fn each_reason_for_which_a_file_is_not_shown_is_named_and_no_other() {
         ("none.png", &["file-missing"]),
         ("whole.png/none.png", &["file-missing"]),
         ("fifo", &["special-file"]),
+        ("socket", &["special-file"]),
         ("empty", &["no-files"]),
     ] {
         assert_eq!(names(&folder.file(name)), expected, "{name}");

@@ -366,6 +366,34 @@ fn a_text_that_goes_on_is_lines_and_one_that_ends_is_a_document() {
 }
 
 #[test]
+fn a_camera_that_calls_its_multipart_text_is_found_again() {
+    let upstream = Upstream::serve(|mut asked| {
+        let colours = [[RED, GREEN], [GREEN, BLUE]][asked.number.min(1)];
+        asked.begin("text/plain");
+        asked.send(multipart("image/jpeg", &colours.map(jpeg).each_ref().map(Vec::as_slice)));
+        asked.hang();
+    });
+    let server = relay(&upstream.url("/video"), &["--always"]);
+    let mut viewer = server.view("/stream");
+    wait_until("it is read", SOON, || server.state()["feeds"][0]["published"] == 2);
+    upstream.cut();
+    while viewer.part().body != jpeg(BLUE) {}
+    wait_for_state(&server, "live");
+}
+
+#[test]
+fn what_comes_slowly_and_is_no_part_is_a_loss() {
+    let upstream = Upstream::serve(|mut asked| {
+        asked.begin("image/jpeg");
+        // Longer than a document takes.
+        thread::sleep(Duration::from_millis(1500));
+    });
+    let server = relay(&upstream.url("/picture"), &[]);
+    assert_eq!(server.get("/snapshot").head.status, 503);
+    wait_for_state(&server, "lost");
+}
+
+#[test]
 fn several_urls_are_several_feeds_named_after_their_hosts() {
     let picture = |colour| {
         Upstream::serve(move |mut asked| {

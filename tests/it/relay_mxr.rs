@@ -155,6 +155,14 @@ fn a_root_that_is_no_mxr_is_one_feed_and_one_that_is_not_there_yet_is_waited_for
 }
 
 #[test]
+fn a_feed_without_a_name_is_left_out() {
+    let feeds = r#"{"version":"1","feeds":[{"name":"","kind":"lines"},{"name":"a","kind":"lines"}]}"#;
+    let upstream = Upstream::serve(move |mut asked| _ = asked.reply("200 OK", "application/json", feeds));
+    let edge = mxr(["relay", &upstream.url("/")]).start();
+    wait_for_names(&edge, &["a"]);
+}
+
+#[test]
 fn a_feed_that_is_relayed_in_a_circle_is_refused() {
     // To itself.
     let port = free_port();

@@ -153,6 +153,13 @@ async fn a_line_that_is_no_header_is_passed_over_and_so_are_equal_lengths() {
 }
 
 #[tokio::test]
+async fn a_line_with_a_control_character_is_the_one_that_is_told() {
+    let server = Scripted::once(["HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n"]).await;
+    let error = get(&mut client(), &server.target("/")).await.unwrap_err();
+    assert_eq!(error.to_string(), r#"the response has a line that is no header: "X-A: a\u{0}b""#);
+}
+
+#[tokio::test]
 async fn a_server_that_closes_without_a_word_is_told_as_that() {
     let server = Scripted::once([""]).await;
     let error = get(&mut client(), &server.target("/")).await.unwrap_err();
@@ -228,6 +235,7 @@ fn retry_after_is_in_seconds_or_a_date() {
         ("-1", None),
         ("soon", None),
         ("1.5", None),
+        ("99999999999999999999999", Some(u64::MAX)),
     ] {
         let headers = HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())]);
         assert_eq!(response::retry_after(&headers, now), pause.map(Duration::from_secs), "{value}");

@@ -197,7 +197,9 @@ impl Root {
     fn follow(&mut self, listed: &ListedState) {
         let own = self.context.opener.registry().process();
         let is_from_here = |feed: &ListedFeed| feed.via.iter().any(|name| name == own) || listed.process.as_deref() == Some(own);
-        let others: Vec<&ListedFeed> = listed.feeds.iter().filter(|feed| !is_from_here(feed)).take(MOST.0).collect();
+        // Without a name there is no URL to ask for it, there and here.
+        let is_other = |feed: &&ListedFeed| !feed.name.is_empty() && !is_from_here(feed);
+        let others: Vec<&ListedFeed> = listed.feeds.iter().filter(is_other).take(MOST.0).collect();
         let now = Instant::now();
         for feed in &mut self.feeds {
             let is_there = others.iter().any(|other| other.name == feed.name);

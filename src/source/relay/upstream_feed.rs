@@ -34,6 +34,8 @@ pub(super) struct UpstreamFeed {
     has_made_part: bool,
     /// New parts since then.
     new_parts: u64,
+    /// Whether no part has come since then that has a number.
+    awaits_number: bool,
     /// Lines that the upstream dropped before they were read, and when that was said last.
     missed: u64,
     warned: Option<Instant>,
@@ -87,6 +89,7 @@ impl UpstreamFeed {
             has_pictures: false,
             has_made_part: false,
             new_parts: 0,
+            awaits_number: false,
             missed: 0,
             warned: None,
         }
@@ -137,7 +140,7 @@ impl UpstreamFeed {
 
     /// Begins another visit to the upstream.
     pub(super) fn begin(&mut self) {
-        (self.has_made_part, self.new_parts) = (false, 0);
+        (self.has_made_part, self.new_parts, self.awaits_number) = (false, 0, true);
         self.publisher.count_connect();
     }
 
@@ -177,12 +180,17 @@ impl UpstreamFeed {
     /// Whether a part of another mxr has been read already: it repeats the newest one while nothing changes.
     fn is_repeat(&mut self, stamp: PartStamp, stream: &StreamTraits) -> bool {
         let (Some(sequence), Some(run)) = (stamp.sequence, &stream.run) else { return false };
+        // Of pictures a connection begins with the newest: a lower number is of a process that has the same boundary, and its clock may
+        // be behind that of the one before.
+        let is_anew = std::mem::take(&mut self.awaits_number) && self.kind == Some(Kind::Newest);
         let mut missed = 0;
         match self.position.as_mut().filter(|last| last.run == *run) {
             // A server whose boundary is always the same may have been started again.
-            Some(last) if sequence <= last.sequence && stamp.time <= last.time => return true,
+            Some(last) if sequence <= last.sequence && stamp.time <= last.time && !(is_anew && sequence < last.sequence) => {
+                return true;
+            }
             Some(last) => {
-                missed = sequence.saturating_sub(last.sequence + 1);
+                missed = sequence.saturating_sub(last.sequence).saturating_sub(1);
                 (last.sequence, last.time) = (sequence, stamp.time);
             }
             None => self.begin_run(run, sequence, stamp.time, stream.is_of_edge),
@@ -219,7 +227,7 @@ impl UpstreamFeed {
     }
 
     fn note_missed(&mut self, lines: u64) {
-        self.missed += lines;
+        self.missed = self.missed.saturating_add(lines);
         if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
             self.warned = Some(Instant::now());
             warn!(feed = self.name(), lines = self.missed, "the upstream no longer held lines that were not read yet");
@@ -319,6 +327,30 @@ mod tests {
         feed.take(&mut vec![line(1, 10)], &of_run("A", Some(Kind::Lines)));
         feed.take(&mut vec![line(1, 9)], &of_run("B", Some(Kind::Lines)));
         assert_eq!(published(&feed), 2);
+    }
+
+    #[test]
+    fn a_server_that_was_started_again_with_its_boundary_and_an_older_clock_is_read_on() {
+        let stream = of_run("A", Some(Kind::Newest));
+        let picture = |number, seconds| raw("image/png", "x", Some(number), Some(seconds));
+        let mut feed = feed();
+        feed.take(&mut vec![picture(8, 100), picture(9, 101)], &stream);
+        feed.begin();
+        feed.take(&mut vec![picture(9, 101), picture(10, 102), picture(10, 102)], &stream);
+        assert_eq!(published(&feed), 3, "the same process: one is new");
+        feed.begin();
+        feed.take(&mut vec![picture(1, 50), picture(1, 50), picture(2, 51)], &stream);
+        assert_eq!((published(&feed), feed.new_parts()), (5, 2));
+    }
+
+    #[test]
+    fn the_largest_numbers_are_numbers_like_others() {
+        let stream = of_run("A", Some(Kind::Lines));
+        let line = |number, seconds| raw("text/plain", "x", Some(number), Some(seconds));
+        let mut feed = feed();
+        let far = [line(u64::MAX, 1), line(u64::MAX, 2), line(0, 3), line(u64::MAX, 4), line(0, 5), line(u64::MAX, 6), line(7, 7)];
+        assert_eq!(feed.take(&mut far.into(), &stream), 7);
+        assert_eq!((published(&feed), feed.resumes_from().map(|last| last.sequence)), (7, Some(7)));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::{
     feed::Kind,
     format::{Completeness, Media, inspect},
     source::framing::split::{Makes, PartStamp, RawPart, Split, Splitter},
+    wire::begins_as_multipart,
 };
 
 /// How long a body without a length may take to be a document; one that takes longer is a stream.
@@ -81,8 +82,6 @@ impl UpstreamVisits {
         feed.begin();
         self.has_waited = false;
         self.client.wait_for_head(self.timeout);
-        // The connection before is closed by a task of its own.
-        tokio::task::yield_now().await;
         let mut polling = Polling::default();
         let mut asking = Some(self.asking.clone().lock_owned().await);
         loop {
@@ -184,17 +183,22 @@ impl UpstreamVisits {
         feed: &mut UpstreamFeed,
     ) -> Result<Answer, Loss> {
         let is_json = |media: &Media| media.essence() == "application/json";
-        let is_text = announced.is_of_lines() || announced.media.as_ref().is_some_and(|media| media.is_text() || is_json(media));
+        let has_text_type = announced.media.as_ref().is_some_and(|media| media.is_text() || is_json(media));
+        // Some cameras send multipart as text/plain.
+        let is_text = (announced.is_of_lines() || has_text_type) && !begins_as_multipart(&first);
         if is_text && feed.has_pictures() {
             return Err(Loss::new(format!("the server answers with text in place of pictures: {}", beginning(&first))));
         }
-        // Some cameras send multipart as text/plain.
-        let media = announced.media.filter(|_| is_text && !first.starts_with(b"--"));
+        let media = announced.media.filter(|_| is_text);
         let split = if media.is_some() { Split::Lines } else { Split::Auto };
         let stream = StreamTraits { is_text: media.is_some(), media, ..StreamTraits::default() };
         let parts = PartReader::new(&split, stream, feed);
         let whole = self.stream(body, parts, first, feed).await?;
-        Ok(if whole <= 1 && !is_text { Answer::Document } else { Answer::Stream })
+        match whole {
+            0 if !is_text => Err(Loss::new("the server answers with nothing that is a part")),
+            1 if !is_text => Ok(Answer::Document),
+            _ => Ok(Answer::Stream),
+        }
     }
 
     /// Reads a stream to its end. Returns the number of its whole parts.

@@ -77,12 +77,16 @@ fn media(value: &str, marks: &mut Marks) -> Option<Media> {
     Some(media)
 }
 
+/// The first second that `X-Timestamp` does not mean: that of the year 10000, which no date of HTTP can say.
+const TIMES: u64 = 253_402_300_800;
+
 /// Seconds since 1970 with a fraction, read without the rounding of a float.
 fn time(value: &str) -> Option<SystemTime> {
     let (seconds, fraction) = value.split_once('.').unwrap_or((value, ""));
     let digits = fraction.get(..fraction.len().min(9)).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
     let nanos: u32 = format!("{digits:0<9}").parse().ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds.parse().ok()?, nanos))
+    let seconds = seconds.parse().ok().filter(|seconds| *seconds < TIMES)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
 }
 
 /// The most bytes and lines of a block: responses have longer ones than parts, and no log has so many lines of this form.
@@ -150,6 +154,14 @@ pub fn look_for_headers(bytes: &[u8]) -> BlockLook {
         }
     }
     BlockLook::Other
+}
+
+/// Whether a body begins as multipart does: with a delimiter and headers, or with the headers of a part.
+pub fn begins_as_multipart(body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
+    let after_line = memchr::memchr(b'\n', body).map(|end| &body[end + 1..]).filter(|_| body.starts_with(b"--"));
+    let is_block = |bytes: &[u8]| matches!(look_for_headers(bytes), BlockLook::Block(block) if block.is_of_part);
+    after_line.is_some_and(is_block) || is_block(body)
 }
 
 /// Whether bytes begin in a certain way.
@@ -250,6 +262,9 @@ mod tests {
             "X-Timestamp: 1.x",
             "X-Timestamp: now",
             "X-Timestamp: 99999999999999999999",
+            "X-Timestamp: 1e300",
+            "X-Timestamp: 253402300800",
+            "X-Timestamp: 9223372036854775807.5",
         ];
         assert_eq!(headers(&nonsense), Headers::default());
         assert_eq!(headers(&["Content-Type: text/plain; charset=utf-8"]).media.unwrap().as_str(), "text/plain; charset=utf-8");

@@ -22,7 +22,7 @@ mod tests;
 use self::state::{Between, Body, Follows, Scanning, State};
 pub use self::{
     content_type::{boundary_of, oddities_of},
-    headers::{BlockLook, HeaderBlock, Headers, look_for_headers},
+    headers::{BlockLook, HeaderBlock, Headers, begins_as_multipart, look_for_headers},
     oddity::{Oddities, Oddity},
     state::{Bounds, Decoded, Decoder},
 };
