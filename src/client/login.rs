@@ -43,6 +43,8 @@ impl Login {
         }
         if unknown.is_empty() {
             Err(ClientError::NoChallenge)
+        } else if challenges.iter().any(|challenge| challenge.is("Bearer")) {
+            Err(ClientError::TokenAsked)
         } else {
             Err(ClientError::ChallengeUnknown { asked: unknown.join(", ") })
         }
@@ -122,6 +124,7 @@ mod tests {
         assert!(matches!(strongest(&["realm=x"]), Err(ClientError::NoChallenge)));
         let asked = |values: &[&str]| strongest(values).unwrap_err().to_string();
         assert_eq!(asked(&[INT]), "the server asks for Digest with qop auth-int, which is not supported");
+        assert!(matches!(strongest(&["Bearer realm=\"mxr\""]), Err(ClientError::TokenAsked)));
         assert_eq!(asked(&["Negotiate, NTLM"]), "the server asks for Negotiate, NTLM, which is not supported");
     }
 

@@ -110,8 +110,8 @@ pub(super) fn finding_of_error(error: &ClientError) -> Option<Finding> {
         ClientError::Head { .. } => &kinds::HEAD_BROKEN,
         ClientError::PasswordAsked { .. } => &kinds::PASSWORD_ASKED,
         ClientError::PasswordRefused => &kinds::PASSWORD_REFUSED,
+        ClientError::TokenAsked => &kinds::TOKEN_ASKED,
         ClientError::NoChallenge => &kinds::CHALLENGE_MISSING,
-        ClientError::ChallengeUnknown { .. } if error.is_token_asked() => &kinds::TOKEN_ASKED,
         ClientError::ChallengeUnknown { .. } => &kinds::CHALLENGE_UNKNOWN,
         ClientError::Redirect { .. } => &kinds::REDIRECT_BROKEN,
         ClientError::Body { .. } | ClientError::BodyTooLarge { .. } => &kinds::BROKE_OFF,
@@ -125,7 +125,7 @@ fn seen(error: &ClientError) -> String {
     match error {
         ClientError::PasswordAsked { schemes, is_withheld: false } => Escaped(schemes).to_string(),
         ClientError::ChallengeUnknown { asked } => Escaped(asked).to_string(),
-        ClientError::PasswordRefused | ClientError::NoChallenge => String::new(),
+        ClientError::PasswordRefused | ClientError::TokenAsked | ClientError::NoChallenge => String::new(),
         _ => error.to_string(),
     }
 }
