@@ -57,6 +57,8 @@ pub enum ClientError {
     },
     /// 401 to a password: it is wrong. Cameras lock addresses out that try again soon.
     PasswordRefused,
+    /// 401 with a challenge for a token: there is none, or it is wrong.
+    TokenAsked,
     /// 401 without a challenge that can be read, as some cameras send now and then: no word about the password.
     NoChallenge,
     /// 401, and none of the challenges can be answered.
@@ -127,6 +129,7 @@ impl fmt::Display for ClientError {
                 write!(f, "the server that a redirect leads to asks for a password ({})", Escaped(schemes))
             }
             Self::PasswordRefused => f.write_str("the server refuses the user or password"),
+            Self::TokenAsked => f.write_str("the server asks for a token, or refuses the one that it got"),
             Self::NoChallenge => f.write_str("the server answers 401 without a challenge that can be read"),
             Self::ChallengeUnknown { asked } => write!(f, "the server asks for {}, which is not supported", Escaped(asked)),
             Self::Redirect { from, fault } => write!(f, "{from} redirects {fault}"),
@@ -147,6 +150,7 @@ impl ClientError {
             Self::Head { fault: HeadFault::Rtsp, .. } => Some("use the HTTP port; ffmpeg turns RTSP into MJPEG"),
             Self::PasswordAsked { is_withheld: true, .. } => Some("give the URL that the redirect leads to"),
             Self::PasswordAsked { .. } => Some("give it as http://user:password@host/ or with --upstream-auth-file"),
+            Self::TokenAsked => Some("give it with --upstream-header 'Authorization: Bearer TOKEN', to mxr also as ?token=TOKEN"),
             Self::ChallengeUnknown { .. } => Some("set the server to Digest or Basic"),
             _ => None,
         }

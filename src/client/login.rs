@@ -44,7 +44,13 @@ impl Login {
         if challenges.iter().any(|challenge| challenge.is("Basic")) {
             return Ok(Self::Basic);
         }
-        if unknown.is_empty() { Err(ClientError::NoChallenge) } else { Err(ClientError::ChallengeUnknown { asked: list(unknown) }) }
+        if unknown.is_empty() {
+            Err(ClientError::NoChallenge)
+        } else if challenges.iter().any(|challenge| challenge.is("Bearer")) {
+            Err(ClientError::TokenAsked)
+        } else {
+            Err(ClientError::ChallengeUnknown { asked: list(unknown) })
+        }
     }
 
     /// Whether another answer to `next` makes sense, after this one, which was sent, was refused. `answered` counts the challenges
@@ -126,6 +132,7 @@ mod tests {
         assert!(matches!(strongest(&["realm=x"]), Err(ClientError::NoChallenge)));
         let asked = |values: &[&str]| strongest(values).unwrap_err().to_string();
         assert_eq!(asked(&[INT]), "the server asks for Digest with qop auth-int, which is not supported");
+        assert!(matches!(strongest(&["Bearer realm=\"mxr\""]), Err(ClientError::TokenAsked)));
         assert_eq!(asked(&["Negotiate, NTLM"]), "the server asks for Negotiate, NTLM, which is not supported");
         assert_eq!(asked(&["x".repeat(30_000).as_str()]).matches('x').count(), SHOWN);
     }

@@ -107,6 +107,7 @@ pub(super) fn finding_of_error(error: &ClientError) -> Option<Finding> {
         ClientError::Head { .. } => &kinds::HEAD_BROKEN,
         ClientError::PasswordAsked { .. } => &kinds::PASSWORD_ASKED,
         ClientError::PasswordRefused => &kinds::PASSWORD_REFUSED,
+        ClientError::TokenAsked => &kinds::TOKEN_ASKED,
         ClientError::NoChallenge => &kinds::CHALLENGE_MISSING,
         ClientError::ChallengeUnknown { .. } => &kinds::CHALLENGE_UNKNOWN,
         ClientError::Redirect { .. } => &kinds::REDIRECT_BROKEN,

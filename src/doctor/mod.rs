@@ -1,5 +1,5 @@
-//! `mxr doctor`: says what is wrong with a feed or a file, or that nothing is. It reads as `mxr relay` and `mxr watch` do, by the same
-//! code, and judges by one table of what each reader takes (`kinds`). It serves nothing and pushes nothing.
+//! `mxr doctor`: says what is wrong with a feed or a file, or that nothing is. It reads as `mxr relay` and `mxr watch` do, by the
+//! same code, and judges by one table of what each reader takes (`kinds`). It serves nothing and pushes nothing.
 
 mod facts;
 mod finding;

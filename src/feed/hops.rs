@@ -16,6 +16,8 @@ use crate::sync::Mutex;
 
 /// The most names that are kept: a tree of relays is not so deep, and a head has to stay short.
 const MOST: usize = 50;
+/// The beginning of a process's name.
+const NAME: &str = "mxr-";
 /// The longest name in bytes.
 const LONGEST_NAME: usize = 100;
 
@@ -26,13 +28,14 @@ pub struct Hops(Vec<String>);
 impl Hops {
     /// A name for a process, which no other has.
     pub fn new_name() -> Arc<str> {
-        format!("mxr-{:016x}", rand::random::<u64>()).into()
+        format!("{NAME}{:016x}", rand::random::<u64>()).into()
     }
 
-    /// The names in the values of `Via`: `1.1 name (comment), HTTP/1.0 name`.
+    /// The processes of mxr in the values of `Via`: `1.1 name (comment), HTTP/1.0 name`. Other proxies change nothing.
     pub fn of_via<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let members = values.into_iter().flat_map(|value| value.split(','));
-        Self::of_names(members.filter_map(|member| member.split_ascii_whitespace().nth(1)))
+        let names = members.filter_map(|member| member.split_ascii_whitespace().nth(1));
+        Self::of_names(names.filter(|name| name.starts_with(NAME)))
     }
 
     /// These names, in this order.
@@ -55,6 +58,11 @@ impl Hops {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether there are several: the last of them is an edge, and the first the origin.
+    pub fn pass_an_edge(&self) -> bool {
+        self.0.len() > 1
     }
 
     /// The same, and last this one.
@@ -131,11 +139,11 @@ mod tests {
     #[test]
     fn via_is_read_in_any_spelling_and_written_in_one() {
         let hops = Hops::of_via(["1.1 mxr-a, HTTP/1.0 proxy.local:80 (Squid)", "1.1  mxr-b", "nonsense", ",, 1.1 mxr-a"]);
-        assert_eq!(hops.to_string(), "1.1 mxr-a, 1.1 proxy.local:80, 1.1 mxr-b");
+        assert_eq!(hops.to_string(), "1.1 mxr-a, 1.1 mxr-b");
         assert!(hops.has("mxr-b") && !hops.has("mxr"));
-        let long = (0..200).map(|number| format!("1.1 n{number}")).collect::<Vec<_>>().join(",");
+        let long = (0..200).map(|number| format!("1.1 mxr-{number}")).collect::<Vec<_>>().join(",");
         let hops = Hops::of_via([long.as_str()]).with("mxr-c");
-        assert_eq!((hops.0.len(), hops.has("mxr-c"), hops.has("n0")), (MOST, true, true));
+        assert_eq!((hops.0.len(), hops.has("mxr-c"), hops.has("mxr-0")), (MOST, true, true));
     }
 
     #[test]

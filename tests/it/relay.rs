@@ -1,10 +1,10 @@
 //! `mxr relay`: when an upstream is asked, what becomes of its losses, and what viewers see of all that.
 
-use std::{thread, time::Duration};
+use std::{net::SocketAddr, thread, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{A_WHILE, BLUE, GREEN, RED, SOON, Server, Upstream, jpeg, multipart, mxr, wait_until};
+use crate::support::{A_WHILE, BLUE, GREEN, RED, SOON, Server, Upstream, free_port, jpeg, multipart, mxr, wait_until};
 
 const MULTIPART: &str = "multipart/x-mixed-replace; boundary=B";
 
@@ -33,7 +33,7 @@ fn still() -> Upstream {
 #[test]
 fn one_connection_serves_all_viewers_and_is_closed_after_the_last() {
     let upstream = still();
-    let server = relay(&upstream.url("/video"), &["--linger", "0.3"]);
+    let server = relay(&upstream.url("/video"), &["--linger", "0.3", "--upstream-timeout", "5m"]);
     assert_eq!(source(&server)["state"], "idle");
     thread::sleep(A_WHILE);
     assert_eq!(upstream.requests().len(), 0, "nobody watches");
@@ -73,7 +73,7 @@ fn a_thousand_that_ask_at_once_open_one_connection() {
         asked.send(multipart("image/jpeg", &[&jpeg(RED)]));
         asked.hang();
     });
-    let server = relay(&upstream.url("/video"), &["--linger", "0.5"]);
+    let server = relay(&upstream.url("/video"), &["--linger", "0.5", "--upstream-timeout", "5m"]);
     let viewers: Vec<_> = (0..1000).map(|_| server.view("/stream")).collect();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -103,7 +103,7 @@ fn a_snapshot_waits_for_an_upstream_that_wakes_slowly() {
 
 #[test]
 fn an_upstream_that_comes_late_is_found_without_a_viewer_doing_anything() {
-    let address = Upstream::serve(|_| {}).address;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let server = relay(&format!("http://{address}/video"), &[]);
     let mut viewer = server.view("/stream");
     wait_for_state(&server, "lost");

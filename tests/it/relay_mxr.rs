@@ -326,3 +326,48 @@ fn streams_is_the_root_too_and_a_wrong_token_is_not_tried_again() {
     thread::sleep(Duration::from_secs(1));
     assert_eq!(denied(), 1);
 }
+
+#[test]
+fn an_edge_that_is_killed_and_started_again_gives_its_leaves_each_line_once() {
+    let mut origin = mxr(["stdin", "--split", "lines"]).stdin(Stdio::piped()).start();
+    origin.write("1\n");
+    let port = free_port();
+    let url = origin.url("/");
+    let edge = || mxr(["relay", &url]).start_at(port);
+    let first = edge();
+    wait_for_names(&first, &["stdin"]);
+    let leaf = mxr(["relay", &first.url("/stream/stdin")]).start();
+    let mut viewer = leaf.view("/stream");
+    let part = viewer.part();
+    assert_eq!(part.text(), "1");
+    let mut last = part.sequence();
+    let mut expect = |number: usize| {
+        let part = viewer.part_where(|part| part.sequence() != last);
+        last = part.sequence();
+        assert_eq!(part.text(), number.to_string());
+    };
+    origin.write((2..=50).map(|number| format!("{number}\n")).collect::<String>());
+    (2..=50).for_each(&mut expect);
+    drop(first);
+    origin.write((51..=99).map(|number| format!("{number}\n")).collect::<String>());
+    let second = edge();
+    // Somebody else makes it read the lines, perhaps before the leaf is back.
+    wait_for_names(&second, &["stdin"]);
+    assert!(second.get("/snapshot").head.status == 200);
+    origin.write("100\n");
+    (51..=100).for_each(&mut expect);
+}
+
+#[test]
+fn a_feed_that_has_no_part_yet_is_waited_for_and_not_lost() {
+    let folder = Folder::new();
+    let origin = mxr(["watch"]).arg(folder.file("a.png")).start();
+    let edge = mxr(["relay", &origin.url("/stream"), "--upstream-timeout", "0.3"]).start();
+    let mut viewer = edge.view("/stream");
+    origin.wait_for_viewers(1);
+    thread::sleep(Duration::from_secs(1));
+    let source = &edge.state()["feeds"][0]["source"];
+    assert_eq!((source["state"].as_str(), source["connects"].as_u64()), (Some("starting"), Some(1)), "{source}");
+    folder.put("a.png", png(RED));
+    assert_eq!(viewer.part().body, png(RED));
+}

@@ -41,7 +41,8 @@ of_kinds! {
     LF_LINE_ENDS: "lf-line-ends", Breaks, [Go2rtc],
         "Lines end in LF alone", "End delimiters and headers with CRLF.";
     RESPONSE_IN_BODY: "response-in-body", Breaks, [Strict],
-        "The head of an HTTP response stands in the body", "Send the status line once; a part has Content-Type and Content-Length alone.";
+        "The head of an HTTP response stands in the body",
+        "Send the status line once; a part has Content-Type and Content-Length alone.";
     BLANK_LINE_BEFORE_HEADERS: "blank-line-before-headers", Breaks, [Strict],
         "A blank line comes between the delimiter and the headers", "Send the headers right behind the delimiter's line.";
     NO_BLANK_LINE: "no-blank-line", Breaks, [Strict],

@@ -27,5 +27,6 @@ of_kinds! {
     SILENT_FILE_SYSTEM: "silent-file-system", Note, [],
         "The file system does not tell of every change, so mxr looks every 300 ms", "Run mxr where the file is written.";
     NO_EVENTS: "no-events", Degrades, [],
-        "This user has no inotify watches or instances left, so changes show after up to a second", "Raise fs.inotify.max_user_watches.";
+        "This user has no inotify watches or instances left, so changes show after up to a second",
+        "Raise fs.inotify.max_user_watches.";
 }

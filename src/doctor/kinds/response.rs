@@ -7,7 +7,8 @@ use super::{
 
 of_kinds! {
     NO_RESPONSE: "no-response", Breaks, [],
-        "The server takes the connection and answers nothing", "Look at the server's log; a camera with one connection may be busy.";
+        "The server takes the connection and answers nothing",
+        "Look at the server's log; a camera with one connection may be busy.";
     NOT_HTTP: "not-http", Breaks, [],
         "The server speaks something other than HTTP/1", "Use its HTTP port, and https:// where it speaks TLS.";
     CERTIFICATE: "certificate", Breaks, [],
@@ -27,7 +28,8 @@ of_kinds! {
     HEAD_LF: "head-lf", Note, [],
         "The lines of the response's head end in LF alone", "End them with CRLF.";
     CHUNKED: "chunked", Breaks, [MotionEye, Clients],
-        "The response is chunked, which older clients do not read", "Send it without Content-Length and close the connection at the end.";
+        "The response is chunked, which older clients do not read",
+        "Send it without Content-Length and close the connection at the end.";
     COMPRESSED: "compressed-unasked", Breaks, [Strict],
         "The response is compressed, though nobody has asked for that", "Compress only where Accept-Encoding says so.";
     CACHEABLE: "cacheable", Note, [],
@@ -42,6 +44,8 @@ of_kinds! {
         "The server asks for a password", "Give it as http://user:password@host/ or with --upstream-auth-file.";
     PASSWORD_REFUSED: "password-refused", Breaks, [],
         "The server refuses the user or password", "Check both; cameras lock addresses out that try too often.";
+    TOKEN_ASKED: "token-asked", Breaks, [],
+        "The server asks for a token, or refuses the one that it got", "Give it with --upstream-header, or as the server has it in its URL.";
     CHALLENGE_MISSING: "challenge-missing", Breaks, [],
         "The server answers 401 without a challenge that can be read", "Send WWW-Authenticate with it.";
     CHALLENGE_UNKNOWN: "challenge-unknown", Breaks, [],

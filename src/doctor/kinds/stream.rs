@@ -15,15 +15,18 @@ of_kinds! {
     NOT_ITS_TYPE: "not-its-type", Breaks, [Chromium],
         "A part is not what its type says", "Send the type of what is in it, and no error page as a picture.";
     MIXED_FAMILIES: "mixed-families", Breaks, [Chromium, Ffmpeg, Vlc],
-        "An <img> is sent pictures of several families, or other parts among them", "Make a feed of each kind; mxr sends an <img> one kind.";
+        "An <img> is sent pictures of several families, or other parts among them",
+        "Make a feed of each kind; mxr sends an <img> one kind.";
     DELIMITER_LATE: "delimiter-late", Degrades, [Chromium, Firefox, WebKit],
-        "The delimiter comes with the next part, so browsers are one picture behind", "Send the delimiter in the same write as the part.";
+        "The delimiter comes with the next part, so browsers are one picture behind",
+        "Send the delimiter in the same write as the part.";
     STALLS: "stalls", Degrades, [],
         "The feed stands still now and then", "Look at the network, and at what the source waits for.";
     SILENT: "silent", Breaks, [HomeAssistant],
         "No byte comes for long, and some readers give up after 10 s", "Repeat the newest part every 5 s.";
     BURSTS: "bursts", Degrades, [],
-        "Parts come in bursts, as through a proxy that buffers", "Turn its buffering off: X-Accel-Buffering: no, proxy_buffering off.";
+        "Parts come in bursts, as through a proxy that buffers",
+        "Turn its buffering off: X-Accel-Buffering: no, proxy_buffering off.";
     SLOW_START: "slow-start", Degrades, [OctoPrint],
         "The first part takes longer than 5 s", "Keep the source running, and send the newest part at once.";
     OLD_PARTS: "old-parts", Degrades, [],

@@ -59,6 +59,12 @@ impl Announced {
         self.media.as_ref().is_some_and(|media| media.as_str().to_ascii_lowercase().starts_with("multipart/"))
     }
 
+    /// Whether the body may be pictures without an end: `ffmpeg -f mpjpeg` names no type for them.
+    pub(super) fn may_be_pictures(&self) -> bool {
+        let is_unnamed = |media: &Media| media.essence() == "application/octet-stream";
+        self.is_multipart() || !self.has_length && self.media.as_ref().is_none_or(is_unnamed)
+    }
+
     /// Whether the body is a picture.
     pub(super) fn is_image(&self) -> bool {
         self.media.as_ref().is_some_and(Media::is_image)

@@ -64,7 +64,7 @@ impl Loss {
 impl From<ClientError> for Loss {
     fn from(error: ClientError) -> Self {
         let retry = match error {
-            ClientError::PasswordRefused => Retry::Refused,
+            ClientError::PasswordRefused | ClientError::TokenAsked => Retry::Refused,
             _ => Retry::Soon,
         };
         Self { reason: error.to_string(), hint: error.hint(), retry }

@@ -1,7 +1,7 @@
 //! The requests for a plain picture or document that is asked for again and again: with conditions, so that nothing is sent while it
 //! stays the same, and from time to time without them. It sends nothing itself.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -13,6 +13,9 @@ use crate::{
 
 /// How often a request has no conditions: some cameras say "not modified" for days (home-assistant/core#150252).
 const UNCONDITIONAL: Duration = Duration::from_secs(30);
+
+/// More lines than any feed holds.
+const LONGEST_HISTORY: &str = "&history=1000000";
 
 /// What is known of the document, within one visit.
 #[derive(Debug, Default)]
@@ -50,10 +53,13 @@ impl Polling {
         let pairs = match (self.sequence.filter(|_| self.has_conditions()), position) {
             (Some(sequence), _) => format!("after={sequence}"),
             (None, _) if self.has_asked => return target.clone(),
-            (None, Some(UpstreamPosition { run, sequence, .. })) => {
+            (None, Some(UpstreamPosition { run, sequence, is_of_edge, .. })) => {
                 // The last one comes again, as a sign of life.
                 let after = sequence.saturating_sub(1);
-                format!("after={after}&run={}", form_urlencoded::byte_serialize(run.as_bytes()).collect::<String>())
+                let run: String = form_urlencoded::byte_serialize(run.as_bytes()).collect();
+                // An edge that was started again does not know the number, but has read the lines again.
+                let history = if *is_of_edge { LONGEST_HISTORY } else { "" };
+                format!("after={after}&run={run}{history}")
             }
             (None, None) => match history {
                 Some(history) => format!("history={history}"),
@@ -80,9 +86,19 @@ impl Polling {
     /// Notes what the head of a document says.
     pub(super) fn note(&mut self, response: &Response, sequence: Option<u64>) {
         (self.has_asked, self.sequence, self.seen) = (true, sequence, Some(Instant::now()));
-        self.etag = response.headers.get(header::ETAG).cloned();
-        self.modified = response.headers.get(header::LAST_MODIFIED).cloned();
+        let condition = |name| response.headers.get(name).filter(|_| is_settled(response)).cloned();
+        (self.etag, self.modified) = (condition(header::ETAG), condition(header::LAST_MODIFIED));
     }
+}
+
+/// Whether a document that changes again has another ETag and another time then: both are often of a file's time in seconds, which is
+/// the same for two changes in one second (RFC 9110, section 8.8.2.2).
+fn is_settled(response: &Response) -> bool {
+    let time = |name| httpdate::parse_http_date(response.header(name)?).ok();
+    let Some(modified) = time(header::LAST_MODIFIED) else { return true };
+    let asked = time(header::DATE).unwrap_or_else(SystemTime::now);
+    // A server may keep the time of `Date` for a moment.
+    asked.duration_since(modified).is_ok_and(|age| age >= Duration::from_secs(2))
 }
 
 /// The headers of every request: the processes on the way to this one.

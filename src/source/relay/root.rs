@@ -14,6 +14,7 @@ use tokio::{
 use tracing::info;
 
 use super::{
+    announced::Announced,
     loss::{Loss, Losses, SHORTEST_PAUSE},
     polling::request_headers,
     settings::RelaySettings,
@@ -22,7 +23,7 @@ use super::{
     visit::UpstreamVisits,
 };
 use crate::{
-    client::{Awaited, Client, ClientError, StatusCode, Target, header},
+    client::{Awaited, Client, ClientError, Response, StatusCode, Target, header},
     error::Result,
     feed::{Hops, Kind, SourceState},
     panic::{PanicScope, catch_async},
@@ -61,6 +62,13 @@ struct RootFeed {
     own_name: String,
     task: AbortHandle,
     missing_since: Option<Instant>,
+}
+
+/// What was answered in place of `/state`, or as that.
+enum StateAnswer {
+    Feeds(ListedState),
+    /// It is no mxr. A stream is kept: `ffmpeg -listen 1` has one connection to give, and takes no heed of the path.
+    Other(Option<Box<Response>>),
 }
 
 /// What `/state` says, as far as it is needed.
@@ -113,13 +121,13 @@ impl Root {
         let mut losses = Losses::new(self.target.to_string());
         loop {
             let pause = match self.look().await {
-                Ok(Some(listed)) => {
+                Ok(StateAnswer::Feeds(listed)) => {
                     losses = Losses::new(self.target.to_string());
                     self.follow(&listed);
                     LOOK_EVERY
                 }
-                Ok(None) if self.feeds.is_empty() => return self.relay_itself().await,
-                Ok(None) => LOOK_EVERY,
+                Ok(StateAnswer::Other(first)) if self.feeds.is_empty() => return self.relay_itself(first).await,
+                Ok(StateAnswer::Other(_)) => LOOK_EVERY,
                 Err(loss) => {
                     let state = SourceState::Lost { reason: loss.reason.clone() };
                     self.waiting.iter().for_each(|feed| feed.publisher().set_source(state.clone()));
@@ -143,8 +151,8 @@ impl Root {
         }
     }
 
-    /// The feeds; `None` if it is no mxr.
-    async fn look(&mut self) -> std::result::Result<Option<ListedState>, Loss> {
+    /// Asks for the feeds.
+    async fn look(&mut self) -> std::result::Result<StateAnswer, Loss> {
         let query = self.target.query().map(|query| format!("{query}&")).unwrap_or_default();
         let target = self.target.with_path(&format!("{}state?{query}viewers=0", self.target.path()));
         let target = target.map_err(|error| Loss::new(error.to_string()))?;
@@ -157,7 +165,7 @@ impl Root {
             | Err(ClientError::Closed | ClientError::Head { .. } | ClientError::Redirect { .. })
                 if self.feeds.is_empty() =>
             {
-                return Ok(None);
+                return Ok(StateAnswer::Other(None));
             }
             Err(error) => return Err(error.into()),
         };
@@ -165,21 +173,23 @@ impl Root {
         match response.status {
             StatusCode::OK if is_json => {
                 let body = response.body.read_to_end(MOST.1, self.settings.timeout).await?;
-                Ok(serde_json::from_slice(&body).ok())
+                Ok(serde_json::from_slice(&body).map_or(StateAnswer::Other(None), StateAnswer::Feeds))
             }
             // A mxr that is asked in a circle, or a proxy before one that is down.
             status if status == StatusCode::LOOP_DETECTED || status.is_server_error() => Err(Loss::of_status(&response)),
             StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Err(Loss::of_status(&response)),
-            _ => Ok(None),
+            StatusCode::OK if Announced::of(&response).may_be_pictures() => Ok(StateAnswer::Other(Some(Box::new(response)))),
+            _ => Ok(StateAnswer::Other(None)),
         }
     }
 
     /// Relays what the URL itself gives.
-    async fn relay_itself(mut self) {
+    async fn relay_itself(mut self, first: Option<Box<Response>>) {
         self.client.disconnect();
         let Self { asked, client, settings, waiting, .. } = self;
         if let Some(feed) = waiting {
-            Upstream::new(UpstreamVisits::new(asked, client, &settings), feed, settings.linger).work().await;
+            let visits = UpstreamVisits { first, ..UpstreamVisits::new(asked, client, &settings) };
+            Upstream::new(visits, feed, settings.linger).work().await;
         }
     }
 

@@ -34,6 +34,9 @@ impl Upstream {
 
     /// Visits it for ever.
     pub(super) async fn work(mut self) {
+        if self.visits.first.is_some() {
+            self.visit_once().await;
+        }
         loop {
             if !self.wanted.is_there() {
                 self.losses.forget();
@@ -53,9 +56,11 @@ impl Upstream {
         // Somebody who comes during the visit is one, too.
         let (began, newcomer) = (Instant::now(), self.wanted.newcomer());
         let Self { visits, feed, wanted, .. } = self;
+        let asking = visits.asking.clone();
         let result = tokio::select! {
             result = visits.visit(feed) => result,
-            () = wanted.is_over() => {
+            // A password that is wrong would be tried again by each viewer that does not stay for the answer.
+            () = async { wanted.is_over().await; drop(asking.lock().await) } => {
                 visits.client.disconnect();
                 info!(feed = feed.name(), upstream = %visits.target, "the upstream is left, since nobody watches");
                 return;
@@ -67,6 +72,7 @@ impl Upstream {
             self.losses.note_live(was_good);
         }
         let loss = match result {
+            Ok(()) if self.visits.has_waited => return sleep(SHORTEST_PAUSE).await,
             Ok(()) if was_good => {
                 // Some cameras end their streams every few seconds: nobody is to notice.
                 debug!(feed = self.feed.name(), "the upstream has ended the stream, and is asked again");

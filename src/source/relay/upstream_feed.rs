@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{
     feed::{Hops, Kind, Publisher, SourceState},
@@ -24,6 +24,10 @@ pub(super) struct UpstreamFeed {
     media: Option<Media>,
     kind: Option<Kind>,
     position: Option<UpstreamPosition>,
+    /// The time of the newest line that was published, and the number of lines that have it.
+    newest: (Option<SystemTime>, usize),
+    /// The same when an edge was started again, of lines that it may give once more, in its own numbers.
+    known: Option<(SystemTime, usize)>,
     /// Whether there has been a picture.
     has_pictures: bool,
     /// Whether there was a whole part since the last `begin`, a repeated one too.
@@ -45,6 +49,8 @@ pub(super) struct UpstreamPosition {
     /// Its number.
     pub(super) sequence: u64,
     time: Option<SystemTime>,
+    /// Whether that process is an edge, so that another one in its place may have the same lines.
+    pub(super) is_of_edge: bool,
 }
 
 /// What is known of all parts of one stream.
@@ -52,8 +58,12 @@ pub(super) struct UpstreamPosition {
 pub(super) struct StreamTraits {
     /// The boundary.
     pub(super) run: Option<String>,
+    /// Whether the upstream is an edge.
+    pub(super) is_of_edge: bool,
     /// The kind of their feed, if the upstream tells it.
     pub(super) kind: Option<Kind>,
+    /// Whether another mxr sends them.
+    pub(super) is_of_mxr: bool,
     /// Whether they are pieces of text, each of which counts.
     pub(super) is_text: bool,
     /// Their type, if the stream has one type for all.
@@ -63,7 +73,7 @@ pub(super) struct StreamTraits {
 #[cfg(test)]
 impl UpstreamPosition {
     pub(super) fn for_tests(run: &str, sequence: u64) -> Self {
-        Self { run: run.to_owned(), sequence, time: None }
+        Self { run: run.to_owned(), sequence, time: None, is_of_edge: false }
     }
 }
 
@@ -74,6 +84,8 @@ impl UpstreamFeed {
             media,
             kind,
             position: None,
+            newest: (None, 0),
+            known: None,
             has_pictures: false,
             has_made_part: false,
             new_parts: 0,
@@ -157,6 +169,9 @@ impl UpstreamFeed {
         self.publisher.publish_all(lines);
         if whole > 0 && !self.has_made_part {
             self.has_made_part = true;
+            if matches!(*self.publisher.feed().state().source(), SourceState::Lost { .. }) {
+                info!(feed = self.name(), "the upstream is live again");
+            }
             self.publisher.set_source(SourceState::Live);
         }
         whole
@@ -178,11 +193,36 @@ impl UpstreamFeed {
                 missed = sequence.saturating_sub(last.sequence).saturating_sub(1);
                 (last.sequence, last.time) = (sequence, stamp.time);
             }
-            None => self.position = Some(UpstreamPosition { run: run.clone(), sequence, time: stamp.time }),
+            None => self.begin_run(run, sequence, stamp.time, stream.is_of_edge),
         }
         if self.kind == Some(Kind::Lines) && missed > 0 {
             self.note_missed(missed);
         }
+        self.is_known(stamp.time)
+    }
+
+    /// Notes the first part of another process. An edge that was started again has what it reads from its own upstream in new numbers, so
+    /// a line that was read before the restart is known by its time, which is that of the origin.
+    fn begin_run(&mut self, run: &str, sequence: u64, time: Option<SystemTime>, is_of_edge: bool) {
+        let was_of_edge = self.position.as_ref().is_some_and(|last| last.is_of_edge);
+        let (newest, lines) = self.newest;
+        self.known = newest.filter(|_| was_of_edge && self.kind == Some(Kind::Lines)).map(|newest| (newest, lines));
+        // An edge that has not reached its own upstream yet does not know that it is one.
+        let is_of_edge = is_of_edge || was_of_edge;
+        self.position = Some(UpstreamPosition { run: run.to_owned(), sequence, time, is_of_edge });
+    }
+
+    /// Whether a line was read before its edge was started again. The first one that is newer ends the doubt.
+    fn is_known(&mut self, time: Option<SystemTime>) -> bool {
+        match (&mut self.known, time) {
+            (Some((newest, _)), Some(time)) if time < *newest => return true,
+            (Some((newest, lines @ 1..)), Some(time)) if time == *newest => {
+                *lines -= 1;
+                return true;
+            }
+            _ => self.known = None,
+        }
+        self.newest = if self.newest.0 == time { (time, self.newest.1 + 1) } else { (time, 1) };
         false
     }
 
@@ -290,6 +330,27 @@ mod tests {
         let far = [line(u64::MAX, 1), line(u64::MAX, 2), line(0, 3), line(u64::MAX, 4), line(0, 5), line(u64::MAX, 6), line(7, 7)];
         assert_eq!(feed.take(&mut far.into(), &stream), 7);
         assert_eq!((published(&feed), feed.resumes_from().map(|last| last.sequence)), (7, Some(7)));
+    }
+
+    #[test]
+    fn lines_that_an_edge_gives_again_after_a_restart_are_known_by_their_times() {
+        let mut feed = feed();
+        let stream = |run| StreamTraits { is_of_edge: true, ..of_run(run, Some(Kind::Lines)) };
+        let line = |number, seconds| raw("text/plain", "x", Some(number), Some(seconds));
+        feed.take(&mut vec![line(7, 10), line(8, 11), line(9, 11)], &stream("A"));
+        assert!(feed.resumes_from().unwrap().is_of_edge);
+        // It has not reached its own upstream when it answers, and then has a line more of the same time.
+        let again = StreamTraits { is_of_edge: false, ..stream("B") };
+        assert_eq!(feed.take(&mut vec![line(1, 9), line(2, 10), line(3, 11)], &again), 3, "they count as whole");
+        assert_eq!(published(&feed), 3);
+        feed.take(&mut vec![line(4, 11), line(5, 11), line(6, 12), line(7, 8)], &again);
+        assert_eq!(published(&feed), 6, "a clock that is set back later loses nothing");
+        assert!(feed.resumes_from().unwrap().is_of_edge);
+        // An origin that is started again has other lines, whatever its clock says.
+        let mut feed = self::feed();
+        feed.take(&mut vec![line(1, 10)], &of_run("A", Some(Kind::Lines)));
+        feed.take(&mut vec![line(1, 9)], &of_run("B", Some(Kind::Lines)));
+        assert_eq!(published(&feed), 2);
     }
 
     #[test]

@@ -3,11 +3,15 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     announced::Announced,
@@ -27,6 +31,8 @@ use crate::{
 
 /// How long a body without a length may take to be a document; one that takes longer is a stream.
 const DOCUMENT_TIME: Duration = Duration::from_secs(1);
+/// How long another mxr may have no part yet: it says nothing until it has one.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The most letters of an error message that are shown.
 const SHOWN_LETTERS: usize = 100;
 
@@ -40,6 +46,12 @@ pub(super) struct UpstreamVisits {
     pub(super) timeout: Duration,
     /// Past lines that are asked for at first.
     pub(super) history: Option<usize>,
+    /// A stream that the upstream has begun already.
+    pub(super) first: Option<Box<Response>>,
+    /// Held from the first request of a visit to its answer.
+    pub(super) asking: Arc<Mutex<()>>,
+    /// Whether the last visit ended since another mxr had no part yet.
+    pub(super) has_waited: bool,
 }
 
 /// What a response was.
@@ -53,18 +65,33 @@ enum Answer {
 
 impl UpstreamVisits {
     pub(super) fn new(target: Target, client: Client, settings: &RelaySettings) -> Self {
-        Self { target, client, every: settings.every, timeout: settings.timeout, history: None }
+        Self {
+            target,
+            client,
+            every: settings.every,
+            timeout: settings.timeout,
+            history: None,
+            first: None,
+            asking: Arc::default(),
+            has_waited: false,
+        }
     }
 
     /// Reads the upstream until a stream has ended cleanly.
     pub(super) async fn visit(&mut self, feed: &mut UpstreamFeed) -> Result<(), Loss> {
         feed.begin();
+        self.has_waited = false;
         self.client.wait_for_head(self.timeout);
         let mut polling = Polling::default();
+        let mut asking = Some(self.asking.clone().lock_owned().await);
         loop {
             let asked = Instant::now();
             let target = polling.target(&self.target, feed.resumes_from(), self.history);
-            let response = self.client.get(&target, &polling.headers(&feed.via())).await?;
+            let response = match self.first.take() {
+                Some(response) => *response,
+                None => self.client.get(&target, &polling.headers(&feed.via())).await?,
+            };
+            drop(asking.take());
             if self.take(response, &mut polling, feed).await? == Answer::Stream {
                 return Ok(());
             }
@@ -90,10 +117,12 @@ impl UpstreamVisits {
         if let Some(coding) = announced.coding {
             return Err(Loss::new(format!("the server sends it as {}, which nobody asked for", Escaped(coding))));
         }
-        if !announced.hops.is_empty() {
+        let is_of_mxr = !announced.hops.is_empty();
+        if is_of_mxr {
             feed.publisher().set_hops(announced.hops.clone());
         }
-        let stream = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
+        let (run, is_of_edge) = (announced.boundary.clone(), announced.hops.pass_an_edge());
+        let stream = StreamTraits { run, is_of_edge, kind: announced.kind, is_of_mxr, ..StreamTraits::default() };
         if announced.is_multipart() {
             let parts = PartReader::new(&Split::Multipart(announced.boundary), stream, feed);
             return self.stream(response.body, parts, Bytes::new(), feed).await.map(|_| Answer::Stream);
@@ -180,11 +209,17 @@ impl UpstreamVisits {
         first: Bytes,
         feed: &mut UpstreamFeed,
     ) -> Result<usize, Loss> {
+        let is_mxr = parts.stream.is_of_mxr;
         let mut whole = parts.push(&first, feed);
-        let (mut whole_by, mut is_dripping) = (Instant::now() + self.timeout, false);
+        let patience = if is_mxr { self.timeout.max(PATIENCE) } else { self.timeout };
+        let (mut whole_by, mut is_dripping) = (Instant::now() + patience, false);
         loop {
             match body.chunk(whole_by.saturating_duration_since(Instant::now())).await {
                 Ok(Some(bytes)) => {
+                    if whole == 0 {
+                        // The first part has begun.
+                        whole_by = whole_by.min(Instant::now() + self.timeout);
+                    }
                     let more = parts.push(&bytes, feed);
                     if parts.is_error {
                         return Err(Loss::new("the server answers with text in place of pictures"));
@@ -198,6 +233,10 @@ impl UpstreamVisits {
                     }
                 }
                 Ok(None) => return Ok(whole + parts.finish(feed)),
+                Err(ClientError::Timeout { waiting_for: Awaited::ResponseBody, .. }) if is_mxr && whole == 0 && !is_dripping => {
+                    self.has_waited = true;
+                    return Ok(0);
+                }
                 Err(ClientError::Timeout { waiting_for: Awaited::ResponseBody, .. }) => return Err(self.silent(is_dripping)),
                 Err(error) => return Err(error.into()),
             }

@@ -18,8 +18,7 @@ pub struct Nginx {
 impl Nginx {
     /// Starts nginx; `None` if it is not installed.
     pub fn start(locations: &str) -> Option<Self> {
-        let program =
-            tool(&["nginx"]).or_else(|| Some("/usr/sbin/nginx".into()).filter(|path: &std::path::PathBuf| path.exists()))?;
+        let program = tool(&["nginx"])?;
         // Another program may take the port before nginx does.
         for _ in 0..5 {
             let port = free_port();

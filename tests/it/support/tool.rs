@@ -31,7 +31,9 @@ pub fn python(module: &str) -> Option<PathBuf> {
 
 fn on_path(name: &str) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let files: Vec<_> = env::split_paths(&path).map(|dir| dir.join(name)).collect();
+    // Servers are where only root looks for them.
+    let folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let files: Vec<_> = folders.map(|dir| dir.join(name)).collect();
     files.into_iter().filter(|file| file.is_file())
 }
 
