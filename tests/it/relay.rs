@@ -4,21 +4,13 @@ use std::{net::SocketAddr, thread, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{A_WHILE, BLUE, GREEN, RED, SOON, Server, Upstream, free_port, jpeg, multipart, mxr, wait_until};
-
-const MULTIPART: &str = "multipart/x-mixed-replace; boundary=B";
-
-fn relay(url: &str, options: &[&str]) -> Server {
-    mxr(["relay", url]).args(options).start()
-}
-
-fn source(server: &Server) -> Value {
-    server.state()["feeds"][0]["source"].clone()
-}
+use crate::support::{
+    A_WHILE, BLUE, GREEN, MULTIPART, RED, SOON, Server, Upstream, free_port, jpeg, multipart, mxr, relay, wait_until,
+};
 
 #[track_caller]
 fn wait_for_state(server: &Server, state: &str) {
-    wait_until(&format!("the source is {state}"), SOON, || source(server)["state"] == state);
+    wait_until(&format!("the source is {state}"), SOON, || server.source()["state"] == state);
 }
 
 /// Sends a picture, and nothing more.
@@ -34,7 +26,7 @@ fn still() -> Upstream {
 fn one_connection_serves_all_viewers_and_is_closed_after_the_last() {
     let upstream = still();
     let server = relay(&upstream.url("/video"), &["--linger", "0.3", "--upstream-timeout", "5m"]);
-    assert_eq!(source(&server)["state"], "idle");
+    assert_eq!(server.source()["state"], "idle");
     thread::sleep(A_WHILE);
     assert_eq!(upstream.requests().len(), 0, "nobody watches");
     let mut viewers: Vec<_> = (0..50).map(|_| server.view("/stream")).collect();
@@ -107,7 +99,7 @@ fn an_upstream_that_comes_late_is_found_without_a_viewer_doing_anything() {
     let server = relay(&format!("http://{address}/video"), &[]);
     let mut viewer = server.view("/stream");
     wait_for_state(&server, "lost");
-    let reason = source(&server)["reason"].as_str().unwrap().to_owned();
+    let reason = server.source()["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("refused"), "{reason}");
     let snapshot = server.get("/snapshot");
     assert_eq!(snapshot.head.status, 503);
@@ -119,7 +111,7 @@ fn an_upstream_that_comes_late_is_found_without_a_viewer_doing_anything() {
     });
     assert_eq!(viewer.part().body, jpeg(RED));
     wait_for_state(&server, "live");
-    assert!(source(&server)["connect_failures"].as_u64() >= Some(1), "{}", source(&server));
+    assert!(server.source()["connect_failures"].as_u64() >= Some(1), "{}", server.source());
     let metrics = server.get("/metrics").text();
     assert!(metrics.contains("mxr_upstream_connects_total{feed=\"127.0.0.1\"}"), "{metrics}");
     assert!(metrics.contains("mxr_upstream_failures_total{feed=\"127.0.0.1\"}"), "{metrics}");
@@ -183,7 +175,7 @@ fn a_silent_upstream_and_one_that_drips_are_lost_and_found_again() {
         let mut viewer = server.view("/stream");
         assert_eq!(viewer.part().body, jpeg(RED));
         wait_for_state(&server, "lost");
-        let reason = source(&server)["reason"].as_str().unwrap().to_owned();
+        let reason = server.source()["reason"].as_str().unwrap().to_owned();
         assert_eq!(reason, if is_dripping { "no whole part within 1s" } else { "no data within 1s" });
         assert_eq!(viewer.part_where(|part| part.body != jpeg(RED)).body, jpeg(GREEN));
         assert_eq!(upstream.most_open(), 1, "never two at once");
@@ -203,7 +195,7 @@ fn what_comes_with_an_error_is_no_part() {
         upstream.expect_requests(1);
         let state = server.state();
         assert_eq!((&state["feeds"][0]["published"], &state["feeds"][0]["newest"]), (&0.into(), &Value::Null), "{status}");
-        let reason = source(&server)["reason"].as_str().unwrap().to_owned();
+        let reason = server.source()["reason"].as_str().unwrap().to_owned();
         assert!(reason.contains(&status[..3]), "{status}: {reason}");
     }
 }
@@ -305,7 +297,7 @@ fn a_plain_picture_is_asked_for_again_and_pushed_when_it_has_changed() {
             [RED, GREEN, BLUE].iter().position(|own| *own == colour).map(|at| (at as u64 + 1) % 3).unwrap()
         );
     }
-    assert_eq!((source(&server)["state"].as_str(), upstream.most_open()), (Some("live"), 1));
+    assert_eq!((server.source()["state"].as_str(), upstream.most_open()), (Some("live"), 1));
     drop(viewer);
 }
 
@@ -453,7 +445,7 @@ fn redirects_in_a_circle_and_heads_without_end_are_losses_with_a_reason() {
     for (path, why) in [("/a", "in a circle"), ("/endless", "head")] {
         let server = relay(&upstream.url(path), &["--always"]);
         wait_for_state(&server, "lost");
-        let reason = source(&server)["reason"].as_str().unwrap().to_owned();
+        let reason = server.source()["reason"].as_str().unwrap().to_owned();
         assert!(reason.contains(why), "{reason}");
         assert!(server.memory() < 100 << 20);
     }
@@ -487,7 +479,7 @@ fn an_upstream_that_stays_lost_is_logged_once_however_many_ask_for_a_snapshot() 
     let edge = relay(&format!("http://127.0.0.1:{}/still.jpg", free_port()), &[]);
     wait_until("the upstream was asked four times", SOON * 2, || {
         assert_eq!(edge.get("/snapshot").head.status, 503);
-        source(&edge)["connect_failures"].as_u64() >= Some(4)
+        edge.source()["connect_failures"].as_u64() >= Some(4)
     });
     let lost = || edge.stderr().matches("lost: no connection").count();
     wait_until("the log says it", SOON, || lost() > 0);

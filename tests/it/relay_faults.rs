@@ -14,29 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{A_WHILE, BLUE, GREEN, MULTIPART, RED, SOON, Upstream, jpeg, multipart, mxr, relay, wait_until};
 use rustix::process::Signal;
-use serde_json::Value;
-
-use crate::support::{A_WHILE, BLUE, GREEN, RED, SOON, Server, Upstream, jpeg, multipart, mxr, wait_until};
-
-const MULTIPART: &str = "multipart/x-mixed-replace; boundary=B";
-
-fn relay(url: &str, options: &[&str]) -> Server {
-    mxr(["relay", url]).args(options).start()
-}
-
-fn source(server: &Server) -> Value {
-    server.state()["feeds"][0]["source"].clone()
-}
-
-#[track_caller]
-fn wait_for_loss(server: &Server, reason: &str) {
-    wait_until(&format!("the source is lost, with {reason:?}"), SOON, || {
-        let source = source(server);
-        source["state"] == "lost" && source["reason"].as_str().is_some_and(|why| why.contains(reason))
-    });
-    wait_until(&format!("the log has {reason:?}"), SOON, || server.stderr().contains(reason));
-}
 
 /// A picture in a part of a camera that writes no length.
 fn without_length(picture: &[u8]) -> Vec<u8> {
@@ -90,11 +69,11 @@ fn headers_of_a_part_without_an_end_are_a_loss_and_take_no_memory() {
     let server = relay(&upstream.url("/video"), &["--upstream-timeout", "2"]);
     let mut viewer = server.view("/stream");
     assert_eq!(viewer.part().body, jpeg(RED));
-    wait_for_loss(&server, "");
+    server.wait_for_loss("");
     assert!(server.memory_at_most() < 100 << 20, "{} bytes", server.memory_at_most());
     upstream.expect_requests(2);
     assert_eq!(viewer.part().body, jpeg(RED));
-    wait_until("it is live again", SOON, || source(&server)["state"] == "live");
+    wait_until("it is live again", SOON, || server.source()["state"] == "live");
 }
 
 #[test]
@@ -161,12 +140,12 @@ fn a_certificate_that_has_expired_is_a_loss_until_it_is_renewed() {
     let url = format!("https://localhost:{}/stream/a.jpg", origin.port());
     let server = relay(&url, &["--upstream-ca", folder.file("ca.pem").to_str().unwrap()]);
     let mut viewer = server.view("/stream");
-    wait_for_loss(&server, "the certificate expired on Tue, 01 Jan 2002");
+    server.wait_for_loss("the certificate expired on Tue, 01 Jan 2002");
     assert!(server.stderr().contains("renew the server's certificate"), "{}", server.stderr());
     signed(2099);
     origin.signal(Signal::HUP);
     assert_eq!(viewer.part().body, jpeg(RED));
-    wait_until("it is live", SOON, || source(&server)["state"] == "live");
+    wait_until("it is live", SOON, || server.source()["state"] == "live");
 }
 
 #[test]
@@ -201,7 +180,7 @@ fn a_thousand_viewers_that_race_to_a_relay_at_rest_open_one_connection_which_end
         let left = Instant::now();
         wait_until("the upstream is left", SOON, || upstream.open() == 0);
         assert!(left.elapsed() >= Duration::from_millis(900), "{:?}", left.elapsed());
-        wait_until("it rests", SOON, || source(&server)["state"] == "idle");
+        wait_until("it rests", SOON, || server.source()["state"] == "idle");
     }
 }
 
@@ -253,8 +232,8 @@ fn an_upstream_that_accepts_and_says_nothing_is_asked_by_one_connection_at_a_tim
     });
     let server = relay(&url, &["--upstream-timeout", "0.5"]);
     let _viewers: Vec<_> = (0..20).map(|_| server.view("/stream")).collect();
-    wait_for_loss(&server, "no response within 500ms");
-    wait_until("it was asked several times", SOON, || source(&server)["connects"].as_u64() >= Some(3));
+    server.wait_for_loss("no response within 500ms");
+    wait_until("it was asked several times", SOON, || server.source()["connects"].as_u64() >= Some(3));
     assert_eq!(open.1.load(SeqCst), 1);
     assert_eq!(server.viewers().len(), 20);
 }
@@ -270,7 +249,7 @@ fn viewers_that_leave_before_the_answer_are_no_reason_to_try_a_wrong_password_ag
         drop(server.view("/stream"));
         thread::sleep(Duration::from_millis(50));
     }
-    wait_for_loss(&server, "the server refuses the user or password");
+    server.wait_for_loss("the server refuses the user or password");
     let guesses = upstream.requests().iter().filter(|head| head.contains("Authorization: ")).count();
     assert_eq!(guesses, 1);
 }

@@ -18,8 +18,8 @@ use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use serde_json::Value;
 
 use crate::support::{
-    BLUE, Ca, Folder, GREEN, Nginx, RED, SOON, Server, Upstream, free_port, jpeg, look_for, mxr, near, padded_png, png, tool,
-    wait_until,
+    BLUE, Ca, Folder, GREEN, Nginx, RED, SOON, Server, Upstream, free_port, jpeg, look_for, mxr, near, padded_png, png, relay,
+    tool, wait_until,
 };
 
 /// The time in which a program begins to serve on a busy machine.
@@ -74,14 +74,6 @@ impl Drop for Program {
     }
 }
 
-fn relay(url: &str, options: &[&str]) -> Server {
-    mxr(["relay", url]).args(options).start()
-}
-
-fn source(server: &Server) -> Value {
-    server.state()["feeds"][0]["source"].clone()
-}
-
 /// The feed is as one of a camera should be that has lost no connection.
 #[track_caller]
 fn expect_live(server: &Server, format: &str) {
@@ -90,15 +82,6 @@ fn expect_live(server: &Server, format: &str) {
     assert_eq!(shown(&feed), ("newest".into(), "live".into(), format.into()), "{feed}");
     assert_eq!((&feed["source"]["connect_failures"], &feed["refused"]), (&0.into(), &0.into()), "{feed}");
     assert!(!server.stderr().contains("lost"), "{}", server.stderr());
-}
-
-#[track_caller]
-fn wait_for_loss(server: &Server, reason: &str) {
-    wait_until(&format!("the source is lost, with {reason:?}"), SOON * 2, || {
-        let source = source(server);
-        source["state"] == "lost" && source["reason"].as_str().is_some_and(|why| why.contains(reason))
-    });
-    wait_until(&format!("the log has {reason:?}"), SOON, || server.stderr().contains(reason));
 }
 
 /// The colour in the middle of a JPEG, which is whole.
@@ -127,9 +110,9 @@ fn a_picture_that_nginx_serves_behind_a_basic_password_is_pushed_when_it_has_cha
         assert_eq!(viewer.part_where(|part| part.body == png(colour)).media(), "image/png");
     }
     expect_live(&server, "image/png");
-    assert_eq!(source(&server)["connects"], 1);
+    assert_eq!(server.source()["connects"], 1);
     let wrong = relay(&nginx.url("/a.png").replace("http://", "http://user:wrong@"), &["--always"]);
-    wait_for_loss(&wrong, "the server refuses the user or password");
+    wrong.wait_for_loss("the server refuses the user or password");
     assert_eq!(wrong.state()["feeds"][0]["published"], 0);
 }
 
@@ -160,12 +143,12 @@ fn nginx_that_is_started_again_is_found_again_and_its_error_is_no_picture() {
     let mut viewer = server.view("/stream");
     assert_eq!(viewer.part().body, jpeg(RED));
     fs::remove_file(folder.file("a.jpg")).unwrap();
-    wait_for_loss(&server, "the server answers 404 Not Found");
+    server.wait_for_loss("the server answers 404 Not Found");
     folder.put("a.jpg", jpeg(GREEN));
     assert_eq!(viewer.part_where(|part| part.body != jpeg(RED)).body, jpeg(GREEN));
     let address = nginx.host.parse().unwrap();
     drop(nginx);
-    wait_for_loss(&server, "Connection refused");
+    server.wait_for_loss("Connection refused");
     let _upstream = Upstream::serve_at(address, |mut asked| {
         asked.reply("200 OK", "image/jpeg", jpeg(BLUE));
     });
@@ -225,9 +208,9 @@ fn a_picture_that_apache_serves_behind_a_digest_password_is_pushed_however_often
         thread::sleep(Duration::from_millis(500));
     }
     expect_live(&server, "image/jpeg");
-    assert_eq!(source(&server)["connects"], 1);
+    assert_eq!(server.source()["connects"], 1);
     let wrong = relay(&url("wrong").replace('"', "%22"), &["--always"]);
-    wait_for_loss(&wrong, "the server refuses the user or password");
+    wrong.wait_for_loss("the server refuses the user or password");
     assert_eq!(wrong.state()["feeds"][0]["published"], 0);
     assert!(!wrong.stderr().contains("wrong@"), "{}", wrong.stderr());
 }
@@ -259,7 +242,7 @@ fn ffmpeg_that_listens_for_one_reader_is_read_by_all_viewers_whatever_type_it_na
         let port = free_port();
         let server = relay(&format!("http://127.0.0.1:{port}/"), &["--linger", "0.5"]);
         let mut viewers: Vec<_> = (0..20).map(|_| server.view("/stream")).collect();
-        wait_for_loss(&server, "Connection refused");
+        server.wait_for_loss("Connection refused");
         let mut program = listening_ffmpeg(&ffmpeg, &folder, port, options);
         for viewer in &mut viewers {
             let mut next = 0;
@@ -272,11 +255,11 @@ fn ffmpeg_that_listens_for_one_reader_is_read_by_all_viewers_whatever_type_it_na
                 next = found + 1;
             }
         }
-        assert_eq!(source(&server)["state"], "live", "{options:?}");
+        assert_eq!(server.source()["state"], "live", "{options:?}");
         // It has one connection to give.
         assert_eq!(program.said(), "");
         program.end();
-        wait_for_loss(&server, "");
+        server.wait_for_loss("");
         let published = server.state()["feeds"][0]["published"].as_u64().unwrap();
         let _again = listening_ffmpeg(&ffmpeg, &folder, port, options);
         wait_until("there are new pictures", SOON * 2, || {
@@ -328,7 +311,7 @@ fn a_gstreamer_that_speaks_no_http_is_a_loss_with_a_reason() {
     let mut program = Program::start(&mut command, &folder);
     assert!(program.listens(port), "{}", program.said());
     let server = relay(&format!("http://127.0.0.1:{port}/stream"), &["--always"]);
-    wait_for_loss(&server, "it begins with \"--gst\"");
+    server.wait_for_loss("it begins with \"--gst\"");
     assert_eq!(server.state()["feeds"][0]["published"], 0);
 }
 
@@ -390,7 +373,7 @@ fn the_stream_of_motion_is_passed_on_and_its_current_picture_is_asked_for() {
     }
     expect_live(&polled, "image/jpeg");
     program.end();
-    wait_for_loss(&server, "");
+    server.wait_for_loss("");
     assert_eq!(server.get("/snapshot").head.status, 200, "the last one stays");
 }
 
@@ -422,17 +405,17 @@ fn another_mxr_is_read_over_https_with_a_token() {
         assert!(!edge.stderr().contains("T0ken"), "{}", edge.stderr());
     }
     let stranger = relay(&url("/stream/a.png"), &["--always"]);
-    wait_for_loss(&stranger, "the certificate is of no authority that this machine knows");
+    stranger.wait_for_loss("the certificate is of no authority that this machine knows");
     assert!(stranger.stderr().contains("--upstream-ca"), "{}", stranger.stderr());
     let wrong = relay(&url("/stream/a.png").replace("T0ken-", "wrong-"), &["--linger", "0", "--upstream-ca", &ca_file]);
     for _ in 0..20 {
         drop(wrong.view("/stream"));
         thread::sleep(Duration::from_millis(50));
     }
-    wait_for_loss(&wrong, "403 Forbidden");
-    assert_eq!((&wrong.state()["feeds"][0]["published"], &source(&wrong)["connects"]), (&0.into(), &1.into()));
+    wrong.wait_for_loss("403 Forbidden");
+    assert_eq!((&wrong.state()["feeds"][0]["published"], &wrong.source()["connects"]), (&0.into(), &1.into()));
     let without = relay(&format!("https://localhost:{}/stream/a.png", origin.port()), &["--always", "--upstream-insecure"]);
-    wait_for_loss(&without, "the server asks for a token, or refuses the one that it got");
+    without.wait_for_loss("the server asks for a token, or refuses the one that it got");
     assert!(without.stderr().contains("--upstream-header"), "{}", without.stderr());
     assert_eq!(without.state()["feeds"][0]["published"], 0);
 }

@@ -236,6 +236,21 @@ impl Server {
         self.get("/state").json()
     }
 
+    /// The source of the first feed in `/state`.
+    pub fn source(&self) -> Value {
+        self.state()["feeds"][0]["source"].clone()
+    }
+
+    /// Waits until the source of the first feed is lost for this reason, and the log has it.
+    #[track_caller]
+    pub fn wait_for_loss(&self, reason: &str) {
+        wait_until(&format!("the source is lost, with {reason:?}"), SOON * 2, || {
+            let source = self.source();
+            source["state"] == "lost" && source["reason"].as_str().is_some_and(|why| why.contains(reason))
+        });
+        self.expect_log(reason);
+    }
+
     /// Every viewer in `/state`.
     pub fn viewers(&self) -> Vec<Value> {
         self.state()["viewers"].as_array().expect("a list of viewers").clone()

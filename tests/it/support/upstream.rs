@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use rustix::{io::Errno, net::RecvFlags};
 use slab::Slab;
 
-use super::{SOON, wait_until};
+use super::{SOON, Server, mxr, wait_until};
 
 /// A server of raw bytes; its threads end with the test process.
 pub struct Upstream {
@@ -225,6 +225,14 @@ impl Asked<'_> {
             }
         }
     }
+}
+
+/// The type of such a stream.
+pub const MULTIPART: &str = "multipart/x-mixed-replace; boundary=B";
+
+/// Relays this URL.
+pub fn relay(url: &str, options: &[&str]) -> Server {
+    mxr(["relay", url]).args(options).start()
 }
 
 /// A stream of these bodies in the dialect of mxr, without an end.
