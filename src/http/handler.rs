@@ -15,7 +15,7 @@ use tracing::{Level, debug, enabled, info};
 use super::{
     headers,
     login::{self, without_token},
-    metrics,
+    metrics::{self, ViewerDetail},
     options::Options,
     origin,
     request::{self, Rejection, Visitor},
@@ -162,14 +162,14 @@ impl RequestHandler {
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers(), conn).await,
             Route::Preflight => response::preflight(request.headers()),
             Route::State => {
-                let shows_addresses = !self.options.access.is_open() || visitor.is_local();
-                let mut state = metrics::state(&self.registry, &self.viewers, &self.options, shows_addresses);
-                if route::wants_feeds_alone(request.uri())
-                    && let Some(viewers) = state.get_mut("viewers")
-                {
-                    *viewers = serde_json::Value::Null;
-                }
-                response::json(&state)
+                let detail = if route::wants_feeds_alone(request.uri()) {
+                    ViewerDetail::None
+                } else if self.options.access.is_open() && !visitor.is_local() {
+                    ViewerDetail::WithoutAddress
+                } else {
+                    ViewerDetail::Whole
+                };
+                response::json(&metrics::state(&self.registry, &self.viewers, &self.options, detail))
             }
             Route::Metrics => metrics::reply(&self.registry, &self.viewers, &self.options),
             Route::Health => response::text(StatusCode::OK, "ok"),

@@ -24,8 +24,19 @@ use crate::{
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The JSON of `/state`, with the addresses of viewers only where the visitor may see them.
-pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options, shows_addresses: bool) -> serde_json::Value {
+/// What `/state` tells of each viewer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ViewerDetail {
+    /// Nothing: with thousands of viewers the list is long.
+    None,
+    /// All but the address, which the visitor may not see.
+    WithoutAddress,
+    /// All.
+    Whole,
+}
+
+/// The JSON of `/state`.
+pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options, detail: ViewerDetail) -> serde_json::Value {
     let (uptime, started) = viewers.uptime();
     let (came, sent) = viewers.sent();
     json!({
@@ -45,7 +56,11 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "faults": viewers.conn_errors,
         "panics": panic::panics().collect::<std::collections::BTreeMap<_, _>>(),
         "max_viewers": viewers.limit(),
-        "viewers": viewers.states(shows_addresses),
+        "viewers": match detail {
+            ViewerDetail::None => None,
+            ViewerDetail::WithoutAddress => Some(viewers.states(false)),
+            ViewerDetail::Whole => Some(viewers.states(true)),
+        },
     })
 }
 

@@ -147,6 +147,16 @@ fn the_numbers_match_the_events() {
 }
 
 #[test]
+fn the_state_has_no_list_of_viewers_for_those_that_do_not_want_it() {
+    let (_folder, server) = watched(&[]);
+    let mut viewer = server.view("/stream");
+    viewer.part();
+    assert_eq!(server.get("/state").json()["viewers"].as_array().unwrap().len(), 1);
+    let state = server.get("/state?viewers=0").json();
+    assert!(state["viewers"].is_null() && state["feeds"][0]["viewers"] == 1, "{state}");
+}
+
+#[test]
 fn disconnected_viewers_and_malformed_requests_are_counted() {
     let (folder, server) = watched(&["--stall-timeout", "0.5"]);
     let _stuck = server.view_narrowly("/stream");

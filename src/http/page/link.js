@@ -32,7 +32,7 @@ function makeLink(place, on) {
     watch: () => Date.now() - heard > silence && retry(Error('no data')),
   }
   async function learn(signal) {
-    const told = on.server(await (await get('state', signal)).json())
+    const told = on.server(await (await get('state?viewers=0', signal)).json())
     if (told.restarted) run = ''
     return told
   }
