@@ -12,6 +12,7 @@
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
 //! - [`client`] asks other machines over HTTP
 //! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
+//! - [`recording`] writes the parts of feeds to files and reads them again
 //! - [`doctor`] says what is wrong with a feed or a file
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!
@@ -36,6 +37,7 @@ mod net;
 pub mod panic;
 pub mod part;
 pub mod process;
+pub mod recording;
 pub mod run;
 pub mod source;
 pub mod stats;

@@ -62,6 +62,11 @@ impl Boundary {
         format!("--{}\r\n", self.0.text).into()
     }
 
+    /// `CRLF--B CRLF`: between two parts.
+    pub fn delimiter(&self) -> Bytes {
+        format!("\r\n--{}\r\n", self.0.text).into()
+    }
+
     /// `CRLF--B-- CRLF`: follows the last part's body.
     pub fn close_delimiter(&self) -> Bytes {
         format!("\r\n--{}--\r\n", self.0.text).into()
@@ -92,6 +97,7 @@ mod tests {
     fn delimiters_are_those_of_rfc_2046() {
         let boundary = Boundary::parse("B-1").unwrap();
         assert_eq!(boundary.first_delimiter(), "--B-1\r\n");
+        assert_eq!(boundary.delimiter(), "\r\n--B-1\r\n");
         assert_eq!(boundary.close_delimiter(), "\r\n--B-1--\r\n");
         assert_eq!(boundary.close_delimiter_alone(), "--B-1--\r\n");
         assert!(boundary.is_in(b"xxB-1xx") && !boundary.is_in(b"B-2"));

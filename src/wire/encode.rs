@@ -101,6 +101,15 @@ fn append_part(block: &mut Vec<u8>, part: Part, sequence: u64, has_own_second: b
     Placed { media, class, time, has_own_second, start, body, body_end, next, end: block.len() }
 }
 
+/// The headers of a part with the empty line after them, and before that line these further ones, each with its line end.
+pub fn part_headers(media: &Media, length: usize, time: SystemTime, sequence: u64, further: &str) -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEADERS + media.as_str().len() + further.len());
+    append_headers(&mut head, media, length, time, sequence);
+    head.truncate(head.len() - 2);
+    append(&mut head, format_args!("{further}\r\n"));
+    head
+}
+
 fn append_headers(block: &mut Vec<u8>, media: &Media, length: usize, time: SystemTime, sequence: u64) {
     append(
         block,
@@ -219,6 +228,14 @@ mod tests {
         assert_eq!(blocks.iter().map(|block| block.size()).sum::<usize>(), memory.alive());
         assert!(memory.alive() >= sizes.iter().sum::<usize>() + 10_000 * size_of::<Placed>());
         assert_eq!(encode_in_blocks(vec![part("text/plain", "a")], 1, None, &Boundary::random(), &memory).len(), 1);
+    }
+
+    #[test]
+    fn further_headers_come_before_the_empty_line() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_000_000_123_456);
+        let head = part_headers(&Media::from_known("image/png"), 5, time, 42, "X-Feed: a\r\n");
+        let plain = "Content-Type: image/png\r\nContent-Length: 5\r\nX-Timestamp: 1764000000.123456\r\nX-Sequence: 42\r\n";
+        assert_eq!(String::from_utf8(head).unwrap(), format!("{plain}X-Feed: a\r\n\r\n"));
     }
 
     #[test]

@@ -15,5 +15,5 @@ pub use self::{
         BlockLook, Bounds, Decoded, Decoder, HeaderBlock, Headers, Oddities, Oddity, begins_as_multipart, boundary_of,
         look_for_headers, oddities_of,
     },
-    encode::{Prefix, encode, encode_in_blocks, renumber},
+    encode::{Prefix, encode, encode_in_blocks, part_headers, renumber},
 };

@@ -1,0 +1,56 @@
+//! Writes each part to a file of its own, named by time, feed and type. A name from the wire never becomes a path, and no file is
+//! overwritten. It knows nothing of recordings.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use super::{appender::RecordedPart, place::create_new, segments::utc};
+use crate::format::Media;
+
+/// The most characters of a feed's name in the name of a file.
+const MAX_NAME: usize = 100;
+
+/// A directory with a file for each part.
+#[derive(Debug)]
+pub struct FrameFolder(pub PathBuf);
+
+impl FrameFolder {
+    /// Writes a part, and returns the path of its file.
+    ///
+    /// # Errors
+    /// Those of creating and writing the file, which is then removed.
+    pub fn write(&self, part: &RecordedPart) -> io::Result<PathBuf> {
+        let (time, feed, ending) = (utc(part.time), file_name(&part.feed), ending(&part.media));
+        let (mut file, path) = create_new(&self.0, |number| match number {
+            0 => format!("{time}-{feed}-{}.{ending}", part.sequence),
+            _ => format!("{time}-{feed}-{}-{number}.{ending}", part.sequence),
+        })?;
+        file.write_all(&part.body).inspect_err(|_| {
+            let _ = fs::remove_file(&path);
+        })?;
+        Ok(path)
+    }
+}
+
+/// A feed's name with nothing in it that means something in a path.
+fn file_name(feed: &str) -> String {
+    let safe = |letter: char| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' };
+    feed.chars().take(MAX_NAME).map(safe).collect::<String>().replace("..", "__")
+}
+
+/// The usual ending of the name of a file of this type.
+fn ending(media: &Media) -> &str {
+    match media.essence() {
+        "image/jpeg" => "jpg",
+        "image/svg+xml" => "svg",
+        "image/tiff" => "tiff",
+        "text/plain" => "txt",
+        "text/html" => "html",
+        "text/markdown" => "md",
+        "application/json" => "json",
+        essence => mime_guess::get_mime_extensions_str(essence).and_then(|endings| endings.first().copied()).unwrap_or("bin"),
+    }
+}

@@ -1,0 +1,39 @@
+//! Recordings: the parts of feeds in files that any multipart reader opens. It owns the format, a writer that never holds up a
+//! feed, a reader that looks at headers alone, files by time and what is deleted of them. It knows nothing of feeds, sources or
+//! HTTP.
+//!
+//! ```text
+//!   Content-Type: multipart/mixed; boundary=B CRLF  X-Recording: mxr 1 CRLF
+//!   CRLF--B CRLF  headers CRLF  body
+//!   CRLF--B CRLF  headers CRLF  body
+//!   CRLF--B-- CRLF
+//! ```
+//!
+//! docs/recordings.md is the contract.
+
+mod appender;
+mod frames;
+mod head;
+mod index;
+mod pacing;
+mod place;
+mod reader;
+mod recorder;
+mod retention;
+mod segments;
+mod walk;
+
+pub use self::{
+    appender::{Appender, Cut, Medium, RecordedPart},
+    frames::FrameFolder,
+    head::{ClockReading, FileHead, PartHead, RunClock},
+    pacing::Pacing,
+    place::{Opened, Place, SegmentLimit, SegmentPlace, SingleFile},
+    reader::Recording,
+    recorder::{Recorder, RecorderCounters, RecorderSettings},
+    retention::{Keep, Retention},
+    segments::{Segment, SegmentedRecording, segment_name, segments_of},
+};
+
+#[cfg(test)]
+mod tests;

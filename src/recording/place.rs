@@ -1,0 +1,134 @@
+//! Where a recorder writes: one file, or a directory with a new file for each stretch of time or size. It decides when the next
+//! file begins and what it is called; it never overwrites a file.
+
+use std::{
+    fmt::Debug,
+    fs::{File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{
+    appender::{Appender, Cut},
+    retention::Retention,
+    segments::segment_name,
+};
+
+/// A file that a place has opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// What appends to it.
+    pub appender: Appender,
+    /// Its path.
+    pub path: PathBuf,
+    /// What was cut off.
+    pub cut: Option<Cut>,
+}
+
+/// Where a recorder writes.
+pub trait Place: Debug + Send {
+    /// Opens the file for a part of this time.
+    ///
+    /// # Errors
+    /// Those of opening it; the recorder tries again later.
+    fn open(&mut self, time: SystemTime) -> io::Result<Opened>;
+
+    /// Whether a file of this size and age is full before these bytes.
+    fn is_full(&self, size: u64, age: Duration, more: u64) -> bool {
+        let _ = (size, age, more);
+        false
+    }
+
+    /// Deletes what is not kept, but not the file that is written.
+    fn tidy(&mut self, current: Option<&Path>) {
+        let _ = current;
+    }
+}
+
+/// One file, which is appended to.
+#[derive(Debug)]
+pub struct SingleFile(pub PathBuf);
+
+impl Place for SingleFile {
+    fn open(&mut self, _: SystemTime) -> io::Result<Opened> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.0)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        // Two programs that append to one file would write over each other's parts.
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| io::Error::new(io::ErrorKind::WouldBlock, "another program records to it"))?;
+        let (appender, cut) = Appender::open(file)?;
+        Ok(Opened { appender, path: self.0.clone(), cut })
+    }
+}
+
+/// When a segment is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentLimit {
+    /// After this time, by the clock that never jumps.
+    Time(Duration),
+    /// Before it has more bytes than these. A larger part has a segment of its own.
+    Bytes(u64),
+}
+
+/// A directory of segments.
+#[derive(Debug)]
+pub struct SegmentPlace {
+    folder: PathBuf,
+    limit: Option<SegmentLimit>,
+    retention: Option<Retention>,
+}
+
+impl SegmentPlace {
+    /// Writes into this directory, which exists.
+    pub fn new(folder: PathBuf, limit: Option<SegmentLimit>, retention: Option<Retention>) -> Self {
+        Self { folder, limit, retention }
+    }
+}
+
+impl Place for SegmentPlace {
+    fn open(&mut self, time: SystemTime) -> io::Result<Opened> {
+        let (file, path) = create_new(&self.folder, |number| segment_name(time, number))?;
+        match Appender::begin(Box::new(file)) {
+            Ok(appender) => Ok(Opened { appender, path, cut: None }),
+            Err(why) => {
+                // A file without a whole head says nothing; each try would leave one.
+                let _ = std::fs::remove_file(&path);
+                Err(why)
+            }
+        }
+    }
+
+    fn is_full(&self, size: u64, age: Duration, more: u64) -> bool {
+        match self.limit {
+            None => false,
+            Some(SegmentLimit::Time(limit)) => age >= limit,
+            Some(SegmentLimit::Bytes(limit)) => size.saturating_add(more) > limit,
+        }
+    }
+
+    fn tidy(&mut self, current: Option<&Path>) {
+        if let Some(retention) = &mut self.retention {
+            retention.tidy(&self.folder, current);
+        }
+    }
+}
+
+/// The most files of one name.
+const MAX_NUMBER: u32 = 10_000;
+
+/// Creates a file that is not there, under the first name that is free.
+pub(super) fn create_new(folder: &Path, name: impl Fn(u32) -> String) -> io::Result<(File, PathBuf)> {
+    for number in 0..MAX_NUMBER {
+        let path = folder.join(name(number));
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return Ok((opened?, path)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}

@@ -1,0 +1,154 @@
+//! Files by time: their names, parts in all of them, and what is deleted.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::recording::place::SegmentPlace;
+
+fn segment(folder: &Path, start: SystemTime, body: &str) -> PathBuf {
+    let mut opened = SegmentPlace::new(folder.to_owned(), None, None).open(start).unwrap();
+    let part = RecordedPart { time: start, ..recorded(1, body.to_owned()) };
+    opened.appender.append(&part, RunClock::start().read(part.at)).unwrap();
+    std::fs::File::options().write(true).open(&opened.path).unwrap().set_modified(start).unwrap();
+    opened.path
+}
+
+fn ago(hours: u64) -> SystemTime {
+    SystemTime::now() - Duration::from_secs(hours * 3600)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn names_are_utc_and_no_file_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [at(0.123), at(0.123), at(0.1234)].map(|start| segment(folder.path(), start, "a"));
+    let expected = ["20251124T160000.123Z.mxr", "20251124T160000.123Z-1.mxr", "20251124T160000.123Z-2.mxr"];
+    assert_eq!(paths.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()), expected);
+    let listed = segments_of(folder.path()).unwrap();
+    assert_eq!(listed.iter().map(|segment| segment.number).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(listed.iter().all(|segment| segment.start == at(0.123)));
+}
+
+#[test]
+fn other_names_are_no_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in
+        ["a.mxr", "20251124T160000.123Z.mxr.bak", "20251124T160000Z.mxr", "20251324T160000.123Z.mxr", "20251124T160000.123Z-0.mxr"]
+    {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    std::fs::create_dir(folder.path().join("20251124T160000.123Z.mxr")).unwrap();
+    assert_eq!(segments_of(folder.path()).unwrap(), []);
+}
+
+#[test]
+fn a_time_is_found_in_whichever_segment_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for second in 0..5 {
+        segment(folder.path(), at(f64::from(second) * 10.0), &second.to_string());
+    }
+    let mut all = SegmentedRecording::open(folder.path()).unwrap();
+    assert_eq!(all.segments().len(), 5);
+    let mut at_index = |time| all.at("a", at(time)).map(|(index, _)| index);
+    assert_eq!([-1.0, 0.0, 15.0, 99.0].map(&mut at_index), [None, Some(0), Some(1), Some(4)]);
+    segment(folder.path(), at(50.0), "5");
+    assert_eq!(all.at("a", at(99.0)).unwrap().0, 4, "until it looks again");
+    all.refresh().unwrap();
+    let (index, part) = all.at("a", at(99.0)).unwrap();
+    assert_eq!((index, all.recording(index).unwrap().body(&part, 9).unwrap()), (5, "5".into()));
+}
+
+#[test]
+fn old_segments_are_deleted_and_the_newest_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let [_, _, newest] = [72, 48, 30].map(|hours| segment(folder.path(), ago(hours), "a"));
+    let mut day = Retention::new(Keep::Age(Duration::from_secs(86_400)));
+    assert_eq!(day.tidy(folder.path(), None), 2, "at once, without a part");
+    assert_eq!(names(folder.path()), [newest.file_name().unwrap().to_str().unwrap()]);
+    let current = segment(folder.path(), ago(0), "b");
+    assert_eq!(day.tidy(folder.path(), Some(&current)), 1);
+    assert_eq!(names(folder.path()), [current.file_name().unwrap().to_str().unwrap()]);
+}
+
+#[test]
+fn the_oldest_go_where_bytes_are_limited() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [4, 3, 2, 1].map(|hours| segment(folder.path(), ago(hours), "a"));
+    let size = std::fs::metadata(&paths[0]).unwrap().len();
+    assert_eq!(Retention::new(Keep::Bytes(size * 2 + 1)).tidy(folder.path(), None), 2);
+    assert!(paths[2].exists() && paths[3].exists());
+    assert_eq!(Retention::new(Keep::Bytes(0)).tidy(folder.path(), None), 1);
+    assert!(paths[3].exists());
+}
+
+#[test]
+fn files_of_others_are_never_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let name = |hours| folder.path().join(segment_name(ago(hours), 0));
+    // Our name without our head, a link, a directory, our head under another name.
+    std::fs::write(name(100), "Content-Type: multipart/mixed; boundary=B\r\n\r\n--B--\r\n").unwrap();
+    symlink(segment(elsewhere.path(), ago(101), "a"), name(101)).unwrap();
+    std::fs::create_dir(name(102)).unwrap();
+    std::fs::rename(segment(folder.path(), ago(103), "a"), folder.path().join("holiday.mxr")).unwrap();
+    segment(folder.path(), ago(0), "a");
+    let before = names(folder.path());
+    for keep in [Keep::Age(Duration::ZERO), Keep::Bytes(0)] {
+        assert_eq!(Retention::new(keep).tidy(folder.path(), None), 0);
+    }
+    assert_eq!(names(folder.path()), before);
+    assert_eq!(names(elsewhere.path()).len(), 1);
+}
+
+#[test]
+fn a_segment_of_a_clock_that_was_not_set_ages_from_when_it_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let unset = segment(folder.path(), SystemTime::UNIX_EPOCH + Duration::from_secs(60), "a");
+    let current = segment(folder.path(), ago(0), "b");
+    let mut day = Retention::new(Keep::Age(Duration::from_secs(86_400)));
+    let (start, wall) = (Instant::now(), SystemTime::now());
+    assert_eq!(day.tidy_at(folder.path(), Some(&current), (start, wall)), 0);
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    assert_eq!(day.tidy_at(folder.path(), Some(&current), (start + hours(23), wall)), 0);
+    assert_eq!(day.tidy_at(folder.path(), Some(&current), (start + hours(25), wall)), 1);
+    assert!(!unset.exists() && current.exists());
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_deletes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    segment(folder.path(), ago(1), "a");
+    let current = segment(folder.path(), ago(0), "b");
+    let mut day = Retention::new(Keep::Age(Duration::from_secs(86_400)));
+    let start = Instant::now();
+    for jump in [0, 400 * 86_400] {
+        assert_eq!(day.tidy_at(folder.path(), Some(&current), (start, SystemTime::now() + Duration::from_secs(jump))), 0);
+    }
+}
+
+#[test]
+fn parts_become_files_whatever_their_feed_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let frames = FrameFolder(folder.path().to_owned());
+    let part = RecordedPart { feed: "../../etc/passwd\0\n".into(), media: Media::from_known("image/jpeg"), ..recorded(1, "x") };
+    for _ in 0..2 {
+        frames.write(&part).unwrap();
+    }
+    frames.write(&RecordedPart { media: Media::from_known("image/png"), ..recorded(2, "") }).unwrap();
+    frames.write(&RecordedPart { media: Media::from_known("x/y"), feed: "ü".repeat(500).into(), ..recorded(3, "") }).unwrap();
+    assert_eq!(
+        names(folder.path()),
+        [
+            "20251124T160001.000Z-______etc_passwd__-1-1.jpg".to_owned(),
+            "20251124T160001.000Z-______etc_passwd__-1.jpg".to_owned(),
+            "20251124T160002.000Z-a-2.png".to_owned(),
+            format!("20251124T160003.000Z-{}-3.bin", "_".repeat(100)),
+        ]
+    );
+}
