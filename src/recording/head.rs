@@ -25,7 +25,7 @@ pub(super) const MAX_HEAD: usize = 16 << 10;
 const MAX_LINES: usize = 100;
 
 /// Characters of a feed's name that are not written as they are; the same as on the wire.
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What stands before the boundary in each head that mxr writes.
 const START: &str = "Content-Type: multipart/mixed; boundary=";

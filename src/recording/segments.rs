@@ -66,11 +66,22 @@ pub fn segments_of(folder: &Path) -> io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// All segments of a directory as one recording. Each is opened when it is first needed, and its index is kept.
+/// The most segments that are open at once, each with a file descriptor and its index.
+const MAX_OPEN: usize = 64;
+
+/// A segment that is open, and when it was used last.
+#[derive(Debug)]
+struct InUse {
+    recording: Recording,
+    used: u64,
+}
+
+/// All segments of a directory as one recording. Each is opened when it is first needed; those that were used last stay open.
 #[derive(Debug)]
 pub struct SegmentedRecording {
     folder: PathBuf,
-    segments: Vec<(Segment, Option<Recording>)>,
+    segments: Vec<(Segment, Option<InUse>)>,
+    uses: u64,
 }
 
 impl SegmentedRecording {
@@ -79,7 +90,7 @@ impl SegmentedRecording {
     /// # Errors
     /// Those of reading the directory.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let mut recording = Self { folder: folder.to_owned(), segments: Vec::new() };
+        let mut recording = Self { folder: folder.to_owned(), segments: Vec::new(), uses: 0 };
         recording.refresh()?;
         Ok(recording)
     }
@@ -105,17 +116,38 @@ impl SegmentedRecording {
     /// # Errors
     /// Those of `Recording::open`; `NotFound` for an index beyond the list.
     pub fn recording(&mut self, index: usize) -> io::Result<&mut Recording> {
+        if self.segments.get(index).is_some_and(|(_, opened)| opened.is_none()) {
+            self.close_one();
+        }
         let (segment, opened) = self.segments.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
-        match opened {
-            Some(recording) => Ok(recording),
-            None => Ok(opened.insert(Recording::open(&segment.path)?)),
+        self.uses += 1;
+        let in_use = match opened {
+            Some(in_use) => in_use,
+            None => opened.insert(InUse { recording: Recording::open(&segment.path)?, used: 0 }),
+        };
+        in_use.used = self.uses;
+        Ok(&mut in_use.recording)
+    }
+
+    /// Segments that are open.
+    pub fn open_files(&self) -> usize {
+        self.segments.iter().filter(|(_, opened)| opened.is_some()).count()
+    }
+
+    /// Closes the segment that was used longest ago, if as many are open as may be.
+    fn close_one(&mut self) {
+        let mut open: Vec<_> = self.segments.iter_mut().filter_map(|(_, opened)| opened.is_some().then_some(opened)).collect();
+        if open.len() >= MAX_OPEN
+            && let Some(oldest) = open.iter_mut().min_by_key(|opened| opened.as_ref().map(|in_use| in_use.used))
+        {
+            **oldest = None;
         }
     }
 
     /// The newest part of a feed at or before a time, with the index of its segment. Where clocks jumped inside a segment, the
     /// times in the names decide which one is asked first. A segment that cannot be read is passed over.
     pub fn at(&mut self, feed: &str, time: SystemTime) -> Option<(usize, PartHead)> {
-        let before = self.segments.partition_point(|(segment, _)| segment.start <= time + Duration::from_millis(1));
+        let before = self.segments.partition_point(|(segment, _)| segment.start <= time);
         (0..before).rev().find_map(|index| Some((index, self.recording(index).ok()?.at(feed, time).ok()??)))
     }
 }

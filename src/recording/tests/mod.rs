@@ -80,7 +80,7 @@ fn a_recording_has_these_bytes() {
         text.replace(&boundary, "B"),
         "Content-Type: multipart/mixed; boundary=B\r\nX-Recording: mxr 1\r\n\
          \r\n--B\r\nContent-Type: image/png\r\nContent-Length: 5\r\nX-Timestamp: 1764000007.000000\r\nX-Sequence: 7\r\n\
-         X-Feed: plots/gr%C3%BCn\r\nX-Clock: 00003f2a 1.500000\r\n\r\n12345\
+         X-Feed: plots%2Fgr%C3%BCn\r\nX-Clock: 00003f2a 1.500000\r\n\r\n12345\
          \r\n--B\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nX-Timestamp: 1764000008.000000\r\nX-Sequence: 8\r\n\
          X-Feed: a\r\nX-Clock: 00003f2a 2.500000\r\n\r\n\
          \r\n--B--\r\n"

@@ -65,6 +65,18 @@ fn a_time_is_found_in_whichever_segment_has_it() {
 }
 
 #[test]
+fn many_segments_need_few_descriptors() {
+    let folder = tempfile::tempdir().unwrap();
+    for second in 0..200 {
+        segment(folder.path(), at(f64::from(second)), "a");
+    }
+    let mut all = SegmentedRecording::open(folder.path()).unwrap();
+    let found: Vec<usize> = (0..200).filter_map(|second| Some(all.at("a", at(f64::from(second)))?.0)).collect();
+    assert_eq!(found, (0..200).collect::<Vec<_>>());
+    assert_eq!(all.open_files(), 64);
+}
+
+#[test]
 fn old_segments_are_deleted_and_the_newest_stays() {
     let folder = tempfile::tempdir().unwrap();
     let [_, _, newest] = [72, 48, 30].map(|hours| segment(folder.path(), ago(hours), "a"));
