@@ -20,6 +20,7 @@ mod place;
 mod reader;
 mod recorder;
 mod retention;
+mod saved;
 mod segments;
 mod walk;
 
@@ -32,6 +33,7 @@ pub use self::{
     reader::Recording,
     recorder::{Recorder, RecorderCounters, RecorderSettings},
     retention::{Keep, Retention},
+    saved::SavedStream,
     segments::{Segment, SegmentedRecording, segment_name, segments_of},
 };
 

@@ -12,7 +12,7 @@ pub struct Pacing {
     idle_limit: Option<Duration>,
     /// Between parts of which nothing tells the time.
     otherwise: Duration,
-    last: Option<(Option<ClockReading>, Option<SystemTime>)>,
+    last: Option<PartTimes>,
     /// The time in the recording since the first part, with pauses as they are limited.
     elapsed: Duration,
 }
@@ -35,10 +35,10 @@ impl Pacing {
     }
 }
 
-type Times = (Option<ClockReading>, Option<SystemTime>);
+type PartTimes = (Option<ClockReading>, Option<SystemTime>);
 
 /// The time from one part to the next; zero where it would run backwards, `None` where nothing tells.
-fn pause_between((clock, time): Times, (next_clock, next_time): Times) -> Option<Duration> {
+fn pause_between((clock, time): PartTimes, (next_clock, next_time): PartTimes) -> Option<Duration> {
     match (clock, next_clock) {
         (Some(clock), Some(next)) if clock.name == next.name => Some(next.at.saturating_sub(clock.at)),
         _ => Some(next_time?.duration_since(time?).unwrap_or_default()),

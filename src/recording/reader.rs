@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     head::{FileHead, MAX_HEAD, PartHead, VERSION, is_torn_head},
     index::{FeedIndex, Indexed, micros},
-    walk::{End, Step, Walk, read_at},
+    walk::{Step, Walk, WalkEnd, read_at},
 };
 
 /// A file that is open for reading; it may grow meanwhile.
@@ -20,7 +20,7 @@ pub struct Recording {
     /// The offset up to which the index is made.
     indexed: u64,
     damaged: u64,
-    end: Option<End>,
+    end: Option<WalkEnd>,
 }
 
 impl Recording {
@@ -56,6 +56,16 @@ impl Recording {
     /// What its beginning says.
     pub fn head(&self) -> &FileHead {
         &self.head
+    }
+
+    /// Whether mxr can go from part to part; otherwise `SavedStream` reads the file. A recording of mxr always can be.
+    ///
+    /// # Errors
+    /// Those of read(2).
+    pub fn is_walkable(&mut self) -> io::Result<bool> {
+        let first = self.walk.step(self.walk.start())?;
+        let is_empty = matches!(first, Step::End(WalkEnd { torn: 0, foreign: 0, .. }));
+        Ok(self.head.version.is_some() || is_empty || matches!(first, Step::Part(_)))
     }
 
     /// The offset at which `next` begins.

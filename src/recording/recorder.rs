@@ -93,7 +93,8 @@ impl Recorder {
     pub fn start(place: Box<dyn Place>, settings: RecorderSettings) -> io::Result<Self> {
         let (queue, parts) = sync_channel(settings.queue_parts);
         let counters = Arc::new(RecorderCounters::default());
-        let work = Work { place, settings, counters: counters.clone(), clock: RunClock::start(), file: None, failing: None };
+        let work =
+            RecorderLoop { place, settings, counters: counters.clone(), clock: RunClock::start(), file: None, failing: None };
         let thread = Builder::new().name("recorder".to_owned()).spawn(move || work.run(&parts))?;
         Ok(Self { queue, counters, settings, thread })
     }
@@ -125,7 +126,7 @@ impl Recorder {
 
 /// The file that is written.
 #[derive(Debug)]
-struct Current {
+struct OpenRecording {
     appender: Appender,
     path: PathBuf,
     first: Instant,
@@ -139,16 +140,16 @@ struct Failing {
 }
 
 #[derive(Debug)]
-struct Work {
+struct RecorderLoop {
     place: Box<dyn Place>,
     settings: RecorderSettings,
     counters: Arc<RecorderCounters>,
     clock: RunClock,
-    file: Option<Current>,
+    file: Option<OpenRecording>,
     failing: Option<Failing>,
 }
 
-impl Work {
+impl RecorderLoop {
     fn run(mut self, parts: &Receiver<RecordedPart>) {
         let (mut next_sync, mut next_tidy) = (None, Instant::now());
         loop {
@@ -203,7 +204,7 @@ impl Work {
                 if let Some(cut) = opened.cut {
                     warn!(file = %opened.path.display(), bytes = cut.bytes, "cut off a part that was not whole");
                 }
-                none.insert(Current { appender: opened.appender, path: opened.path, first: part.at })
+                none.insert(OpenRecording { appender: opened.appender, path: opened.path, first: part.at })
             }
         };
         file.appender.append(part, self.clock.read(part.at))

@@ -16,14 +16,14 @@ pub(super) enum Step {
     /// A part with a body that is all there.
     Part(PartHead),
     /// No part: those before are all, for now.
-    End(End),
+    End(WalkEnd),
     /// Bytes that are no part; the next one may begin at this offset.
     Damaged(u64),
 }
 
 /// How the whole parts of a file end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct WalkEnd {
     /// The offset after the last body (or head), where the next delimiter belongs.
     pub(super) at: u64,
     /// Bytes of a part that is not whole.
@@ -87,7 +87,7 @@ impl Walk {
             [b'-', b'-', ..] => self.closed(at, delimiter),
             [b'\r', b'\n', ..] => self.part(at, at + delimiter as u64 + 2),
             // Cut off in the delimiter: nothing of the next part is there.
-            [] | [b'-' | b'\r'] => Ok(Step::End(End { at, torn: 0, foreign: 0 })),
+            [] | [b'-' | b'\r'] => Ok(Step::End(WalkEnd { at, torn: 0, foreign: 0 })),
             _ => self.not_a_part(at),
         }
     }
@@ -104,7 +104,7 @@ impl Walk {
         let more = self.size()?.saturating_sub(close + line_end);
         // A write that a power cut has undone leaves its size.
         let (torn, foreign) = if self.is_zero_from(close + line_end)? { (more, 0) } else { (0, more) };
-        Ok(Step::End(End { at, torn, foreign }))
+        Ok(Step::End(WalkEnd { at, torn, foreign }))
     }
 
     fn part(&mut self, at: u64, headers: u64) -> io::Result<Step> {
@@ -124,7 +124,7 @@ impl Walk {
         let (end, size) = (head.body.saturating_add(head.length), self.size()?);
         if end > size {
             // Not searched for another delimiter: bytes of the body may look like one.
-            return Ok(Step::End(End { at: head.at, torn: size - head.at, foreign: 0 }));
+            return Ok(Step::End(WalkEnd { at: head.at, torn: size - head.at, foreign: 0 }));
         }
         let wanted = self.delimiter.len();
         // What the last head needed may lie far before: the bytes behind the body are looked at alone.
@@ -138,7 +138,7 @@ impl Walk {
         // An empty body has its delimiter right behind the empty line, and shares no bytes with it.
         Ok(match self.find(head.body)? {
             Some(end) => Step::Part(PartHead { length: end - head.body, ..head }),
-            None => Step::End(End { at: head.at, torn: size - head.at, foreign: 0 }),
+            None => Step::End(WalkEnd { at: head.at, torn: size - head.at, foreign: 0 }),
         })
     }
 
@@ -147,7 +147,7 @@ impl Walk {
         let size = self.size()?;
         Ok(match self.find(at + 1)? {
             Some(next) => Step::Damaged(next),
-            None => Step::End(End { at, torn: size.saturating_sub(at), foreign: 0 }),
+            None => Step::End(WalkEnd { at, torn: size.saturating_sub(at), foreign: 0 }),
         })
     }
 

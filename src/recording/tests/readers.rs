@@ -93,6 +93,34 @@ fn a_stream_that_curl_saved_is_read() {
 }
 
 #[test]
+fn a_saved_stream_of_a_careless_camera_is_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saved");
+    let head = "Content-Type: text/plain";
+    let streams = [
+        ("bare line feeds", format!("--B\n{head}\n\none\n--B\n{head}\n\ntwo\n--B\n")),
+        (
+            "another boundary than was announced",
+            format!(
+                "Content-Type: multipart/mixed; boundary=A\r\n\r\n--B\r\n{head}\r\n\r\none\r\n--B\r\n{head}\r\n\r\ntwo\r\n--B\r\n"
+            ),
+        ),
+    ];
+    for (what, stream) in streams {
+        std::fs::write(&path, stream).unwrap();
+        let file = || std::fs::File::open(&path).unwrap();
+        assert!(!Recording::of(file()).unwrap().is_walkable().unwrap(), "{what}");
+        let mut saved = SavedStream::of(file(), 1 << 20).unwrap();
+        let bodies: Vec<Bytes> = std::iter::from_fn(|| saved.next().unwrap()).map(|part| part.body).collect();
+        assert_eq!((bodies, saved.refused()), (vec!["one".into(), "two".into()], 0), "{what}");
+    }
+    for bodies in [&[][..], &[&b"one"[..]]] {
+        let (_folder, path) = recording_of(bodies);
+        assert!(Recording::open(&path).unwrap().is_walkable().unwrap());
+    }
+}
+
+#[test]
 fn a_body_that_holds_the_boundary_is_one_part() {
     let (_folder, path) = recording_of(&[]);
     let boundary = Recording::open(&path).unwrap().head().boundary.clone();
