@@ -68,7 +68,7 @@ impl Recording {
         Ok(self.head.version.is_some() || is_empty || matches!(first, Step::Part(_)))
     }
 
-    /// The offset at which `next` begins.
+    /// The offset at which `next_part` begins.
     pub fn start(&self) -> u64 {
         self.walk.start()
     }
@@ -77,7 +77,7 @@ impl Recording {
     ///
     /// # Errors
     /// Those of read(2).
-    pub fn next(&mut self, cursor: &mut u64) -> io::Result<Option<PartHead>> {
+    pub fn next_part(&mut self, cursor: &mut u64) -> io::Result<Option<PartHead>> {
         loop {
             match self.walk.step(*cursor)? {
                 Step::Part(part) => {
@@ -94,7 +94,7 @@ impl Recording {
         }
     }
 
-    /// The cursor for `next` to return this part.
+    /// The cursor for `next_part` to return this part.
     pub fn cursor_of(&self, part: &PartHead) -> u64 {
         part.at
     }

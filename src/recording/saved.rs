@@ -42,7 +42,7 @@ impl SavedStream {
     ///
     /// # Errors
     /// Those of read(2).
-    pub fn next(&mut self) -> io::Result<Option<Decoded>> {
+    pub fn next_part(&mut self) -> io::Result<Option<Decoded>> {
         let mut buffer = vec![0; READ];
         while self.parts.is_empty() && !self.is_end {
             let mut parts = Vec::new();

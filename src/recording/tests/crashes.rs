@@ -130,3 +130,57 @@ proptest! {
         prop_assert!(bodies_of(&path).len() <= bytes.len() + 2);
     }
 }
+
+/// Where the process writes that is to be killed.
+const KILLED: &str = "TEST_MXR_KILLED_RECORDING";
+
+#[test]
+#[ignore = "the process that the next test kills"]
+fn records_until_it_is_killed() {
+    let Ok(path) = std::env::var(KILLED) else { return };
+    let recorder = Recorder::start(Box::new(SingleFile(path.into())), RecorderSettings::default()).unwrap();
+    // Not for ever, if nobody kills it.
+    for sequence in 1..=2000 {
+        while !recorder.push(recorded(sequence, body_of(sequence))) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn body_of(sequence: u64) -> Vec<u8> {
+    vec![sequence as u8; (sequence as usize * 7919) % 100_000]
+}
+
+#[test]
+fn a_killed_process_leaves_whole_parts_and_the_next_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mxr");
+    let name = "recording::tests::crashes::records_until_it_is_killed";
+    let size = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    for kill in 1..=8 {
+        let before = size();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--ignored"])
+            .env(KILLED, &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        while size() < before + kill * 77_777 {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing is recorded");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut recording = Recording::open(&path).unwrap();
+        let (mut expected, mut runs) = (1, 0);
+        for part in heads_of(&mut recording) {
+            let sequence = part.headers.sequence.unwrap();
+            (expected, runs) = if sequence == 1 { (1, runs + 1) } else { (expected, runs) };
+            assert_eq!(sequence, expected, "in run {runs}");
+            assert_eq!(recording.body(&part, 1 << 20).unwrap(), body_of(sequence));
+            expected += 1;
+        }
+        recording.refresh().unwrap();
+        assert_eq!((runs, recording.damaged()), (kill, 0));
+    }
+}

@@ -56,7 +56,7 @@ fn append_to(path: &Path, bodies: &[&[u8]]) -> Option<Cut> {
 
 fn heads_of(recording: &mut Recording) -> Vec<PartHead> {
     let mut cursor = recording.start();
-    std::iter::from_fn(|| recording.next(&mut cursor).unwrap()).collect()
+    std::iter::from_fn(|| recording.next_part(&mut cursor).unwrap()).collect()
 }
 
 fn bodies_of(path: &Path) -> Vec<Bytes> {

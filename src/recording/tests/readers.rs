@@ -111,7 +111,7 @@ fn a_saved_stream_of_a_careless_camera_is_decoded() {
         let file = || std::fs::File::open(&path).unwrap();
         assert!(!Recording::of(file()).unwrap().is_walkable().unwrap(), "{what}");
         let mut saved = SavedStream::of(file(), 1 << 20).unwrap();
-        let bodies: Vec<Bytes> = std::iter::from_fn(|| saved.next().unwrap()).map(|part| part.body).collect();
+        let bodies: Vec<Bytes> = std::iter::from_fn(|| saved.next_part().unwrap()).map(|part| part.body).collect();
         assert_eq!((bodies, saved.refused()), (vec!["one".into(), "two".into()], 0), "{what}");
     }
     for bodies in [&[][..], &[&b"one"[..]]] {
@@ -141,11 +141,11 @@ fn the_running_recording_is_read_while_it_grows() {
     let (_folder, path) = recording_of(&[b"first"]);
     let mut recording = Recording::open(&path).unwrap();
     let mut cursor = recording.start();
-    assert!(recording.next(&mut cursor).unwrap().is_some() && recording.next(&mut cursor).unwrap().is_none());
+    assert!(recording.next_part(&mut cursor).unwrap().is_some() && recording.next_part(&mut cursor).unwrap().is_none());
     assert_eq!(recording.at("a", at(1e6)).unwrap().unwrap().headers.sequence, Some(1));
     append_to(&path, &[b"again", b"second"]);
     assert_eq!(recording.at("a", at(1e6)).unwrap().unwrap().headers.sequence, Some(2));
-    let next = recording.next(&mut cursor).unwrap().unwrap();
+    let next = recording.next_part(&mut cursor).unwrap().unwrap();
     assert_eq!(recording.body(&next, 100).unwrap(), "again");
     assert!(recording.body(&next, 4).is_err(), "a limit holds");
     assert_eq!(recording.cursor_of(&next), next.at);
