@@ -62,6 +62,7 @@ impl Place for SingleFile {
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| io::Error::new(io::ErrorKind::WouldBlock, "another program records to it"))?;
         let (appender, cut) = Appender::open(file)?;
+        sync_folder(self.0.parent().unwrap_or(Path::new("")));
         Ok(Opened { appender, path: self.0.clone(), cut })
     }
 }
@@ -94,7 +95,10 @@ impl Place for SegmentPlace {
     fn open(&mut self, time: SystemTime) -> io::Result<Opened> {
         let (file, path) = create_new(&self.folder, |number| segment_name(time, number))?;
         match Appender::begin(Box::new(file)) {
-            Ok(appender) => Ok(Opened { appender, path, cut: None }),
+            Ok(appender) => {
+                sync_folder(&self.folder);
+                Ok(Opened { appender, path, cut: None })
+            }
             Err(why) => {
                 // A file without a whole head says nothing; each try would leave one.
                 let _ = std::fs::remove_file(&path);
@@ -116,6 +120,12 @@ impl Place for SegmentPlace {
             retention.tidy(&self.folder, current);
         }
     }
+}
+
+/// Makes the name of a new file reach the disk, without which a power cut loses the whole file. Not every file system can do it.
+fn sync_folder(folder: &Path) {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// The most files of one name.

@@ -2,7 +2,7 @@
 //! none because a clock jumped. It knows no writer.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::OsString,
     fs, io,
     os::unix::fs::OpenOptionsExt,
@@ -35,8 +35,16 @@ const FIRST: Duration = Duration::from_secs(1_735_689_600);
 #[derive(Debug)]
 pub struct Retention {
     keep: Keep,
-    /// When each segment was seen first, and how old it was then. From there on age is counted by the clock that never jumps.
-    seen: HashMap<OsString, (Instant, Duration)>,
+    seen: HashMap<OsString, SeenSegment>,
+}
+
+/// How old a segment was when it was seen first, or with a new part. From there on its age is counted by the clock that never jumps.
+#[derive(Debug, Clone, Copy)]
+struct SeenSegment {
+    at: Instant,
+    age: Duration,
+    /// The time of its last change, by the clock of the machine.
+    changed: SystemTime,
 }
 
 /// A segment that may be deleted.
@@ -61,13 +69,14 @@ impl Retention {
     /// The same at a time of both clocks.
     pub(super) fn tidy_at(&mut self, folder: &Path, current: Option<&Path>, now: (Instant, SystemTime)) -> usize {
         let mut candidates = match segments_of(folder) {
-            Ok(segments) => segments.into_iter().filter_map(|segment| self.look(segment, current, now)).collect::<Vec<_>>(),
+            Ok(segments) => segments.into_iter().filter_map(|segment| self.look(segment, now)).collect::<Vec<_>>(),
             Err(why) => {
                 warn!(folder = %folder.display(), "cannot look for old recordings: {why}");
                 return 0;
             }
         };
-        self.seen.retain(|name, _| candidates.iter().any(|found| found.segment.path.file_name() == Some(name)));
+        let there: HashSet<_> = candidates.iter().filter_map(|found| found.segment.path.file_name()).collect();
+        self.seen.retain(|name, _| there.contains(name.as_os_str()));
         candidates.sort_by(|a, b| a.age.cmp(&b.age).then_with(|| b.segment.cmp(&a.segment)));
         let newest = current.map(Path::to_owned).or_else(|| Some(candidates.first()?.segment.path.clone()));
         let mut before = 0;
@@ -83,32 +92,46 @@ impl Retention {
     }
 
     /// A file of a segment's name, if it is a recording.
-    fn look(&mut self, segment: Segment, current: Option<&Path>, (now, wall): (Instant, SystemTime)) -> Option<Candidate> {
-        // Not through a link, which may have taken the file's place.
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(&segment.path).ok()?;
-        let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
-        let head = FileHead::read(&read_at(&file, 0, 1 << 10).ok()?)?;
-        head.version?;
+    fn look(&mut self, segment: Segment, (now, wall): (Instant, SystemTime)) -> Option<Candidate> {
+        let metadata = fs::symlink_metadata(&segment.path).ok().filter(fs::Metadata::is_file)?;
         let changed = metadata.modified().unwrap_or(segment.start).max(segment.start);
         let name = segment.path.file_name()?.to_owned();
-        if current == Some(&segment.path) {
-            // Its age is that of its last part.
-            self.seen.insert(name.clone(), (now, Duration::ZERO));
-        }
-        let (seen, age) = *self.seen.entry(name).or_insert_with(|| {
-            let is_trusted = [changed, wall].iter().all(|time| *time >= SystemTime::UNIX_EPOCH + FIRST);
-            if !is_trusted {
-                info!(file = %segment.path.display(), "its age counts from now, since a clock was not set");
+        let seen = match self.seen.get(&name) {
+            Some(seen) if seen.changed == changed => *seen,
+            // A part has come since the last look.
+            Some(_) => SeenSegment { at: now, age: Duration::ZERO, changed },
+            None if is_recording(&segment.path) => {
+                let is_trusted = [changed, wall].iter().all(|time| *time >= SystemTime::UNIX_EPOCH + FIRST);
+                if !is_trusted {
+                    info!(file = %segment.path.display(), "its age counts from now, since a clock was not set");
+                }
+                let age = wall.duration_since(changed).ok().filter(|_| is_trusted).unwrap_or_default();
+                SeenSegment { at: now, age, changed }
             }
-            (now, wall.duration_since(changed).ok().filter(|_| is_trusted).unwrap_or_default())
-        });
-        Some(Candidate { age: age + now.saturating_duration_since(seen), bytes: metadata.len(), segment })
+            None => return None,
+        };
+        self.seen.insert(name, seen);
+        let age = seen.age + now.saturating_duration_since(seen.at);
+        Some(Candidate { age, bytes: metadata.len(), segment })
     }
+}
+
+/// Whether a regular file has the head of a recording. A link that has taken its place is not followed.
+fn is_recording(path: &Path) -> bool {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let read = || {
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if file.metadata()?.is_file() { read_at(&file, 0, 1 << 10) } else { Ok(Vec::new()) }
+    };
+    read().is_ok_and(|bytes| FileHead::read(&bytes).is_some_and(|head| head.version.is_some()))
 }
 
 fn delete(candidate: &Candidate) -> bool {
     let path = &candidate.segment.path;
+    // Another file may have taken its name.
+    if !is_recording(path) {
+        return false;
+    }
     match fs::remove_file(path) {
         Ok(()) => {
             info!(file = %path.display(), bytes = candidate.bytes, "deleted, since no more is kept");

@@ -133,6 +133,20 @@ fn a_segment_of_a_clock_that_was_not_set_ages_from_when_it_is_seen() {
 }
 
 #[test]
+fn the_age_of_a_segment_counts_from_its_last_part() {
+    let folder = tempfile::tempdir().unwrap();
+    // Another program records to the first one.
+    let [theirs, ours] = [segment(folder.path(), ago(30), "a"), segment(folder.path(), ago(0), "b")];
+    let mut two_days = Retention::new(Keep::Age(Duration::from_secs(2 * 86_400)));
+    let (start, wall) = (Instant::now(), SystemTime::now());
+    let mut tidy = |hours: u64| two_days.tidy_at(folder.path(), Some(&ours), (start + Duration::from_secs(hours * 3600), wall));
+    assert_eq!(tidy(0), 0);
+    std::fs::File::options().write(true).open(&theirs).unwrap().set_modified(wall).unwrap();
+    assert_eq!([tidy(17), tidy(60)], [0, 0]);
+    assert_eq!(tidy(66), 1);
+}
+
+#[test]
 fn a_clock_that_jumps_ahead_deletes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     segment(folder.path(), ago(1), "a");
