@@ -106,6 +106,7 @@ impl PlayedFeeds {
             Some(group) => Context { name: None, ..self.context.clone() }.open(format!("{group}/{name}"), kind),
             None => self.context.open(&name, kind),
         };
+        publisher.set_replay();
         self.feeds.insert(name, PlayedFeed { publisher, kind: None, last: None });
     }
 

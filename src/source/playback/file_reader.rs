@@ -6,7 +6,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read, Seek},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     sync::Arc,
 };
 
@@ -150,9 +150,21 @@ impl FileReader {
         }
     }
 
-    /// Whether each part says to which feed it belongs, and its time is found without its body.
-    pub(super) fn is_walked(&self) -> bool {
-        matches!(self, Self::Walked { .. })
+    /// Which file this is, and how far it was read, if one can return there.
+    pub(super) fn place(&self) -> Option<((u64, u64), u64)> {
+        match self {
+            Self::Walked { file, cursor, .. } => Some((identity(file)?, *cursor)),
+            Self::Decoded(_) | Self::Pictures(_) => None,
+        }
+    }
+
+    /// The reader at a place; `None` if it is one in another file.
+    pub(super) fn at(mut self, place: (u64, u64), to: u64) -> Option<Self> {
+        match &mut self {
+            Self::Walked { file, cursor, .. } if identity(file) == Some(place) => *cursor = to,
+            _ => return None,
+        }
+        Some(self)
     }
 
     /// The next part; `None` at the end for now.
@@ -203,6 +215,10 @@ impl PictureFile {
         let picture = self.found.pop_front();
         Ok(picture.map(|RawPart { media, bytes, .. }| FoundPart::read_already(Headers { media, ..Headers::default() }, bytes)))
     }
+}
+
+fn identity(file: &File) -> Option<(u64, u64)> {
+    file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// The rule for pictures, if the bytes begin with one.

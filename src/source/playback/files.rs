@@ -36,6 +36,14 @@ struct CurrentFile {
     reader: FileReader,
 }
 
+/// A place between two parts, to which one can return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Position {
+    segment: Option<Segment>,
+    file: (u64, u64),
+    cursor: u64,
+}
+
 impl RecordedFiles {
     pub(super) fn new(path: PathBuf, limit: usize) -> Self {
         let is_folder = path.is_dir();
@@ -112,9 +120,29 @@ impl RecordedFiles {
         Ok(None)
     }
 
-    /// Whether heads alone tell which parts there are.
-    pub(super) fn is_walked(&self) -> bool {
-        self.current.as_ref().is_none_or(|current| current.reader.is_walked())
+    /// The place behind the part that was read last; `None` where there is no returning.
+    pub(super) fn position(&self) -> Option<Position> {
+        let current = self.current.as_ref()?;
+        let (file, cursor) = current.reader.place()?;
+        Some(Position { segment: current.segment.clone(), file, cursor })
+    }
+
+    /// Returns to a place. `false` if the file is another one by now; the place is lost then.
+    pub(super) fn return_to(&mut self, position: &Position) -> bool {
+        let opened = match &position.segment {
+            Some(segment) => open_segment(segment, self.limit),
+            None => self.open_single().and_then(|file| FileReader::of(file, self.limit)),
+        };
+        let reader = opened.ok().and_then(|reader| reader.at(position.file, position.cursor));
+        self.current = reader.map(|reader| CurrentFile { segment: position.segment.clone(), reader });
+        self.current.is_some()
+    }
+
+    /// The newest file and its size: what there is to read has grown if it is another one.
+    pub(super) fn end(&self) -> io::Result<(Option<Segment>, u64)> {
+        let newest = if self.is_folder { segments_of(&self.path)?.pop() } else { None };
+        let size = newest.as_ref().map_or(&self.path, |segment| &segment.path).metadata()?.len();
+        Ok((newest, size))
     }
 
     /// The time of the first part that has one.

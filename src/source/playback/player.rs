@@ -12,11 +12,11 @@ use tracing::warn;
 use super::{
     feeds::PlayedFeeds,
     file_reader::{FoundPart, Unplayable},
-    files::RecordedFiles,
+    files::{Position, RecordedFiles},
     schedule::{Schedule, wait_until},
     settings::{PlayTime, PlaybackSettings},
 };
-use crate::recording::PartHead;
+use crate::recording::{PartHead, Segment};
 
 /// Parts, and the time, in which feeds are looked for before the first part is played.
 const LOOK_AHEAD: (usize, Duration) = (1000, Duration::from_millis(100));
@@ -33,8 +33,25 @@ pub(super) struct RecordingPlayer {
     settings: PlaybackSettings,
     stretch: Stretch,
     schedule: Schedule,
+    /// How a round begins.
+    beginning: Beginning,
     /// The part that is played next.
     next: Option<FoundPart>,
+    /// The place behind the last part of the stretch, and what was there to read when others were looked for.
+    ending: Option<(Position, FilesEnd)>,
+}
+
+type FilesEnd = (Option<Segment>, u64);
+
+/// How a round begins.
+#[derive(Debug, Clone, Default)]
+struct Beginning {
+    /// The newest part of each feed before the stretch.
+    shown: Vec<FoundPart>,
+    /// The first one in it.
+    first: Option<FoundPart>,
+    /// The place behind that.
+    behind: Option<Position>,
 }
 
 /// The part of a recording that is played, by the times of its parts.
@@ -46,55 +63,88 @@ struct Stretch {
 
 impl RecordingPlayer {
     /// Finds the stretch, opens the feeds and shows what is due at once.
-    pub(super) fn begin(settings: PlaybackSettings, mut files: RecordedFiles, mut feeds: PlayedFeeds) -> Result<Self, Unplayable> {
+    pub(super) fn begin(settings: PlaybackSettings, mut files: RecordedFiles, feeds: PlayedFeeds) -> Result<Self, Unplayable> {
         let stretch = Stretch::of(&settings, &mut files)?;
-        feeds.open_all(&heads_ahead(&mut files, stretch.from)?);
         let schedule = Schedule::new(Instant::now(), &settings);
-        let mut player = Self { files, feeds, settings, stretch, schedule, next: None };
-        player.begin_round(Instant::now())?;
+        let (beginning, next, ending) = (Beginning::default(), None, None);
+        let mut player = Self { files, feeds, settings, stretch, schedule, beginning, next, ending };
+        player.find_beginning()?;
+        let heads = player.heads_ahead()?;
+        player.feeds.open_all(&heads);
+        player.begin_round(Instant::now());
         Ok(player)
     }
 
-    /// Shows what each feed showed when the stretch begins, or else its first part.
-    fn begin_round(&mut self, anchor: Instant) -> Result<(), Unplayable> {
-        self.schedule = Schedule::new(anchor, &self.settings);
+    /// Goes to the stretch.
+    fn find_beginning(&mut self) -> Result<(), Unplayable> {
         self.files.begin(self.stretch.from)?;
-        self.feeds.begin();
-        let (shown, next) = self.seek()?;
-        self.next = next;
-        if let Some(from) = self.stretch.from.filter(|_| !shown.is_empty()) {
-            self.schedule.begin_at(from);
-            shown.iter().for_each(|part| self.publish(part, false));
-            return Ok(());
-        }
-        match self.next.take() {
-            None => Err(Unplayable::new("there is no part in it")),
-            Some(first) => {
-                self.schedule.deadline(&first.head, anchor);
-                self.next = self.look(usize::MAX).unwrap_or_default();
-                self.publish(&first, self.settings.once && self.next.is_none());
-                Ok(())
-            }
-        }
-    }
-
-    /// Goes to the stretch. Returns the newest part of each feed before it, and the first one in it.
-    fn seek(&mut self) -> Result<(Vec<FoundPart>, Option<FoundPart>), Unplayable> {
-        let (mut shown, mut time) = (BTreeMap::new(), None);
+        let (mut shown, mut first, mut time) = (BTreeMap::new(), None, None);
         while let Some(part) = self.files.next()? {
             time = part.head.headers.time.or(time);
             if self.stretch.is_before(time) {
                 shown.insert(part.head.feed.clone(), part);
             } else if !self.stretch.is_after(time) {
-                return Ok((shown.into_values().collect(), Some(part)));
+                first = Some(part);
+                break;
             }
         }
-        Ok((shown.into_values().collect(), None))
+        let has_ended = first.is_none() && self.stretch.is_before(time);
+        if has_ended || first.is_none() && shown.is_empty() {
+            return Err(self.stretch.without_part(&mut self.files));
+        }
+        self.beginning = Beginning { shown: shown.into_values().collect(), first, behind: self.files.position() };
+        Ok(())
     }
 
-    fn publish(&mut self, part: &FoundPart, last: bool) {
+    /// The heads of the parts that come first, as far as they are found at once, for the feeds that they belong to.
+    fn heads_ahead(&mut self) -> Result<Vec<PartHead>, Unplayable> {
+        let Beginning { shown, first, behind } = self.beginning.clone();
+        let mut heads: Vec<PartHead> = shown.into_iter().chain(first).map(|part| part.head).collect();
+        // Others than recordings are of one feed.
+        let Some(behind) = behind else { return Ok(heads) };
+        let start = Instant::now();
+        for _ in 0..LOOK_AHEAD.0 {
+            let Some(part) = self.files.next()? else { break };
+            if heads.iter().all(|head| head.feed != part.head.feed) {
+                heads.push(part.head);
+            }
+            if start.elapsed() > LOOK_AHEAD.1 {
+                break;
+            }
+        }
+        self.files.return_to(&behind);
+        Ok(heads)
+    }
+
+    /// Shows what each feed showed when the stretch begins, or else its first part.
+    fn begin_round(&mut self, anchor: Instant) {
+        self.schedule = Schedule::new(anchor, &self.settings);
+        self.feeds.begin();
+        let Beginning { shown, first, .. } = self.beginning.clone();
+        if let Some(from) = self.stretch.from.filter(|_| !shown.is_empty()) {
+            self.schedule.begin_at(from);
+            shown.iter().for_each(|part| self.publish(part));
+            self.next = first;
+        } else if let Some(first) = first {
+            self.schedule.deadline(&first.head, anchor);
+            self.publish(&first);
+        }
+    }
+
+    /// Begins another round where the last one began, unless the file is another one.
+    fn begin_again(&mut self, anchor: Instant) -> Result<(), Unplayable> {
+        let is_there = self.beginning.behind.clone().is_some_and(|behind| self.files.return_to(&behind));
+        if !is_there {
+            self.ending = None;
+            self.find_beginning()?;
+        }
+        self.begin_round(anchor);
+        Ok(())
+    }
+
+    fn publish(&mut self, part: &FoundPart) {
         let body = part.body(self.feeds.part_bytes());
-        self.feeds.publish(part, body, last);
+        self.feeds.publish(part, body, false);
     }
 
     /// Plays round after round; once, if the settings say so, from the first reader on.
@@ -111,7 +161,7 @@ impl RecordingPlayer {
             let mut anchor = self.schedule.restart();
             wait_until(anchor).await;
             let mut has_said = false;
-            while let Err(why) = self.begin_round(anchor) {
+            while let Err(why) = self.begin_again(anchor) {
                 if !std::mem::replace(&mut has_said, true) {
                     warn!("cannot play the recording: {}; it goes on as soon as it can", why.cause);
                 }
@@ -123,6 +173,9 @@ impl RecordingPlayer {
     }
 
     async fn play_round(&mut self) {
+        if self.next.is_none() {
+            self.next = self.following().await;
+        }
         while let Some(part) = self.next.take() {
             let deadline = self.schedule.deadline(&part.head, Instant::now());
             // Both are read while nothing is due.
@@ -133,52 +186,66 @@ impl RecordingPlayer {
         }
     }
 
-    /// The next part of the stretch. Other tasks have their turn while others are passed over.
+    /// The next part of the stretch. While others are passed over, other tasks have their turn.
     async fn following(&mut self) -> Option<FoundPart> {
-        loop {
-            if let Some(found) = self.look(PASSED_OVER) {
-                return found;
-            }
-            yield_now().await;
+        let behind = self.files.position();
+        if self.has_ended_at(behind.as_ref()) {
+            return None;
         }
-    }
-
-    /// Looks for the next part of the stretch among so many; `None` if it may be behind these.
-    fn look(&mut self, most: usize) -> Option<Option<FoundPart>> {
-        for _ in 0..most {
+        for passed in 1_usize.. {
             let part = self.files.next().unwrap_or_else(|why| {
                 warn!("cannot read on: {why}");
                 None
             });
             let time = part.as_ref().and_then(|part| part.head.headers.time);
-            if !self.stretch.is_before(time) && !self.stretch.is_after(time) {
-                return Some(part);
+            if part.is_some() && !self.stretch.is_before(time) && !self.stretch.is_after(time) {
+                return part;
+            }
+            if part.is_none() {
+                break;
+            }
+            if passed % PASSED_OVER == 0 {
+                yield_now().await;
             }
         }
+        self.ending = behind.zip(self.files.end().ok());
         None
+    }
+
+    /// Whether the last part of the stretch was found here before, and nothing has come since.
+    fn has_ended_at(&self, behind: Option<&Position>) -> bool {
+        self.ending.as_ref().is_some_and(|(place, end)| Some(place) == behind && self.files.end().ok().as_ref() == Some(end))
     }
 }
 
 impl Stretch {
     fn of(settings: &PlaybackSettings, files: &mut RecordedFiles) -> Result<Self, Unplayable> {
-        if settings.from.is_none() && settings.to.is_none() {
+        let named = [settings.from, settings.to];
+        if named == [None, None] {
             return Ok(Self::default());
         }
         let without = || Unplayable::new("its parts have no times, which --from and --to need");
         let first = files.first_time()?.ok_or_else(without)?;
-        let last = files.last_time()?.unwrap_or(first);
-        let named = |time: PlayTime| match time {
+        let counts_from_end = named.iter().any(|time| matches!(time, Some(PlayTime::BeforeEnd(_))));
+        let last = if counts_from_end { files.last_time()?.unwrap_or(first) } else { first };
+        let time = |time: PlayTime| match time {
             PlayTime::At(time) => time,
-            PlayTime::AfterStart(after) => first.checked_add(after).unwrap_or(last),
+            PlayTime::AfterStart(after) => first.checked_add(after).unwrap_or(first),
             PlayTime::BeforeEnd(before) => last.checked_sub(before).unwrap_or(first),
         };
-        let stretch = Self { from: settings.from.map(named), to: settings.to.map(named) };
-        let span = || format!("it goes from {} to {}", shown(first), shown(last));
-        let has_no_part = stretch.from.is_some_and(|from| from > last) || stretch.to.is_some_and(|to| to < first);
-        if has_no_part {
-            return Err(Unplayable::new("no part of it is of that time").hint(span()));
+        Ok(Self { from: settings.from.map(time), to: settings.to.map(time) })
+    }
+
+    /// Why nothing can be played.
+    fn without_part(&self, files: &mut RecordedFiles) -> Unplayable {
+        if self.from.is_none() && self.to.is_none() {
+            return Unplayable::new("there is no part in it");
         }
-        Ok(stretch)
+        let why = Unplayable::new("no part of it is of that time");
+        match (files.first_time(), files.last_time()) {
+            (Ok(Some(first)), Ok(Some(last))) => why.hint(format!("it goes from {} to {}", shown(first), shown(last))),
+            _ => why,
+        }
     }
 
     fn is_before(&self, time: Option<SystemTime>) -> bool {
@@ -192,22 +259,4 @@ impl Stretch {
 
 fn shown(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
-}
-
-/// The heads of the next parts, as far as they are found at once, for the feeds that they belong to.
-fn heads_ahead(files: &mut RecordedFiles, from: Option<SystemTime>) -> Result<Vec<PartHead>, Unplayable> {
-    files.begin(from)?;
-    let start = Instant::now();
-    let (mut heads, mut found): (Vec<PartHead>, _) = (Vec::new(), 0);
-    while let Some(part) = files.next()? {
-        found += 1;
-        if heads.iter().all(|head| head.feed != part.head.feed) {
-            heads.push(part.head);
-        }
-        // Others than recordings are of one feed.
-        if !files.is_walked() || found >= LOOK_AHEAD.0 || start.elapsed() > LOOK_AHEAD.1 {
-            break;
-        }
-    }
-    if heads.is_empty() { Err(Unplayable::new("there is no part in it")) } else { Ok(heads) }
 }
