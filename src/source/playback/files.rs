@@ -59,8 +59,9 @@ impl RecordedFiles {
             return Ok(());
         }
         let segments = segments_of(&self.path)?;
-        let skipped = from.map_or(0, |from| segments.partition_point(|segment| segment.start <= from).saturating_sub(1));
-        self.open_first(&segments[skipped..])
+        let earlier = from.map_or(0, |from| segments.partition_point(|segment| segment.start <= from));
+        let is_found = (0..earlier).rev().any(|at| self.open_first(&segments[at..=at]).is_ok());
+        if is_found { Ok(()) } else { self.open_first(&segments[earlier..]) }
     }
 
     /// The file as it is now. One that was deleted is played on.

@@ -88,6 +88,9 @@ impl RecordingPlayer {
                 break;
             }
         }
+        if let Some(exact) = first.as_ref().filter(|_| time == self.stretch.from) {
+            shown.remove(&exact.head.feed);
+        }
         let has_ended = first.is_none() && self.stretch.is_before(time);
         if has_ended || first.is_none() && shown.is_empty() {
             return Err(self.stretch.without_part(&mut self.files));
@@ -260,3 +263,6 @@ impl Stretch {
 fn shown(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
+
+#[cfg(test)]
+mod tests;
