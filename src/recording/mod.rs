@@ -12,6 +12,7 @@
 //! docs/recordings.md is the contract.
 
 mod appender;
+mod archive;
 mod frames;
 mod head;
 mod index;
@@ -26,6 +27,7 @@ mod walk;
 
 pub use self::{
     appender::{Appender, Cut, Medium, RecordedPart},
+    archive::Archive,
     frames::FrameFolder,
     head::{ClockReading, FileHead, PartHead, RunClock},
     pacing::Pacing,
