@@ -13,9 +13,12 @@
 
 mod appender;
 mod archive;
+mod catalog;
+mod export;
 mod frames;
 mod head;
 mod index;
+mod moment;
 mod pacing;
 mod place;
 mod reader;
@@ -27,9 +30,11 @@ mod walk;
 
 pub use self::{
     appender::{Appender, Cut, Medium, RecordedPart},
-    archive::Archive,
+    archive::{Archive, ArchiveSpan, Found, FoundReader, Indexing, Seek},
+    export::{Export, Extent, Stretch},
     frames::FrameFolder,
     head::{ClockReading, FileHead, PartHead, RunClock},
+    moment::moment,
     pacing::Pacing,
     place::{Opened, Place, SegmentLimit, SegmentPlace, SingleFile},
     reader::Recording,
