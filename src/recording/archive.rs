@@ -171,12 +171,14 @@ impl Archive {
         if is_certain { Ok(found.map(|(_, file, part)| found_in(file, part))) } else { Err(indexing(&catalog)) }
     }
 
-    /// Whether a part of the feed has exactly this time.
-    pub fn has_time(&self, feed: &str, time: SystemTime) -> bool {
-        let (catalog, time) = (self.catalog.lock(), micros(time));
-        indexes(&catalog, feed).any(|(_, _, index)| {
-            index.range().is_some_and(|(first, last)| (first..=last).contains(&time)) && index.between(time, time).next().is_some()
-        })
+    /// For each of these times, whether no part of the feed has exactly this one.
+    pub fn lacks(&self, feed: &str, times: &[SystemTime]) -> Vec<bool> {
+        let Some((first, last)) = times.iter().min().zip(times.iter().max()) else { return Vec::new() };
+        let (catalog, first, last) = (self.catalog.lock(), micros(*first), micros(*last));
+        let overlaps = |index: &FeedIndex| index.range().is_some_and(|(from, to)| from <= last && to >= first);
+        let near: Vec<_> = indexes(&catalog, feed).map(|(.., index)| index).filter(|index| overlaps(index)).collect();
+        let has = |time: u64| near.iter().any(|index| index.between(time, time).next().is_some());
+        times.iter().map(|time| !has(micros(*time))).collect()
     }
 
     /// How many parts of a feed have times in this range.

@@ -33,7 +33,14 @@ pub struct Extent {
     /// The offset of the last part.
     pub(super) last: u64,
     /// The time of the first part.
-    pub time: SystemTime,
+    pub(super) time: SystemTime,
+}
+
+impl Extent {
+    /// The time of the first part.
+    pub fn start(&self) -> SystemTime {
+        self.time
+    }
 }
 
 /// Which parts of the extents.
@@ -55,8 +62,8 @@ pub struct Export {
     boundary: Boundary,
     stretch: Stretch,
     extents: VecDeque<Extent>,
-    /// The file that is read, the cursor in it, and the offset of the last part.
-    open: Option<(Recording, u64, u64)>,
+    /// The file that is read, the cursor in it, and where it is read from and to.
+    open: Option<(Recording, u64, Extent)>,
     /// The next part of the files, and its time.
     next: Option<(PartHead, u64)>,
     /// The time of the last part of each feed: a part without a time has it.
@@ -169,15 +176,15 @@ impl Export {
 
     fn next_in_files(&mut self) -> io::Result<Option<(PartHead, u64)>> {
         loop {
-            let Some((recording, cursor, last)) = &mut self.open else {
-                let Some(Extent { file, first, last, .. }) = self.extents.pop_front() else { return Ok(None) };
-                match Recording::open(&file) {
-                    Ok(recording) => self.open = Some((recording, first, last)),
-                    Err(why) => debug!(file = %file.display(), "left out of a download: {why}"),
+            let Some((recording, cursor, extent)) = &mut self.open else {
+                let Some(extent) = self.extents.pop_front() else { return Ok(None) };
+                match Recording::open(&extent.file) {
+                    Ok(recording) => self.open = Some((recording, extent.first, extent)),
+                    Err(why) => debug!(file = %extent.file.display(), "left out of a download: {why}"),
                 }
                 continue;
             };
-            match recording.next_part(cursor)?.filter(|part| part.at <= *last) {
+            match recording.next_part(cursor)?.filter(|part| part.at <= extent.last) {
                 None => self.open = None,
                 Some(part) => {
                     if let Some(time) = self.wanted(&part) {
@@ -203,7 +210,7 @@ impl Export {
             }
             (Some(time), None) => *self.times.entry(name.to_owned()).or_insert(micros(time)),
             // An extent begins with a part that is wanted.
-            (None, last) => last.map_or(*range.start(), |last| *last),
+            (None, last) => last.copied().or_else(|| Some(micros(self.open.as_ref()?.2.time)))?,
         };
         range.contains(&time).then_some(time)
     }

@@ -233,8 +233,8 @@ fn first_delimiter(file: &File, head: &FileHead) -> io::Result<(u64, bool)> {
     Ok((if !is_here(head.end)? && is_here(head.end + 2)? { head.end + 2 } else { head.end }, true))
 }
 
-/// At most `max` of so many indexes, spread evenly.
-fn spread(count: usize, max: usize) -> Vec<usize> {
+/// At most `max` of so many indexes, spread evenly, with the first and the last.
+pub fn spread(count: usize, max: usize) -> Vec<usize> {
     match max {
         _ if count <= max => (0..count).collect(),
         0 => Vec::new(),
