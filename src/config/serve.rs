@@ -95,7 +95,11 @@ impl Config {
         {
             return Err(Error::usage("use --from with --to", "it is the later one"));
         }
-        Self::new(SourceStart::new(|context| playback::source(settings, &context)), serve.common, typed)
+        let archive = playback::archive_of(&settings.path);
+        let mut config = Self::new(SourceStart::new(|context| playback::source(settings, &context)), serve.common, typed)?;
+        // Feeds that have other names here are not found in it.
+        config.http.archive = archive.filter(|_| config.name.is_none());
+        Ok(config)
     }
 }
 

@@ -81,7 +81,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "process",
         ],
     ),
-    ("source/playback", &["source", "feed", "recording", "source/framing/split", "error", "part", "wire/decode", "file", "format"]),
+    (
+        "source/playback",
+        &[
+            "source/playback/player",
+            "source",
+            "feed",
+            "recording",
+            "source/framing/split",
+            "error",
+            "part",
+            "wire/decode",
+            "file",
+            "format",
+        ],
+    ),
+    ("source/playback/player", &["source/playback", "recording"]),
     (
         "source/relay",
         &["source", "client", "feed", "source/framing/split", "error", "part", "wire/decode", "escape", "format", "panic"],
@@ -103,7 +118,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
+    (
+        "http",
+        &["fanout", "feed", "recording", "conn", "wire", "stats", "auth", "part", "escape", "format", "http/page", "panic", "sync"],
+    ),
     (
         "source",
         &[
@@ -128,7 +146,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terminal", &["feed", "stats", "escape"]),
     ("client", &["conn", "error", "escape", "sync"]),
     ("feed", &["wire", "stats", "part", "sync"]),
-    ("recording", &["wire", "part", "wire/decode", "file", "format"]),
+    ("recording", &["wire", "part", "wire/decode", "file", "format", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),
     ("wire", &["stats", "part", "wire/decode", "format"]),
     ("doctor/kinds", &["wire/decode"]),

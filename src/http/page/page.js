@@ -105,7 +105,6 @@ const stateOf = feed =>
   link.state !== 'live' ? link.state :
   feed.trouble ? feed.trouble.state :
   !feed.newest ? 'waiting' :
-  feed.replay ? 'replay' :
   ageOf(feed) < 10 ? 'live' :
   ageOf(feed) > feed.gap * 3 ? 'stale' : 'quiet'
 
@@ -126,7 +125,6 @@ const SAYS = {
   paused: ({held}) => held && `${number(held)} newer`,
   live: () => link.via(),
   quiet: feed => [ago(feed), link.via()].filter(Boolean).join(', '),
-  replay: ({newest}) => [`recorded ${stamp(newest.time)}`, link.via()].filter(Boolean).join(', '),
   waiting: () => link.via(),
 }
 

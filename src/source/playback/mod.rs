@@ -8,13 +8,20 @@ mod player;
 mod schedule;
 mod settings;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
-use self::{feeds::PlayedFeeds, file_reader::Unplayable, files::RecordedFiles, player::RecordingPlayer};
+use self::{
+    feeds::PlayedFeeds,
+    file_reader::{FileReader, Unplayable},
+    files::RecordedFiles,
+    player::RecordingPlayer,
+};
 use super::context::{Context, Work, name_of};
 use crate::{
     error::{Error, Result},
+    file,
     format::Media,
+    recording::Archive,
 };
 
 pub use self::settings::{PlayTime, PlaybackSettings};
@@ -41,6 +48,13 @@ fn has_pictures(folder: &Path) -> bool {
         !name.as_encoded_bytes().starts_with(b".") && Media::guess(Path::new(&name), b"").is_image()
     };
     fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(is_picture))
+}
+
+/// The archive of a recording, in which parts are found by their times; none of a stream that can only be read from its beginning.
+pub fn archive_of(path: &Path) -> Option<Arc<Archive>> {
+    let is_walked = |file: fs::File| FileReader::of(file, 0).is_ok_and(|reader| reader.place().is_some());
+    let has_archive = path.is_dir() || file::open_regular(None, path).ok().flatten().is_some_and(is_walked);
+    has_archive.then(|| Arc::new(Archive::open(path)))
 }
 
 /// A recording as a source.
