@@ -30,7 +30,7 @@ mod walk;
 
 pub use self::{
     appender::{Appender, Cut, Medium, RecordedPart},
-    archive::{Archive, ArchiveSpan, Found, FoundReader, Indexing, Seek},
+    archive::{Archive, ArchiveSpan, FoundPart, FoundReader, Indexing, Seek},
     export::{Export, Extent, Stretch},
     frames::{FrameFolder, download_name},
     head::{ClockReading, FileHead, PartHead, RunClock},

@@ -101,7 +101,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("http", &["fanout", "feed", "recording", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
+    (
+        "http",
+        &["fanout", "feed", "recording", "conn", "wire", "stats", "auth", "part", "escape", "format", "http/page", "panic", "sync"],
+    ),
     (
         "source",
         &[
@@ -126,7 +129,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terminal", &["feed", "stats", "escape"]),
     ("client", &["conn", "error", "escape", "sync"]),
     ("feed", &["wire", "stats", "part", "sync"]),
-    ("recording", &["wire", "part", "wire/decode", "file", "format"]),
+    ("recording", &["wire", "part", "wire/decode", "file", "format", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),
     ("wire", &["stats", "part", "wire/decode", "format"]),
     ("doctor/kinds", &["wire/decode"]),
