@@ -9,7 +9,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::query::{PastStep, ShownQuery};
+use super::{
+    query::{PastStep, ShownQuery},
+    reads::PIECE,
+};
 use crate::{
     feed::Feed,
     part::stamp,
@@ -20,9 +23,6 @@ use crate::{
     stats::Lease,
     wire::Encoded,
 };
-
-/// Bytes of a recorded body that are read at a time.
-const PIECE: usize = 256 << 10;
 
 /// A feed, with all that is known of its past. Its functions read the disk and block.
 #[derive(Debug, Clone)]
