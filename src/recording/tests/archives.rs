@@ -315,8 +315,6 @@ fn a_time_long_ago_is_found_before_all_segments_are_read() {
     archive.refresh_near(Some(at(3.5))).expect_err("too much for a moment");
     assert_eq!(body_of(&archive.find("a", Seek::At(at(3.5))).unwrap().unwrap()), "a 3");
     assert_eq!(body_of(&archive.find("a", Seek::Before(at(3.0))).unwrap().unwrap()), "a 2");
-    archive.find("a", Seek::At(at(1e6))).expect_err("that is not read yet");
-    archive.find("a", Seek::After(at(3.0))).expect_err("nor is what follows");
     while archive.refresh().is_err() {
         std::thread::sleep(Duration::from_millis(5));
     }
