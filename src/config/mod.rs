@@ -291,6 +291,7 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Opt
         stall: serving.stall_timeout,
         may_quit: false,
         threads: serving.threads,
+        archive: None,
     })
 }
 

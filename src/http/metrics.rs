@@ -47,6 +47,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
         "history": feeds.settings().history.state(),
+        "recording": options.archive.is_some(),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.rejected.sum(),
         "refused_by_cause": viewers.rejected,

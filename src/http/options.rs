@@ -1,6 +1,6 @@
 //! The options of the HTTP server: plain values, validated by `config`, which read nothing from the command line.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hyper::http::uri::Authority;
 
@@ -8,6 +8,7 @@ use super::{host::Hosts, origin::Sites, request::Visitor};
 use crate::{
     auth::{Access, Site},
     conn::tls::Tls,
+    recording::Archive,
 };
 
 /// The options of the HTTP server.
@@ -33,6 +34,8 @@ pub struct Options {
     pub may_quit: bool,
     /// Fan-out loops, each on a thread of its own, at least 1.
     pub threads: usize,
+    /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
+    pub archive: Option<Arc<Archive>>,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             stall: Duration::from_secs(30),
             may_quit: false,
             threads: 1,
+            archive: None,
         }
     }
 }

@@ -12,9 +12,13 @@
 //! docs/recordings.md is the contract.
 
 mod appender;
+mod archive;
+mod catalog;
+mod export;
 mod frames;
 mod head;
 mod index;
+mod moment;
 mod pacing;
 mod place;
 mod reader;
@@ -26,11 +30,14 @@ mod walk;
 
 pub use self::{
     appender::{Appender, Cut, Medium, RecordedPart},
-    frames::FrameFolder,
+    archive::{Archive, ArchiveSpan, Found, FoundReader, Indexing, Seek},
+    export::{Export, Extent, Stretch},
+    frames::{FrameFolder, download_name},
     head::{ClockReading, FileHead, PartHead, RunClock},
+    moment::moment,
     pacing::Pacing,
     place::{Opened, Place, SegmentLimit, SegmentPlace, SingleFile},
-    reader::Recording,
+    reader::{Recording, spread},
     recorder::{Recorder, RecorderCounters, RecorderSettings},
     retention::{Keep, Retention},
     saved::SavedStream,

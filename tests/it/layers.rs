@@ -101,7 +101,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
+    ("http", &["fanout", "feed", "recording", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
     (
         "source",
         &[
