@@ -87,30 +87,3 @@ test('a feed that has ended without a part waits for none', () => {
   feed.learn({ ended: true });
   assert.equal(feed.card.textContent, 'No part');
 });
-
-// Takes parts at these seconds of a clock, with these times, and tells whether they are those of a recording that is played.
-function isPlayed(t, ...parts) {
-  let clock = 0;
-  t.mock.method(performance, 'now', () => clock * 1000);
-  const feed = new Feed('a');
-  feed.paused = true;
-  parts.forEach(([seconds, time], at) => {
-    clock = seconds;
-    feed.take({ sequence: at + 1, time }, 1e9 + seconds);
-  });
-  return !!feed.played;
-}
-
-test('old parts that come one by one are those of a recording that is played, at whichever speed', (t) => {
-  assert.ok(isPlayed(t, [1, 5000], [2, 5001], [3, 5002]));
-  assert.ok(isPlayed(t, [1, 5000], [1.033, 5000.033]));
-  assert.ok(isPlayed(t, [1, 5000], [2, 5010], [3, 4000]));
-  assert.ok(isPlayed(t, [1, 5000], [2, 5001], [2.5, 9000]), 'a pause was shortened');
-});
-
-test('an old part alone, a burst of old ones and parts of now are not', (t) => {
-  assert.ok(!isPlayed(t, [1, 5000]));
-  assert.ok(!isPlayed(t, [1, 5000], [1.001, 5001], [1.05, 5009]));
-  assert.ok(!isPlayed(t, [1, 1e9], [2, 1e9 + 1]));
-  assert.ok(!isPlayed(t, [1, 5000], [2, 5001], [3, 1e9 + 3]), 'it became live');
-});

@@ -51,17 +51,11 @@ class Feed {
     if (missed < 0) return
     // It is newer than the state, so the source is live again.
     if (this.trouble && part.sequence > this.published) set(this, {trouble: null, patience: 2e3})
-    const lag = serverNow - part.time,
-      silence = (now() - this.heard) / 1e3,
-      pause = part.time - newest?.time
     this.heard = now()
-    // Old parts that come one by one, not in a burst, are those of a recording that is played.
-    if (lag < 10) this.played = false
-    else if (silence > max(.01, pause / 20)) this.played = true
-    if (lag < 5 || this.played) this.fresh++
+    if (serverNow - part.time < 5) this.fresh++
     if (newest) {
       // A long gap is forgotten after some twenty others, or as many bursts; until then no rhythm is known.
-      const seconds = this.played ? silence : pause
+      const seconds = part.time - newest.time
       this.gap = max(seconds, min(this.gap, 999) * .7 ** min(1, seconds * 2))
     }
     this.last = part.sequence

@@ -21,8 +21,7 @@ const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
   hasRun = () => feeds.some(feed => feed.kind === 'run'),
   serverNow = () => Date.now() / 1000 + link.skew,
-  // Of a recording that is played, since when no part came.
-  ageOf = ({newest, played, heard}) => newest && (played ? (now() - heard) / 1e3 : serverNow() - newest.time)
+  ageOf = ({newest}) => newest && serverNow() - newest.time
 
 const link = makeLink(place, {
   change: refresh,
@@ -113,7 +112,7 @@ const stateOf = feed =>
   ageOf(feed) < 10 ? 'live' :
   ageOf(feed) > feed.gap * 3 ? 'stale' : 'quiet'
 
-const ago = feed => feed.newest && (feed.played ? stamp(feed.newest.time) : `${age(ageOf(feed))} ago`),
+const ago = feed => feed.newest && `${age(ageOf(feed))} ago`,
   since = ({trouble: {since, reason}}) => `for ${age(serverNow() - since)}${reason ? `: ${reason}` : ''}`
 
 // The text beside a state; the most serious state first.
@@ -128,7 +127,7 @@ const SAYS = {
   ended: feed => [feed.outcome, ago(feed)].filter(Boolean).join(', '),
   history: ({shown}) => shown && stamp(shown.time),
   paused: ({held}) => held && `${number(held)} newer`,
-  live: feed => [feed.played && ago(feed), link.via()].filter(Boolean).join(', '),
+  live: () => link.via(),
   quiet: feed => [ago(feed), link.via()].filter(Boolean).join(', '),
   waiting: () => link.via(),
 }
