@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "doctor",
             "source/exec",
+            "source/playback",
             "source/relay",
             "source/replay",
             "source/watch",
@@ -81,6 +82,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "source/playback",
+        &[
+            "source/playback/player",
+            "source",
+            "feed",
+            "recording",
+            "source/framing/split",
+            "error",
+            "part",
+            "wire/decode",
+            "file",
+            "format",
+        ],
+    ),
+    ("source/playback/player", &["source/playback", "recording"]),
+    (
         "source/relay",
         &["source", "client", "feed", "source/framing/split", "error", "part", "wire/decode", "escape", "format", "panic"],
     ),
@@ -101,7 +118,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("http", &["fanout", "feed", "recording", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
+    (
+        "http",
+        &["fanout", "feed", "recording", "conn", "wire", "stats", "auth", "part", "escape", "format", "http/page", "panic", "sync"],
+    ),
     (
         "source",
         &[
@@ -126,7 +146,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terminal", &["feed", "stats", "escape"]),
     ("client", &["conn", "error", "escape", "sync"]),
     ("feed", &["wire", "stats", "part", "sync"]),
-    ("recording", &["wire", "part", "wire/decode", "file", "format"]),
+    ("recording", &["wire", "part", "wire/decode", "file", "format", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),
     ("wire", &["stats", "part", "wire/decode", "format"]),
     ("doctor/kinds", &["wire/decode"]),
