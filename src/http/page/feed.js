@@ -32,7 +32,7 @@ class Feed {
     const {state, reason} = source ?? {},
       // An idle source waits for viewers, and this is one: only `starting` and `lost` are worth showing.
       trouble = /^(starting|lost)$/.test(state) && source
-    set(this, {kind, ended, published, trouble, outcome: state === 'ended' && reason})
+    set(this, {kind, ended, published, trouble, replay: source?.replay, outcome: state === 'ended' && reason})
     // Whether the server can go back: each viewer's run is its own.
     this.remote = kind !== 'run' && (recording || history > 1)
     this.card.textContent = `No part${ended ? '' : ' yet'}`
@@ -52,7 +52,7 @@ class Feed {
     // It is newer than the state, so the source is live again.
     if (this.trouble && part.sequence > this.published) set(this, {trouble: null, patience: 2e3})
     this.heard = now()
-    if (serverNow - part.time < 5) this.fresh++
+    if (this.replay || serverNow - part.time < 5) this.fresh++
     if (newest) {
       // A long gap is forgotten after some twenty others, or as many bursts; until then no rhythm is known.
       const seconds = part.time - newest.time

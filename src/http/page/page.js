@@ -109,6 +109,7 @@ const stateOf = feed =>
   link.state !== 'live' ? link.state :
   feed.trouble ? feed.trouble.state :
   !feed.newest ? 'waiting' :
+  feed.replay ? 'replay' :
   ageOf(feed) < 10 ? 'live' :
   ageOf(feed) > feed.gap * 3 ? 'stale' : 'quiet'
 
@@ -129,11 +130,12 @@ const SAYS = {
   paused: ({held}) => held && `${number(held)} newer`,
   live: () => link.via(),
   quiet: feed => [ago(feed), link.via()].filter(Boolean).join(', '),
+  replay: ({newest}) => [stamp(newest.time), link.via()].filter(Boolean).join(', '),
   waiting: () => link.via(),
 }
 
-function readings({rate, ended, newest, shown = newest, shows, dropped}) {
-  const pace = rate > .4 && !ended && link.state === 'live' && `${rate.toFixed(rate < 10)}/s`
+function readings({rate, ended, past, newest, shown = newest, shows, dropped}) {
+  const pace = rate > .4 && !ended && !past && link.state === 'live' && `${rate.toFixed(rate < 10)}/s`
   return [pace, shown.body && size(shown.body.length), shows?.picture?.size(), shown.type, `#${shown.sequence}`, dropped && `${number(dropped)} dropped`].filter(Boolean).join(' · ')
 }
 
