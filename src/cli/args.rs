@@ -53,6 +53,9 @@ Routes:
      ?history=N      begin with the last N parts
   /snapshot[/NAME]   the newest part as it is
      ?after=SEQ      wait for a newer one
+     ?at=TIME        the part of that time (2026-11-29T13:34:00Z, -10m)
+  /parts[/NAME]      JSON: the parts that are recorded or held
+  /recording[/NAME]  the same as a file; ?last=30s, ?from=TIME&to=TIME
   /view              the viewer page, always
   /state             JSON: the feeds with their newest part, the viewers
   /metrics           metrics for Prometheus

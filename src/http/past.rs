@@ -9,10 +9,14 @@ use std::{
 
 use bytes::Bytes;
 
-use super::query::{ShownQuery, Step};
+use super::query::{PastStep, ShownQuery};
 use crate::{
     feed::Feed,
-    recording::{Archive, Export, Extent, Found, FoundReader, Indexing, PartHead, RecordedPart, Recording, Seek, Stretch, spread},
+    part::stamp,
+    recording::{
+        Archive, ArchivePart, ArchiveStretch, Export, Extent, FoundReader, Indexing, PartHead, RecordedPart, Recording, Seek,
+        spread,
+    },
     stats::Lease,
     wire::Encoded,
 };
@@ -79,15 +83,15 @@ pub(super) struct ListedPart {
 
 /// A part's place.
 #[derive(Debug, Clone)]
-enum Place {
+enum PastPlace {
     Held(Encoded),
-    Recorded(Found),
+    Recorded(ArchivePart),
 }
 
-impl Place {
+impl PastPlace {
     fn time(&self) -> SystemTime {
         match self {
-            Self::Held(part) => part.time(),
+            Self::Held(part) => stamp_of(part),
             Self::Recorded(found) => found.time,
         }
     }
@@ -112,8 +116,8 @@ impl PastFeed {
                 Err(why) => return Ok(Err(why)),
             };
             match place {
-                Place::Held(part) => return Ok(Ok(PastPart::Held(part))),
-                Place::Recorded(found) => match RecordedBody::open(&found) {
+                PastPlace::Held(part) => return Ok(Ok(PastPart::Held(part))),
+                PastPlace::Recorded(found) => match RecordedBody::open(&found) {
                     Ok(body) => return Ok(Ok(PastPart::Recorded(Box::new(body)))),
                     Err(why) => gone = Some(why),
                 },
@@ -122,15 +126,15 @@ impl PastFeed {
         Ok(Err(gone.map_or(NotShown::Nothing, NotShown::Unreadable)))
     }
 
-    fn place(&self, held: &[Encoded], query: ShownQuery) -> Result<Result<Place, NotShown>, Indexing> {
+    fn place(&self, held: &[Encoded], query: ShownQuery) -> Result<Result<PastPlace, NotShown>, Indexing> {
         let ShownQuery { at, step } = query;
         let shown = self.find(held, Seek::At(at))?;
-        let time = shown.as_ref().map_or(at, Place::time);
+        let time = shown.as_ref().map_or(at, PastPlace::time);
         let found = match (step, shown) {
             (None, shown) => shown,
-            (Some(Step::Back), None) => None,
-            (Some(Step::Back), Some(_)) => self.find(held, Seek::Before(time))?,
-            (Some(Step::Forward), _) => self.find(held, Seek::After(time))?,
+            (Some(PastStep::Back), None) => None,
+            (Some(PastStep::Back), Some(_)) => self.find(held, Seek::Before(time))?,
+            (Some(PastStep::Forward), _) => self.find(held, Seek::After(time))?,
         };
         Ok(match (found, self.span(held)) {
             (Some(place), _) => Ok(place),
@@ -143,24 +147,24 @@ impl PastFeed {
     /// The earliest and the latest time.
     fn span(&self, held: &[Encoded]) -> Option<(SystemTime, SystemTime)> {
         let recorded = self.archive.as_ref().and_then(|archive| archive.span(&self.name));
-        let held = held.iter().map(Encoded::time);
+        let held = held.iter().map(stamp_of);
         let ends = recorded.map(|span| [span.first, span.last]).into_iter().flatten().chain(held);
         ends.map(|time| (time, time)).reduce(|(first, last), (time, _)| (first.min(time), last.max(time)))
     }
 
     /// Finds a part, of what is recorded and what is held the one that is nearer. The same part is rather taken from memory.
-    fn find(&self, held: &[Encoded], seek: Seek) -> Result<Option<Place>, Indexing> {
-        let in_memory = find_held(held, seek).map(Place::Held);
+    fn find(&self, held: &[Encoded], seek: Seek) -> Result<Option<PastPlace>, Indexing> {
+        let in_memory = find_held(held, seek).map(PastPlace::Held);
         let recorded = match self.archive.as_ref().map(|archive| archive.find(&self.name, seek)) {
             None => None,
-            Some(Ok(found)) => found.map(Place::Recorded),
+            Some(Ok(found)) => found.map(PastPlace::Recorded),
             // What is held is newer than what is not read yet.
             Some(Err(_)) if in_memory.is_some() && !matches!(seek, Seek::After(_)) => None,
             Some(Err(indexing)) => return Err(indexing),
         };
         let both = recorded.into_iter().chain(in_memory);
         Ok(match seek {
-            Seek::At(_) | Seek::Before(_) => both.max_by_key(Place::time),
+            Seek::At(_) | Seek::Before(_) => both.max_by_key(PastPlace::time),
             // Of equal ones the last, as above.
             Seek::After(_) => both.reduce(|recorded, held| if held.time() <= recorded.time() { held } else { recorded }),
         })
@@ -168,11 +172,11 @@ impl PastFeed {
 
     /// The parts that are held and not recorded, in the order of their times.
     fn held_alone(&self, held: Vec<Encoded>) -> Vec<Encoded> {
-        let times: Vec<SystemTime> = held.iter().map(Encoded::time).collect();
+        let times: Vec<SystemTime> = held.iter().map(stamp_of).collect();
         let alone = self.archive.as_ref().map(|archive| archive.lacks(&self.name, &times));
         let is_alone = alone.into_iter().flatten().chain(std::iter::repeat(self.archive.is_none()));
         let mut parts: Vec<_> = held.into_iter().zip(is_alone).filter_map(|(part, is_alone)| is_alone.then_some(part)).collect();
-        parts.sort_by_key(Encoded::time);
+        parts.sort_by_key(stamp_of);
         parts
     }
 
@@ -184,7 +188,7 @@ impl PastFeed {
         let alone = self.held_alone(held);
         let recorded = self.archive.as_ref().and_then(|archive| archive.span(&self.name)).map_or(0, |span| span.count);
         let count = recorded + alone.len();
-        let alone: Vec<Encoded> = alone.into_iter().filter(|part| (stretch.0..=stretch.1).contains(&part.time())).collect();
+        let alone: Vec<Encoded> = alone.into_iter().filter(|part| (stretch.0..=stretch.1).contains(&stamp_of(part))).collect();
         let recorded = self.archive.as_ref().map_or(0, |archive| archive.count(&self.name, stretch));
         let (in_files, in_memory): (Vec<_>, Vec<_>) =
             spread(recorded + alone.len(), max).into_iter().partition(|position| *position < recorded);
@@ -197,7 +201,7 @@ impl PastFeed {
             Some(ListedPart { time: found.time, sequence: head.headers.sequence, media, bytes: head.length })
         });
         let held = in_memory.into_iter().filter_map(|position| alone.get(position - recorded)).map(|part| ListedPart {
-            time: part.time(),
+            time: stamp_of(part),
             sequence: Some(part.sequence()),
             media: part.media().to_string(),
             bytes: part.body().len() as u64,
@@ -208,21 +212,26 @@ impl PastFeed {
     }
 }
 
+/// The time of a part that is held, as it is told and recorded.
+fn stamp_of(part: &Encoded) -> SystemTime {
+    stamp(part.time())
+}
+
 /// The part that is held: as `Archive::find` finds one that is recorded.
 fn find_held(held: &[Encoded], seek: Seek) -> Option<Encoded> {
     let until = |is_before: &dyn Fn(SystemTime) -> bool| {
-        held.iter().filter(|part| is_before(part.time())).max_by_key(|part| part.time()).cloned()
+        held.iter().filter(|part| is_before(stamp_of(part))).max_by_key(|part| stamp_of(part)).cloned()
     };
     match seek {
-        Seek::At(time) if held.iter().all(|part| part.time() <= time) => held.last().cloned(),
+        Seek::At(time) if held.iter().all(|part| stamp_of(part) <= time) => held.last().cloned(),
         Seek::At(time) => until(&|other| other <= time),
         Seek::Before(time) => until(&|other| other < time),
-        Seek::After(time) => held.iter().rev().filter(|part| part.time() > time).min_by_key(|part| part.time()).cloned(),
+        Seek::After(time) => held.iter().rev().filter(|part| stamp_of(part) > time).min_by_key(|part| stamp_of(part)).cloned(),
     }
 }
 
 impl RecordedBody {
-    fn open(found: &Found) -> io::Result<Self> {
+    fn open(found: &ArchivePart) -> io::Result<Self> {
         let mut reader = FoundReader::default();
         let head = reader.head(found)?;
         let recording = reader.into_recording().ok_or(io::ErrorKind::NotFound)?;
@@ -267,22 +276,22 @@ pub(super) fn download(
         let name: Arc<str> = feed.name.as_str().into();
         feed.held_alone(held).into_iter().map(move |part| (name.clone(), part))
     });
-    let mut alone: Vec<_> = alone.filter(|(_, part)| (from..=to).contains(&part.time())).collect();
-    alone.sort_by_key(|(_, part)| part.time());
+    let mut alone: Vec<_> = alone.filter(|(_, part)| (from..=to).contains(&stamp_of(part))).collect();
+    alone.sort_by_key(|(_, part)| stamp_of(part));
     let newest = newest.unwrap_or(usize::MAX);
     alone.drain(..alone.len().saturating_sub(newest));
     let recorded = newest - alone.len();
     let extents = archive.map(|archive| archive.extents(only, (from, to), Some(recorded))).unwrap_or_default();
-    let starts = extents.first().map(Extent::start).into_iter().chain(alone.first().map(|(_, part)| part.time()));
+    let starts = extents.first().map(Extent::start).into_iter().chain(alone.first().map(|(_, part)| stamp_of(part)));
     let Some(start) = starts.min() else { return Ok(None) };
     let (parts, leases) = alone.into_iter().map(|(name, part)| lend(name, &part)).unzip();
     let unnamed = archive.map(|archive| archive.unnamed().to_owned()).unwrap_or_default();
-    let stretch = Stretch { feed: only.map(str::to_owned), from, to, unnamed };
+    let stretch = ArchiveStretch { feed: only.map(str::to_owned), from, to, unnamed };
     Ok(Some(Download { export: Export::new(stretch, extents, parts), start, leases }))
 }
 
 fn lend(feed: Arc<str>, part: &Encoded) -> (RecordedPart, Weak<Lease>) {
     let (body, lease) = part.lend_body();
-    let (media, time, sequence) = (part.media().clone(), part.time(), part.sequence());
+    let (media, time, sequence) = (part.media().clone(), stamp_of(part), part.sequence());
     (RecordedPart { feed, media, time, sequence, at: std::time::Instant::now(), body }, lease)
 }

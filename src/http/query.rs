@@ -19,12 +19,12 @@ pub(super) struct Query<'a>(pub(super) &'a str);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ShownQuery {
     pub(super) at: SystemTime,
-    pub(super) step: Option<Step>,
+    pub(super) step: Option<PastStep>,
 }
 
 /// To the part before or after the one that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum PastStep {
     Back,
     Forward,
 }
@@ -67,9 +67,9 @@ impl<'a> Query<'a> {
         let Some(at) = self.time("at", SystemTime::now())? else { return Ok(None) };
         let step = match self.get("step").as_deref().map(str::trim) {
             None => None,
-            Some("-1") => Some(Step::Back),
+            Some("-1") => Some(PastStep::Back),
             // In a query `+` is a space.
-            Some("1" | "+1") => Some(Step::Forward),
+            Some("1" | "+1") => Some(PastStep::Forward),
             Some(other) => return Err(format!("step is -1 or 1, not {other:?}")),
         };
         Ok(Some(ShownQuery { at, step }))
@@ -110,9 +110,9 @@ mod tests {
     fn a_part_of_the_past_is_asked_for_by_its_time_and_steps_from_it() {
         let shown = |at, step| Ok(Some(ShownQuery { at, step }));
         assert_eq!(Query("at=100&after=x").shown(), shown(at(100), None));
-        assert_eq!(Query("at=100&step=-1").shown(), shown(at(100), Some(Step::Back)));
-        assert_eq!(Query("at=100&step=1").shown(), shown(at(100), Some(Step::Forward)));
-        assert_eq!(Query("at=100&step=+1").shown(), shown(at(100), Some(Step::Forward)));
+        assert_eq!(Query("at=100&step=-1").shown(), shown(at(100), Some(PastStep::Back)));
+        assert_eq!(Query("at=100&step=1").shown(), shown(at(100), Some(PastStep::Forward)));
+        assert_eq!(Query("at=100&step=+1").shown(), shown(at(100), Some(PastStep::Forward)));
         assert_eq!(Query("step=1").shown(), Ok(None));
         for nonsense in ["at=", "at=x", "at=NaN", "at=1e300", "at=-5", "at=100&step=2", "at=100&step=0", "at=100&step=", "at=%00"] {
             assert!(Query(nonsense).shown().is_err(), "{nonsense}");

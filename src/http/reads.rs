@@ -85,13 +85,13 @@ type Read = (Box<dyn Pieces>, io::Result<Option<Bytes>>);
 /// connection, so that the client sees that the rest is missing.
 pub(super) struct ReadBody {
     reads: Arc<Reads>,
-    stage: Stage,
+    stage: ReadStage,
     /// Bytes that will follow, where that is known.
     left: Option<u64>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
-enum Stage {
+enum ReadStage {
     Resting(Box<dyn Pieces>),
     Reading(Pin<Box<dyn Future<Output = io::Result<Read>> + Send>>),
     Done,
@@ -100,7 +100,7 @@ enum Stage {
 impl ReadBody {
     /// Reads these pieces, of so many bytes together if that is known. `place` is free again at the end.
     pub(super) fn new(reads: Arc<Reads>, pieces: impl Pieces, length: Option<u64>, place: Option<OwnedSemaphorePermit>) -> Self {
-        Self { reads, stage: Stage::Resting(Box::new(pieces)), left: length, _place: place }
+        Self { reads, stage: ReadStage::Resting(Box::new(pieces)), left: length, _place: place }
     }
 }
 
@@ -115,10 +115,10 @@ impl Body for ReadBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let mut reading = match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Done => return Poll::Ready(None),
-            Stage::Reading(reading) => reading,
-            Stage::Resting(mut pieces) => {
+        let mut reading = match std::mem::replace(&mut self.stage, ReadStage::Done) {
+            ReadStage::Done => return Poll::Ready(None),
+            ReadStage::Reading(reading) => reading,
+            ReadStage::Resting(mut pieces) => {
                 let reads = self.reads.clone();
                 Box::pin(async move {
                     let turn = reads.turn().await?;
@@ -131,7 +131,7 @@ impl Body for ReadBody {
             }
         };
         let Poll::Ready(read) = reading.as_mut().poll(cx) else {
-            self.stage = Stage::Reading(reading);
+            self.stage = ReadStage::Reading(reading);
             return Poll::Pending;
         };
         let (pieces, piece) = match read {
@@ -141,13 +141,13 @@ impl Body for ReadBody {
         let Some(piece) = piece else { return Poll::Ready(None) };
         self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         if self.left != Some(0) {
-            self.stage = Stage::Resting(pieces);
+            self.stage = ReadStage::Resting(pieces);
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.stage, Stage::Done)
+        matches!(self.stage, ReadStage::Done)
     }
 
     fn size_hint(&self) -> SizeHint {

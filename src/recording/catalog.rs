@@ -35,12 +35,12 @@ pub(super) struct Catalog {
     files: BTreeMap<Segment, CatalogFile>,
     /// Those that changed last, the latest first.
     recent: VecDeque<Segment>,
-    folder: Option<Listing>,
+    folder: Option<FolderLook>,
 }
 
 /// What is known of the directory.
 #[derive(Debug)]
-struct Listing {
+struct FolderLook {
     signature: Signature,
     /// When it was seen to change.
     changed: Instant,
@@ -87,8 +87,8 @@ impl Catalog {
         let now = Instant::now();
         let mut listing = match self.folder.take() {
             Some(listing) if listing.signature == signature => listing,
-            Some(listing) => Listing { signature, changed: now, ..listing },
-            None => Listing { signature, changed: now, listed: None, looked_at_all: None },
+            Some(listing) => FolderLook { signature, changed: now, ..listing },
+            None => FolderLook { signature, changed: now, listed: None, looked_at_all: None },
         };
         if listing.listed.is_none_or(|listed| listed <= listing.changed + UNSURE) {
             match segments_of(path) {

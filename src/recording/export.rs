@@ -45,7 +45,7 @@ impl Extent {
 
 /// Which parts of the extents.
 #[derive(Debug, Clone)]
-pub struct Stretch {
+pub struct ArchiveStretch {
     /// Of this feed alone.
     pub feed: Option<String>,
     /// From this time on.
@@ -60,7 +60,7 @@ pub struct Stretch {
 #[derive(Debug)]
 pub struct Export {
     boundary: Boundary,
-    stretch: Stretch,
+    stretch: ArchiveStretch,
     extents: VecDeque<Extent>,
     /// The file that is read, the cursor in it, and where it is read from and to.
     open: Option<(Recording, u64, Extent)>,
@@ -71,21 +71,21 @@ pub struct Export {
     /// Parts that are in memory alone, in the order of their times.
     held: std::iter::Peekable<IntoIter<RecordedPart>>,
     /// The rest of the body that is being written.
-    body: Option<Body>,
+    body: Option<ExportBody>,
     /// Parts that were begun.
     parts: u64,
-    stage: Stage,
+    stage: ExportStage,
 }
 
 #[derive(Debug)]
-enum Body {
+enum ExportBody {
     /// Of the part that was read last, from this offset on.
     File(PartHead, u64),
     Memory(Bytes),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum ExportStage {
     Head,
     Parts,
     Done,
@@ -93,10 +93,10 @@ enum Stage {
 
 impl Export {
     /// The parts of these files and these parts in memory, merged by their times.
-    pub fn new(stretch: Stretch, extents: Vec<Extent>, held: Vec<RecordedPart>) -> Self {
+    pub fn new(stretch: ArchiveStretch, extents: Vec<Extent>, held: Vec<RecordedPart>) -> Self {
         let (boundary, extents, held) = (Boundary::random(), extents.into(), held.into_iter().peekable());
         let (open, next, times, body) = (None, None, HashMap::new(), None);
-        Self { boundary, stretch, extents, open, next, times, held, body, parts: 0, stage: Stage::Head }
+        Self { boundary, stretch, extents, open, next, times, held, body, parts: 0, stage: ExportStage::Head }
     }
 
     /// The next bytes, about 256 KiB; `None` at the end. Files that were deleted meanwhile are left out.
@@ -104,13 +104,13 @@ impl Export {
     /// # Errors
     /// Those of read(2): the rest is missing, also the close-delimiter.
     pub fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
-        if self.stage == Stage::Done {
+        if self.stage == ExportStage::Done {
             return Ok(None);
         }
         let mut chunk = Vec::new();
-        if self.stage == Stage::Head {
+        if self.stage == ExportStage::Head {
             chunk.extend_from_slice(file_head(&self.boundary).as_bytes());
-            self.stage = Stage::Parts;
+            self.stage = ExportStage::Parts;
         }
         while chunk.len() < CHUNK {
             let piece = self.piece(CHUNK - chunk.len())?;
@@ -118,7 +118,7 @@ impl Export {
                 Some(piece) => chunk.extend_from_slice(&piece),
                 None if !self.begin_part(&mut chunk)? => {
                     chunk.extend_from_slice(&self.boundary.close_delimiter());
-                    self.stage = Stage::Done;
+                    self.stage = ExportStage::Done;
                     break;
                 }
                 None => {}
@@ -131,8 +131,8 @@ impl Export {
     fn piece(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
         let piece = match &mut self.body {
             None => return Ok(None),
-            Some(Body::Memory(rest)) => rest.split_to(rest.remaining().min(limit)),
-            Some(Body::File(part, offset)) => match &self.open {
+            Some(ExportBody::Memory(rest)) => rest.split_to(rest.remaining().min(limit)),
+            Some(ExportBody::File(part, offset)) => match &self.open {
                 Some((recording, ..)) => {
                     let piece = recording.body_piece(part, *offset, limit)?;
                     *offset += piece.len() as u64;
@@ -160,14 +160,14 @@ impl Export {
         if let Some(RecordedPart { feed, media, time, sequence, body, .. }) = held {
             chunk.extend_from_slice(&self.boundary.delimiter());
             chunk.extend_from_slice(&part_head(&media, body.len(), (time, sequence), &feed, None));
-            self.body = Some(Body::Memory(body));
+            self.body = Some(ExportBody::Memory(body));
         } else if let Some((part, time)) = self.next.take() {
             let media = part.headers.media.clone().unwrap_or_else(|| Media::from_known("application/octet-stream"));
             let feed = part.feed.as_deref().unwrap_or(&self.stretch.unnamed);
             let (time, sequence) = (time_of(time), part.headers.sequence.unwrap_or(self.parts));
             chunk.extend_from_slice(&self.boundary.delimiter());
             chunk.extend_from_slice(&part_head(&media, part.length as usize, (time, sequence), feed, part.clock));
-            self.body = Some(Body::File(part, 0));
+            self.body = Some(ExportBody::File(part, 0));
         } else {
             return Ok(false);
         }
@@ -197,7 +197,7 @@ impl Export {
 
     /// The time of a part, if it is one of the stretch.
     fn wanted(&mut self, part: &PartHead) -> Option<u64> {
-        let Stretch { feed, from, to, unnamed } = &self.stretch;
+        let ArchiveStretch { feed, from, to, unnamed } = &self.stretch;
         let name = part.feed.as_deref().unwrap_or(unnamed);
         if feed.as_deref().is_some_and(|feed| feed != name) {
             return None;
