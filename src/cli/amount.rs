@@ -51,7 +51,7 @@ fn time(text: &str, unit: &str, seconds: impl Fn(f64) -> f64) -> Result<Duration
 
 /// A time in a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum RecordedTime {
     /// By the clock.
     At(SystemTime),
     /// So long after its beginning.
@@ -61,13 +61,13 @@ pub enum Moment {
 }
 
 /// A time in a recording: by the clock, or with a sign from its beginning or its end.
-pub(super) fn moment(text: &str) -> Result<Moment, String> {
+pub(super) fn moment(text: &str) -> Result<RecordedTime, String> {
     let text = text.trim();
     let wrong = || "a time looks like 2026-11-29T13:34:00Z, 1764423240.5 (seconds since 1970), +5m or -10m".to_owned();
     match text.split_at_checked(1) {
-        Some(("+", after)) => seconds(after).map(Moment::AfterStart).map_err(|_| wrong()),
-        Some(("-", before)) => seconds(before).map(Moment::BeforeEnd).map_err(|_| wrong()),
-        _ => epoch(text).or_else(|| rfc_3339(text)).map(Moment::At).ok_or_else(wrong),
+        Some(("+", after)) => seconds(after).map(RecordedTime::AfterStart).map_err(|_| wrong()),
+        Some(("-", before)) => seconds(before).map(RecordedTime::BeforeEnd).map_err(|_| wrong()),
+        _ => epoch(text).or_else(|| rfc_3339(text)).map(RecordedTime::At).ok_or_else(wrong),
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_time_in_a_recording_is_of_the_clock_or_counted_from_an_end() {
-        let at = |seconds: f64| Moment::At(SystemTime::UNIX_EPOCH + Duration::from_micros((seconds * 1e6).round() as u64));
+        let at = |seconds: f64| RecordedTime::At(SystemTime::UNIX_EPOCH + Duration::from_micros((seconds * 1e6).round() as u64));
         for (text, expected) in [
             ("1764000000.123456", at(1764000000.123456)),
             ("0", at(0.0)),
@@ -166,9 +166,9 @@ mod tests {
             ("2025-11-24T16:00:00.5Z", at(1764000000.5)),
             ("2025-11-24T17:30:00+01:30", at(1764000000.0)),
             ("2025-11-24T11:00:00.5-05:00", at(1764000000.5)),
-            ("+5m", Moment::AfterStart(Duration::from_secs(300))),
-            ("-10", Moment::BeforeEnd(Duration::from_secs(10))),
-            ("-0s", Moment::BeforeEnd(Duration::ZERO)),
+            ("+5m", RecordedTime::AfterStart(Duration::from_secs(300))),
+            ("-10", RecordedTime::BeforeEnd(Duration::from_secs(10))),
+            ("-0s", RecordedTime::BeforeEnd(Duration::ZERO)),
         ] {
             assert_eq!(moment(text), Ok(expected), "{text}");
         }

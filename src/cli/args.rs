@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint
 use clap_complete::Shell;
 
 use super::{
-    amount::{Moment, cells, count, milliseconds, moment, port, rate, seconds, size},
+    amount::{RecordedTime, cells, count, milliseconds, moment, port, rate, seconds, size},
     split_words::SplitWords,
 };
 
@@ -126,10 +126,10 @@ pub struct Serve {
     /// Begin a RECORDING with what it showed at this time: 2026-11-29T13:34:00Z, seconds since 1970, +5m from its first part, or -10m
     /// before its last
     #[arg(long, value_name = "TIME", env = "MXR_FROM", value_parser = moment, allow_hyphen_values = true)]
-    pub from: Option<Moment>,
+    pub from: Option<RecordedTime>,
     /// Play no part of a RECORDING that is later than this time, which is written as for --from
     #[arg(long, value_name = "TIME", env = "MXR_TO", value_parser = moment, allow_hyphen_values = true)]
-    pub to: Option<Moment>,
+    pub to: Option<RecordedTime>,
     /// Shorten pauses of a RECORDING that are longer than this, before --speed applies; 0 plays it without any pause
     #[arg(long, value_name = "TIME", env = "MXR_IDLE_LIMIT", value_parser = seconds)]
     pub idle_limit: Option<Duration>,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Config, hook, interval, names};
 use crate::{
-    cli::{Moment, Serve, Typed},
+    cli::{RecordedTime, Serve, Typed},
     error::{Error, Result},
     source::{
         SourceStart, demo,
@@ -110,10 +110,10 @@ fn check_no_recording(typed: &Typed, why: &str) -> Result<()> {
     }
 }
 
-fn play_time(moment: Moment) -> PlayTime {
+fn play_time(moment: RecordedTime) -> PlayTime {
     match moment {
-        Moment::At(time) => PlayTime::At(time),
-        Moment::AfterStart(after) => PlayTime::AfterStart(after),
-        Moment::BeforeEnd(before) => PlayTime::BeforeEnd(before),
+        RecordedTime::At(time) => PlayTime::At(time),
+        RecordedTime::AfterStart(after) => PlayTime::AfterStart(after),
+        RecordedTime::BeforeEnd(before) => PlayTime::BeforeEnd(before),
     }
 }

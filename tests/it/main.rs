@@ -29,6 +29,7 @@ mod nginx;
 mod overload;
 mod page;
 mod partial_writes;
+mod playback;
 mod processes;
 mod programs;
 mod readers;
