@@ -8,6 +8,7 @@ use super::{host::Hosts, origin::Sites, request::Visitor};
 use crate::{
     auth::{Access, Site},
     conn::tls::Tls,
+    sink::RecordedCounters,
 };
 
 /// The options of the HTTP server.
@@ -33,6 +34,8 @@ pub struct Options {
     pub may_quit: bool,
     /// Fan-out loops, each on a thread of its own, at least 1.
     pub threads: usize,
+    /// What is recorded.
+    pub recorded: RecordedCounters,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             stall: Duration::from_secs(30),
             may_quit: false,
             threads: 1,
+            recorded: RecordedCounters::default(),
         }
     }
 }

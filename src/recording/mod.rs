@@ -12,10 +12,12 @@
 //! docs/recordings.md is the contract.
 
 mod appender;
+mod files;
 mod frames;
 mod head;
 mod index;
 mod pacing;
+mod part_writer;
 mod place;
 mod reader;
 mod recorder;
@@ -29,6 +31,7 @@ pub use self::{
     frames::FrameFolder,
     head::{ClockReading, FileHead, PartHead, RunClock},
     pacing::Pacing,
+    part_writer::PartWriter,
     place::{Opened, Place, SegmentLimit, SegmentPlace, SingleFile},
     reader::Recording,
     recorder::{Recorder, RecorderCounters, RecorderSettings},

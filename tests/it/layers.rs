@@ -19,7 +19,7 @@ use crate::support::root;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["run", "config", "cli", "process"]),
     ("run", &["lib", "config", "doctor", "http", "terminal", "conn", "error", "cli", "panic", "process", "systemd"]),
-    ("lib", &["config", "http", "source", "hooks", "terminal", "feed", "conn", "stats", "auth", "error"]),
+    ("lib", &["config", "http", "source", "terminal", "hooks", "sink", "feed", "conn", "stats", "auth", "error"]),
     (
         "config",
         &[
@@ -32,10 +32,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "source",
             "source/framing",
             "source/screen",
-            "hooks",
             "terminal",
+            "hooks",
+            "sink",
             "client",
             "feed",
+            "recording",
             "conn",
             "wire",
             "source/framing/split",
@@ -101,7 +103,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
+    (
+        "http",
+        &["fanout", "sink", "feed", "recording", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"],
+    ),
     (
         "source",
         &[
@@ -121,9 +126,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("source/framing", &["source", "feed", "source/framing/split", "part", "format"]),
     ("source/screen", &["source", "source/framing", "feed", "part", "format", "panic", "sync"]),
+    ("terminal", &["sink", "feed", "recording", "stats", "escape"]),
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
     ("hooks", &["feed", "panic", "process"]),
-    ("terminal", &["feed", "stats", "escape"]),
+    ("sink", &["feed", "recording", "wire", "error", "panic"]),
     ("client", &["conn", "error", "escape", "sync"]),
     ("feed", &["wire", "stats", "part", "sync"]),
     ("recording", &["wire", "part", "wire/decode", "file", "format"]),
