@@ -41,6 +41,11 @@ impl Signature {
         Self { identity: (0, 0), size, modified: (number, 0), changed: (number, 0) }
     }
 
+    /// Whether it is of the same file, at whatever time.
+    pub(crate) fn is_of_same_file(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+
     /// Whether the same file had more bytes before.
     pub(crate) fn is_cut_from(&self, before: &Self) -> bool {
         self.identity == before.identity && self.size < before.size

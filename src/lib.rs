@@ -47,7 +47,7 @@ pub mod systemd;
 pub mod terminal;
 pub mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,7 @@ use crate::{
     error::{Error, Result},
     feed::Registry,
     hooks::{HookSettings, Hooks},
+    recording::Archive,
     sink::{FeedRecorder, RecordOutputs},
     source::{Context, SourceThread, Work},
     stats::Viewers,
@@ -84,6 +85,7 @@ impl Server {
     /// If the source cannot start, or what it makes cannot be recorded.
     pub fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
         let thread = SourceThread::new()?;
+        let path = config.record_to.as_ref().and_then(|to| to.path().map(Path::to_owned));
         let outputs = config.record_to.map(RecordOutputs::open).transpose()?;
         let (opener, registry) = Registry::new(feed::Settings { has_recorder: outputs.is_some(), ..config.feeds });
         let runtime = thread.handle()?;
@@ -94,7 +96,9 @@ impl Server {
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
         let recorder = outputs.map(|outputs| FeedRecorder::start(registry.clone(), outputs)).transpose()?;
         let recorded = recorder.as_ref().map(|recorder| recorder.counters().clone()).unwrap_or_default();
-        let http = http::Options { recorded, ..config.http };
+        // What is recorded is what viewers can go back to.
+        let archive = config.http.archive.or_else(|| path.map(|path| Arc::new(Archive::open(path))));
+        let http = http::Options { recorded, archive, ..config.http };
         Ok(Self { thread, work, registry, recorder, viewers, http, exit_at_end: config.exit_at_end, shutdown })
     }
 

@@ -37,6 +37,12 @@ pub fn unix_time(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The time as `X-Timestamp` tells it: in whole microseconds.
+pub fn stamp(time: SystemTime) -> SystemTime {
+    let since = unix_time(time);
+    SystemTime::UNIX_EPOCH + Duration::new(since.as_secs(), since.subsec_micros() * 1000)
+}
+
 /// Displays a time as in `X-Timestamp`: seconds since 1970 with six decimals.
 #[derive(Debug, Clone, Copy)]
 pub struct Timestamp(pub SystemTime);

@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint
 use clap_complete::Shell;
 
 use super::{
-    amount::{Stretch, cells, count, milliseconds, port, rate, seconds, size, stretch},
+    amount::{TimeOrSize, cells, count, milliseconds, port, rate, seconds, size, stretch},
     split_words::SplitWords,
 };
 
@@ -53,6 +53,9 @@ Routes:
      ?history=N      begin with the last N parts
   /snapshot[/NAME]   the newest part as it is
      ?after=SEQ      wait for a newer one
+     ?at=TIME        the part of that time (2026-11-29T13:34:00Z, -10m)
+  /parts[/NAME]      JSON: the parts that are recorded or held
+  /recording[/NAME]  the same as a file; ?last=30s, ?from=TIME&to=TIME
   /view              the viewer page, always
   /state             JSON: the feeds with their newest part, the viewers
   /metrics           metrics for Prometheus
@@ -500,11 +503,11 @@ pub struct RecordingArgs {
     pub record: Option<PathBuf>,
     /// Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]
     #[arg(long, value_name = "TIME|SIZE", env = "MXR_SEGMENT", value_parser = stretch)]
-    pub segment: Option<Stretch>,
+    pub segment: Option<TimeOrSize>,
     /// Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr
     /// has recorded, and never the newest
     #[arg(long, value_name = "TIME|SIZE", env = "MXR_KEEP", value_parser = stretch)]
-    pub keep: Option<Stretch>,
+    pub keep: Option<TimeOrSize>,
     /// Write each part to a file of its own in this directory, named by time, feed and type
     #[arg(long, value_name = "DIR", env = "MXR_FRAMES", value_hint = ValueHint::DirPath)]
     pub frames: Option<PathBuf>,

@@ -57,15 +57,16 @@ struct Waiting {
 #[derive(Debug, Clone)]
 struct PendingReply {
     since: Instant,
-    /// What it keeps in memory, for as long as it is being sent.
-    lease: Weak<Lease>,
+    /// What it keeps in memory, each for as long as it is being sent.
+    leases: Arc<[Weak<Lease>]>,
 }
 
 impl Waiting {
     /// When its reply began, and the bytes that are in memory for readers alone.
     fn retained(&self) -> Option<(Instant, usize)> {
-        let PendingReply { since, lease } = self.reply.lock().clone()?;
-        Some((since, lease.upgrade()?.retained())).filter(|(_, bytes)| *bytes > 0)
+        let PendingReply { since, leases } = self.reply.lock().clone()?;
+        let bytes = leases.iter().filter_map(Weak::upgrade).map(|lease| lease.retained()).sum();
+        Some((since, bytes)).filter(|(_, bytes)| *bytes > 0)
     }
 }
 
@@ -108,7 +109,9 @@ impl PendingConns {
 
     /// Whether the reply of a connection is being sent.
     pub(crate) fn is_replying(&self) -> bool {
-        let is_alive = |waiting: &Waiting| waiting.reply.lock().as_ref().is_some_and(|reply| reply.lease.strong_count() > 0);
+        let is_alive = |waiting: &Waiting| {
+            waiting.reply.lock().as_ref().is_some_and(|reply| reply.leases.iter().any(|lease| lease.strong_count() > 0))
+        };
         self.set.lock().waiting.values().any(is_alive)
     }
 
@@ -173,8 +176,8 @@ impl PendingConn {
     }
 
     /// Counts what a reply keeps in memory, as long as it is being sent.
-    pub(crate) fn count_reply(&self, lease: Weak<Lease>) {
-        *self.waiting.reply.lock() = Some(PendingReply { since: Instant::now(), lease });
+    pub(crate) fn count_reply(&self, leases: impl IntoIterator<Item = Weak<Lease>>) {
+        *self.waiting.reply.lock() = Some(PendingReply { since: Instant::now(), leases: leases.into_iter().collect() });
     }
 
     /// Notes how many bytes of a request head it holds.
@@ -248,7 +251,7 @@ mod tests {
         let memory = Arc::new(Retained::default());
         let reply = |conn: &PendingConn, charge: Arc<stats::Charge>| {
             let lease = Arc::new(Lease::new(charge));
-            conn.count_reply(Arc::downgrade(&lease));
+            conn.count_reply([Arc::downgrade(&lease)]);
             lease
         };
         let part = || {

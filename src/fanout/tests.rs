@@ -111,7 +111,7 @@ async fn a_viewer_does_not_pay_for_replies_that_began_before_it() {
             let (conn, charge) = (setup.pending.enter(0), memory.charge(3 << 20));
             charge.release();
             let lease = Arc::new(Lease::new(charge));
-            conn.count_reply(Arc::downgrade(&lease));
+            conn.count_reply([Arc::downgrade(&lease)]);
             (conn, lease)
         })
         .collect();

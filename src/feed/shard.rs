@@ -175,6 +175,11 @@ impl ShardState {
         newest.or_else(older).map(|block| block.run(from, parts, bytes))
     }
 
+    /// The blocks held, oldest first, with the sequence of the oldest part held.
+    pub(super) fn held(&self) -> (Vec<Arc<Block>>, u64) {
+        (self.blocks.iter().cloned().collect(), self.oldest())
+    }
+
     /// The parts held, newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = Encoded> {
         let oldest = self.oldest();

@@ -162,6 +162,17 @@ impl Feed {
         self.shards[0].lock().newest()
     }
 
+    /// All parts that it holds, oldest first. Those of a run are its viewer's alone.
+    pub fn held(&self) -> Vec<Encoded> {
+        if self.kind() == Kind::Run {
+            return Vec::new();
+        }
+        // Not under the lock, for which viewers wait: there may be a hundred thousand.
+        let (blocks, oldest) = self.shards[0].lock().held();
+        let parts = blocks.iter().flat_map(|block| block.sequences().map(move |sequence| (block, sequence)));
+        parts.filter(|(_, sequence)| *sequence >= oldest).map(|(block, sequence)| block.part(sequence)).collect()
+    }
+
     /// Waits for a part newer than `sequence`, or for the end of the feed; then returns the newest part, if any. A waiting caller
     /// counts as demand.
     pub async fn newer_than(&self, sequence: u64) -> Option<Encoded> {

@@ -14,13 +14,16 @@ use tracing::{Level, debug, enabled, info};
 
 use super::{
     headers,
+    history::{self, AskedFeed},
     login::{self, without_token},
     metrics::{self, ViewerDetail},
     options::Options,
     origin,
+    reads::Reads,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
     route::{self, After, FeedSelector, Route, StreamQuery},
+    snapshot,
 };
 use crate::{
     auth::Guesser,
@@ -53,6 +56,8 @@ pub(super) struct RequestHandler {
     pub(super) shard: usize,
     pub(super) fanout: FanoutHandle<Transport>,
     pub(super) shutdown: CancellationToken,
+    /// Shared by all threads.
+    pub(super) reads: Arc<Reads>,
     /// Limits the warnings about heads that are too long.
     pub(super) head_warning: WarnPause,
 }
@@ -136,7 +141,7 @@ impl RequestHandler {
         if route == Route::Health {
             return Ok(route);
         }
-        sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. }))?;
+        sites.check(request.headers(), matches!(route, Route::Stream { .. } | Route::Snapshot { .. } | Route::Shown { .. }))?;
         let has_left = || transport.lock().has_left();
         let guesser = Guesser { address: visitor.address(), has_left: &has_left, site: self.options.site(visitor) };
         let admitted = access.check(request.uri(), request.headers(), guesser).await;
@@ -160,6 +165,19 @@ impl RequestHandler {
             Route::Slash => response::redirect(&with_slash(request.uri())),
             Route::Stream { feeds, query } => self.stream(request, &feeds, query, visitor.source, handover),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers(), conn).await,
+            Route::Shown { feed, shown } => {
+                let reply = history::shown(self.asked(&feed), shown, request.headers(), &self.reads, conn).await;
+                self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
+                reply.unwrap_or_else(|| self.unknown(&feed))
+            }
+            Route::Parts { feed, stretch, max } => {
+                history::parts(self.asked(&feed), stretch, max, &self.reads).await.unwrap_or_else(|| self.unknown(&feed))
+            }
+            Route::Recording { feed, stretch, newest } => {
+                let asked = self.asked(&feed);
+                let reply = history::recording(asked, &self.registry, stretch, newest, &self.reads, conn).await;
+                reply.unwrap_or_else(|| self.unknown(&feed))
+            }
             Route::Preflight => response::preflight(request.headers()),
             Route::State => {
                 let detail = if route::wants_feeds_alone(request.uri()) {
@@ -213,6 +231,10 @@ impl RequestHandler {
             },
             FeedSelector::All => None,
         }
+    }
+
+    fn asked(&self, selector: &FeedSelector) -> AskedFeed {
+        AskedFeed { archive: self.options.archive.clone(), mount: self.find(selector), selector: selector.clone() }
     }
 
     fn stream<B>(
@@ -286,7 +308,7 @@ impl RequestHandler {
             },
         };
         let Some(part) = part else { return response::no_part(feed.state().source()) };
-        let mut reply = response::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply(lease));
+        let mut reply = snapshot::snapshot(&part, feed.boundary().as_str(), headers, |lease| conn.count_reply([lease]));
         if is_relay {
             response::tell_relays(&mut reply, &feed);
         }

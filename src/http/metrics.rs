@@ -49,7 +49,11 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
         "history": feeds.settings().history.state(),
-        "recording": options.recorded.recording.as_deref().map(recorded),
+        "recording": match &options.recorded.recording {
+            Some(counters) => recorded(counters),
+            // One that is served, too, has a past.
+            None => options.archive.is_some().into(),
+        },
         "frames": options.recorded.frames.as_deref().map(recorded),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.rejected.sum(),

@@ -1,6 +1,6 @@
 //! The options of the HTTP server: plain values, validated by `config`, which read nothing from the command line.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hyper::http::uri::Authority;
 
@@ -8,6 +8,7 @@ use super::{host::Hosts, origin::Sites, request::Visitor};
 use crate::{
     auth::{Access, Site},
     conn::tls::Tls,
+    recording::Archive,
     sink::RecordedCounters,
 };
 
@@ -36,6 +37,8 @@ pub struct Options {
     pub threads: usize,
     /// What is recorded.
     pub recorded: RecordedCounters,
+    /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
+    pub archive: Option<Arc<Archive>>,
 }
 
 impl Default for Options {
@@ -53,6 +56,7 @@ impl Default for Options {
             may_quit: false,
             threads: 1,
             recorded: RecordedCounters::default(),
+            archive: None,
         }
     }
 }

@@ -2,11 +2,9 @@
 //! reply.
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
-    sync::Weak,
     task::{Context, Poll},
-    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -21,25 +19,21 @@ use prometheus_client::encoding::prometheus_text;
 
 use super::{
     head::{self, HeadError},
-    headers::members,
     page::{PAGE, Page},
+    reads::ReadBody,
     request::Rejection,
 };
 use crate::{
     auth::Denial,
     escape::Escaped,
     feed::{Feed, Kind, SourceState},
-    part::{Timestamp, unix_time},
-    stats::{Lease, Limit},
-    wire::Encoded,
+    stats::Limit,
 };
 
 /// Parts are shown, never run: otherwise Firefox and WebKit run the scripts of HTML and SVG parts with the server's origin
 /// (docs/field.md, Browsers).
-const SANDBOX: &str = "sandbox";
+pub(super) const SANDBOX: &str = "sandbox";
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const X_TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
-const X_SEQUENCE: HeaderName = HeaderName::from_static("x-sequence");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// What scripts of other sites may read, beside what they always may (Fetch Standard, section 2.2.2).
 const EXPOSED: HeaderValue = HeaderValue::from_static("Date, ETag, Retry-After, X-Dropped, X-Feed, X-Sequence, X-Timestamp");
@@ -47,21 +41,30 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("Date, ETag, Retry-After, 
 pub(super) const COOKIES_HINT: &str =
     "browsers send the cookies of all ports of a host to each of them; delete some of its cookies";
 
-/// The body of a reply: finite, or a stream that the fan-out writes after hyper.
+/// The body of a reply: in memory, read from a disk while it is sent, or a stream that the fan-out writes after hyper.
 #[derive(Debug)]
 pub(super) enum ReplyBody {
     Finite(Full<Bytes>),
+    Read(ReadBody),
     /// Empty for hyper, with an unknown end, so that hyper writes no length; the fan-out loop writes the stream.
     Open,
 }
 
+impl ReplyBody {
+    /// These bytes.
+    pub(super) fn finite(body: impl Into<Bytes>) -> Self {
+        Self::Finite(Full::new(body.into()))
+    }
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
-            Self::Finite(body) => Pin::new(body).poll_frame(cx),
+            Self::Finite(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Read(body) => Pin::new(body).poll_frame(cx),
             Self::Open => Poll::Ready(None),
         }
     }
@@ -69,6 +72,7 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Finite(body) => body.is_end_stream(),
+            Self::Read(body) => body.is_end_stream(),
             Self::Open => false,
         }
     }
@@ -76,6 +80,7 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Finite(body) => body.size_hint(),
+            Self::Read(body) => body.size_hint(),
             Self::Open => SizeHint::default(),
         }
     }
@@ -83,17 +88,22 @@ impl Body for ReplyBody {
 
 pub(super) type Reply = Response<ReplyBody>;
 
-fn finish(builder: Builder, body: impl Into<Bytes>) -> Reply {
-    let body = ReplyBody::Finite(Full::new(body.into()));
+pub(super) fn finish(builder: Builder, body: impl Into<Bytes>) -> Reply {
+    finish_with(builder, ReplyBody::finite(body))
+}
+
+/// A reply with this body.
+pub(super) fn finish_with(builder: Builder, body: ReplyBody) -> Reply {
     // Every header is a constant or was validated; if one is invalid after all, the reply is an error instead of a panic.
     builder.body(body).unwrap_or_else(|error| {
-        let mut reply = Response::new(ReplyBody::Finite(Full::new(format!("mxr: {error}\n").into())));
+        let mut reply = Response::new(ReplyBody::finite(format!("mxr: {error}\n")));
         *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         reply
     })
 }
 
-fn reply(status: StatusCode) -> Builder {
+/// The head of a reply with what all have in common.
+pub(super) fn reply(status: StatusCode) -> Builder {
     let builder = Response::builder().status(status).header(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     // A URL may contain the token.
     builder.header(header::REFERRER_POLICY, "no-referrer")
@@ -128,62 +138,6 @@ pub(super) fn tell_relays(reply: &mut Reply, feed: &Feed) {
     if let Some(kind) = feed.kind().header_value().filter(|_| feed.newest().is_some()) {
         reply.headers_mut().insert(HeaderName::from_static(Kind::HEADER), HeaderValue::from_static(kind));
     }
-}
-
-/// As the value of `Last-Modified`. `httpdate` knows no date after the year 9999, and a file or a part of another machine may have one.
-fn http_date(time: SystemTime) -> String {
-    let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    httpdate::fmt_http_date(time.clamp(SystemTime::UNIX_EPOCH, latest))
-}
-
-/// A part as it is, 304 if the client has it, or 412 if it wants another one. `lend` gets a handle on the memory that the reply
-/// keeps.
-pub(super) fn snapshot(part: &Encoded, boundary: &str, request: &HeaderMap, lend: impl FnOnce(Weak<Lease>)) -> Reply {
-    // The boundary is unique to the process, so that the tag does not match a sequence of an earlier process.
-    let etag = format!("\"{boundary}-{}\"", part.sequence());
-    if wants_another(request, &etag, part) {
-        return text(StatusCode::PRECONDITION_FAILED, "mxr: the newest part is another one");
-    }
-    let status = if client_has(request, &etag, part) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let builder = reply(status)
-        .header(header::ETAG, &etag)
-        .header(header::LAST_MODIFIED, http_date(part.time()))
-        .header(header::CACHE_CONTROL, "no-cache")
-        .header(X_TIMESTAMP, Timestamp(part.time()).to_string())
-        .header(X_SEQUENCE, part.sequence())
-        .header(header::CONTENT_SECURITY_POLICY, SANDBOX)
-        // By them `allow_sites` knows an `<img>`.
-        .header(header::VARY, "Accept, Sec-Fetch-Dest");
-    if status == StatusCode::NOT_MODIFIED {
-        return finish(builder, "");
-    }
-    let (body, lease) = part.lend_body();
-    lend(lease);
-    finish(builder.header(header::CONTENT_TYPE, part.media().as_str()), body)
-}
-
-/// Whether a precondition fails (RFC 9110, sections 13.1.1 and 13.1.4): no tag is that of this part, or it is newer than the date.
-fn wants_another(request: &HeaderMap, etag: &str, part: &Encoded) -> bool {
-    if request.contains_key(header::IF_MATCH) {
-        return !members(request, header::IF_MATCH).any(|tag| tag == etag || tag == "*");
-    }
-    date(request, header::IF_UNMODIFIED_SINCE).is_some_and(|date| unix_time(part.time()).as_secs() > date)
-}
-
-/// Whether the client has this part already: by the tag if it sent one, otherwise by the date (RFC 9110, section 13.2.2).
-fn client_has(request: &HeaderMap, etag: &str, part: &Encoded) -> bool {
-    if request.contains_key(header::IF_NONE_MATCH) {
-        let mut tags = members(request, header::IF_NONE_MATCH).map(|tag| tag.strip_prefix("W/").unwrap_or(tag));
-        return tags.any(|tag| tag == etag || tag == "*");
-    }
-    // A clock may step back: only the part's own date identifies it, and not one that two parts share.
-    part.has_own_second() && date(request, header::IF_MODIFIED_SINCE) == Some(unix_time(part.time()).as_secs())
-}
-
-/// A date of the request in seconds since 1970.
-fn date(request: &HeaderMap, name: HeaderName) -> Option<u64> {
-    let date = request.get(name)?.to_str().ok()?;
-    Some(unix_time(httpdate::parse_http_date(date).ok()?).as_secs())
 }
 
 /// 503 without a part, with the reason if the source gives one.
@@ -371,7 +325,7 @@ pub(super) fn with_page(reply: Reply, html: String, policy: &str) -> Reply {
         Ok(policy) => drop(parts.headers.insert(header::CONTENT_SECURITY_POLICY, policy)),
         Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, &format!("mxr: {error}")),
     }
-    Response::from_parts(parts, ReplyBody::Finite(Full::new(html.into())))
+    Response::from_parts(parts, ReplyBody::finite(html))
 }
 
 /// Sets the headers for pages of other sites: they may show the reply if `is_for_all`, read it if their origin is allowed, and frame
@@ -404,18 +358,4 @@ pub(super) fn vary(reply: &mut Reply, name: &str) {
 /// Has hyper close the connection after this reply.
 pub(super) fn close(reply: &mut Reply) {
     reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_of_any_time_has_a_date() {
-        let after = |seconds| http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(after(0), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(after(253_402_300_800), "Fri, 31 Dec 9999 23:59:59 GMT");
-        assert_eq!(after(i64::MAX as u64), after(253_402_300_800));
-        assert_eq!(http_date(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), after(0));
-    }
 }

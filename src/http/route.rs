@@ -1,6 +1,10 @@
 //! Path, query and a few headers of a request become a `Route`. It answers nothing.
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use hyper::{
     Request, Uri,
@@ -8,7 +12,10 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::headers::{is_browser, is_img, is_navigation, prefers_mixed, text};
+use super::{
+    headers::{is_browser, is_img, is_navigation, prefers_mixed, text},
+    query::{Query, ShownQuery},
+};
 use crate::{fanout::Accepts, feed::interval_at, wire::Layout};
 
 /// What a request asks for.
@@ -24,6 +31,25 @@ pub(super) enum Route {
     Snapshot {
         feed: FeedSelector,
         after: Option<u64>,
+    },
+    /// The part that was shown at a time.
+    Shown {
+        feed: FeedSelector,
+        shown: ShownQuery,
+    },
+    /// The list of what is recorded and held of a feed.
+    Parts {
+        feed: FeedSelector,
+        stretch: (SystemTime, SystemTime),
+        /// The most parts in the list.
+        max: usize,
+    },
+    /// What is recorded and held, as a file.
+    Recording {
+        feed: FeedSelector,
+        stretch: (SystemTime, SystemTime),
+        /// The newest of them, so many.
+        newest: Option<usize>,
     },
     State,
     Metrics,
@@ -119,8 +145,20 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
         Ok(query) => Route::Stream { feeds, query },
         Err(why) => Route::BadQuery(why),
     };
-    let snapshot = |feed| match query.number("after") {
-        Ok(after) => Route::Snapshot { feed, after },
+    let snapshot = |feed| match query.shown() {
+        Ok(Some(shown)) => Route::Shown { feed, shown },
+        Ok(None) => match query.number("after") {
+            Ok(after) => Route::Snapshot { feed, after },
+            Err(why) => Route::BadQuery(why),
+        },
+        Err(why) => Route::BadQuery(why),
+    };
+    let parts = |feed| match query.stretch().and_then(|stretch| Ok((stretch, query.max()?))) {
+        Ok((stretch, max)) => Route::Parts { feed, stretch, max },
+        Err(why) => Route::BadQuery(why),
+    };
+    let recording = |feed| match query.stretch().and_then(|stretch| Ok((stretch, query.newest()?))) {
+        Ok((stretch, newest)) => Route::Recording { feed, stretch, newest },
         Err(why) => Route::BadQuery(why),
     };
     let source = || query.get("src").map_or(FeedSelector::Number(0), |name| FeedSelector::Camera(name.into_owned()));
@@ -140,15 +178,18 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
         "/api/frame.jpeg" => snapshot(source()),
         "/streams" => stream(FeedSelector::All),
         "/snapshot" => snapshot(FeedSelector::Number(0)),
+        "/parts" => parts(FeedSelector::Number(0)),
+        "/recording" => recording(FeedSelector::All),
         "/state" => Route::State,
         "/metrics" => Route::Metrics,
         "/healthz" => Route::Health,
         "/quit" => Route::Quit,
-        path => match (named(path, "/stream/"), named(path, "/snapshot/")) {
-            (Some(feed), _) => stream(feed),
-            (_, Some(feed)) => snapshot(feed),
-            _ => Route::NotFound,
-        },
+        path => {
+            let below = |under| named(path, under);
+            let snapshot_or_past = || below("/snapshot/").map(snapshot).or_else(|| below("/parts/").map(parts));
+            let found = below("/stream/").map(stream).or_else(snapshot_or_past).or_else(|| below("/recording/").map(recording));
+            found.unwrap_or(Route::NotFound)
+        }
     }
 }
 
@@ -218,23 +259,6 @@ fn action(query: Query<'_>) -> Result<Option<(&'static str, usize)>, String> {
     let Some(number) = rest.strip_prefix('_') else { return Ok(Some((what, 0))) };
     let digits = number.find(|letter: char| !letter.is_ascii_digit()).map_or(number, |end| &number[..end]);
     digits.parse().map(|number| Some((what, number))).map_err(|_| format!("no feed has the number {number}"))
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Query<'a>(&'a str);
-
-impl<'a> Query<'a> {
-    fn get(self, key: &str) -> Option<Cow<'a, str>> {
-        self.all(key).next()
-    }
-
-    fn all(self, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
-        form_urlencoded::parse(self.0.as_bytes()).filter(move |(name, _)| name == key).map(|(_, value)| value)
-    }
-
-    fn number<N: std::str::FromStr>(self, key: &str) -> Result<Option<N>, String> {
-        self.get(key).map(|value| value.parse().map_err(|_| format!("{key} is not a number: {value}"))).transpose()
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::{
     handler::{RequestHandler, WarnPause},
     options::Options,
+    reads::Reads,
     server::connection,
 };
 use crate::{
@@ -44,7 +45,8 @@ pub async fn serve(
     options: Options,
     shutdown: CancellationToken,
 ) -> Result<(), Panicked> {
-    let shared = Shared { registry, viewers, options: Arc::new(options), pending: pending_conns(), shutdown };
+    let shared =
+        Shared { registry, viewers, options: Arc::new(options), pending: pending_conns(), reads: Arc::default(), shutdown };
     // Each loop reports its panic; the channel closes with the last of them.
     let (errors, mut first_error) = mpsc::channel(shared.options.threads + listeners.len());
     let mut tasks = JoinSet::new();
@@ -113,6 +115,7 @@ struct Shared {
     viewers: Arc<Viewers>,
     options: Arc<Options>,
     pending: Arc<PendingConns>,
+    reads: Arc<Reads>,
     shutdown: CancellationToken,
 }
 
@@ -121,9 +124,9 @@ impl Shared {
         let times = Times { keepalive: self.options.keepalive, stall: self.options.stall };
         let (handle, fanout) = Fanout::new(self.registry.clone(), self.pending.clone(), shard, times);
         let (registry, viewers, options) = (self.registry.clone(), self.viewers.clone(), self.options.clone());
-        let (pending, shutdown) = (self.pending.clone(), self.shutdown.clone());
+        let (pending, reads, shutdown) = (self.pending.clone(), self.reads.clone(), self.shutdown.clone());
         let head_warning = WarnPause::default();
-        let server = RequestHandler { registry, viewers, options, pending, shard, fanout: handle, shutdown, head_warning };
+        let server = RequestHandler { registry, viewers, options, pending, shard, fanout: handle, shutdown, reads, head_warning };
         Worker { server: Arc::new(server), fanout }
     }
 

@@ -130,7 +130,7 @@ impl Appender {
     /// Those of the medium. The recording is as before, or made so before the next part is written.
     pub fn append(&mut self, part: &RecordedPart, clock: ClockReading) -> io::Result<()> {
         self.mend()?;
-        let head = part_head(&part.media, part.body.len(), (part.time, part.sequence), &part.feed, clock);
+        let head = part_head(&part.media, part.body.len(), (part.time, part.sequence), &part.feed, Some(clock));
         let bytes = [&self.boundary.delimiter(), &head[..], &part.body, &self.boundary.close_delimiter()].concat();
         self.is_synced = false;
         if let Err(why) = self.medium.write(&bytes, self.end) {

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, Write},
     path::PathBuf,
+    time::SystemTime,
 };
 
 use super::{
@@ -53,6 +54,11 @@ impl PartWriter for FrameFolder {
     fn write(&mut self, part: &RecordedPart) -> io::Result<()> {
         Self::write(self, part).map(drop)
     }
+}
+
+/// The name for a recording that somebody downloads, of one feed or of several, which begins at this time.
+pub fn download_name(feed: Option<&str>, start: SystemTime) -> String {
+    format!("{}-{}.mxr", feed.map_or_else(|| "mxr".to_owned(), file_name), utc(start))
 }
 
 /// A feed's name with nothing in it that means something in a path.

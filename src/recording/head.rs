@@ -190,10 +190,12 @@ impl PartHead {
 pub(super) fn part_head(
     media: &Media,
     length: usize,
-    (time, sequence): (SystemTime, u64),
+    stamp: (SystemTime, u64),
     feed: &str,
-    clock: ClockReading,
+    clock: Option<ClockReading>,
 ) -> Vec<u8> {
     let feed = utf8_percent_encode(feed, NAME);
-    part_headers(media, length, time, sequence, &format!("X-Feed: {feed}\r\nX-Clock: {clock}\r\n"))
+    let clock = clock.map_or_else(String::new, |clock| format!("X-Clock: {clock}\r\n"));
+    let (time, sequence) = stamp;
+    part_headers(media, length, time, sequence, &format!("X-Feed: {feed}\r\n{clock}"))
 }

@@ -12,10 +12,14 @@
 //! docs/recordings.md is the contract.
 
 mod appender;
+mod archive;
+mod catalog;
+mod export;
 mod files;
 mod frames;
 mod head;
 mod index;
+mod moment;
 mod pacing;
 mod part_writer;
 mod place;
@@ -28,12 +32,15 @@ mod walk;
 
 pub use self::{
     appender::{Appender, Cut, Medium, RecordedPart},
-    frames::FrameFolder,
+    archive::{Archive, ArchiveSpan, FoundPart, FoundReader, Indexing, Seek},
+    export::{Export, Extent, Stretch},
+    frames::{FrameFolder, download_name},
     head::{ClockReading, FileHead, PartHead, RunClock},
+    moment::moment,
     pacing::Pacing,
     part_writer::PartWriter,
     place::{Opened, Place, SegmentLimit, SegmentPlace, SingleFile},
-    reader::Recording,
+    reader::{Recording, spread},
     recorder::{Recorder, RecorderCounters, RecorderSettings},
     retention::{Keep, Retention},
     saved::SavedStream,

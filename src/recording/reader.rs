@@ -110,6 +110,28 @@ impl Recording {
         if body.len() < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(body.into()) }
     }
 
+    /// Some bytes of the body of a part from an offset in it on: fewer where it ends, and none behind it.
+    ///
+    /// # Errors
+    /// Those of read(2); `UnexpectedEof` if the file was cut meanwhile.
+    pub fn body_piece(&self, part: &PartHead, offset: u64, limit: usize) -> io::Result<Bytes> {
+        let length = part.length.saturating_sub(offset).min(limit as u64) as usize;
+        let piece = read_at(self.walk.file(), part.body + offset, length)?;
+        if piece.len() < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(piece.into()) }
+    }
+
+    /// The part at a cursor, read anew; `None` if none begins there.
+    ///
+    /// # Errors
+    /// Those of read(2).
+    pub(super) fn part_at(&mut self, cursor: u64) -> io::Result<Option<PartHead>> {
+        self.walk.forget();
+        Ok(match self.walk.step(cursor)? {
+            Step::Part(part) => Some(part),
+            Step::Damaged(_) | Step::End(_) => None,
+        })
+    }
+
     /// Brings the index up to the end of the file.
     ///
     /// # Errors
@@ -211,8 +233,8 @@ fn first_delimiter(file: &File, head: &FileHead) -> io::Result<(u64, bool)> {
     Ok((if !is_here(head.end)? && is_here(head.end + 2)? { head.end + 2 } else { head.end }, true))
 }
 
-/// At most `max` of so many indexes, spread evenly.
-fn spread(count: usize, max: usize) -> Vec<usize> {
+/// At most `max` of so many indexes, spread evenly, with the first and the last.
+pub fn spread(count: usize, max: usize) -> Vec<usize> {
     match max {
         _ if count <= max => (0..count).collect(),
         0 => Vec::new(),

@@ -31,6 +31,13 @@ pub struct RecordTo {
     pub frames: Option<PathBuf>,
 }
 
+impl RecordTo {
+    /// Where the recording is, if one is made.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_deref().or_else(|| self.folder.as_ref().map(|(folder, ..)| folder.as_path()))
+    }
+}
+
 /// The counters of what is recorded.
 #[derive(Debug, Clone, Default)]
 pub struct RecordedCounters {

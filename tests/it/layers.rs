@@ -19,7 +19,7 @@ use crate::support::root;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["run", "config", "cli", "process"]),
     ("run", &["lib", "config", "doctor", "http", "terminal", "conn", "error", "cli", "panic", "process", "systemd"]),
-    ("lib", &["config", "http", "source", "terminal", "hooks", "sink", "feed", "conn", "stats", "auth", "error"]),
+    ("lib", &["config", "http", "source", "terminal", "hooks", "sink", "feed", "recording", "conn", "stats", "auth", "error"]),
     (
         "config",
         &[
@@ -105,7 +105,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "http",
-        &["fanout", "sink", "feed", "recording", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"],
+        &[
+            "fanout",
+            "sink",
+            "feed",
+            "recording",
+            "conn",
+            "wire",
+            "stats",
+            "auth",
+            "part",
+            "escape",
+            "format",
+            "http/page",
+            "panic",
+            "sync",
+        ],
     ),
     (
         "source",
@@ -132,7 +147,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sink", &["feed", "recording", "wire", "error", "panic"]),
     ("client", &["conn", "error", "escape", "sync"]),
     ("feed", &["wire", "stats", "part", "sync"]),
-    ("recording", &["wire", "part", "wire/decode", "file", "format"]),
+    ("recording", &["wire", "part", "wire/decode", "file", "format", "sync"]),
     ("conn", &["stats", "error", "file", "sync"]),
     ("wire", &["stats", "part", "wire/decode", "format"]),
     ("doctor/kinds", &["wire/decode"]),

@@ -52,6 +52,7 @@ mod support;
 mod survive;
 mod systemd;
 mod tail;
+mod time_machine;
 mod tls;
 mod unix;
 mod up;

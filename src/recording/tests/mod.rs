@@ -1,5 +1,6 @@
 //! What the room promises, on real files.
 
+mod archives;
 mod crashes;
 mod readers;
 mod recorders;

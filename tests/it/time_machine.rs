@@ -1,0 +1,337 @@
+//! Back in time: the part that was shown at a moment, lists of parts, and stretches as files.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Connection, Folder, GREEN, RED, Reply, SOON, Server, mxr, padded_png, png, wait_until};
+
+/// A server of lines that the test writes.
+fn stdin(args: &[&str]) -> Server {
+    mxr(["stdin", "--name", "log"]).args(args).stdin(Stdio::piped()).start()
+}
+
+/// Writes lines one after the other, each with a time of its own.
+fn write_lines(server: &mut Server, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        let before = server.state()["feeds"][0]["published"].as_u64().unwrap();
+        server.write(format!("line {number}\n"));
+        wait_until("the line is published", SOON, || server.state()["feeds"][0]["published"].as_u64().unwrap() > before);
+    }
+}
+
+fn lines(args: &[&str], numbers: std::ops::RangeInclusive<u64>) -> Server {
+    let mut server = stdin(args);
+    write_lines(&mut server, numbers);
+    server
+}
+
+/// The times in a list of parts, as they are written.
+fn times(list: &Reply) -> Vec<String> {
+    let text = list.text();
+    text.split("\"time\":").skip(1).map(|rest| rest.split(',').next().unwrap().to_owned()).collect()
+}
+
+/// The reply to a client of HTTP/1.0, which gets no chunks.
+fn download(server: &Server, path: &str) -> Reply {
+    let mut connection = Connection::open(&server.host);
+    connection.send(format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", server.host));
+    connection.reply("GET")
+}
+
+/// The bodies of a recording.
+fn bodies(recording: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(recording);
+    let boundary = text.lines().next().unwrap().split_once("boundary=").expect("a head").1;
+    let body = text.strip_suffix(&format!("\r\n--{boundary}--\r\n")).expect("a close-delimiter");
+    let delimiter = format!("\r\n--{boundary}\r\n");
+    let parts = body.split(&delimiter).skip(1);
+    parts.map(|part| part.split_once("\r\n\r\n").expect("headers").1.to_owned()).collect()
+}
+
+#[test]
+fn a_time_shows_the_part_that_was_shown_then() {
+    let server = lines(&["--history", "10"], 1..=4);
+    let list = server.get("/parts/log");
+    let times = times(&list);
+    let shown = |query: &str| server.get(&format!("/snapshot/log?{query}"));
+    for (time, number) in times.iter().zip(1..) {
+        let reply = shown(&format!("at={time}"));
+        assert_eq!((reply.head.status, reply.text()), (200, format!("line {number}")));
+        assert_eq!(reply.head.want("X-Timestamp"), time);
+        assert_eq!(reply.head.want("X-Sequence"), number.to_string());
+        assert_eq!(reply.head.want("Content-Type"), "text/plain; charset=utf-8");
+        assert_eq!(reply.head.want("Cache-Control"), "no-store");
+        assert!(reply.head.get("ETag").is_some() && reply.head.get("Last-Modified").is_some());
+    }
+    let seconds: Vec<f64> = times.iter().map(|time| time.parse().unwrap()).collect();
+    assert_eq!(shown(&format!("at={:.6}", (seconds[1] + seconds[2]) / 2.0)).text(), "line 2", "between two");
+    assert_eq!(shown("at=-0s").text(), "line 4");
+    assert_eq!(shown("at=99999999999").text(), "line 4", "of the future is the newest");
+    assert_eq!(shown("at=2999-01-01T00:00:00Z").text(), "line 4");
+    let before = shown(&format!("at={:.6}", seconds[0] - 1.0));
+    assert_eq!(before.head.status, 404);
+    assert!(before.text().contains(&times[0]), "{}", before.text());
+    assert_eq!(shown("at=-1year&after=nonsense").head.status, 404, "after does not count");
+}
+
+#[test]
+fn a_step_leads_to_the_part_before_or_after() {
+    let server = lines(&["--history", "10"], 1..=3);
+    let times = times(&server.get("/parts"));
+    let shown = |query: &str| {
+        let reply = server.get(&format!("/snapshot?{query}"));
+        if reply.head.status == 200 { reply.text() } else { format!("{}", reply.head.status) }
+    };
+    assert_eq!(shown(&format!("at={}&step=1", times[0])), "line 2");
+    assert_eq!(shown(&format!("at={}&step=+1", times[1])), "line 3");
+    assert_eq!(shown(&format!("at={}&step=-1", times[1])), "line 1");
+    assert_eq!(shown("at=-0s&step=-1"), "line 2");
+    assert_eq!([shown("at=-0s&step=1"), shown(&format!("at={}&step=-1", times[0]))], ["404", "404"]);
+    assert_eq!(shown("at=0&step=1"), "line 1", "after a time before all");
+    assert_eq!(shown("at=0&step=-1"), "404");
+}
+
+#[test]
+fn a_client_that_has_the_part_gets_it_once() {
+    let server = lines(&["--history", "10"], 1..=2);
+    let time = &times(&server.get("/parts"))[0];
+    let path = format!("/snapshot?at={time}");
+    let tag = server.get(&path).head.want("ETag").to_owned();
+    let again = server.request("GET", &path, &[&format!("If-None-Match: {tag}")]);
+    assert_eq!((again.head.status, again.body.len()), (304, 0));
+    assert_eq!(server.request("GET", "/snapshot?at=-0s", &[&format!("If-None-Match: {tag}")]).head.status, 200);
+}
+
+#[test]
+fn a_list_tells_of_all_parts_and_shows_some_evenly() {
+    let server = lines(&["--history", "100"], 1..=21);
+    let reply = server.get("/parts/log?max=5");
+    assert_eq!((reply.head.want("Content-Type"), reply.head.want("Cache-Control")), ("application/json", "no-store"));
+    let all = times(&server.get("/parts/log"));
+    assert_eq!(all.len(), 21);
+    assert!(all.iter().all(|time| time.split_once('.').unwrap().1.len() == 6), "{all:?}");
+    let list = reply.json();
+    assert_eq!((&list["name"], &list["count"]), (&"log".into(), &21.into()));
+    let sequences = |list: &Value| -> Vec<u64> {
+        list["parts"].as_array().unwrap().iter().map(|part| part["sequence"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(sequences(&list), [1, 6, 11, 16, 21]);
+    assert_eq!(list["parts"][1]["size"], "line 6".len());
+    assert_eq!(list["parts"][1]["type"], "text/plain; charset=utf-8");
+    let some = server.get(&format!("/parts/log?from={}&to={}", all[3], all[5])).json();
+    assert_eq!((sequences(&some), &some["count"], &some["first"]), (vec![4, 5, 6], &21.into(), &list["first"]));
+    assert_eq!(sequences(&server.get("/parts?max=1").json()), [21]);
+    assert_eq!(sequences(&server.get("/parts?to=5").json()), [] as [u64; 0]);
+}
+
+#[test]
+fn a_feed_without_a_part_has_an_empty_past() {
+    let server = stdin(&[]);
+    assert_eq!(server.get("/parts").text(), r#"{"name":"log","first":null,"last":null,"count":0,"parts":[]}"#);
+    for path in ["/snapshot?at=-0s", "/snapshot?at=0&step=1", "/recording", "/recording/log?last=30s"] {
+        assert_eq!(server.get(path).head.status, 404, "{path}");
+    }
+    let demo = mxr(["serve", "--demo"]).start();
+    assert_eq!(demo.get("/parts").json()["count"], 0, "each viewer has a run of its own");
+    assert_eq!(demo.get("/snapshot?at=-0s").head.status, 404);
+}
+
+#[test]
+fn a_stretch_is_downloaded_as_a_recording() {
+    let server = lines(&["--history", "100"], 1..=5);
+    let all = times(&server.get("/parts"));
+    let reply = download(&server, "/recording/log");
+    assert_eq!((reply.head.status, reply.head.get("Transfer-Encoding")), (200, None));
+    assert_eq!(bodies(&reply.body), ["line 1", "line 2", "line 3", "line 4", "line 5"]);
+    let text = String::from_utf8(reply.body).unwrap();
+    assert!(text.starts_with("Content-Type: multipart/mixed; boundary=mxr-") && text.find("--mxr-") == Some(100), "{text}");
+    assert!(text.contains(&format!("X-Timestamp: {}\r\nX-Sequence: 3\r\nX-Feed: log\r\n\r\nline 3", all[2])), "{text}");
+    let disposition = reply.head.want("Content-Disposition");
+    let name = disposition.strip_prefix("attachment; filename=\"log-").and_then(|rest| rest.strip_suffix("Z.mxr\""));
+    assert!(name.is_some_and(|time| time.len() == "20261129T133400.123".len()), "{disposition}");
+    let some = |query: &str| bodies(&download(&server, &format!("/recording/log?{query}")).body);
+    assert_eq!(some(&format!("from={}&to={}", all[1], all[3])), ["line 2", "line 3", "line 4"]);
+    assert_eq!(some("parts=2"), ["line 4", "line 5"]);
+    assert_eq!(some("last=1h").len(), 5);
+    assert_eq!(server.get("/recording?to=5").head.status, 404);
+}
+
+#[test]
+fn all_feeds_are_in_one_recording_in_the_order_of_their_times() {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let server = mxr(["watch", "--history", "9"]).arg(folder.file("a.png")).arg(folder.file("b.png")).start();
+    for (name, colour) in [("b.png", GREEN), ("a.png", GREEN), ("b.png", RED)] {
+        let published =
+            || -> u64 { server.state()["feeds"].as_array().unwrap().iter().map(|feed| feed["published"].as_u64().unwrap()).sum() };
+        let before = published();
+        folder.put(name, png(colour));
+        wait_until("it is published", SOON, || published() > before);
+    }
+    let reply = download(&server, "/recording");
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    let feeds: Vec<_> = text.split("X-Feed: ").skip(1).map(|rest| &rest[..5]).collect();
+    assert_eq!(feeds, ["a.png", "b.png", "a.png", "b.png"]);
+    assert!(reply.head.want("Content-Disposition").contains("filename=\"mxr-2"));
+}
+
+#[test]
+fn a_new_client_gets_chunks_and_a_head_alone_where_it_asks_for_it() {
+    let server = lines(&["--history", "100"], 1..=3);
+    let mut connection = Connection::open(&server.host);
+    connection.send(format!("GET /recording HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.host));
+    let head = connection.head();
+    assert_eq!((head.status, head.get("Transfer-Encoding"), head.get("Content-Length")), (200, Some("chunked"), None));
+    assert!(connection.rest().ends_with(b"--\r\n\r\n0\r\n\r\n"), "with an end that tells a whole one from one that broke off");
+    let mut connection = Connection::open(&server.host);
+    connection.send(format!(
+        "HEAD /recording HTTP/1.1\r\nHost: {0}\r\n\r\nHEAD /snapshot?at=-0s HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n\r\n",
+        server.host
+    ));
+    assert_eq!(connection.head().status, 200);
+    let head = connection.head();
+    assert_eq!((head.status, head.get("Content-Length")), (200, Some("6")));
+    connection.expect_end();
+}
+
+#[test]
+fn nonsense_is_refused_in_words() {
+    let server = lines(&["--history", "10"], 1..=2);
+    for path in [
+        "/snapshot?at=",
+        "/snapshot?at=NaN",
+        "/snapshot?at=1e300",
+        "/snapshot?at=-5",
+        "/snapshot?at=inf",
+        "/snapshot?at=yesterday",
+        "/snapshot?at=-0s&step=2",
+        "/snapshot?at=-0s&step=x",
+        "/snapshot/log?at=%00",
+        "/parts?from=2&to=1",
+        "/parts?max=0",
+        "/parts?max=-1",
+        "/parts?max=99999999999999999999999",
+        "/parts?from=x",
+        "/recording?from=-0s&to=-10m",
+        "/recording?last=x",
+        "/recording?parts=0",
+        "/recording/log?to=",
+        "/recording?last=-1s",
+        "/?action=snapshot&at=x",
+        "/api/frame.jpeg?at=x",
+    ] {
+        let reply = server.get(path);
+        assert_eq!(reply.head.status, 400, "{path}: {}", reply.text());
+        assert!(reply.text().starts_with("mxr: ") && !reply.text().contains('\0'), "{path}: {:?}", reply.text());
+    }
+    for path in
+        ["/snapshot/no?at=-0s", "/parts/no", "/recording/no", "/parts/..%2f..%2fetc%2fpasswd", "/recording/%2e%2e/x", "/parts/"]
+    {
+        assert_eq!(server.get(path).head.status, 404, "{path}");
+    }
+    for path in ["/parts?max=18446744073709551615", "/parts?from=0&to=999999999999999999999999999999", "/parts/%6cog"] {
+        assert_eq!(server.get(path).json()["count"], 2, "{path}");
+    }
+}
+
+#[test]
+fn a_name_with_slashes_and_percents_has_a_past() {
+    let mut server = mxr(["stdin", "--name", "a/b 100%", "--history", "5"]).stdin(Stdio::piped()).start();
+    write_lines(&mut server, 1..=2);
+    let path = "a%2Fb%20100%25";
+    assert_eq!(server.get(&format!("/parts/{path}")).json()["name"], "a/b 100%");
+    assert_eq!(server.get(&format!("/snapshot/{path}?at=-0s")).text(), "line 2");
+    let reply = download(&server, &format!("/recording/{path}"));
+    assert!(reply.head.want("Content-Disposition").contains("\"a_b_100_-2"), "{:?}", reply.head);
+    assert!(String::from_utf8_lossy(&reply.body).contains("X-Feed: a%2Fb%20100%25\r\n"));
+}
+
+#[test]
+fn other_servers_paths_lead_to_the_past_too() {
+    let server = lines(&["--history", "10"], 1..=2);
+    let time = &times(&server.get("/parts"))[0];
+    for path in
+        ["/snapshot", "/snapshot/log", "/?action=snapshot", "/?action=snapshot_0", "/api/frame.jpeg", "/api/frame.jpeg?src=x"]
+    {
+        let and = if path.contains('?') { '&' } else { '?' };
+        assert_eq!(server.get(&format!("{path}{and}at={time}")).text(), "line 1", "{path}");
+    }
+}
+
+#[test]
+fn the_past_is_as_well_guarded_as_the_present() {
+    let mut server = stdin(&["--history", "10", "--token", "averysecrettoken"]);
+    server.write("line 1\n");
+    wait_until("it is there", SOON, || server.get("/snapshot?token=averysecrettoken").head.status == 200);
+    let routes = ["/snapshot?at=-0s", "/parts", "/parts/log", "/recording", "/recording/log"];
+    for path in routes {
+        let and = if path.contains('?') { '&' } else { '?' };
+        assert_eq!(server.get(path).head.status, 401, "{path}");
+        assert_eq!(server.get(&format!("{path}{and}token=wrongwrongwrongwrong")).head.status, 403, "{path}");
+        assert_eq!(download(&server, &format!("{path}{and}token=averysecrettoken")).head.status, 200, "{path}");
+    }
+    let server = lines(&["--history", "10"], 1..=1);
+    for path in routes {
+        let mut rebound = Connection::open(&server.host);
+        rebound.send(format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
+        assert_eq!(rebound.reply("GET").head.status, 403, "{path}");
+        let script = server.request("GET", path, &["Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: empty"]);
+        assert_eq!(script.head.status, 403, "{path}");
+        let reply = server.request("POST", path, &["Content-Length: 0"]);
+        assert_eq!((reply.head.status, reply.head.get("Allow")), (405, Some("GET, HEAD")), "{path}");
+    }
+    let image = |path| server.request("GET", path, &["Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: image"]).head.status;
+    assert_eq!([image("/snapshot?at=-0s"), image("/parts"), image("/recording")], [200, 403, 403], "a picture as any other");
+}
+
+#[test]
+fn a_crowd_that_asks_for_the_past_gets_answers_and_holds_up_no_viewer() {
+    let mut server = lines(&["--history", "1000"], 1..=3);
+    let mut viewer = server.view("/stream?history=1");
+    viewer.part();
+    let mut crowd: Vec<_> = (0..400).map(|_| Connection::open(&server.host)).collect();
+    for connection in &mut crowd {
+        connection.send(format!("GET /snapshot?at=-0s HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.host));
+    }
+    server.write("line 4\n");
+    assert_eq!(viewer.part_where(|part| part.text().contains('4')).text(), "line 4");
+    for connection in &mut crowd {
+        let reply = connection.reply("GET");
+        let is_told = reply.head.status == 503 && reply.head.get("Retry-After") == Some("1");
+        assert!(reply.head.status == 200 || is_told, "{:?}", reply.head);
+    }
+    assert_eq!(server.get("/snapshot?at=-0s").text(), "line 4");
+}
+
+#[test]
+fn downloads_that_stand_still_are_few_and_then_told_to_come_again() {
+    let folder = Folder::new();
+    folder.put("a.png", padded_png(RED, 12 << 20, 1));
+    let server = mxr(["watch"]).arg(folder.file("a.png")).start();
+    wait_until("it is there", SOON, || server.state()["feeds"][0]["published"] == 1);
+    let slow: Vec<_> = (0..16)
+        .map(|_| {
+            let mut slow = server.open_narrowly();
+            slow.send(format!("GET /recording HTTP/1.1\r\nHost: {}\r\n\r\n", server.host));
+            assert_eq!(slow.head().status, 200);
+            slow
+        })
+        .collect();
+    let refused = server.get("/recording");
+    assert_eq!((refused.head.status, refused.head.get("Retry-After")), (503, Some("1")), "{}", refused.text());
+    assert_eq!(server.get("/snapshot?at=-0s").head.status, 200, "parts are still shown");
+    drop(slow);
+    wait_until("there is room again", SOON, || server.request("HEAD", "/recording", &[]).head.status == 200);
+}
+
+#[test]
+fn held_parts_that_a_slow_download_keeps_are_counted_and_let_go() {
+    let server = lines(&["--history", "10"], 1..=3);
+    let state = || server.state()["history"]["bytes"].as_u64().unwrap();
+    let before = state();
+    for _ in 0..50 {
+        assert_eq!(bodies(&download(&server, "/recording").body).len(), 3);
+    }
+    assert_eq!(state(), before);
+}
