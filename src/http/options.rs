@@ -9,6 +9,7 @@ use crate::{
     auth::{Access, Site},
     conn::tls::Tls,
     recording::Archive,
+    sink::RecordedCounters,
 };
 
 /// The options of the HTTP server.
@@ -36,6 +37,8 @@ pub struct Options {
     pub threads: usize,
     /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
     pub archive: Option<Arc<Archive>>,
+    /// What is recorded.
+    pub recorded: RecordedCounters,
 }
 
 impl Default for Options {
@@ -53,6 +56,7 @@ impl Default for Options {
             may_quit: false,
             threads: 1,
             archive: None,
+            recorded: RecordedCounters::default(),
         }
     }
 }

@@ -34,6 +34,7 @@ mod processes;
 mod programs;
 mod readers;
 mod real_files;
+mod recording;
 mod refuse;
 mod relay;
 mod relay_dialects;

@@ -76,3 +76,6 @@ fn stem_of(path: &Path) -> String {
     let name = name_of(path);
     Path::new(&name).file_stem().map_or(name.clone(), |stem| stem.to_string_lossy().into_owned())
 }
+
+#[cfg(test)]
+mod tests;
