@@ -47,7 +47,7 @@ pub mod systemd;
 pub mod terminal;
 pub mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -60,7 +60,7 @@ use crate::{
     feed::Registry,
     hooks::{HookSettings, Hooks},
     recording::Archive,
-    sink::{FeedRecorder, RecordOutputs, RecordTo},
+    sink::{FeedRecorder, RecordOutputs},
     source::{Context, SourceThread, Work},
     stats::Viewers,
     terminal::Terminal,
@@ -85,8 +85,7 @@ impl Server {
     /// If the source cannot start, or what it makes cannot be recorded.
     pub fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
         let thread = SourceThread::new()?;
-        let recording = config.record_to.as_ref().and_then(RecordTo::recording);
-        let archive = config.http.archive.clone().or_else(|| recording.map(|path| Arc::new(Archive::open(path))));
+        let path = config.record_to.as_ref().and_then(|to| to.path().map(Path::to_owned));
         let outputs = config.record_to.map(RecordOutputs::open).transpose()?;
         let (opener, registry) = Registry::new(feed::Settings { has_recorder: outputs.is_some(), ..config.feeds });
         let runtime = thread.handle()?;
@@ -97,6 +96,8 @@ impl Server {
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
         let recorder = outputs.map(|outputs| FeedRecorder::start(registry.clone(), outputs)).transpose()?;
         let recorded = recorder.as_ref().map(|recorder| recorder.counters().clone()).unwrap_or_default();
+        // What is recorded is what viewers can go back to.
+        let archive = config.http.archive.or_else(|| path.map(|path| Arc::new(Archive::open(path))));
         let http = http::Options { recorded, archive, ..config.http };
         Ok(Self { thread, work, registry, recorder, viewers, http, exit_at_end: config.exit_at_end, shutdown })
     }

@@ -116,9 +116,9 @@ pub(super) fn size(text: &str) -> Result<ByteSize, String> {
     })
 }
 
-/// A stretch of something that goes on: so much time, or so many bytes.
+/// How much of something that goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stretch {
+pub enum TimeOrSize {
     /// This long.
     Time(Duration),
     /// Bytes.
@@ -126,13 +126,13 @@ pub enum Stretch {
 }
 
 /// A time or a size, each with its unit: `10m` is ten minutes, `10M` ten MiB.
-pub(super) fn stretch(text: &str) -> Result<Stretch, String> {
+pub(super) fn stretch(text: &str) -> Result<TimeOrSize, String> {
     let wrong = "it must be a time such as 10m, 1h or 7d, or a size such as 100MB or 10G (10m is minutes, 10M is MiB)";
     if text.trim().bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong.to_owned());
     }
-    let size = |_| size(text).map(|size| Stretch::Size(size.as_u64()));
-    seconds(text).map(Stretch::Time).or_else(size).map_err(|_| wrong.to_owned())
+    let size = |_| size(text).map(|size| TimeOrSize::Size(size.as_u64()));
+    seconds(text).map(TimeOrSize::Time).or_else(size).map_err(|_| wrong.to_owned())
 }
 
 #[cfg(test)]
@@ -216,15 +216,15 @@ mod tests {
 
     #[test]
     fn a_stretch_is_a_time_or_a_size() {
-        let time = |seconds| Ok(Stretch::Time(Duration::from_secs(seconds)));
+        let time = |seconds| Ok(TimeOrSize::Time(Duration::from_secs(seconds)));
         for (text, stretch) in [
             ("10m", time(600)),
-            ("10M", Ok(Stretch::Size(10 << 20))),
+            ("10M", Ok(TimeOrSize::Size(10 << 20))),
             ("1h", time(3600)),
             ("7d", time(604_800)),
-            ("100MB", Ok(Stretch::Size(100_000_000))),
-            ("10G", Ok(Stretch::Size(10 << 30))),
-            ("64KiB", Ok(Stretch::Size(65_536))),
+            ("100MB", Ok(TimeOrSize::Size(100_000_000))),
+            ("10G", Ok(TimeOrSize::Size(10 << 30))),
+            ("64KiB", Ok(TimeOrSize::Size(65_536))),
         ] {
             assert_eq!(super::stretch(text), stretch, "{text}");
         }

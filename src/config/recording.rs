@@ -10,7 +10,7 @@ use std::{
 use humantime::format_duration;
 
 use crate::{
-    cli::{RecordingArgs, Stretch, Typed},
+    cli::{RecordingArgs, TimeOrSize, Typed},
     error::{Error, Result},
     recording::{Keep, SegmentLimit},
     sink::RecordTo,
@@ -66,35 +66,35 @@ fn check_file(path: &Path, typed: &Typed) -> Result<()> {
     Err(error.hint(format!("name a directory, such as --record {}/", path.with_extension("").display())))
 }
 
-fn segment_limit(segment: Option<Stretch>, keep: Option<Stretch>) -> Result<Option<SegmentLimit>> {
+fn segment_limit(segment: Option<TimeOrSize>, keep: Option<TimeOrSize>) -> Result<Option<SegmentLimit>> {
     match keep {
-        Some(Stretch::Time(time)) if time < LEAST.0 => {
+        Some(TimeOrSize::Time(time)) if time < LEAST.0 => {
             return Err(Error::usage(format!("use --keep {}", format_duration(time)), "the least is 1s"));
         }
-        Some(Stretch::Size(bytes)) if bytes < LEAST.1 => {
+        Some(TimeOrSize::Size(bytes)) if bytes < LEAST.1 => {
             return Err(Error::usage(format!("use --keep {bytes}"), "the least is 64K"));
         }
         _ => {}
     }
     match (segment, keep) {
-        (Some(Stretch::Time(time)), _) if time < LEAST.0 => {
+        (Some(TimeOrSize::Time(time)), _) if time < LEAST.0 => {
             Err(Error::usage(format!("use --segment {}", format_duration(time)), "the least is 1s: each is a file"))
         }
-        (Some(Stretch::Size(bytes)), _) if bytes < LEAST.1 => {
+        (Some(TimeOrSize::Size(bytes)), _) if bytes < LEAST.1 => {
             Err(Error::usage(format!("use --segment {bytes}"), "the least is 64K: each is a file"))
         }
-        (Some(Stretch::Time(segment)), Some(Stretch::Time(keep))) if segment > keep => {
+        (Some(TimeOrSize::Time(segment)), Some(TimeOrSize::Time(keep))) if segment > keep => {
             let what = format!("use --segment {} with --keep {}", format_duration(segment), format_duration(keep));
             Err(larger(what))
         }
-        (Some(Stretch::Size(segment)), Some(Stretch::Size(keep))) if segment > keep => {
+        (Some(TimeOrSize::Size(segment)), Some(TimeOrSize::Size(keep))) if segment > keep => {
             Err(larger(format!("use --segment {segment} with --keep {keep}")))
         }
-        (Some(Stretch::Time(time)), _) => Ok(Some(SegmentLimit::Time(time))),
-        (Some(Stretch::Size(bytes)), _) => Ok(Some(SegmentLimit::Bytes(bytes))),
+        (Some(TimeOrSize::Time(time)), _) => Ok(Some(SegmentLimit::Time(time))),
+        (Some(TimeOrSize::Size(bytes)), _) => Ok(Some(SegmentLimit::Bytes(bytes))),
         // Only whole segments are deleted.
-        (None, Some(Stretch::Time(keep))) => Ok(Some(SegmentLimit::Time((keep / SEGMENTS).max(LEAST.0)))),
-        (None, Some(Stretch::Size(keep))) => Ok(Some(SegmentLimit::Bytes((keep / u64::from(SEGMENTS)).max(LEAST.1)))),
+        (None, Some(TimeOrSize::Time(keep))) => Ok(Some(SegmentLimit::Time((keep / SEGMENTS).max(LEAST.0)))),
+        (None, Some(TimeOrSize::Size(keep))) => Ok(Some(SegmentLimit::Bytes((keep / u64::from(SEGMENTS)).max(LEAST.1)))),
         (None, None) => Ok(None),
     }
 }
@@ -103,23 +103,23 @@ fn larger(what: String) -> Error {
     Error::usage(what, "one segment is more than what is kept, and only whole segments are deleted")
 }
 
-fn kept(keep: Stretch) -> Keep {
+fn kept(keep: TimeOrSize) -> Keep {
     match keep {
-        Stretch::Time(time) => Keep::Age(time),
-        Stretch::Size(bytes) => Keep::Bytes(bytes),
+        TimeOrSize::Time(time) => Keep::Age(time),
+        TimeOrSize::Size(bytes) => Keep::Bytes(bytes),
     }
 }
 
-/// A source that reads a directory would read what is recorded into it, and that again; and so would one that reads a recording.
+/// A source that reads a directory or a recording would read what is recorded into it, and that again.
 pub(super) fn check_not_read(to: Option<&RecordTo>, read: &[PathBuf]) -> Result<()> {
     let Some(to) = to else { return Ok(()) };
     let of_file = to.file.as_ref().map(|file| ("--record", file.parent().unwrap_or(Path::new("")).to_owned()));
+    let of_itself = to.file.as_ref().map(|file| ("--record", file.clone()));
     let of_folder = to.folder.as_ref().map(|(folder, ..)| ("--record", folder.clone()));
     let of_frames = to.frames.as_ref().map(|folder| ("--frames", folder.clone()));
-    let itself = to.file.as_ref().map(|file| ("--record", file.clone()));
     let whole = |path: &Path| if path.as_os_str().is_empty() { Path::new(".") } else { path }.canonicalize().ok();
     let is_read = |folder: &Path| whole(folder).is_some_and(|folder| read.iter().any(|read| whole(read).as_ref() == Some(&folder)));
-    match [itself, of_file, of_folder, of_frames].into_iter().flatten().find(|(_, folder)| is_read(folder)) {
+    match [of_file, of_itself, of_folder, of_frames].into_iter().flatten().find(|(_, folder)| is_read(folder)) {
         Some((option, folder)) => {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
             let why = format!("{} is what is pushed, so each recorded part would become one", folder.display());
@@ -133,7 +133,7 @@ pub(super) fn check_not_read(to: Option<&RecordTo>, read: &[PathBuf]) -> Result<
 mod tests {
     use super::*;
 
-    fn to(record: &str, segment: Option<Stretch>, keep: Option<Stretch>) -> std::result::Result<RecordTo, String> {
+    fn to(record: &str, segment: Option<TimeOrSize>, keep: Option<TimeOrSize>) -> std::result::Result<RecordTo, String> {
         let args = RecordingArgs { record: Some(record.into()), segment, keep, frames: None };
         let typed = Typed::of_names([segment.map(|_| "segment"), keep.map(|_| "keep")].into_iter().flatten());
         record_to(args, &typed).map(Option::unwrap).map_err(|error| error.to_string())
@@ -144,7 +144,7 @@ mod tests {
         let there = tempfile::tempdir().unwrap();
         let path = |name: &str| there.path().join(name).display().to_string();
         std::fs::write(path("file"), "").unwrap();
-        let (hour, size) = (Some(Stretch::Time(Duration::from_secs(3600))), Some(Stretch::Size(1 << 20)));
+        let (hour, size) = (Some(TimeOrSize::Time(Duration::from_secs(3600))), Some(TimeOrSize::Size(1 << 20)));
         for (name, segment, keep, is_folder) in [
             ("new", None, None, false),
             ("new.mxr", None, None, false),
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_cut_into_segments_that_can_go() {
-        let (time, size) = (|seconds| Some(Stretch::Time(Duration::from_secs(seconds))), |bytes| Some(Stretch::Size(bytes)));
+        let (time, size) = (|seconds| Some(TimeOrSize::Time(Duration::from_secs(seconds))), |bytes| Some(TimeOrSize::Size(bytes)));
         let limit = |segment, keep| to("x/", segment, keep).map(|to| to.folder.unwrap().1);
         assert_eq!(limit(None, None), Ok(None));
         assert_eq!(limit(None, time(86_400)), Ok(Some(SegmentLimit::Time(Duration::from_secs(3600)))));

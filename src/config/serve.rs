@@ -101,7 +101,9 @@ impl Config {
         let mut config = Self::new(SourceStart::new(|context| playback::source(settings, &context)), serve.common, typed)?;
         recording::check_not_read(config.record_to.as_ref(), &read)?;
         // Feeds that have other names here are not found in it.
-        config.http.archive = archive.filter(|_| config.name.is_none());
+        if config.name.is_none() {
+            config.http.archive = archive.or(config.http.archive);
+        }
         Ok(config)
     }
 }

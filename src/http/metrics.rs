@@ -41,9 +41,6 @@ pub(super) enum ViewerDetail {
 pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options, detail: ViewerDetail) -> serde_json::Value {
     let (uptime, started) = viewers.uptime();
     let (came, sent) = viewers.sent();
-    // A recording that is played is there to go back in, and nothing is counted.
-    let played = || options.archive.is_some().then_some(json!(true));
-    let recording = options.recorded.recording.as_deref().map(recorded).or_else(played);
     json!({
         "version": VERSION,
         "process": feeds.process(),
@@ -52,7 +49,11 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
         "history": feeds.settings().history.state(),
-        "recording": recording,
+        "recording": match &options.recorded.recording {
+            Some(counters) => recorded(counters),
+            // One that is served, too, has a past.
+            None => options.archive.is_some().into(),
+        },
         "frames": options.recorded.frames.as_deref().map(recorded),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.rejected.sum(),

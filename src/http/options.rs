@@ -35,10 +35,10 @@ pub struct Options {
     pub may_quit: bool,
     /// Fan-out loops, each on a thread of its own, at least 1.
     pub threads: usize,
-    /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
-    pub archive: Option<Arc<Archive>>,
     /// What is recorded.
     pub recorded: RecordedCounters,
+    /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
+    pub archive: Option<Arc<Archive>>,
 }
 
 impl Default for Options {
@@ -55,8 +55,8 @@ impl Default for Options {
             stall: Duration::from_secs(30),
             may_quit: false,
             threads: 1,
-            archive: None,
             recorded: RecordedCounters::default(),
+            archive: None,
         }
     }
 }

@@ -38,12 +38,15 @@ impl OpenRecording {
 }
 
 impl RecordingFiles {
-    /// Looks whether the place can be used.
+    /// Looks whether the place can be used. A disk that is full may have room later.
     ///
     /// # Errors
     /// Those of `Place::prepare`.
     pub(super) fn prepare(mut place: Box<dyn Place>) -> io::Result<Self> {
-        let opened = place.prepare()?;
+        let opened = place.prepare().or_else(|why| match why.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ok(None),
+            _ => Err(why),
+        })?;
         Ok(Self { place, clock: RunClock::start(), file: opened.map(|opened| OpenRecording::new(opened, Instant::now())) })
     }
 }

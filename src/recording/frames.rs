@@ -50,15 +50,15 @@ impl FrameFolder {
     }
 }
 
-/// The name for a recording that somebody downloads, of one feed or of several, which begins at this time.
-pub fn download_name(feed: Option<&str>, start: SystemTime) -> String {
-    format!("{}-{}.mxr", feed.map_or_else(|| "mxr".to_owned(), file_name), utc(start))
-}
-
 impl PartWriter for FrameFolder {
     fn write(&mut self, part: &RecordedPart) -> io::Result<()> {
         Self::write(self, part).map(drop)
     }
+}
+
+/// The name for a recording that somebody downloads, of one feed or of several, which begins at this time.
+pub fn download_name(feed: Option<&str>, start: SystemTime) -> String {
+    format!("{}-{}.mxr", feed.map_or_else(|| "mxr".to_owned(), file_name), utc(start))
 }
 
 /// A feed's name with nothing in it that means something in a path.

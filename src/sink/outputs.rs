@@ -32,9 +32,9 @@ pub struct RecordTo {
 }
 
 impl RecordTo {
-    /// The recording, a file or a directory.
-    pub fn recording(&self) -> Option<&Path> {
-        self.file.as_deref().or(self.folder.as_ref().map(|(folder, ..)| folder.as_path()))
+    /// Where the recording is, if one is made.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_deref().or_else(|| self.folder.as_ref().map(|(folder, ..)| folder.as_path()))
     }
 }
 

@@ -45,6 +45,7 @@ mod resume;
 mod routes;
 mod screen;
 mod sites;
+mod slider;
 mod soak;
 mod split;
 mod splitting;
