@@ -387,6 +387,9 @@ fn a_directory_of_segments_is_one_recording_and_one_with_frames_is_refused() {
     foreign.put("20251124T160000.000Z.mxr", "a text");
     let server = mxr(["serve"]).arg(foreign.path()).start();
     assert_eq!(server.view("/stream").part().text(), "a text", "a file of that name alone is a frame");
+    foreign.remove("20251124T160000.000Z.mxr");
+    foreign.put("day.mxr", Tape::new().line(0.0, "one").whole());
+    mxr(["serve"]).arg(foreign.path()).run().failure().stderr("are not named as the segments of one are").stderr("day.mxr");
 }
 
 #[test]
