@@ -280,6 +280,7 @@ document.onvisibilitychange = () => document.hidden ? hasRun() || link.sleep(fee
 setInterval(() => {
   for (const feed of feeds) feed.tick()
   link.watch()
+  if (/live|ended/.test(link.state) && feeds.some(feed => feed.first === undefined)) past.measure()
   if (link.state === 'live' && feeds.filter(feed => feed.isDoubtful()).length) link.ask()
   refresh()
 }, 500)
