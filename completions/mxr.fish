@@ -32,6 +32,7 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrive
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "record" -d 'Save the parts of feeds of other machines, with their times'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -49,6 +50,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l history -d 'Parts kept
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -96,6 +101,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l history -d 'Parts kept
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -144,6 +153,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l history -d 'Parts kept
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -206,6 +219,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand exec" -l history -d 'Parts kept 
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -254,6 +271,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand relay" -l history -d 'Parts kept
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -290,6 +311,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand relay" -s h -l help -d 'Print he
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -321,6 +346,25 @@ complete -c mxr -n "__fish_mxr_using_subcommand up" -l trust-proxy -d 'Trust X-F
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l for -d 'End after this time' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l every -d 'Ask for a plain picture or document again after this time; while it stays the same, nothing is recorded' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l name -d 'What the feed is called [default: the name of the host]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger parts are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l upstream-auth-file -d 'Read user and password for the upstream from this file, a line USER:PASSWORD; other users of this machine see the command line' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l upstream-header -d 'Send this header to the upstream, or with @FILE those in a file, one a line (repeatable); a secret belongs in a file or in MXR_UPSTREAM_HEADER' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l upstream-ca -d 'Believe the certificates in this file (PEM), of authorities or of the upstream itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l upstream-unix -d 'Connect to this Unix socket, whatever host the URL names' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l upstream-timeout -d 'Give a connection up, and make a new one, after this long without a byte or without a whole part' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
+json\t'One JSON object per line'"
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand record" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand record" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l for -d 'How long to read a feed' -r
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-auth-file -d 'Read user and password for the upstream from this file, a line USER:PASSWORD; other users of this machine see the command line' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-header -d 'Send this header to the upstream, or with @FILE those in a file, one a line (repeatable); a secret belongs in a file or in MXR_UPSTREAM_HEADER' -r
@@ -331,15 +375,16 @@ complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l json -d 'Print JSON, 
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "serve" -d 'Play the built-in demo, a directory of frames, or a recording'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "serve" -d 'Play the built-in demo, a directory of frames, or a recording'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "record" -d 'Save the parts of feeds of other machines, with their times'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -f
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -f -a "bash elvish fish powershell zsh"
-complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay up doctor completions"
+complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay up record doctor completions"

@@ -12,7 +12,7 @@
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
 //! - [`client`] asks other machines over HTTP
 //! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
-//! - [`recording`] writes the parts of feeds to files and reads them again
+//! - [`recording`] writes parts to files and reads them again; [`sink`] takes them from feeds
 //! - [`doctor`] says what is wrong with a feed or a file
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!
@@ -39,6 +39,7 @@ pub mod part;
 pub mod process;
 pub mod recording;
 pub mod run;
+pub mod sink;
 pub mod source;
 pub mod stats;
 mod sync;
@@ -46,18 +47,20 @@ pub mod systemd;
 pub mod terminal;
 pub mod wire;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    config::Config,
+    config::{Config, record::RecordConfig},
     conn::listen::Listener,
     error::{Error, Result},
     feed::Registry,
-    hooks::Hooks,
+    hooks::{HookSettings, Hooks},
+    recording::Archive,
+    sink::{FeedRecorder, RecordOutputs},
     source::{Context, SourceThread, Work},
     stats::Viewers,
     terminal::Terminal,
@@ -68,6 +71,7 @@ pub struct Server {
     thread: SourceThread,
     work: Work,
     registry: Arc<Registry>,
+    recorder: Option<FeedRecorder>,
     viewers: Arc<Viewers>,
     http: http::Options,
     exit_at_end: bool,
@@ -78,17 +82,24 @@ impl Server {
     /// Opens the source; cancelling `shutdown` ends it and the server.
     ///
     /// # Errors
-    /// If the source cannot start.
+    /// If the source cannot start, or what it makes cannot be recorded.
     pub fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
         let thread = SourceThread::new()?;
-        let (opener, registry) = Registry::new(config.feeds);
+        let path = config.record_to.as_ref().and_then(|to| to.path().map(Path::to_owned));
+        let outputs = config.record_to.map(RecordOutputs::open).transpose()?;
+        let (opener, registry) = Registry::new(feed::Settings { has_recorder: outputs.is_some(), ..config.feeds });
         let runtime = thread.handle()?;
         // Hooks are watched where viewers are served; without a runtime of its own the caller shares the source's.
         let hooks = Hooks { settings: config.hooks, runtime: Handle::try_current().unwrap_or_else(|_| runtime.clone()) };
         let context = Context { opener, media: config.media, name: config.name, hooks, runtime, shutdown: shutdown.clone() };
         let work = config.source.start(context)?;
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
-        Ok(Self { thread, work, registry, viewers, http: config.http, exit_at_end: config.exit_at_end, shutdown })
+        let recorder = outputs.map(|outputs| FeedRecorder::start(registry.clone(), outputs)).transpose()?;
+        let recorded = recorder.as_ref().map(|recorder| recorder.counters().clone()).unwrap_or_default();
+        // What is recorded is what viewers can go back to.
+        let archive = config.http.archive.or_else(|| path.map(|path| Arc::new(Archive::open(path))));
+        let http = http::Options { recorded, archive, ..config.http };
+        Ok(Self { thread, work, registry, recorder, viewers, http, exit_at_end: config.exit_at_end, shutdown })
     }
 
     /// The rules for access.
@@ -105,10 +116,10 @@ impl Server {
     /// time; or until the source ends, if the program is to exit then, and every viewer has taken the rest.
     ///
     /// # Errors
-    /// If the source fails for good, or the server panics.
+    /// If the source fails for good, the server panics, or the disk does not take the end of the recording.
     pub async fn run(self, listeners: Vec<Listener>, terminal: Terminal) -> Result<()> {
-        let Self { thread, work, registry, viewers, http, exit_at_end, shutdown } = self;
-        let status_line = tokio::spawn(terminal.clone().show(registry.clone(), viewers.clone()));
+        let Self { thread, work, registry, recorder, viewers, http, exit_at_end, shutdown } = self;
+        let status_line = tokio::spawn(terminal.show(registry.clone(), Some(viewers.clone()), http.recorded.clone()));
         let server = http::serve(listeners, registry.clone(), viewers, http, shutdown.clone());
         let source = thread.run(work, shutdown.clone())?;
         let supervise = async {
@@ -123,9 +134,75 @@ impl Server {
             registry.end();
             result
         };
-        let (result, served) = tokio::join!(supervise, server);
+        let record = async {
+            registry.ended().await;
+            finish(recorder).await
+        };
+        let (result, served, recorded) = tokio::join!(supervise, server, record);
         shutdown.cancel();
         status_line.abort();
-        result.and(served.map_err(|panicked| Error::new("go on serving", panicked)))
+        result.and(served.map_err(|panicked| Error::new("go on serving", panicked))).and(recorded)
+    }
+}
+
+/// Returns once all is on the disk, or it is clear that it will not be.
+async fn finish(recorder: Option<FeedRecorder>) -> Result<()> {
+    let Some(recorder) = recorder else { return Ok(()) };
+    let finished = spawn_blocking(|| recorder.finish()).await;
+    finished.unwrap_or_else(|panicked| Err(Error::new("finish the recording", panicked)))
+}
+
+/// A recording of feeds of other machines that is ready to begin. Nothing is served.
+pub struct Capture {
+    thread: SourceThread,
+    work: Work,
+    registry: Arc<Registry>,
+    recorder: FeedRecorder,
+    record_for: Option<Duration>,
+    shutdown: CancellationToken,
+}
+
+impl Capture {
+    /// Opens what is recorded to, and the source; cancelling `shutdown` ends it.
+    ///
+    /// # Errors
+    /// If one of them cannot be used.
+    pub fn new(config: RecordConfig, shutdown: CancellationToken) -> Result<Self> {
+        let (thread, outputs) = (SourceThread::new()?, RecordOutputs::open(config.record_to)?);
+        let (opener, registry) = Registry::new(feed::Settings { has_recorder: true, ..config.feeds });
+        let runtime = thread.handle()?;
+        let hooks = Hooks { settings: HookSettings::default(), runtime: runtime.clone() };
+        let context = Context { opener, media: None, name: config.name, hooks, runtime, shutdown: shutdown.clone() };
+        let work = config.source.start(context)?;
+        let recorder = FeedRecorder::start(registry.clone(), outputs)?;
+        Ok(Self { thread, work, registry, recorder, record_for: config.record_for, shutdown })
+    }
+
+    /// Records until `shutdown` is cancelled, the time is over or the source ends, and all is on the disk.
+    ///
+    /// # Errors
+    /// If the source fails for good, or if the end of the recording is not on the disk.
+    pub async fn run(self, terminal: Terminal) -> Result<()> {
+        let Self { thread, work, registry, recorder, record_for, shutdown } = self;
+        let counters = recorder.counters().clone();
+        let status_line = tokio::spawn(terminal.show(registry.clone(), None, counters.clone()));
+        let source = thread.run(work, shutdown.clone())?;
+        let time_is_over = async {
+            match record_for {
+                Some(time) => sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        let result = tokio::select! {
+            result = source => result,
+            () = shutdown.cancelled() => Ok(()),
+            () = time_is_over => Ok(()),
+        };
+        shutdown.cancel();
+        registry.end();
+        let finished = finish(Some(recorder)).await;
+        status_line.abort();
+        let whole = counters.report();
+        result.and(finished).and(whole)
     }
 }

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     }
     match Invocation::of(read()) {
         Invocation::Serve(log, config) => run::serve(log, config).into(),
+        Invocation::Record(log, config) => run::record(log, config).into(),
         Invocation::Check(log, text) => run::check(log, text).into(),
         Invocation::Doctor(settings) => run::doctor(settings).into(),
         Invocation::Completions(shell) => {

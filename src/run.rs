@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     cli,
-    config::{Config, Show},
+    config::{Config, Show, record::RecordConfig},
     conn::listen::{self, Listener},
     doctor::{self, DoctorSettings, Subject},
     error::{Error, ExitCode, Result},
@@ -28,19 +28,27 @@ const LOSS_OF_TERMINAL: Duration = Duration::from_millis(50);
 
 /// Serves as configured until the end, and reports what went wrong.
 pub fn serve(log: LogOptions, config: impl FnOnce() -> Result<Config>) -> ExitCode {
+    run(log, async |terminal| serve_until_told(config()?, terminal).await)
+}
+
+/// Records as configured until the end, and reports what went wrong.
+pub fn record(log: LogOptions, config: impl FnOnce() -> Result<RecordConfig>) -> ExitCode {
+    run(log, async |terminal| record_until_told(config()?, terminal).await)
+}
+
+fn run(log: LogOptions, work: impl AsyncFnOnce(Terminal) -> Result<()>) -> ExitCode {
     let terminal = Terminal::start(log);
     panic::report_in_log();
     for (variable, nearest) in cli::unknown_variables() {
         let meant = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
         warn!(variable, "unknown variable{meant}");
     }
-    let result = config().and_then(|config| {
-        // Each viewer is a file descriptor; the soft limit of 1024 is for programs that use select.
-        rlimit::Resource::NOFILE.get_soft().iter().for_each(|limit| process::keep_file_limit(*limit));
-        let _ = rlimit::increase_nofile_limit(u64::MAX);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Error::new("start", error))?;
-        let result = runtime.block_on(serve_until_told(config, terminal.clone()));
+    // Each viewer is a file descriptor; the soft limit of 1024 is for programs that use select.
+    rlimit::Resource::NOFILE.get_soft().iter().for_each(|limit| process::keep_file_limit(*limit));
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.map_err(|error| Error::new("start", error)).and_then(|runtime| {
+        let result = runtime.block_on(work(terminal.clone()));
         // A thread that still reads a file from a slow disk is not waited for.
         runtime.shutdown_background();
         result
@@ -119,6 +127,14 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
     let result = server.run(listeners, terminal).await;
     process::end_all().await;
     result
+}
+
+async fn record_until_told(config: RecordConfig, terminal: Terminal) -> Result<()> {
+    let shutdown = CancellationToken::new();
+    let capture = crate::Capture::new(config, shutdown.clone())?;
+    listen_to_signals(&shutdown, None)?;
+    systemd::tell_ready(&shutdown);
+    capture.run(terminal).await
 }
 
 /// Prints the URLs on standard output, one per line, and nothing else. If there is one for other machines, it is the last.

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use bytesize::ByteSize;
 use tracing::{field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
     field::MakeExt,
@@ -26,6 +27,8 @@ use tracing_subscriber::{
 use crate::{
     escape::Escaped,
     feed::{FeedState, Registry, SourceState},
+    recording::RecorderCounters,
+    sink::RecordedCounters,
     stats::Viewers,
 };
 
@@ -100,10 +103,21 @@ impl Terminal {
     }
 
     /// Draws the status line until the program ends.
-    pub async fn show(self, registry: Arc<Registry>, viewers: Arc<Viewers>) {
-        if !self.has_status {
-            return;
+    pub fn show(
+        &self,
+        registry: Arc<Registry>,
+        viewers: Option<Arc<Viewers>>,
+        recorded: RecordedCounters,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let terminal = self.clone();
+        async move {
+            if terminal.has_status {
+                terminal.draw(registry, viewers, recorded).await;
+            }
         }
+    }
+
+    async fn draw(self, registry: Arc<Registry>, viewers: Option<Arc<Viewers>>, recorded: RecordedCounters) {
         let mut before = None;
         loop {
             let states: Vec<_> = registry.list().iter().map(|mounted| mounted.mount.state()).collect();
@@ -111,14 +125,17 @@ impl Terminal {
             let rate =
                 before.replace(published).map_or(0.0, |before| published.saturating_sub(before) as f64 / REDRAW.as_secs_f64());
             let age = states.iter().filter_map(|state| state.age()).min();
-            let viewers = match viewers.count() {
-                1 => "1 viewer".to_owned(),
-                count => format!("{count} viewers"),
-            };
+            let viewers = viewers.as_ref().map(|viewers| match viewers.count() {
+                1 => "1 viewer · ".to_owned(),
+                count => format!("{count} viewers · "),
+            });
+            let viewers = viewers.unwrap_or_default();
+            let recorded: String =
+                recorded.recording.iter().chain(&recorded.frames).map(|counters| recorded_in_words(counters)).collect();
             let age = age.map_or_else(String::new, |age| format!(" · newest part {} old", in_words(age)));
             let lost: String = states.iter().filter_map(lost_in_words).collect();
             // If the queue is full, the next one comes soon.
-            let _ = self.output.try_send(Output::Status(format!("{viewers} · {rate:.0} parts/s{age}{lost}")));
+            let _ = self.output.try_send(Output::Status(format!("{viewers}{rate:.0} parts/s{age}{recorded}{lost}")));
             tokio::time::sleep(REDRAW).await;
         }
     }
@@ -169,6 +186,16 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -
         name if writer.has_ansi_escapes() => write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value:?}"),
         name => write!(writer, "{name}={value:?}"),
     }
+}
+
+/// What the line says of a recording.
+fn recorded_in_words(counters: &RecorderCounters) -> String {
+    let lost = match counters.lost() {
+        0 => String::new(),
+        lost => format!(", {lost} lost"),
+    };
+    let failing = if counters.is_failing() { ", STOPPED" } else { "" };
+    format!(" · {} parts recorded, {}{lost}{failing}", counters.recorded(), ByteSize(counters.bytes()).display().si())
 }
 
 /// What the line says of a feed whose source is gone for now.

@@ -51,7 +51,7 @@ fn time(text: &str, unit: &str, seconds: impl Fn(f64) -> f64) -> Result<Duration
 
 /// A time in a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum RecordedTime {
     /// By the clock.
     At(SystemTime),
     /// So long after its beginning.
@@ -61,13 +61,13 @@ pub enum Moment {
 }
 
 /// A time in a recording: by the clock, or with a sign from its beginning or its end.
-pub(super) fn moment(text: &str) -> Result<Moment, String> {
+pub(super) fn moment(text: &str) -> Result<RecordedTime, String> {
     let text = text.trim();
     let wrong = || "a time looks like 2026-11-29T13:34:00Z, 1764423240.5 (seconds since 1970), +5m or -10m".to_owned();
     match text.split_at_checked(1) {
-        Some(("+", after)) => seconds(after).map(Moment::AfterStart).map_err(|_| wrong()),
-        Some(("-", before)) => seconds(before).map(Moment::BeforeEnd).map_err(|_| wrong()),
-        _ => epoch(text).or_else(|| rfc_3339(text)).map(Moment::At).ok_or_else(wrong),
+        Some(("+", after)) => seconds(after).map(RecordedTime::AfterStart).map_err(|_| wrong()),
+        Some(("-", before)) => seconds(before).map(RecordedTime::BeforeEnd).map_err(|_| wrong()),
+        _ => epoch(text).or_else(|| rfc_3339(text)).map(RecordedTime::At).ok_or_else(wrong),
     }
 }
 
@@ -116,6 +116,25 @@ pub(super) fn size(text: &str) -> Result<ByteSize, String> {
     })
 }
 
+/// How much of something that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeOrSize {
+    /// This long.
+    Time(Duration),
+    /// Bytes.
+    Size(u64),
+}
+
+/// A time or a size, each with its unit: `10m` is ten minutes, `10M` ten MiB.
+pub(super) fn stretch(text: &str) -> Result<TimeOrSize, String> {
+    let wrong = "it must be a time such as 10m, 1h or 7d, or a size such as 100MB or 10G (10m is minutes, 10M is MiB)";
+    if text.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong.to_owned());
+    }
+    let size = |_| size(text).map(|size| TimeOrSize::Size(size.as_u64()));
+    seconds(text).map(TimeOrSize::Time).or_else(size).map_err(|_| wrong.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_time_in_a_recording_is_of_the_clock_or_counted_from_an_end() {
-        let at = |seconds: f64| Moment::At(SystemTime::UNIX_EPOCH + Duration::from_micros((seconds * 1e6).round() as u64));
+        let at = |seconds: f64| RecordedTime::At(SystemTime::UNIX_EPOCH + Duration::from_micros((seconds * 1e6).round() as u64));
         for (text, expected) in [
             ("1764000000.123456", at(1764000000.123456)),
             ("0", at(0.0)),
@@ -166,9 +185,9 @@ mod tests {
             ("2025-11-24T16:00:00.5Z", at(1764000000.5)),
             ("2025-11-24T17:30:00+01:30", at(1764000000.0)),
             ("2025-11-24T11:00:00.5-05:00", at(1764000000.5)),
-            ("+5m", Moment::AfterStart(Duration::from_secs(300))),
-            ("-10", Moment::BeforeEnd(Duration::from_secs(10))),
-            ("-0s", Moment::BeforeEnd(Duration::ZERO)),
+            ("+5m", RecordedTime::AfterStart(Duration::from_secs(300))),
+            ("-10", RecordedTime::BeforeEnd(Duration::from_secs(10))),
+            ("-0s", RecordedTime::BeforeEnd(Duration::ZERO)),
         ] {
             assert_eq!(moment(text), Ok(expected), "{text}");
         }
@@ -192,6 +211,25 @@ mod tests {
             "1764000000.1.2",
         ] {
             assert!(moment(wrong).is_err_and(|why| why.contains("-10m")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_stretch_is_a_time_or_a_size() {
+        let time = |seconds| Ok(TimeOrSize::Time(Duration::from_secs(seconds)));
+        for (text, stretch) in [
+            ("10m", time(600)),
+            ("10M", Ok(TimeOrSize::Size(10 << 20))),
+            ("1h", time(3600)),
+            ("7d", time(604_800)),
+            ("100MB", Ok(TimeOrSize::Size(100_000_000))),
+            ("10G", Ok(TimeOrSize::Size(10 << 30))),
+            ("64KiB", Ok(TimeOrSize::Size(65_536))),
+        ] {
+            assert_eq!(super::stretch(text), stretch, "{text}");
+        }
+        for wrong in ["", "10", "m", "10x", "-1h", "much"] {
+            assert!(super::stretch(wrong).is_err_and(|why| why.contains("10m is minutes")), "{wrong}");
         }
     }
 

@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint
 use clap_complete::Shell;
 
 use super::{
-    amount::{Moment, cells, count, milliseconds, moment, port, rate, seconds, size},
+    amount::{RecordedTime, TimeOrSize, cells, count, milliseconds, moment, port, rate, seconds, size, stretch},
     split_words::SplitWords,
 };
 
@@ -38,6 +38,7 @@ Examples:
   mxr serve day.mxr --speed 10        play a recording at its own times, here ten times as fast
   mxr relay http://camera/video       serve a camera to everybody, over one connection
   mxr up mxr.toml                     serve several feeds, as a file says
+  mxr record http://camera/video -o cam.mxr   save the parts of a feed, with their times
   mxr doctor http://camera/video      say what is wrong with a feed, or that nothing is";
 
 const POINTER: &str = "Open the printed URL in a browser, or use it in an <img>. `mxr --help` lists the routes.";
@@ -84,6 +85,8 @@ pub enum Command {
     Relay(RelayArgs),
     /// Serve several feeds of any kind, as a file says
     Up(Up),
+    /// Save the parts of feeds of other machines, with their times
+    Record(RecordArgs),
     /// Say what is wrong with a feed or a file, or that nothing is
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -103,6 +106,7 @@ impl Command {
             Self::Exec(exec) => Some(&exec.common.log),
             Self::Relay(relay) => Some(&relay.common.log),
             Self::Up(up) => Some(&up.log),
+            Self::Record(record) => Some(&record.log),
             Self::Doctor(_) | Self::Completions { .. } => None,
         }
     }
@@ -126,10 +130,10 @@ pub struct Serve {
     /// Begin a RECORDING with what it showed at this time: 2026-11-29T13:34:00Z, seconds since 1970, +5m from its first part, or -10m
     /// before its last
     #[arg(long, value_name = "TIME", env = "MXR_FROM", value_parser = moment, allow_hyphen_values = true)]
-    pub from: Option<Moment>,
+    pub from: Option<RecordedTime>,
     /// Play no part of a RECORDING that is later than this time, which is written as for --from
     #[arg(long, value_name = "TIME", env = "MXR_TO", value_parser = moment, allow_hyphen_values = true)]
-    pub to: Option<Moment>,
+    pub to: Option<RecordedTime>,
     /// Shorten pauses of a RECORDING that are longer than this, before --speed applies; 0 plays it without any pause
     #[arg(long, value_name = "TIME", env = "MXR_IDLE_LIMIT", value_parser = seconds)]
     pub idle_limit: Option<Duration>,
@@ -379,9 +383,45 @@ pub struct Up {
     #[command(flatten)]
     pub hooks: HookArgs,
     #[command(flatten)]
+    pub recording: RecordingArgs,
+    #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
     pub access: AccessArgs,
+    #[command(flatten)]
+    pub log: Log,
+}
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  mxr record http://camera/video -o cam.mxr                 one file
+  mxr record http://hub:8080/ -o days/ --keep 7d            all feeds of another mxr, for a week
+  mxr record http://camera/video -o cam.mxr --for 10m       ten minutes of it
+  mxr record http://camera/video --frames pictures/         each picture in a file of its own";
+
+#[derive(Debug, Args)]
+#[command(after_help = RECORD_EXAMPLES)]
+pub struct RecordArgs {
+    /// Feeds of other machines, as `mxr relay` takes them; a picture or document is asked for again and again, and the root of
+    /// another mxr stands for all its feeds
+    #[arg(value_name = "URL", required = true, value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+    /// End after this time
+    #[arg(long = "for", value_name = "TIME", env = "MXR_FOR", value_parser = seconds)]
+    pub record_for: Option<Duration>,
+    /// Ask for a plain picture or document again after this time; while it stays the same, nothing is recorded
+    #[arg(long, value_name = "TIME", default_value = "1s", env = "MXR_EVERY", value_parser = seconds)]
+    pub every: Duration,
+    /// What the feed is called [default: the name of the host]
+    #[arg(long, value_name = "NAME", env = "MXR_NAME")]
+    pub name: Option<String>,
+    /// Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger parts are skipped
+    #[arg(long, value_name = "SIZE", default_value = "64M", env = "MXR_MAX_PART", value_parser = size)]
+    pub max_part: ByteSize,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+    #[command(flatten)]
+    pub upstream: UpstreamArgs,
     #[command(flatten)]
     pub log: Log,
 }
@@ -393,6 +433,8 @@ pub struct Common {
     pub parts: Parts,
     #[command(flatten)]
     pub hooks: HookArgs,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
@@ -410,6 +452,12 @@ impl Typed {
     pub(super) fn of(matches: &ArgMatches) -> Self {
         let is_typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
         Self(matches.ids().filter(is_typed).map(ToString::to_string).collect())
+    }
+
+    /// These options were typed.
+    #[cfg(test)]
+    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(names.into_iter().map(str::to_owned).collect())
     }
 
     /// Has an option, given by its name, count as not typed.
@@ -459,6 +507,25 @@ pub struct HookArgs {
     /// How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top
     #[arg(long, value_name = "TIME", default_value = "30s", env = "MXR_STALE_AFTER", value_parser = seconds)]
     pub stale_after: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recording")]
+pub struct RecordingArgs {
+    /// Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if
+    /// it is one, ends with /, or --segment or --keep is given. What is recorded does not rest
+    #[arg(short = 'o', long, value_name = "FILE|DIR", env = "MXR_RECORD", value_hint = ValueHint::AnyPath)]
+    pub record: Option<PathBuf>,
+    /// Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]
+    #[arg(long, value_name = "TIME|SIZE", env = "MXR_SEGMENT", value_parser = stretch)]
+    pub segment: Option<TimeOrSize>,
+    /// Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr
+    /// has recorded, and never the newest
+    #[arg(long, value_name = "TIME|SIZE", env = "MXR_KEEP", value_parser = stretch)]
+    pub keep: Option<TimeOrSize>,
+    /// Write each part to a file of its own in this directory, named by time, feed and type
+    #[arg(long, value_name = "DIR", env = "MXR_FRAMES", value_hint = ValueHint::DirPath)]
+    pub frames: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

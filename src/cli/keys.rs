@@ -61,7 +61,8 @@ pub struct Keys {
 
 /// The commands that are sources, which are also keys: the value is what is typed after the command.
 pub fn sources() -> Vec<String> {
-    let is_source = |command: &&Command| command.get_arguments().any(|arg| arg.get_long() == Some("max-part"));
+    let has = |command: &Command, name: &str| command.get_arguments().any(|arg| arg.get_long() == Some(name));
+    let is_source = |command: &&Command| has(command, "max-part") && has(command, "port");
     command().get_subcommands().filter(is_source).map(|command| command.get_name().to_owned()).collect()
 }
 

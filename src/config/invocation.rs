@@ -1,8 +1,9 @@
-//! What one command line asks for: to serve, to check a file, to look at a feed, or to print completions. It leads each command to its configuration.
+//! What one command line asks for: to serve, to record, to check a file, to look at a feed, or to print completions. It leads each
+//! command to its configuration.
 
 use clap_complete::Shell;
 
-use super::{Config, doctor::settings, log_options, up::UpFile};
+use super::{Config, doctor::settings, log_options, record::RecordConfig, up::UpFile};
 use crate::{
     cli::{Cli, Command},
     doctor::DoctorSettings,
@@ -14,6 +15,8 @@ use crate::{
 pub enum Invocation {
     /// To serve: how to log, and the configuration, which is read once the log is there.
     Serve(LogOptions, Box<dyn FnOnce() -> Result<Config>>),
+    /// To record, in the same way.
+    Record(LogOptions, Box<dyn FnOnce() -> Result<RecordConfig>>),
     /// To check: how to log, and what to print if nothing is wrong.
     Check(LogOptions, Box<dyn FnOnce() -> Result<String>>),
     /// To look at a feed or a path.
@@ -28,6 +31,7 @@ impl Invocation {
         let Cli { command, typed } = cli;
         match command {
             Command::Completions { shell } => Self::Completions(shell),
+            Command::Record(record) => Self::Record(log_options(&record.log), Box::new(move || RecordConfig::of(record, &typed))),
             Command::Doctor(doctor) => Self::Doctor(Box::new(|| settings(doctor))),
             Command::Up(up) => {
                 // The file may say how to log.

@@ -6,6 +6,8 @@ mod doctor;
 mod exec;
 mod hook;
 pub mod invocation;
+pub mod record;
+mod recording;
 mod relay;
 mod serve;
 mod tables;
@@ -14,6 +16,7 @@ mod variables;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytesize::ByteSize;
 use tokio::sync::Notify;
 
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
     format::Media,
     hooks::HookSettings,
     http,
+    sink::RecordTo,
     source::{
         SourceStart, StreamParts,
         framing::{FramingSettings, split::Split},
@@ -56,6 +60,8 @@ pub struct Config {
     pub media: Option<Media>,
     /// What runs when a feed becomes stale or live.
     pub hooks: HookSettings,
+    /// What is recorded to, if to anything.
+    pub record_to: Option<RecordTo>,
     /// What the only feed is called, where the user gave a name.
     pub name: Option<String>,
     /// Where to listen, unless systemd has opened a socket.
@@ -99,7 +105,7 @@ impl Config {
             Command::Stdin(stdin) => Self::stdin(stdin, typed),
             Command::Exec(exec) => Self::exec(exec, typed),
             Command::Relay(relay) => Self::relay(relay, typed),
-            Command::Up(_) | Command::Doctor(_) | Command::Completions { .. } => {
+            Command::Up(_) | Command::Record(_) | Command::Doctor(_) | Command::Completions { .. } => {
                 Err(Error::usage("use this command here", "it is no source"))
             }
         }
@@ -126,8 +132,11 @@ impl Config {
         if watch.poll == Some(Duration::ZERO) {
             return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
+        let read = watch.paths.clone();
         let settings = WatchSettings { paths: watch.paths, names, tail, settle: watch.settle, poll: watch.poll };
-        Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)
+        let config = Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)?;
+        recording::check_not_read(config.record_to.as_ref(), &read)?;
+        Ok(config)
     }
 
     /// From `mxr stdin`.
@@ -143,10 +152,11 @@ impl Config {
     }
 
     fn new(source: SourceStart, common: Common, typed: Typed) -> Result<Self> {
-        let Common { parts, hooks, serving, access, log: _ } = common;
+        let Common { parts, hooks, recording, serving, access, log: _ } = common;
         let mut config = Self::of_server(source, feeds(&parts, &serving)?, &serving, &access, &typed)?;
         (config.media, config.name) = (media(&parts)?, parts.name.as_deref().map(name).transpose()?);
         config.hooks = hook::settings(hooks, config.feeds.interval, &typed)?;
+        config.record_to = recording::record_to(recording, &typed)?;
         Ok(config)
     }
 
@@ -172,6 +182,7 @@ impl Config {
             source,
             media: None,
             hooks: HookSettings::default(),
+            record_to: None,
             name: None,
             feeds,
             place: place(serving),
@@ -244,7 +255,7 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Opt
         stall: serving.stall_timeout,
         may_quit: false,
         threads: serving.threads,
-        archive: None,
+        ..http::Options::default()
     })
 }
 
@@ -269,13 +280,17 @@ fn name(name: &str) -> Result<String> {
     Err(Error::usage(format!("use --name {name:?}"), why))
 }
 
-fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
-    let part_bytes = parts.max_part.as_u64();
+fn part_bytes(max_part: ByteSize) -> Result<usize> {
+    let part_bytes = max_part.as_u64();
     if !(1024..=4 << 30).contains(&part_bytes) {
-        return Err(Error::usage(format!("use --max-part {}", parts.max_part), "it must be from 1K to 4G"));
+        return Err(Error::usage(format!("use --max-part {max_part}"), "it must be from 1K to 4G"));
     }
     // A machine of 32 bits holds one byte less than 4 GiB.
-    let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
+    Ok(usize::try_from(part_bytes).unwrap_or(usize::MAX))
+}
+
+fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {
+    let part_bytes = part_bytes(parts.max_part)?;
     let interval = parts.max_fps.map(|fps| interval("--max-fps", fps)).transpose()?;
     if parts.history == Some(0) {
         return Err(Error::usage("use --history 0", "the newest part is always kept, so the minimum is 1"));

@@ -39,25 +39,26 @@ impl Config {
             let why = "one leaves the upstream after the last viewer, the other does not";
             return Err(Error::usage("use --linger with --always", why));
         }
-        if relay.every < SHORTEST {
-            let what = format!("use --every {}", humantime::format_duration(relay.every));
-            return Err(Error::usage(what, "less than 10ms would only keep the upstream busy"));
-        }
-        if relay.urls.iter().enumerate().any(|(at, url)| relay.urls[..at].contains(url)) {
-            return Err(Error::usage("use the URLs", "one of them is there twice, and an upstream has one connection"));
-        }
-        let upstreams = relay.urls.iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
-        let settings = RelaySettings {
-            upstreams,
-            timeout: relay.upstream.upstream_timeout,
-            client: client(relay.upstream)?,
-            every: relay.every,
-            linger: (!relay.always).then_some(relay.linger),
-        };
+        let linger = (!relay.always).then_some(relay.linger);
+        let settings = settings(&relay.urls, relay.every, linger, relay.upstream)?;
         let mut config = Self::new(SourceStart::new(|context| relay::source(settings, &context)), relay.common, typed)?;
         config.expect_every(relay.every);
         Ok(config)
     }
+}
+
+/// The upstreams, and how they are visited.
+pub(super) fn settings(urls: &[String], every: Duration, linger: Option<Duration>, args: UpstreamArgs) -> Result<RelaySettings> {
+    if every < SHORTEST {
+        let what = format!("use --every {}", humantime::format_duration(every));
+        return Err(Error::usage(what, "less than 10ms would only keep the upstream busy"));
+    }
+    if urls.iter().enumerate().any(|(at, url)| urls[..at].contains(url)) {
+        return Err(Error::usage("use the URLs", "one of them is there twice, and an upstream has one connection"));
+    }
+    let upstreams = urls.iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
+    let timeout = args.upstream_timeout;
+    Ok(RelaySettings { upstreams, timeout, client: client(args)?, every, linger })
 }
 
 /// A URL, which may hold a password: no error repeats it.

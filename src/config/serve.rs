@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Config, hook, interval, names};
+use super::{Config, hook, interval, names, recording};
 use crate::{
-    cli::{Moment, Serve, Typed},
+    cli::{RecordedTime, Serve, Typed},
     error::{Error, Result},
     source::{
         SourceStart, demo,
@@ -68,7 +68,9 @@ impl Config {
             hook::check_none(&typed)?;
         }
         let dir = DirSettings { path, interval, mode, names: names(serve.glob)? };
+        let read = [dir.path.clone()];
         let mut config = Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)?;
+        recording::check_not_read(config.record_to.as_ref(), &read)?;
         config.expect_every(interval);
         Ok(config)
     }
@@ -95,10 +97,13 @@ impl Config {
         {
             return Err(Error::usage("use --from with --to", "it is the later one"));
         }
-        let archive = playback::archive_of(&settings.path);
+        let (archive, read) = (playback::archive_of(&settings.path), [settings.path.clone()]);
         let mut config = Self::new(SourceStart::new(|context| playback::source(settings, &context)), serve.common, typed)?;
+        recording::check_not_read(config.record_to.as_ref(), &read)?;
         // Feeds that have other names here are not found in it.
-        config.http.archive = archive.filter(|_| config.name.is_none());
+        if config.name.is_none() {
+            config.http.archive = archive.or(config.http.archive);
+        }
         Ok(config)
     }
 }
@@ -110,10 +115,10 @@ fn check_no_recording(typed: &Typed, why: &str) -> Result<()> {
     }
 }
 
-fn play_time(moment: Moment) -> PlayTime {
+fn play_time(moment: RecordedTime) -> PlayTime {
     match moment {
-        Moment::At(time) => PlayTime::At(time),
-        Moment::AfterStart(after) => PlayTime::AfterStart(after),
-        Moment::BeforeEnd(before) => PlayTime::BeforeEnd(before),
+        RecordedTime::At(time) => PlayTime::At(time),
+        RecordedTime::AfterStart(after) => PlayTime::AfterStart(after),
+        RecordedTime::BeforeEnd(before) => PlayTime::BeforeEnd(before),
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::{
-    Config, all_feeds, hook,
+    Config, all_feeds, hook, recording,
     tables::{FileTable, Key, Mistake, Tables},
     variables::Variables,
 };
@@ -166,7 +166,8 @@ impl TableReader<'_> {
             let nothing = SourceStart::new(|_| Ok(Box::pin(std::future::pending())));
             let hooks = hook::settings(up.hooks, None, &Typed::default())?;
             let feeds = all_feeds(&up.serving)?;
-            Ok((Config { hooks, ..Config::of_server(nothing, feeds, &up.serving, &up.access, &typed)? }, up.log))
+            let record_to = recording::record_to(up.recording, &typed)?;
+            Ok((Config { hooks, record_to, ..Config::of_server(nothing, feeds, &up.serving, &up.access, &typed)? }, up.log))
         });
         let hooks = server.as_ref().map(|(config, _)| config.hooks.clone()).unwrap_or_default();
         let after = server.is_some().then(|| humantime::format_duration(hooks.stale_after).to_string());

@@ -55,6 +55,12 @@ pub struct Hold {
     pub asked: usize,
 }
 
+impl Hold {
+    /// For a reader of every part: blocks wait until it has taken them, as far as there is room. It takes them at once, so that only one
+    /// without a processor finds none.
+    pub(super) const UNTIL_TAKEN: Self = Self { history: 0, parts: usize::MAX, bytes: 32 << 20, asked: 0 };
+}
+
 /// How much a feed holds, and the parts that it accepts.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -104,6 +110,8 @@ pub struct Settings {
     pub interval: Option<Duration>,
     /// Shards of each feed: one for each fan-out loop, at least 1.
     pub shards: usize,
+    /// Whether each feed has one shard more, in which parts wait until a recorder has taken them.
+    pub has_recorder: bool,
     /// The account of memory that readers keep in use.
     pub memory: Arc<Retained>,
     /// The bound on past parts.
@@ -119,6 +127,7 @@ impl Settings {
             limits,
             interval: None,
             shards: 1,
+            has_recorder: false,
             memory: Arc::default(),
             history: Arc::default(),
         }

@@ -89,7 +89,8 @@ pub struct Mounted {
 impl Registry {
     /// An empty registry, and its first opener.
     pub fn new(settings: Settings) -> (Opener, Arc<Self>) {
-        let wakers = (0..settings.shards.max(1)).map(|_| Arc::default()).collect();
+        let shards = settings.shards.max(1) + usize::from(settings.has_recorder);
+        let wakers = (0..shards).map(|_| Arc::default()).collect();
         let (mounts, ended) = (Mutex::default(), CancellationToken::new());
         let of_feeds = settings.clone();
         let registry = Arc::new(Self { settings, wakers, mounts, version: 0.into(), openers: 1.into(), groups: 0.into(), ended });
@@ -109,6 +110,11 @@ impl Registry {
     /// The settings of a feed in it, unless its opener has limits and a pace of its own.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The shard for a reader of every part (`Feed::subscribe_to_all`), if the settings have one.
+    pub fn recorder_shard(&self) -> Option<usize> {
+        self.settings.has_recorder.then_some(self.settings.shards.max(1))
     }
 
     /// The present mounts.

@@ -28,8 +28,9 @@ pub(super) struct Shard {
 
 impl Shard {
     /// An empty shard that wakes these wakers at changes.
-    pub(super) fn new(wakers: Arc<Wakers>) -> Self {
-        Self { state: Mutex::default(), wakers, changed: Notify::new() }
+    pub(super) fn new(wakers: Arc<Wakers>, is_recorders: bool) -> Self {
+        let state = ShardState { is_recorders, ..ShardState::default() };
+        Self { state: Mutex::new(state), wakers, changed: Notify::new() }
     }
 
     /// Locks the parts and the numbers.
@@ -86,6 +87,8 @@ pub(super) struct ShardState {
     pub(super) was_watched: bool,
     pub(super) dropped: u64,
     pub(super) ended: bool,
+    /// Whether its only reader takes every part, and its blocks wait for that.
+    pub(super) is_recorders: bool,
 }
 
 impl ShardState {
@@ -112,6 +115,12 @@ impl ShardState {
     /// Removes the blocks up to the one of this number, except the newest.
     pub(super) fn drop_up_to(&mut self, number: u64) -> Vec<Arc<Block>> {
         let goes = |state: &Self, _| state.blocks[0].charge().number() <= number;
+        std::iter::from_fn(|| self.pop_past(goes)).collect()
+    }
+
+    /// Removes the blocks that the reader of every part has taken, except the newest, in a shard of its own.
+    pub(super) fn drop_taken(&mut self) -> Vec<Arc<Block>> {
+        let goes = |state: &Self, end| state.is_recorders && end <= state.taken + 1;
         std::iter::from_fn(|| self.pop_past(goes)).collect()
     }
 

@@ -23,7 +23,7 @@ use super::{
     demand::Readers,
     history::{History, Holder},
     hops::{Hops, HopsGuard, RelayReaders},
-    limits::{Kind, Limits, Settings},
+    limits::{Hold, Kind, Limits, Settings},
     pace::Pace,
     prepared::Prepared,
     refused::Refused,
@@ -103,7 +103,11 @@ impl Feed {
             memory: settings.memory.clone(),
             history: settings.history.clone(),
             pace: settings.interval.filter(|_| kind != Kind::Run).map(Pace::new),
-            shards: shards.iter().map(|wakers| Shard::new(wakers.clone())).collect(),
+            shards: shards
+                .iter()
+                .zip(1..)
+                .map(|(wakers, count)| Shard::new(wakers.clone(), count > settings.shards.max(1)))
+                .collect(),
             readers: Readers::default(),
             refused,
             has_broken_up: AtomicBool::new(false),
@@ -253,7 +257,7 @@ impl Feed {
 
     /// The numbers for `/state`.
     pub fn state(&self) -> FeedState {
-        let shards = self.shards.iter().map(Shard::lock);
+        let shards = self.shards.iter().map(Shard::lock).filter(|shard| !shard.is_recorders);
         let (viewers, dropped) =
             shards.fold((0, 0), |(viewers, dropped), shard| (viewers + shard.subscribers, dropped + shard.dropped));
         let state = self.shards[0].lock();
@@ -449,7 +453,11 @@ impl Feed {
         let hold = self.limits.hold(kind);
         let newest_before = self.shards[0].lock().newest_block();
         self.change(|state| {
-            blocks.iter().for_each(|block| state.hold(block, hold, |old| released.push(old)));
+            match state.is_recorders {
+                // The feed's own blocks are those of the other shards.
+                true => blocks.iter().for_each(|block| state.hold(block, Hold::UNTIL_TAKEN, drop)),
+                false => blocks.iter().for_each(|block| state.hold(block, hold, |old| released.push(old))),
+            }
             state.ended |= last;
         });
         if newest_before.is_none() && !blocks.is_empty() {
@@ -497,7 +505,9 @@ impl Feed {
 impl Holder for Feed {
     fn drop_up_to(&self, number: u64) {
         for shard in &self.shards {
-            let dropped = shard.lock().drop_up_to(number);
+            let mut state = shard.lock();
+            let dropped = if state.is_recorders { Vec::new() } else { state.drop_up_to(number) };
+            drop(state);
             dropped.iter().for_each(|block| block.charge().release());
         }
     }

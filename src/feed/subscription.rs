@@ -44,6 +44,18 @@ impl Feed {
         let missed = after.map(|after| next - after - 1);
         Subscription { feed: self.clone(), shard, next, catch_up_to, missed, _reader: reader, relay: None }
     }
+
+    /// A cursor for a reader that takes every part of a feed of any kind, from the oldest on that this shard has. It is that of
+    /// `Registry::recorder_shard`, or the only one of a run.
+    pub fn subscribe_to_all(self: &Arc<Self>, shard: usize) -> Subscription {
+        let reader = self.readers.enter();
+        let mut state = self.shard(shard).lock();
+        (state.subscribers, state.was_watched) = (state.subscribers + 1, true);
+        let next = state.oldest();
+        drop(state);
+        self.shard(shard).changed.notify_waiters();
+        Subscription { feed: self.clone(), shard, next, catch_up_to: u64::MAX, missed: None, _reader: reader, relay: None }
+    }
 }
 
 /// Where a reader begins in a feed.
@@ -139,7 +151,9 @@ impl Subscription {
         self.next = from + parts.count() as u64;
         state.taken = state.taken.max(self.next - 1);
         let ended = state.ended && self.next > state.published;
+        let taken = state.drop_taken();
         drop(state);
+        drop(taken);
         if kind == Kind::Run {
             shard.changed.notify_waiters();
         }

@@ -19,6 +19,8 @@ use crate::{
     feed::{self, FeedState, HistoryState},
     panic,
     part::unix_time,
+    recording::RecorderCounters,
+    sink::RecordedCounters,
     stats::Viewers,
 };
 
@@ -47,7 +49,12 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
         "history": feeds.settings().history.state(),
-        "recording": options.archive.is_some(),
+        "recording": match &options.recorded.recording {
+            Some(counters) => recorded(counters),
+            // One that is served, too, has a past.
+            None => options.archive.is_some().into(),
+        },
+        "frames": options.recorded.frames.as_deref().map(recorded),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.rejected.sum(),
         "refused_by_cause": viewers.rejected,
@@ -65,6 +72,15 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
     })
 }
 
+fn recorded(counters: &RecorderCounters) -> serde_json::Value {
+    json!({
+        "parts": counters.recorded(),
+        "bytes": counters.bytes(),
+        "lost": counters.lost(),
+        "failing": counters.is_failing(),
+    })
+}
+
 /// The reply to `/metrics`.
 pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Options) -> Reply {
     let mut registry = Registry::default();
@@ -77,6 +93,7 @@ pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Op
         feeds,
         runs,
         history,
+        recorded: options.recorded.clone(),
         viewers: viewers.clone(),
         denied: options.access.denied(),
     }));
@@ -94,6 +111,7 @@ struct Scrape {
     /// Runs have no number but that of refused parts: each belongs to one viewer.
     runs: Vec<FeedState>,
     history: HistoryState,
+    recorded: RecordedCounters,
     viewers: Arc<Viewers>,
     /// Wrong or missing passwords and tokens.
     denied: u64,
@@ -103,6 +121,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut table = Table(encoder);
         self.feeds(&mut table)?;
+        self.recorded(&mut table)?;
         self.viewers(&mut table)?;
         self.process(&mut table)
     }
@@ -159,6 +178,23 @@ impl Scrape {
         )?;
         let failures = all().map(|(feed, counts)| (feed, counts.connect_failures));
         table.counters("mxr_upstream_failures", "Times it could not be read, or was lost", failures)
+    }
+
+    /// Of recordings, and of files for single parts.
+    fn recorded(&self, table: &mut Table<'_>) -> fmt::Result {
+        let RecordedCounters { recording, frames } = &self.recorded;
+        let all = || {
+            [("recording", recording), ("frames", frames)]
+                .into_iter()
+                .filter_map(|(to, counters)| Some((("to", to), counters.as_ref()?)))
+        };
+        let counted = |number: fn(&RecorderCounters) -> u64| all().map(move |(to, counters)| (to, number(counters)));
+        table.counters("mxr_recorded_parts", "Parts recorded", counted(RecorderCounters::recorded))?;
+        table.counters("mxr_recorded_bytes", "Bytes of their bodies", counted(RecorderCounters::bytes))?;
+        let lost = counted(RecorderCounters::lost);
+        table.counters("mxr_recorded_lost_parts", "Parts not recorded, since the disk was slow, full or broken", lost)?;
+        let failing = counted(|counters| counters.is_failing().into()).map(as_gauge);
+        table.gauges("mxr_recorded_failing", "1 while parts cannot be recorded", failing)
     }
 
     fn viewers(&self, table: &mut Table<'_>) -> fmt::Result {

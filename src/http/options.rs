@@ -9,6 +9,7 @@ use crate::{
     auth::{Access, Site},
     conn::tls::Tls,
     recording::Archive,
+    sink::RecordedCounters,
 };
 
 /// The options of the HTTP server.
@@ -34,6 +35,8 @@ pub struct Options {
     pub may_quit: bool,
     /// Fan-out loops, each on a thread of its own, at least 1.
     pub threads: usize,
+    /// What is recorded.
+    pub recorded: RecordedCounters,
     /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
     pub archive: Option<Arc<Archive>>,
 }
@@ -52,6 +55,7 @@ impl Default for Options {
             stall: Duration::from_secs(30),
             may_quit: false,
             threads: 1,
+            recorded: RecordedCounters::default(),
             archive: None,
         }
     }

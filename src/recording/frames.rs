@@ -8,7 +8,12 @@ use std::{
     time::SystemTime,
 };
 
-use super::{appender::RecordedPart, place::create_new, segments::utc};
+use super::{
+    appender::RecordedPart,
+    part_writer::PartWriter,
+    place::{create_new, prepare_folder},
+    segments::utc,
+};
 use crate::format::Media;
 
 /// The most characters of a feed's name in the name of a file.
@@ -19,6 +24,15 @@ const MAX_NAME: usize = 100;
 pub struct FrameFolder(pub PathBuf);
 
 impl FrameFolder {
+    /// Makes the directory, and looks whether files can be made in it.
+    ///
+    /// # Errors
+    /// The reason why they cannot.
+    pub fn prepare(folder: PathBuf) -> io::Result<Self> {
+        prepare_folder(&folder)?;
+        Ok(Self(folder))
+    }
+
     /// Writes a part, and returns the path of its file.
     ///
     /// # Errors
@@ -33,6 +47,12 @@ impl FrameFolder {
             let _ = fs::remove_file(&path);
         })?;
         Ok(path)
+    }
+}
+
+impl PartWriter for FrameFolder {
+    fn write(&mut self, part: &RecordedPart) -> io::Result<()> {
+        Self::write(self, part).map(drop)
     }
 }
 

@@ -15,11 +15,13 @@ mod appender;
 mod archive;
 mod catalog;
 mod export;
+mod files;
 mod frames;
 mod head;
 mod index;
 mod moment;
 mod pacing;
+mod part_writer;
 mod place;
 mod reader;
 mod recorder;
@@ -36,6 +38,7 @@ pub use self::{
     head::{ClockReading, FileHead, PartHead, RunClock},
     moment::moment,
     pacing::Pacing,
+    part_writer::PartWriter,
     place::{Opened, Place, SegmentLimit, SegmentPlace, SingleFile},
     reader::{Recording, spread},
     recorder::{Recorder, RecorderCounters, RecorderSettings},

@@ -3,13 +3,13 @@
 
 use std::{
     fmt::Debug,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, create_dir, read_dir},
     io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 
 use super::{
     appender::{Appender, Cut},
@@ -30,6 +30,14 @@ pub struct Opened {
 
 /// Where a recorder writes.
 pub trait Place: Debug + Send {
+    /// Looks at the start whether parts can be recorded, and opens the file if its name does not depend on the first part.
+    ///
+    /// # Errors
+    /// The reason why they cannot.
+    fn prepare(&mut self) -> io::Result<Option<Opened>> {
+        Ok(None)
+    }
+
     /// Opens the file for a part of this time.
     ///
     /// # Errors
@@ -53,6 +61,10 @@ pub trait Place: Debug + Send {
 pub struct SingleFile(pub PathBuf);
 
 impl Place for SingleFile {
+    fn prepare(&mut self) -> io::Result<Option<Opened>> {
+        self.open(SystemTime::now()).map(Some)
+    }
+
     fn open(&mut self, _: SystemTime) -> io::Result<Opened> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.0)?;
         if !file.metadata()?.is_file() {
@@ -85,13 +97,17 @@ pub struct SegmentPlace {
 }
 
 impl SegmentPlace {
-    /// Writes into this directory, which exists.
+    /// Writes into this directory, which is made at the start.
     pub fn new(folder: PathBuf, limit: Option<SegmentLimit>, retention: Option<Retention>) -> Self {
         Self { folder, limit, retention }
     }
 }
 
 impl Place for SegmentPlace {
+    fn prepare(&mut self) -> io::Result<Option<Opened>> {
+        prepare_folder(&self.folder).map(|()| None)
+    }
+
     fn open(&mut self, time: SystemTime) -> io::Result<Opened> {
         let (file, path) = create_new(&self.folder, |number| segment_name(time, number))?;
         match Appender::begin(Box::new(file)) {
@@ -120,6 +136,16 @@ impl Place for SegmentPlace {
             retention.tidy(&self.folder, current);
         }
     }
+}
+
+/// Makes a directory, but not those above it, and looks whether files can be made in it.
+pub(super) fn prepare_folder(folder: &Path) -> io::Result<()> {
+    match create_dir(folder) {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(why),
+        // It may be a file.
+        _ => drop(read_dir(folder)?),
+    }
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// Makes the name of a new file reach the disk, without which a power cut loses the whole file. Not every file system can do it.

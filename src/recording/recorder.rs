@@ -1,34 +1,27 @@
 //! The thread that records: parts wait for it in a bounded queue, and what has no room there is counted and not recorded, so that
 //! no disk ever holds up a feed. It writes each part at once, syncs once a second, and tries again after a failure. It knows no
-//! feed.
+//! feed and no file.
 
 use std::{
     io,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    thread::{Builder, JoinHandle},
+    thread::Builder,
     time::{Duration, Instant},
 };
 
 use tracing::{info, warn};
 
-use super::{
-    appender::{Appender, RecordedPart},
-    head::RunClock,
-    place::Place,
-};
+use super::{appender::RecordedPart, files::RecordingFiles, part_writer::PartWriter, place::Place};
 
 /// The bounds and intervals of a recorder.
 #[derive(Debug, Clone, Copy)]
 pub struct RecorderSettings {
-    /// Bytes of bodies that may wait. One part may always wait, whatever its size.
+    /// Bytes that may wait: bodies, and 256 more for each. One part may always wait, whatever its size.
     pub queue_bytes: usize,
-    /// Parts that may wait.
-    pub queue_parts: usize,
     /// How often what was written is made to reach the disk.
     pub sync: Duration,
     /// How long it rests after a failure.
@@ -40,7 +33,7 @@ pub struct RecorderSettings {
 impl Default for RecorderSettings {
     fn default() -> Self {
         let second = Duration::from_secs(1);
-        Self { queue_bytes: 64 << 20, queue_parts: 4096, sync: second, retry: second, tidy: 10 * second }
+        Self { queue_bytes: 64 << 20, sync: second, retry: second, tidy: 10 * second }
     }
 }
 
@@ -51,6 +44,7 @@ pub struct RecorderCounters {
     bytes: AtomicU64,
     lost: AtomicU64,
     is_failing: AtomicBool,
+    is_behind: AtomicBool,
     queued: AtomicUsize,
 }
 
@@ -70,44 +64,68 @@ impl RecorderCounters {
         self.lost.load(Relaxed)
     }
 
-    /// Whether the last part that was tried could not be written.
+    /// Whether the last part that was tried could not be written, or parts find no room in the queue.
     pub fn is_failing(&self) -> bool {
-        self.is_failing.load(Relaxed)
+        self.is_failing.load(Relaxed) || self.is_behind.load(Relaxed)
+    }
+
+    /// Counts parts that never came to the recorder.
+    pub fn count_lost(&self, parts: u64) {
+        self.lost.fetch_add(parts, Relaxed);
+    }
+
+    fn done(&self) -> u64 {
+        self.recorded().wrapping_add(self.lost())
     }
 }
 
 /// A thread that records.
 #[derive(Debug)]
 pub struct Recorder {
-    queue: SyncSender<RecordedPart>,
+    queue: Sender<RecordedPart>,
     counters: Arc<RecorderCounters>,
     settings: RecorderSettings,
-    thread: JoinHandle<()>,
+    /// Closed when the thread has ended.
+    ended: Receiver<()>,
 }
 
 impl Recorder {
-    /// Starts the thread. The first file is opened at the first part.
+    /// Records to this place. A file whose name does not depend on the first part is opened at once, all others at their first part.
+    ///
+    /// # Errors
+    /// Those of opening that file, or of looking whether the place can be used, and of starting a thread.
+    pub fn start(place: Box<dyn Place>, settings: RecorderSettings) -> io::Result<Self> {
+        Self::of_writer(Box::new(RecordingFiles::prepare(place)?), settings)
+    }
+
+    /// Starts the thread, which writes with this.
     ///
     /// # Errors
     /// Those of starting a thread.
-    pub fn start(place: Box<dyn Place>, settings: RecorderSettings) -> io::Result<Self> {
-        let (queue, parts) = sync_channel(settings.queue_parts);
+    pub fn of_writer(writer: Box<dyn PartWriter>, settings: RecorderSettings) -> io::Result<Self> {
+        let (queue, parts) = channel();
+        let (at_end, ended) = channel();
         let counters = Arc::new(RecorderCounters::default());
-        let work =
-            RecorderLoop { place, settings, counters: counters.clone(), clock: RunClock::start(), file: None, failing: None };
-        let thread = Builder::new().name("recorder".to_owned()).spawn(move || work.run(&parts))?;
-        Ok(Self { queue, counters, settings, thread })
+        let work = RecorderLoop { writer, settings, counters: counters.clone(), failing: None, _at_end: at_end };
+        Builder::new().name("recorder".to_owned()).spawn(move || work.run(&parts))?;
+        Ok(Self { queue, counters, settings, ended })
     }
 
     /// Hands a part over, without waiting. Returns whether it found room.
     pub fn push(&self, part: RecordedPart) -> bool {
-        let bytes = part.body.len();
+        let bytes = queued_bytes(&part);
         let before = self.counters.queued.fetch_add(bytes, Relaxed);
         let has_room = before == 0 || before.saturating_add(bytes) <= self.settings.queue_bytes;
-        let is_taken = has_room && self.queue.try_send(part).is_ok();
+        let is_taken = has_room && self.queue.send(part).is_ok();
+        let counters = &self.counters;
         if !is_taken {
-            self.counters.queued.fetch_sub(bytes, Relaxed);
-            self.counters.lost.fetch_add(1, Relaxed);
+            counters.queued.fetch_sub(bytes, Relaxed);
+            counters.count_lost(1);
+            if !counters.is_behind.swap(true, Relaxed) {
+                warn!("the disk is too slow for the recording: parts are lost");
+            }
+        } else if before == 0 && counters.is_behind.swap(false, Relaxed) {
+            info!(lost = counters.lost(), "the recording has caught up with the feeds");
         }
         is_taken
     }
@@ -119,17 +137,28 @@ impl Recorder {
 
     /// Writes what waits, and returns once it is on the disk. A recorder that is dropped instead does so on its own.
     pub fn finish(self) {
-        drop(self.queue);
-        let _ = self.thread.join();
+        self.finish_within(Duration::MAX, None);
+    }
+
+    /// The same, but gives up, and returns `false`, when nothing was written for this time, or after the deadline.
+    pub fn finish_within(self, patience: Duration, deadline: Option<Instant>) -> bool {
+        let Self { queue, counters, ended, .. } = self;
+        drop(queue);
+        let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        loop {
+            let before = counters.done();
+            match ended.recv_timeout(patience) {
+                Err(RecvTimeoutError::Timeout) if counters.done() == before || is_late() => return false,
+                Err(RecvTimeoutError::Timeout) | Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => return true,
+            }
+        }
     }
 }
 
-/// The file that is written.
-#[derive(Debug)]
-struct OpenRecording {
-    appender: Appender,
-    path: PathBuf,
-    first: Instant,
+/// The memory of a part that waits.
+fn queued_bytes(part: &RecordedPart) -> usize {
+    part.body.len().saturating_add(256)
 }
 
 /// A failure that lasts.
@@ -141,12 +170,11 @@ struct Failing {
 
 #[derive(Debug)]
 struct RecorderLoop {
-    place: Box<dyn Place>,
+    writer: Box<dyn PartWriter>,
     settings: RecorderSettings,
     counters: Arc<RecorderCounters>,
-    clock: RunClock,
-    file: Option<OpenRecording>,
     failing: Option<Failing>,
+    _at_end: Sender<()>,
 }
 
 impl RecorderLoop {
@@ -155,22 +183,22 @@ impl RecorderLoop {
         loop {
             let now = Instant::now();
             if now >= next_tidy {
-                self.tidy();
+                self.writer.tidy();
                 next_tidy = Instant::now() + self.settings.tidy;
             }
             if next_sync.is_some_and(|next| now >= next) {
-                self.sync();
+                self.writer.sync();
                 next_sync = None;
             }
             let until = next_sync.map_or(next_tidy, |next| next_tidy.min(next));
             match parts.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(part) => {
-                    self.counters.queued.fetch_sub(part.body.len(), Relaxed);
+                    self.counters.queued.fetch_sub(queued_bytes(&part), Relaxed);
                     self.record(&part);
                     next_sync.get_or_insert_with(|| Instant::now() + self.settings.sync);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.sync(),
+                Err(RecvTimeoutError::Disconnected) => return self.writer.sync(),
             }
         }
     }
@@ -178,36 +206,13 @@ impl RecorderLoop {
     fn record(&mut self, part: &RecordedPart) {
         let outcome = match &self.failing {
             Some(failing) if Instant::now() < failing.next_try => None,
-            _ => Some(self.append(part)),
+            _ => Some(self.writer.write(part)),
         };
         match outcome {
             Some(Ok(())) => self.succeeded(part),
             Some(Err(why)) => self.failed(Some(&why)),
             None => self.failed(None),
         }
-    }
-
-    fn append(&mut self, part: &RecordedPart) -> io::Result<()> {
-        // The most that a head takes, with a name that is percent-encoded.
-        let more = (part.body.len() + part.media.as_str().len() + 3 * part.feed.len() + 300) as u64;
-        let full = self.file.take_if(|file| {
-            let age = part.at.saturating_duration_since(file.first);
-            file.appender.parts() > 0 && self.place.is_full(file.appender.size(), age, more)
-        });
-        if let Some(mut full) = full {
-            let _ = full.appender.sync();
-        }
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => {
-                let opened = self.place.open(part.time)?;
-                if let Some(cut) = opened.cut {
-                    warn!(file = %opened.path.display(), bytes = cut.bytes, "cut off a part that was not whole");
-                }
-                none.insert(OpenRecording { appender: opened.appender, path: opened.path, first: part.at })
-            }
-        };
-        file.appender.append(part, self.clock.read(part.at))
     }
 
     fn succeeded(&mut self, part: &RecordedPart) {
@@ -231,20 +236,5 @@ impl RecorderLoop {
         if why.is_some() {
             failing.next_try = Instant::now() + self.settings.retry;
         }
-    }
-
-    fn sync(&mut self) {
-        let synced = self.file.as_mut().map_or(Ok(()), |file| file.appender.sync());
-        if let Err(why) = synced {
-            warn!("cannot make the recording reach the disk: {why}");
-        }
-    }
-
-    fn tidy(&mut self) {
-        // Somebody has deleted or moved it: what is written there would be lost.
-        if self.file.take_if(|file| !file.path.exists()).is_some() {
-            warn!("the file that was recorded to is gone; the next part begins another");
-        }
-        self.place.tidy(self.file.as_ref().map(|file| file.path.as_path()));
     }
 }

@@ -10,7 +10,11 @@
 //! part is complete. The early headers exist only for pictures and are sent only to an `<img>` of Chromium or WebKit, which paint a
 //! part when they have read the headers of the next (crbug 527446); such a viewer then gets `body..end` of each later part.
 
-use std::{ops::Range, sync::Arc, time::SystemTime};
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
 
@@ -35,6 +39,8 @@ pub struct Block {
     pub(super) parts: Vec<Placed>,
     /// The sequence of the first part.
     pub(super) first: u64,
+    /// When it was made, by the clock that never jumps.
+    pub(super) made: Instant,
     /// Its entry in the memory account, for as long as a reader holds it.
     pub(super) charge: Arc<Charge>,
     /// Where it is a part of another block under another number: that block, and the headers before the shared body.
@@ -112,6 +118,11 @@ impl Encoded {
     /// The part's time.
     pub fn time(&self) -> SystemTime {
         self.placed().time
+    }
+
+    /// When it was published, by the clock that never jumps.
+    pub fn published_at(&self) -> Instant {
+        self.block.made
     }
 
     /// Whether no earlier part is of the same second, so that a date in whole seconds identifies it.

@@ -1,7 +1,10 @@
 //! Turns parts into the bytes that readers receive, once per part, and writes the headers that only one viewer gets. It knows
 //! neither viewers nor sockets.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
 
@@ -61,7 +64,7 @@ pub fn encode(parts: Vec<Part>, first: u64, before: Option<SystemTime>, boundary
         .collect();
     // The places of short lines take about as much as the lines.
     let charge = memory.charge(bytes.capacity() + parts.capacity() * size_of::<Placed>());
-    Arc::new(Block { bytes: bytes.into(), parts, first, charge, renumbered: None })
+    Arc::new(Block { bytes: bytes.into(), parts, first, made: Instant::now(), charge, renumbered: None })
 }
 
 /// The first part of a block under another number and time, for one of several feeds that send the same. It shares the body, and with
@@ -73,7 +76,8 @@ pub fn renumber(block: &Arc<Block>, sequence: u64, time: SystemTime, before: Opt
     let has_own_second = is_of_another_second(before, time);
     let parts = vec![Placed { start: placed.body, time, has_own_second, ..placed.clone() }];
     let (bytes, charge) = (block.bytes.clone(), block.charge.clone());
-    Arc::new(Block { bytes, parts, first: sequence, charge, renumbered: Some((head.into(), block.clone())) })
+    let renumbered = Some((head.into(), block.clone()));
+    Arc::new(Block { bytes, parts, first: sequence, made: Instant::now(), charge, renumbered })
 }
 
 /// The most bytes that `append_part` appends for a part.

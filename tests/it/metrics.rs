@@ -101,7 +101,7 @@ fn every_name_and_cause_is_listed_from_the_start() {
     for cause in ["accept", "malformed", "timeout", "broken", "crowded"] {
         assert_eq!(scrape.get(&format!("mxr_errors_total{{cause=\"{cause}\"}}")), 0.0);
     }
-    for place in ["viewer", "connection", "source", "server"] {
+    for place in ["viewer", "connection", "source", "recorder", "server"] {
         assert_eq!(scrape.get(&format!("mxr_panics_total{{place=\"{place}\"}}")), 0.0);
     }
     assert_eq!(scrape.get("mxr_viewers_refused_total{cause=\"full\"}"), 0.0);

@@ -84,8 +84,7 @@ fn sequences(path: &Path) -> Vec<u64> {
 }
 
 const EAGER: RecorderSettings = RecorderSettings {
-    queue_bytes: 1000,
-    queue_parts: 10,
+    queue_bytes: 5 * (200 + 256),
     sync: Duration::from_millis(1),
     retry: Duration::ZERO,
     tidy: Duration::from_millis(1),

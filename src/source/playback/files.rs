@@ -38,7 +38,7 @@ struct CurrentFile {
 
 /// A place between two parts, to which one can return.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Position {
+pub(super) struct FilePosition {
     segment: Option<Segment>,
     file: (u64, u64),
     cursor: u64,
@@ -122,14 +122,14 @@ impl RecordedFiles {
     }
 
     /// The place behind the part that was read last; `None` where there is no returning.
-    pub(super) fn position(&self) -> Option<Position> {
+    pub(super) fn position(&self) -> Option<FilePosition> {
         let current = self.current.as_ref()?;
         let (file, cursor) = current.reader.place()?;
-        Some(Position { segment: current.segment.clone(), file, cursor })
+        Some(FilePosition { segment: current.segment.clone(), file, cursor })
     }
 
     /// Returns to a place. `false` if the file is another one by now; the place is lost then.
-    pub(super) fn return_to(&mut self, position: &Position) -> bool {
+    pub(super) fn return_to(&mut self, position: &FilePosition) -> bool {
         let opened = match &position.segment {
             Some(segment) => open_segment(segment, self.limit),
             None => self.open_single().and_then(|file| FileReader::of(file, self.limit)),

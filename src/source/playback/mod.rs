@@ -10,18 +10,12 @@ mod settings;
 
 use std::{fs, path::Path, sync::Arc};
 
-use self::{
-    feeds::PlayedFeeds,
-    file_reader::{FileReader, Unplayable},
-    files::RecordedFiles,
-    player::RecordingPlayer,
-};
+use self::{feeds::PlayedFeeds, file_reader::Unplayable, files::RecordedFiles, player::RecordingPlayer};
 use super::context::{Context, Work, name_of};
 use crate::{
     error::{Error, Result},
-    file,
     format::Media,
-    recording::Archive,
+    recording::{Archive, Recording},
 };
 
 pub use self::settings::{PlayTime, PlaybackSettings};
@@ -52,8 +46,8 @@ fn has_pictures(folder: &Path) -> bool {
 
 /// The archive of a recording, in which parts are found by their times; none of a stream that can only be read from its beginning.
 pub fn archive_of(path: &Path) -> Option<Arc<Archive>> {
-    let is_walked = |file: fs::File| FileReader::of(file, 0).is_ok_and(|reader| reader.place().is_some());
-    let has_archive = path.is_dir() || file::open_regular(None, path).ok().flatten().is_some_and(is_walked);
+    let is_walked = || Recording::open(path).is_ok_and(|mut recording| recording.is_walkable().unwrap_or(false));
+    let has_archive = path.is_dir() || is_walked();
     has_archive.then(|| Arc::new(Archive::open(path)))
 }
 

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::{
     feeds::PlayedFeeds,
     file_reader::{FoundPart, Unplayable},
-    files::{Position, RecordedFiles},
+    files::{FilePosition, RecordedFiles},
     schedule::{Schedule, wait_until},
     settings::{PlayTime, PlaybackSettings},
 };
@@ -31,14 +31,14 @@ pub(super) struct RecordingPlayer {
     files: RecordedFiles,
     feeds: PlayedFeeds,
     settings: PlaybackSettings,
-    stretch: Stretch,
+    stretch: PlayStretch,
     schedule: Schedule,
     /// How a round begins.
     beginning: Beginning,
     /// The part that is played next.
     next: Option<FoundPart>,
     /// The place behind the last part of the stretch, and what was there to read when others were looked for.
-    ending: Option<(Position, FilesEnd)>,
+    ending: Option<(FilePosition, FilesEnd)>,
 }
 
 type FilesEnd = (Option<Segment>, u64);
@@ -51,12 +51,12 @@ struct Beginning {
     /// The first one in it.
     first: Option<FoundPart>,
     /// The place behind that.
-    behind: Option<Position>,
+    behind: Option<FilePosition>,
 }
 
 /// The part of a recording that is played, by the times of its parts.
 #[derive(Debug, Clone, Copy, Default)]
-struct Stretch {
+struct PlayStretch {
     from: Option<SystemTime>,
     to: Option<SystemTime>,
 }
@@ -64,7 +64,7 @@ struct Stretch {
 impl RecordingPlayer {
     /// Finds the stretch, opens the feeds and shows what is due at once.
     pub(super) fn begin(settings: PlaybackSettings, mut files: RecordedFiles, feeds: PlayedFeeds) -> Result<Self, Unplayable> {
-        let stretch = Stretch::of(&settings, &mut files)?;
+        let stretch = PlayStretch::of(&settings, &mut files)?;
         let schedule = Schedule::new(Instant::now(), &settings);
         let (beginning, next, ending) = (Beginning::default(), None, None);
         let mut player = Self { files, feeds, settings, stretch, schedule, beginning, next, ending };
@@ -216,12 +216,12 @@ impl RecordingPlayer {
     }
 
     /// Whether the last part of the stretch was found here before, and nothing has come since.
-    fn has_ended_at(&self, behind: Option<&Position>) -> bool {
+    fn has_ended_at(&self, behind: Option<&FilePosition>) -> bool {
         self.ending.as_ref().is_some_and(|(place, end)| Some(place) == behind && self.files.end().ok().as_ref() == Some(end))
     }
 }
 
-impl Stretch {
+impl PlayStretch {
     fn of(settings: &PlaybackSettings, files: &mut RecordedFiles) -> Result<Self, Unplayable> {
         let named = [settings.from, settings.to];
         if named == [None, None] {

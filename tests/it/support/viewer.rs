@@ -104,6 +104,11 @@ impl Viewer {
         std::iter::from_fn(|| self.next()).collect()
     }
 
+    /// The bytes up to the end of the connection, however it ends.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.connection.rest()
+    }
+
     /// The early headers of the next part, as an `<img>` gets them.
     pub fn early_headers(&mut self) -> &[(String, String)] {
         assert_eq!(self.place, Place::Part);

@@ -1,0 +1,187 @@
+//! The meaning of the flags about recordings: whether a path is a file or a directory of them, and what goes with which. It opens
+//! nothing.
+
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use humantime::format_duration;
+
+use crate::{
+    cli::{RecordingArgs, TimeOrSize, Typed},
+    error::{Error, Result},
+    recording::{Keep, SegmentLimit},
+    sink::RecordTo,
+};
+
+/// The shortest and the smallest segment.
+const LEAST: (Duration, u64) = (Duration::from_secs(1), 64 << 10);
+/// Into how many segments that which is kept is cut, unless the user says it.
+const SEGMENTS: u32 = 24;
+
+/// What is recorded to, if to anything.
+pub(super) fn record_to(args: RecordingArgs, typed: &Typed) -> Result<Option<RecordTo>> {
+    let RecordingArgs { record, segment, keep, frames } = args;
+    // An empty variable counts as unset.
+    let [record, frames] = [record, frames].map(|path| path.filter(|path| !path.as_os_str().is_empty()));
+    let Some(path) = record else {
+        check_unused(typed, frames.is_some())?;
+        return Ok(frames.map(|frames| RecordTo { frames: Some(frames), ..RecordTo::default() }));
+    };
+    let is_file = is_file(&path, segment.is_some() || keep.is_some());
+    if is_file {
+        check_file(&path, typed)?;
+        return Ok(Some(RecordTo { file: Some(path), folder: None, frames }));
+    }
+    let folder = (path, segment_limit(segment, keep)?, keep.map(kept));
+    Ok(Some(RecordTo { file: None, folder: Some(folder), frames }))
+}
+
+fn check_unused(typed: &Typed, has_frames: bool) -> Result<()> {
+    match ["segment", "keep"].into_iter().find(|option| typed.has(option)) {
+        Some(option) if has_frames => {
+            let error = Error::usage(format!("use --{option} with --frames alone"), "it is about the files of a recording");
+            Err(error.hint("--record DIR makes one; nothing deletes the files of --frames"))
+        }
+        Some(option) => Err(Error::usage(format!("use --{option}"), "nothing is recorded").hint("--record DIR says where to")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a path is that of a file: what is there decides, then how it is written.
+fn is_file(path: &Path, is_cut: bool) -> bool {
+    if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") {
+        return false;
+    }
+    path.exists() || path.extension().is_some_and(|ending| ending == "mxr") || !is_cut
+}
+
+/// A variable is for the recordings that can use it.
+fn check_file(path: &Path, typed: &Typed) -> Result<()> {
+    let Some(option) = ["segment", "keep"].into_iter().find(|option| typed.has(option)) else { return Ok(()) };
+    let why = if option == "keep" { "one file keeps everything" } else { "it is one file" };
+    let error = Error::usage(format!("use --{option} with --record {}", path.display()), why);
+    Err(error.hint(format!("name a directory, such as --record {}/", path.with_extension("").display())))
+}
+
+fn segment_limit(segment: Option<TimeOrSize>, keep: Option<TimeOrSize>) -> Result<Option<SegmentLimit>> {
+    match keep {
+        Some(TimeOrSize::Time(time)) if time < LEAST.0 => {
+            return Err(Error::usage(format!("use --keep {}", format_duration(time)), "the least is 1s"));
+        }
+        Some(TimeOrSize::Size(bytes)) if bytes < LEAST.1 => {
+            return Err(Error::usage(format!("use --keep {bytes}"), "the least is 64K"));
+        }
+        _ => {}
+    }
+    match (segment, keep) {
+        (Some(TimeOrSize::Time(time)), _) if time < LEAST.0 => {
+            Err(Error::usage(format!("use --segment {}", format_duration(time)), "the least is 1s: each is a file"))
+        }
+        (Some(TimeOrSize::Size(bytes)), _) if bytes < LEAST.1 => {
+            Err(Error::usage(format!("use --segment {bytes}"), "the least is 64K: each is a file"))
+        }
+        (Some(TimeOrSize::Time(segment)), Some(TimeOrSize::Time(keep))) if segment > keep => {
+            let what = format!("use --segment {} with --keep {}", format_duration(segment), format_duration(keep));
+            Err(larger(what))
+        }
+        (Some(TimeOrSize::Size(segment)), Some(TimeOrSize::Size(keep))) if segment > keep => {
+            Err(larger(format!("use --segment {segment} with --keep {keep}")))
+        }
+        (Some(TimeOrSize::Time(time)), _) => Ok(Some(SegmentLimit::Time(time))),
+        (Some(TimeOrSize::Size(bytes)), _) => Ok(Some(SegmentLimit::Bytes(bytes))),
+        // Only whole segments are deleted.
+        (None, Some(TimeOrSize::Time(keep))) => Ok(Some(SegmentLimit::Time((keep / SEGMENTS).max(LEAST.0)))),
+        (None, Some(TimeOrSize::Size(keep))) => Ok(Some(SegmentLimit::Bytes((keep / u64::from(SEGMENTS)).max(LEAST.1)))),
+        (None, None) => Ok(None),
+    }
+}
+
+fn larger(what: String) -> Error {
+    Error::usage(what, "one segment is more than what is kept, and only whole segments are deleted")
+}
+
+fn kept(keep: TimeOrSize) -> Keep {
+    match keep {
+        TimeOrSize::Time(time) => Keep::Age(time),
+        TimeOrSize::Size(bytes) => Keep::Bytes(bytes),
+    }
+}
+
+/// A source that reads a directory or a recording would read what is recorded into it, and that again.
+pub(super) fn check_not_read(to: Option<&RecordTo>, read: &[PathBuf]) -> Result<()> {
+    let Some(to) = to else { return Ok(()) };
+    let of_file = to.file.as_ref().map(|file| ("--record", file.parent().unwrap_or(Path::new("")).to_owned()));
+    let of_itself = to.file.as_ref().map(|file| ("--record", file.clone()));
+    let of_folder = to.folder.as_ref().map(|(folder, ..)| ("--record", folder.clone()));
+    let of_frames = to.frames.as_ref().map(|folder| ("--frames", folder.clone()));
+    let whole = |path: &Path| if path.as_os_str().is_empty() { Path::new(".") } else { path }.canonicalize().ok();
+    let is_read = |folder: &Path| whole(folder).is_some_and(|folder| read.iter().any(|read| whole(read).as_ref() == Some(&folder)));
+    match [of_file, of_itself, of_folder, of_frames].into_iter().flatten().find(|(_, folder)| is_read(folder)) {
+        Some((option, folder)) => {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+            let why = format!("{} is what is pushed, so each recorded part would become one", folder.display());
+            Err(Error::usage(format!("use {option} here"), why).hint("record to another directory"))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(record: &str, segment: Option<TimeOrSize>, keep: Option<TimeOrSize>) -> std::result::Result<RecordTo, String> {
+        let args = RecordingArgs { record: Some(record.into()), segment, keep, frames: None };
+        let typed = Typed::of_names([segment.map(|_| "segment"), keep.map(|_| "keep")].into_iter().flatten());
+        record_to(args, &typed).map(Option::unwrap).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_path_is_a_directory_if_it_is_one_or_is_said_to_be() {
+        let there = tempfile::tempdir().unwrap();
+        let path = |name: &str| there.path().join(name).display().to_string();
+        std::fs::write(path("file"), "").unwrap();
+        let (hour, size) = (Some(TimeOrSize::Time(Duration::from_secs(3600))), Some(TimeOrSize::Size(1 << 20)));
+        for (name, segment, keep, is_folder) in [
+            ("new", None, None, false),
+            ("new.mxr", None, None, false),
+            ("new/", None, None, true),
+            ("", None, None, true),
+            ("new", hour, None, true),
+            ("new", None, size, true),
+            ("new.mxr/", hour, size, true),
+        ] {
+            let to = to(&path(name), segment, keep).unwrap();
+            assert_eq!(to.folder.is_some(), is_folder, "{name}");
+            assert_eq!(to.file.is_some(), !is_folder, "{name}");
+        }
+        for name in ["file", "new.mxr"] {
+            let error = to(&path(name), None, hour).unwrap_err();
+            assert!(error.contains("use --keep with --record") && error.contains("hint: name a directory"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_cut_into_segments_that_can_go() {
+        let (time, size) = (|seconds| Some(TimeOrSize::Time(Duration::from_secs(seconds))), |bytes| Some(TimeOrSize::Size(bytes)));
+        let limit = |segment, keep| to("x/", segment, keep).map(|to| to.folder.unwrap().1);
+        assert_eq!(limit(None, None), Ok(None));
+        assert_eq!(limit(None, time(86_400)), Ok(Some(SegmentLimit::Time(Duration::from_secs(3600)))));
+        assert_eq!(limit(None, time(2)), Ok(Some(SegmentLimit::Time(Duration::from_secs(1)))));
+        assert_eq!(limit(None, size(24 << 20)), Ok(Some(SegmentLimit::Bytes(1 << 20))));
+        assert_eq!(limit(time(60), size(1 << 20)), Ok(Some(SegmentLimit::Time(Duration::from_secs(60)))));
+        for (segment, keep) in [
+            (time(60), time(59)),
+            (size(2 << 20), size(1 << 20)),
+            (time(0), None),
+            (size(1), None),
+            (None, time(0)),
+            (None, size(0)),
+        ] {
+            assert!(limit(segment, keep).is_err(), "{segment:?} {keep:?}");
+        }
+    }
+}

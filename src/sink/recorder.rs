@@ -1,0 +1,171 @@
+//! Records the feeds of a registry, also those that appear later: takes each part of each, and hands it over. It is a reader as any
+//! other, so a source that is recorded does not rest, and it never waits for a disk. It knows no file.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Wake, Waker},
+    thread::{self, JoinHandle, Thread},
+};
+
+use bytes::Bytes;
+
+use super::outputs::{RecordOutputs, RecordedCounters};
+use crate::{
+    error::{Error, Result},
+    feed::{Mount, Registry, Subscription, TakeLimit},
+    panic::{PanicScope, catch},
+    recording::RecordedPart,
+    wire::Encoded,
+};
+
+/// A thread that takes every part of all feeds.
+#[derive(Debug)]
+pub struct FeedRecorder {
+    thread: JoinHandle<RecordOutputs>,
+    is_over: Arc<AtomicBool>,
+    counters: RecordedCounters,
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl FeedRecorder {
+    /// Starts it. The settings of the registry's feeds say that there is a recorder.
+    ///
+    /// # Errors
+    /// If the system cannot start a thread.
+    pub fn start(registry: Arc<Registry>, outputs: RecordOutputs) -> Result<Self> {
+        let (counters, is_over) = (outputs.counters(), Arc::new(AtomicBool::new(false)));
+        let shard = registry.recorder_shard().unwrap_or_default();
+        let is_told = is_over.clone();
+        let body = move || {
+            let waker: Waker = Arc::new(Unpark(thread::current())).into();
+            let key = registry.register_waker(shard, waker.clone());
+            let mut collector = Collector { registry, shard, outputs, waker, version: None, feeds: BTreeMap::new() };
+            collector.run(&is_told);
+            collector.registry.remove_waker(shard, key);
+            collector.outputs
+        };
+        let thread = thread::Builder::new().name("record-feeds".to_owned()).spawn(body);
+        let thread = thread.map_err(|why| Error::new("start recording", why))?;
+        Ok(Self { thread, is_over, counters })
+    }
+
+    /// What it has recorded so far.
+    pub fn counters(&self) -> &RecordedCounters {
+        &self.counters
+    }
+
+    /// Takes what feeds still have, and returns once it is on the disk; or after a limited time, if the disk stands still.
+    ///
+    /// # Errors
+    /// If the disk has not taken all.
+    pub fn finish(self) -> Result<()> {
+        self.is_over.store(true, Relaxed);
+        self.thread.thread().unpark();
+        let outputs = self.thread.join().map_err(|_| Error::new("finish the recording", "its thread panicked"))?;
+        outputs.finish()
+    }
+}
+
+struct Collector {
+    registry: Arc<Registry>,
+    shard: usize,
+    outputs: RecordOutputs,
+    waker: Waker,
+    /// The version of the list that was read last.
+    version: Option<u64>,
+    /// By the numbers of their mounts.
+    feeds: BTreeMap<u64, RecordedFeed>,
+}
+
+/// A feed that is recorded.
+struct RecordedFeed {
+    name: Arc<str>,
+    /// `None` after its last part.
+    subscription: Option<Subscription>,
+}
+
+impl Collector {
+    fn run(&mut self, is_over: &AtomicBool) {
+        loop {
+            // What was published before the end was told is there now.
+            let is_last = is_over.load(Relaxed);
+            // A bug costs the parts of one look.
+            let is_idle = catch(PanicScope::Recorder, || self.look()).unwrap_or(true);
+            match (is_idle, is_last) {
+                (true, true) => return,
+                (true, false) => thread::park(),
+                (false, _) => {}
+            }
+        }
+    }
+
+    /// Takes what there is, and hands it over in the order in which it was published. Returns whether there was nothing.
+    fn look(&mut self) -> bool {
+        if self.version != Some(self.registry.version()) {
+            self.follow();
+        }
+        let mut taken: Vec<(Arc<str>, Encoded)> = Vec::new();
+        for feed in self.feeds.values_mut() {
+            let Some(batch) = feed.subscription.as_mut().and_then(|reader| reader.take(TakeLimit::ALL)) else { continue };
+            feed.subscription.take_if(|_| batch.ended);
+            if batch.dropped > 0 {
+                self.outputs.count_lost(batch.dropped);
+            }
+            taken.extend(batch.parts.parts().map(|part| (feed.name.clone(), part)));
+        }
+        taken.sort_by_key(|(_, part)| part.published_at());
+        let is_idle = taken.is_empty();
+        for (feed, part) in taken {
+            self.outputs.push(&recorded(feed, &part));
+        }
+        is_idle
+    }
+
+    /// Follows the list of feeds: one that was removed goes when all of its parts are taken.
+    fn follow(&mut self) {
+        self.version = Some(self.registry.version());
+        let list = self.registry.list();
+        let has_news = |feed: &RecordedFeed| feed.subscription.as_ref().is_some_and(Subscription::has_news);
+        self.feeds.retain(|number, feed| list.iter().any(|mounted| mounted.number == *number) || has_news(feed));
+        for mounted in list.iter() {
+            let open = || RecordedFeed::of(&mounted.mount, self.shard, &self.waker);
+            self.feeds.entry(mounted.number).or_insert_with(open);
+        }
+    }
+}
+
+impl RecordedFeed {
+    /// Of runs it records one.
+    fn of(mount: &Mount, shard: usize, waker: &Waker) -> Self {
+        let feed = mount.open();
+        let subscription = Some(feed.subscribe_to_all(shard));
+        if mount.shared().is_none() {
+            feed.register_waker(shard, waker.clone());
+        }
+        Self { name: mount.name().into(), subscription }
+    }
+}
+
+/// The part with a copy of its body: while it waits for the disk it must not keep the block, which counts as memory of viewers.
+fn recorded(feed: Arc<str>, part: &Encoded) -> RecordedPart {
+    RecordedPart {
+        feed,
+        media: part.media().clone(),
+        time: part.time(),
+        sequence: part.sequence(),
+        at: part.published_at(),
+        body: Bytes::copy_from_slice(part.body()),
+    }
+}
