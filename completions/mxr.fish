@@ -26,7 +26,7 @@ end
 
 complete -c mxr -n "__fish_mxr_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_needs_command" -s V -l version -d 'Print version'
-complete -c mxr -n "__fish_mxr_needs_command" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "serve" -d 'Play the built-in demo, a directory of frames, or a recording'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
@@ -36,7 +36,11 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "record" -d 'Save the parts 
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames per second of DIR' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -s r -l fps -d 'Frames per second of DIR; in a RECORDING, of parts without a time' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l speed -d 'Play a RECORDING so many times as fast' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l from -d 'Begin a RECORDING with what it showed at this time: 2026-11-29T13:34:00Z, seconds since 1970, +5m from its first part, or -10m before its last' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l to -d 'Play no part of a RECORDING that is later than this time, which is written as for --from' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l idle-limit -d 'Shorten pauses of a RECORDING that are longer than this, before --speed applies; 0 plays it without any pause' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l glob -d 'Only files whose name matches (* ? [a-z] {a,b}, negated by a leading !)' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
@@ -74,7 +78,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l route-prefix -d 'Serve
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
 json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the built-in demo (the default without DIR)'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Play the frames once for each viewer, from first to last, instead of one loop that all share'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Play once instead of in a loop that all share: frames once for each viewer, a RECORDING once for all, from the first viewer on'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the last frame, wait for new ones instead of starting over'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part even if it is identical to the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l open -d 'Open the viewer page in the browser (never over SSH)'
@@ -371,17 +375,15 @@ complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l json -d 'Print JSON, 
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "serve" -d 'Play the built-in demo, or replay a directory of frames'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "record" -d 'Save the parts of feeds of other machines, with their times'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "serve" -d 'Play the built-in demo, a directory of frames, or a recording'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up doctor completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -f
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -f -a "bash elvish fish powershell zsh"
 complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay up record doctor completions"

@@ -1,7 +1,7 @@
 //! Numbers, times and sizes as people write them: `500ms`, `2s`, `1h`; `1K`, `64M`, `500KB`. It parses text, says what is wrong in
 //! words, and knows no option.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
 
@@ -47,6 +47,48 @@ fn time(text: &str, unit: &str, seconds: impl Fn(f64) -> f64) -> Result<Duration
     };
     time.filter(|time| *time <= A_YEAR)
         .ok_or_else(|| format!("it must be a number of {unit}, or a time such as 500ms, 2s, 1m or 1h, from 0 to a year"))
+}
+
+/// A time in a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordedTime {
+    /// By the clock.
+    At(SystemTime),
+    /// So long after its beginning.
+    AfterStart(Duration),
+    /// So long before its end.
+    BeforeEnd(Duration),
+}
+
+/// A time in a recording: by the clock, or with a sign from its beginning or its end.
+pub(super) fn moment(text: &str) -> Result<RecordedTime, String> {
+    let text = text.trim();
+    let wrong = || "a time looks like 2026-11-29T13:34:00Z, 1764423240.5 (seconds since 1970), +5m or -10m".to_owned();
+    match text.split_at_checked(1) {
+        Some(("+", after)) => seconds(after).map(RecordedTime::AfterStart).map_err(|_| wrong()),
+        Some(("-", before)) => seconds(before).map(RecordedTime::BeforeEnd).map_err(|_| wrong()),
+        _ => epoch(text).or_else(|| rfc_3339(text)).map(RecordedTime::At).ok_or_else(wrong),
+    }
+}
+
+/// Seconds since 1970, to a microsecond.
+fn epoch(text: &str) -> Option<SystemTime> {
+    let is_plain = text.starts_with(|first: char| first.is_ascii_digit()) && !text.contains(['e', 'E']);
+    let seconds: f64 = text.parse().ok().filter(|_| is_plain)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros((seconds * 1e6).round() as u64))
+}
+
+/// A time with its date, in UTC or with an offset.
+fn rfc_3339(text: &str) -> Option<SystemTime> {
+    let at = text.len().checked_sub(6).filter(|at| *at >= 19 && text.is_char_boundary(*at));
+    let Some((time, offset)) = at.map(|at| text.split_at(at)).filter(|(_, offset)| offset.starts_with(['+', '-'])) else {
+        return humantime::parse_rfc3339(text).ok();
+    };
+    let (hours, minutes) = offset[1..].split_once(':')?;
+    let number = |text: &str, most: u64| text.parse::<u64>().ok().filter(|number| text.len() == 2 && *number <= most);
+    let offset_seconds = Duration::from_secs(number(hours, 23)? * 3600 + number(minutes, 59)? * 60);
+    let local = humantime::parse_rfc3339(&format!("{time}Z")).ok()?;
+    if offset.starts_with('+') { local.checked_sub(offset_seconds) } else { local.checked_add(offset_seconds) }
 }
 
 /// The size of a screen in cells: columns and rows.
@@ -130,6 +172,45 @@ mod tests {
             let why = seconds(wrong).unwrap_err();
             assert!(why.contains("500ms, 2s, 1m or 1h"), "{wrong}: {why}");
             assert!(milliseconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_in_a_recording_is_of_the_clock_or_counted_from_an_end() {
+        let at = |seconds: f64| RecordedTime::At(SystemTime::UNIX_EPOCH + Duration::from_micros((seconds * 1e6).round() as u64));
+        for (text, expected) in [
+            ("1764000000.123456", at(1764000000.123456)),
+            ("0", at(0.0)),
+            ("2025-11-24T16:00:00Z", at(1764000000.0)),
+            ("2025-11-24T16:00:00.5Z", at(1764000000.5)),
+            ("2025-11-24T17:30:00+01:30", at(1764000000.0)),
+            ("2025-11-24T11:00:00.5-05:00", at(1764000000.5)),
+            ("+5m", RecordedTime::AfterStart(Duration::from_secs(300))),
+            ("-10", RecordedTime::BeforeEnd(Duration::from_secs(10))),
+            ("-0s", RecordedTime::BeforeEnd(Duration::ZERO)),
+        ] {
+            assert_eq!(moment(text), Ok(expected), "{text}");
+        }
+        for wrong in [
+            "",
+            "-",
+            "+",
+            "now",
+            "--5",
+            "+-5",
+            "1e9",
+            "nan",
+            "inf",
+            "2025-11-24",
+            "2025-11-24T16:00:00",
+            "16:00",
+            "+5x",
+            "2025-11-24T16:00:00+1:00",
+            "2025-13-24T16:00:00Z",
+            "\u{ff15}",
+            "1764000000.1.2",
+        ] {
+            assert!(moment(wrong).is_err_and(|why| why.contains("-10m")), "{wrong}");
         }
     }
 

@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint
 use clap_complete::Shell;
 
 use super::{
-    amount::{TimeOrSize, cells, count, milliseconds, port, rate, seconds, size, stretch},
+    amount::{RecordedTime, TimeOrSize, cells, count, milliseconds, moment, port, rate, seconds, size, stretch},
     split_words::SplitWords,
 };
 
@@ -35,6 +35,7 @@ Examples:
   mxr exec --every 2 -- nvidia-smi    push the output of a command, every two seconds
   mxr exec --screen -- htop           push the screen of a full-screen program
   mxr serve ./frames --fps 24         replay a directory of frames
+  mxr serve day.mxr --speed 10        play a recording at its own times, here ten times as fast
   mxr relay http://camera/video       serve a camera to everybody, over one connection
   mxr up mxr.toml                     serve several feeds, as a file says
   mxr record http://camera/video -o cam.mxr   save the parts of a feed, with their times
@@ -72,7 +73,7 @@ pub const RANDOM_TOKEN: &str = "random";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Play the built-in demo, or replay a directory of frames
+    /// Play the built-in demo, a directory of frames, or a recording
     Serve(Serve),
     /// Push a file whenever it changes; for a directory, whichever file in it changed
     Watch(Watch),
@@ -113,16 +114,30 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Directory of frames, played in natural order (frame2 before frame10)
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// Directory of frames, played in natural order (frame2 before frame10); or a recording, played at its own times: a file or a
+    /// directory of segments that mxr made, a stream that curl saved, a file of JPEGs
+    #[arg(value_name = "DIR|RECORDING", value_hint = ValueHint::AnyPath)]
     pub dir: Option<PathBuf>,
     /// Play the built-in demo (the default without DIR)
     #[arg(long, env = "MXR_DEMO", value_parser = switch, action = ArgAction::SetTrue)]
     pub demo: bool,
-    /// Frames per second of DIR
+    /// Frames per second of DIR; in a RECORDING, of parts without a time
     #[arg(short = 'r', long, value_name = "N", default_value_t = 10.0, env = "MXR_FPS", value_parser = rate)]
     pub fps: f64,
-    /// Play the frames once for each viewer, from first to last, instead of one loop that all share
+    /// Play a RECORDING so many times as fast
+    #[arg(long, value_name = "N", default_value_t = 1.0, env = "MXR_SPEED", value_parser = rate)]
+    pub speed: f64,
+    /// Begin a RECORDING with what it showed at this time: 2026-11-29T13:34:00Z, seconds since 1970, +5m from its first part, or -10m
+    /// before its last
+    #[arg(long, value_name = "TIME", env = "MXR_FROM", value_parser = moment, allow_hyphen_values = true)]
+    pub from: Option<RecordedTime>,
+    /// Play no part of a RECORDING that is later than this time, which is written as for --from
+    #[arg(long, value_name = "TIME", env = "MXR_TO", value_parser = moment, allow_hyphen_values = true)]
+    pub to: Option<RecordedTime>,
+    /// Shorten pauses of a RECORDING that are longer than this, before --speed applies; 0 plays it without any pause
+    #[arg(long, value_name = "TIME", env = "MXR_IDLE_LIMIT", value_parser = seconds)]
+    pub idle_limit: Option<Duration>,
+    /// Play once instead of in a loop that all share: frames once for each viewer, a RECORDING once for all, from the first viewer on
     #[arg(long, env = "MXR_ONCE", value_parser = switch, action = ArgAction::SetTrue)]
     pub once: bool,
     /// After the last frame, wait for new ones instead of starting over

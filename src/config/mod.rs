@@ -9,6 +9,7 @@ pub mod invocation;
 pub mod record;
 mod recording;
 mod relay;
+mod serve;
 mod tables;
 mod up;
 mod variables;
@@ -19,7 +20,7 @@ use bytesize::ByteSize;
 use tokio::sync::Notify;
 
 use crate::{
-    cli::{self, Command, Common, LogFormat, Parts, Serve, Serving, Stdin, Typed, Watch},
+    cli::{self, Command, Common, LogFormat, Parts, Serving, Stdin, Typed, Watch},
     conn::{listen::ListenAddr, tls::Tls},
     error::{Error, Result},
     feed::{self, History, Limits, interval_at},
@@ -28,10 +29,9 @@ use crate::{
     http,
     sink::RecordTo,
     source::{
-        SourceStart, StreamParts, demo,
+        SourceStart, StreamParts,
         framing::{FramingSettings, split::Split},
         name_filter::NameFilter,
-        replay::{self, DirSettings, Mode},
         screen::ScreenSize,
         stdin::{self, StdinSettings},
         watch::{self, TailSettings, WatchSettings},
@@ -109,55 +109,6 @@ impl Config {
                 Err(Error::usage("use this command here", "it is no source"))
             }
         }
-    }
-
-    /// From `mxr serve`.
-    ///
-    /// # Errors
-    /// If a value is invalid.
-    fn serve(serve: Serve, typed: Typed) -> Result<Self> {
-        let interval = interval("--fps", serve.fps)?;
-        let dir = match serve.dir {
-            Some(dir) if serve.demo => {
-                let error = Error::usage("use --demo with a DIR", "the demo has its own frames");
-                return Err(error.hint(format!("to replay {}, drop --demo", dir.display())));
-            }
-            None if typed.has("glob") => return Err(Error::usage("use --glob", "there is no DIR to replay")),
-            None if ["once", "follow"].iter().any(|option| typed.has(option)) => {
-                return Err(Error::usage("use --once or --follow", "there is no DIR to replay"));
-            }
-            None if typed.has("fps") => {
-                let error = Error::usage("use --fps", "there is no DIR to replay, and the demo has its own pace");
-                return Err(error.hint("name a directory of frames, or drop --fps"));
-            }
-            Some(_) if serve.once && serve.follow => {
-                return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
-            }
-            None => {
-                hook::check_none(&typed)?;
-                let mut config = Self::new(SourceStart::new(|context| demo::source(&context)), serve.common, typed)?;
-                config.http.may_quit = true;
-                return Ok(config);
-            }
-            Some(path) => DirSettings {
-                path,
-                interval,
-                mode: match (serve.once, serve.follow) {
-                    (true, _) => Mode::Once,
-                    (_, true) => Mode::Follow,
-                    _ => Mode::Loop,
-                },
-                names: names(serve.glob)?,
-            },
-        };
-        if dir.mode == Mode::Once {
-            hook::check_none(&typed)?;
-        }
-        let read = [dir.path.clone()];
-        let mut config = Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)?;
-        recording::check_not_read(config.record_to.as_ref(), &read)?;
-        config.expect_every(interval);
-        Ok(config)
     }
 
     /// From `mxr watch`.

@@ -110,15 +110,16 @@ fn kept(keep: TimeOrSize) -> Keep {
     }
 }
 
-/// A source that reads a directory would read what is recorded into it, and that again.
+/// A source that reads a directory or a recording would read what is recorded into it, and that again.
 pub(super) fn check_not_read(to: Option<&RecordTo>, read: &[PathBuf]) -> Result<()> {
     let Some(to) = to else { return Ok(()) };
     let of_file = to.file.as_ref().map(|file| ("--record", file.parent().unwrap_or(Path::new("")).to_owned()));
+    let of_itself = to.file.as_ref().map(|file| ("--record", file.clone()));
     let of_folder = to.folder.as_ref().map(|(folder, ..)| ("--record", folder.clone()));
     let of_frames = to.frames.as_ref().map(|folder| ("--frames", folder.clone()));
     let whole = |path: &Path| if path.as_os_str().is_empty() { Path::new(".") } else { path }.canonicalize().ok();
     let is_read = |folder: &Path| whole(folder).is_some_and(|folder| read.iter().any(|read| whole(read).as_ref() == Some(&folder)));
-    match [of_file, of_folder, of_frames].into_iter().flatten().find(|(_, folder)| is_read(folder)) {
+    match [of_file, of_itself, of_folder, of_frames].into_iter().flatten().find(|(_, folder)| is_read(folder)) {
         Some((option, folder)) => {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
             let why = format!("{} is what is pushed, so each recorded part would become one", folder.display());

@@ -93,6 +93,11 @@ impl Publisher {
         self.feed.set_source(state);
     }
 
+    /// Notes that the source plays parts that were made long ago, so that their age says nothing about it.
+    pub fn set_replay(&self) {
+        self.feed.set_replay();
+    }
+
     /// Counts a run of the command that is the source.
     pub fn count_run(&self) {
         self.feed.count_run();

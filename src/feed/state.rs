@@ -40,6 +40,9 @@ pub(super) struct SourceStatus {
     /// Whether it rests when nobody watches.
     #[serde(skip)]
     rests: bool,
+    /// Whether it plays parts that were made long ago, so that their age says nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replay: bool,
     /// The runs of its command, if it has one.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     runs: Option<CommandRuns>,
@@ -85,7 +88,7 @@ impl SourceStatus {
     }
 
     fn of(state: SourceState) -> Self {
-        Self { state, since: now(), rests: false, runs: None, upstream: None }
+        Self { state, since: now(), rests: false, replay: false, runs: None, upstream: None }
     }
 
     /// Sets the state from now on; the same state keeps its time.
@@ -99,6 +102,11 @@ impl SourceStatus {
     /// Whether a part is about to come because somebody asks for one.
     pub(super) fn is_waking(&self) -> bool {
         self.rests && matches!(self.state, SourceState::Idle | SourceState::Starting)
+    }
+
+    /// Notes that its parts were made long ago.
+    pub(super) fn set_replay(&mut self) {
+        self.replay = true;
     }
 
     /// The runs of its command.
@@ -197,8 +205,11 @@ impl FeedState {
         self.source.upstream
     }
 
-    /// The age of the newest part; 0 if the clock was set back since.
+    /// The age of the newest part; 0 if the clock was set back since. None for a recording that is played: its parts are old.
     pub fn age(&self) -> Option<Duration> {
+        if self.source.replay {
+            return None;
+        }
         Some(Duration::try_from_secs_f64(now() - self.newest.as_ref()?.timestamp).unwrap_or_default())
     }
 }

@@ -286,6 +286,11 @@ impl Feed {
         self.shards[0].changed.notify_waiters();
     }
 
+    /// Notes that its source plays parts that were made long ago.
+    pub(super) fn set_replay(&self) {
+        self.source.lock().set_replay();
+    }
+
     /// Counts a run of the command that is its source.
     pub(super) fn count_run(&self) {
         self.source.lock().runs().runs += 1;

@@ -14,7 +14,8 @@ use crate::{
     feed::Feed,
     part::stamp,
     recording::{
-        Archive, Export, Extent, FoundPart, FoundReader, Indexing, PartHead, RecordedPart, Recording, Seek, Stretch, spread,
+        Archive, ArchivePart, ArchiveStretch, Export, Extent, FoundReader, Indexing, PartHead, RecordedPart, Recording, Seek,
+        spread,
     },
     stats::Lease,
     wire::Encoded,
@@ -84,7 +85,7 @@ pub(super) struct ListedPart {
 #[derive(Debug, Clone)]
 enum PastPlace {
     Held(Encoded),
-    Recorded(FoundPart),
+    Recorded(ArchivePart),
 }
 
 impl PastPlace {
@@ -230,7 +231,7 @@ fn find_held(held: &[Encoded], seek: Seek) -> Option<Encoded> {
 }
 
 impl RecordedBody {
-    fn open(found: &FoundPart) -> io::Result<Self> {
+    fn open(found: &ArchivePart) -> io::Result<Self> {
         let mut reader = FoundReader::default();
         let head = reader.head(found)?;
         let recording = reader.into_recording().ok_or(io::ErrorKind::NotFound)?;
@@ -285,7 +286,7 @@ pub(super) fn download(
     let Some(start) = starts.min() else { return Ok(None) };
     let (parts, leases) = alone.into_iter().map(|(name, part)| lend(name, &part)).unzip();
     let unnamed = archive.map(|archive| archive.unnamed().to_owned()).unwrap_or_default();
-    let stretch = Stretch { feed: only.map(str::to_owned), from, to, unnamed };
+    let stretch = ArchiveStretch { feed: only.map(str::to_owned), from, to, unnamed };
     Ok(Some(Download { export: Export::new(stretch, extents, parts), start, leases }))
 }
 

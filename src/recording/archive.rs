@@ -69,7 +69,7 @@ pub enum Seek {
 
 /// A part that was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FoundPart {
+pub struct ArchivePart {
     /// Its time; that of the part before it if it has none.
     pub time: SystemTime,
     file: Arc<Path>,
@@ -150,7 +150,7 @@ impl Archive {
     ///
     /// # Errors
     /// The index does not go so far yet.
-    pub fn find(&self, feed: &str, seek: Seek) -> Result<Option<FoundPart>, Indexing> {
+    pub fn find(&self, feed: &str, seek: Seek) -> Result<Option<ArchivePart>, Indexing> {
         let catalog = self.catalog.lock();
         let indexes = indexes(&catalog, feed);
         let (found, until) = match seek {
@@ -193,7 +193,7 @@ impl Archive {
         feed: &str,
         (from, to): (SystemTime, SystemTime),
         positions: impl IntoIterator<Item = usize>,
-    ) -> Vec<FoundPart> {
+    ) -> Vec<ArchivePart> {
         let catalog = self.catalog.lock();
         let pieces = indexes(&catalog, feed)
             .flat_map(|(_, file, index)| index.between(micros(from), micros(to)).map(move |piece| (file, piece)));
@@ -252,8 +252,8 @@ fn indexing(catalog: &Catalog) -> Indexing {
     Indexing { read, of }
 }
 
-fn found_in(file: &CatalogFile, part: Indexed) -> FoundPart {
-    FoundPart { time: time_of(part.micros), file: file.path.clone(), at: part.at }
+fn found_in(file: &CatalogFile, part: Indexed) -> ArchivePart {
+    ArchivePart { time: time_of(part.micros), file: file.path.clone(), at: part.at }
 }
 
 type InFile<'a, T> = (&'a Segment, &'a CatalogFile, T);
@@ -319,7 +319,7 @@ impl FoundReader {
     ///
     /// # Errors
     /// Those of open(2) and read(2); `NotFound` also if there is another part now.
-    pub fn head(&mut self, found: &FoundPart) -> io::Result<PartHead> {
+    pub fn head(&mut self, found: &ArchivePart) -> io::Result<PartHead> {
         let recording = match &mut self.open {
             Some((file, recording)) if *file == found.file => recording,
             open => &mut open.insert((found.file.clone(), Recording::open(&found.file)?)).1,

@@ -45,7 +45,7 @@ impl Extent {
 
 /// Which parts of the extents.
 #[derive(Debug, Clone)]
-pub struct Stretch {
+pub struct ArchiveStretch {
     /// Of this feed alone.
     pub feed: Option<String>,
     /// From this time on.
@@ -60,7 +60,7 @@ pub struct Stretch {
 #[derive(Debug)]
 pub struct Export {
     boundary: Boundary,
-    stretch: Stretch,
+    stretch: ArchiveStretch,
     extents: VecDeque<Extent>,
     /// The file that is read, the cursor in it, and where it is read from and to.
     open: Option<(Recording, u64, Extent)>,
@@ -93,7 +93,7 @@ enum ExportStage {
 
 impl Export {
     /// The parts of these files and these parts in memory, merged by their times.
-    pub fn new(stretch: Stretch, extents: Vec<Extent>, held: Vec<RecordedPart>) -> Self {
+    pub fn new(stretch: ArchiveStretch, extents: Vec<Extent>, held: Vec<RecordedPart>) -> Self {
         let (boundary, extents, held) = (Boundary::random(), extents.into(), held.into_iter().peekable());
         let (open, next, times, body) = (None, None, HashMap::new(), None);
         Self { boundary, stretch, extents, open, next, times, held, body, parts: 0, stage: ExportStage::Head }
@@ -197,7 +197,7 @@ impl Export {
 
     /// The time of a part, if it is one of the stretch.
     fn wanted(&mut self, part: &PartHead) -> Option<u64> {
-        let Stretch { feed, from, to, unnamed } = &self.stretch;
+        let ArchiveStretch { feed, from, to, unnamed } = &self.stretch;
         let name = part.feed.as_deref().unwrap_or(unnamed);
         if feed.as_deref().is_some_and(|feed| feed != name) {
             return None;

@@ -32,8 +32,8 @@ mod walk;
 
 pub use self::{
     appender::{Appender, Cut, Medium, RecordedPart},
-    archive::{Archive, ArchiveSpan, FoundPart, FoundReader, Indexing, Seek},
-    export::{Export, Extent, Stretch},
+    archive::{Archive, ArchivePart, ArchiveSpan, FoundReader, Indexing, Seek},
+    export::{ArchiveStretch, Export, Extent},
     frames::{FrameFolder, download_name},
     head::{ClockReading, FileHead, PartHead, RunClock},
     moment::moment,

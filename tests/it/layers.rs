@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "doctor",
             "source/exec",
+            "source/playback",
             "source/relay",
             "source/replay",
             "source/watch",
@@ -82,6 +83,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "process",
         ],
     ),
+    (
+        "source/playback",
+        &[
+            "source/playback/player",
+            "source",
+            "feed",
+            "recording",
+            "source/framing/split",
+            "error",
+            "part",
+            "wire/decode",
+            "file",
+            "format",
+        ],
+    ),
+    ("source/playback/player", &["source/playback", "recording"]),
     (
         "source/relay",
         &["source", "client", "feed", "source/framing/split", "error", "part", "wire/decode", "escape", "format", "panic"],

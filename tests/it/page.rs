@@ -138,7 +138,7 @@ fn a_picture_is_zoomed_held_saved_and_its_past_stepped_through(kind: Kind) {
     wait_for_colour(&browser, BLUE);
 
     browser.press(LEFT);
-    wait_for_header(&browser, "1 back");
+    wait_for_header(&browser, "history");
     wait_for_colour(&browser, GREEN);
     browser.press(LEFT);
     wait_for_colour(&browser, RED);

@@ -87,3 +87,11 @@ test('a feed that has ended without a part waits for none', () => {
   feed.learn({ ended: true });
   assert.equal(feed.card.textContent, 'No part');
 });
+
+test('old parts of a recording that is played count for its rate, others do not', () => {
+  for (const replay of [true, undefined]) {
+    const feed = feedWith({ state: 'live', replay });
+    feed.take({ sequence: 9, time: 5000 }, 1e9);
+    assert.equal(feed.fresh, replay ? 1 : 0);
+  }
+});

@@ -12,6 +12,8 @@ class Feed {
   // When a part came last, and the silence after which to ask about the source.
   heard = now()
   patience = 2e3
+  // The newest parts, within bounds.
+  seen = []
   // Only a feed that is on the screen is painted: of a thousand tiles a dozen are.
   visible = true
 
@@ -26,11 +28,13 @@ class Feed {
   }
 
   // Takes over what /state says of the feed. A new process starts its sequences at one, and so does each viewer's own run.
-  learn({kind, ended, published, history, source}, restarted) {
+  learn({kind, ended, published, history, source}, restarted, recording) {
     const {state, reason} = source ?? {},
       // An idle source waits for viewers, and this is one: only `starting` and `lost` are worth showing.
       trouble = /^(starting|lost)$/.test(state) && source
-    set(this, {kind, ended, published, trouble, outcome: state === 'ended' && reason, kept: kind === 'newest' && history})
+    set(this, {kind, ended, published, trouble, replay: source?.replay, outcome: state === 'ended' && reason})
+    // Whether the server can go back: each viewer's run is its own.
+    this.remote = kind !== 'run' && (recording || history > 1)
     this.card.textContent = `No part${ended ? '' : ' yet'}`
     if (restarted || kind === 'run') this.last = 0
   }
@@ -48,7 +52,7 @@ class Feed {
     // It is newer than the state, so the source is live again.
     if (this.trouble && part.sequence > this.published) set(this, {trouble: null, patience: 2e3})
     this.heard = now()
-    if (serverNow - part.time < 5) this.fresh++
+    if (this.replay || serverNow - part.time < 5) this.fresh++
     if (newest) {
       // A long gap is forgotten after some twenty others, or as many bursts; until then no rhythm is known.
       const seconds = part.time - newest.time
@@ -68,9 +72,13 @@ class Feed {
   }
 
   addLine(part, missed, last) {
-    if (!this.shows) this.put(showText(part)).log.toEnd()
-    const {log} = this.shows
-    log.visible = this.visible
+    if (!this.live) {
+      this.live = !this.past && this.shows?.log ? this.shows : showText(part)
+      if (!this.past) this.put(this.live)
+      this.lines.toEnd()
+    }
+    const log = this.lines
+    log.visible = this.visible && !this.past
     if (last) this.dropped += missed
     if (missed) log.push({text: last ? `${count(missed, 'line')} skipped` : count(missed, 'earlier line')})
     log.append(textOf(part), part.time)
@@ -113,34 +121,73 @@ class Feed {
     return shows
   }
 
-  // Holds the part that is shown, or goes on with the newest; `past` is {parts, at}, from the server's history.
-  hold(paused, past) {
-    set(this, {paused, past, held: 0})
+  // Holds the part that is shown, or goes on with the newest.
+  hold(paused) {
+    set(this, {paused, past: undefined, at: undefined, held: 0})
     const log = this.lines
-    if (log) log.freeze(paused)
-    else if (past) return this.paint(past.parts[past.at])
-    else if (!paused) this.paintNewest()
+    if (!this.newest) this.empty()
+    else if (log) {
+      this.shown = undefined
+      log.freeze(paused)
+      log.reveal(this.visible)
+      this.put(this.live)
+    } else if (!paused) this.paintNewest()
+  }
+
+  // Shows what it showed at this time; the promise ends when that, or what was asked for since, is shown.
+  seek(past) {
+    this.past = past
+    this.lines?.reveal(false)
+    return this.visible && (this.seeking ??= this.search().finally(() => this.seeking = null))
+  }
+
+  // One request at a time: of the times that come meanwhile, the last counts.
+  async search() {
+    while (this.past && this.at !== this.past) {
+      const at = this.past,
+        parts = await this.look(this, at)
+      if (this.past) await this.showPast(parts, this.at = at)
+    }
+  }
+
+  showPast(parts) {
+    const part = parts.at(-1)
+    if (!part) return this.empty()
+    if (this.kind !== 'lines') return this.paint(part)
+    this.shown = part
+    this.before ??= showText(part)
+    this.before.log.needle = this.lines?.needle
+    this.before.log.fill(parts)
+    this.put(this.before)
+  }
+
+  empty() {
+    this.shown = this.shows = this.renderer = null
+    this.view.replaceChildren(this.card)
+    refresh()
   }
 
   // Whether it is on the screen from now on.
   reveal(visible) {
     this.visible = visible
     const log = this.lines
-    if (log) log.reveal(visible)
-    else if (!this.paused && !this.past) this.paintNewest()
+    if (this.past) this.seek(this.past)
+    else if (log) log.reveal(visible)
+    else if (!this.paused) this.paintNewest()
   }
 
   paintNewest() {
-    if (this.visible && this.newest && this.newest !== this.shown) this.paint(this.newest)
+    if (this.visible && this.newest && (this.busy || this.newest !== this.shown)) this.paint(this.newest)
   }
 
   // The log, if each part is a line of it.
   get lines() {
-    return this.kind === 'lines' && this.shows?.log
+    return this.kind === 'lines' ? this.live?.log : undefined
   }
 
   save() {
-    if (this.lines) savePart({feed: this.name, sequence: this.last, type: 'text/plain', body: this.lines.lines.map(line => `${line.text}\n`).join('')})
+    const log = this.lines && this.shows?.log
+    if (log) savePart({feed: this.name, sequence: (this.shown ?? this.newest).sequence, type: 'text/plain', body: log.lines.map(line => `${line.text}\n`).join('')})
     else if (this.shown) savePart(this.shown)
   }
 

@@ -95,14 +95,15 @@ function makeLink(place, on) {
     return poll(link, {part: part => on.part(part, tries = 0)}, signal => learn(signal, heard = Date.now()), signal)
   }
 
-  async function get(path, signal) {
-    const reply = await fetch(place(path), {signal, headers: {Accept: ACCEPT}})
+  async function get(path, signal, method = 'GET') {
+    const reply = await fetch(place(path), {signal, method, headers: {Accept: ACCEPT}})
     // In steps of four seconds, since the header only has whole ones.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply
     // A refusal of mxr is a line of text, that of a proxy a page.
-    if (/40[13]/.test(reply.status)) throw Error('open the URL that mxr prints')
-    throw Error(/^text\/plain/.test(reply.headers.get('content-type')) ? (await reply.text()).split('\n')[0] : `HTTP ${reply.status}`)
+    const isPlain = /^text\/plain/.test(reply.headers.get('content-type')),
+      reason = /40[13]/.test(reply.status) ? 'open the URL that mxr prints' : isPlain ? (await reply.text()).split('\n')[0] : `HTTP ${reply.status}`
+    throw set(Error(reason), {status: reply.status})
   }
 
   // Calls `first` before the first part, and onPart for each. Resolves to true at the close-delimiter, to false if the stream broke off.

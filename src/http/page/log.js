@@ -13,7 +13,7 @@ function makeLog() {
   let next, style, frame, sheet, touched, text = [], unseen = 0, until = Infinity
   const more = make('button.more', {hidden: true, onclick: toEnd}),
     el = make('div.log', {tabIndex: 0, role: 'log', ariaLive: 'off'}, make('div'), more),
-    log = {el, follow: true, visible: true, reveal, append, push, replace, redraw, freeze, toEnd, found: () => sheet.getElementsByClassName('line').length},
+    log = {el, follow: true, visible: true, reveal, append, push, fill, replace, redraw, freeze, toEnd, found: () => sheet.getElementsByClassName('line').length},
     resized = new ResizeObserver(() => log.follow && toEnd())
 
   // Builds a new sheet off the screen, which then replaces the old one: no flicker.
@@ -46,6 +46,14 @@ function makeLog() {
       until = max(0, until - gone)
     }
     wake()
+  }
+
+  // Shows these lines, the last of them on the screen, instead of those before.
+  function fill(lines) {
+    clear()
+    for (const {text, time} of lines) append(text, time)
+    log.follow = true
+    unseen = 0
   }
 
   // Shows a document instead of the one before; if it only grew, the new lines are appended.

@@ -1,4 +1,4 @@
-//! The viewer page: put together once, from the sources beside this file as they are. It never differs from one reply to the
+//! The viewer page: put together once, from the sources beside this file without their comments. It never differs from one reply to the
 //! next, so it is compressed once, and its policy names its script by a hash. It knows nothing of feeds or requests.
 
 use std::{io::Write, sync::LazyLock};
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use ring::digest::{SHA256, digest};
 
-/// The page's one script. Each file is a module for its tests, and so are all of them together: no two export the same name.
-const SCRIPT: &str = concat!(
+/// The sources of the page's one script. Each file is a module for its tests, and so are all of them together: no two export the same name.
+const SOURCES: &str = concat!(
     include_str!("words.js"),
     include_str!("split.js"),
     include_str!("sgr.js"),
@@ -21,12 +21,21 @@ const SCRIPT: &str = concat!(
     include_str!("feed.js"),
     include_str!("poll.js"),
     include_str!("link.js"),
+    include_str!("past.js"),
+    include_str!("film.js"),
+    include_str!("moment.js"),
     include_str!("page.js"),
 );
 
+/// The page's script: a fifth of the sources are comments, which stand on lines of their own.
+static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    let code = SOURCES.split_inclusive('\n').filter(|line| !line.trim_start().starts_with("//"));
+    code.collect()
+});
+
 /// The viewer page as it is served.
 pub(super) static PAGE: LazyLock<Page> = LazyLock::new(|| {
-    let html = include_str!("page.html").replace("{{css}}", include_str!("page.css")).replace("{{js}}", SCRIPT);
+    let html = include_str!("page.html").replace("{{css}}", include_str!("page.css")).replace("{{js}}", &SCRIPT);
     Page { gzip: gzip(html.as_bytes()), html: html.into(), policy: policy() }
 });
 
@@ -75,7 +84,7 @@ mod tests {
     fn the_hash_is_that_of_all_between_the_tags() {
         let page = std::str::from_utf8(&PAGE.html).unwrap();
         let (_, script) = page.split_once("<script type=module>").unwrap();
-        assert_eq!(script, format!("{SCRIPT}</script>\n"));
+        assert_eq!(script, format!("{}</script>\n", *SCRIPT));
         // Either would end the script early, or change where it ends; and a parser turns a CR into an LF.
         assert!(!["</script", "<!--", "\r"].iter().any(|text| SCRIPT.contains(text)));
     }

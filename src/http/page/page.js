@@ -11,24 +11,25 @@ const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node =>
   // Tells which feeds are on the screen, or nearly.
   screen = new IntersectionObserver(seen => {
     for (const {target, isIntersecting} of seen) byName.get(target.feed)?.reveal(isIntersecting)
+    past.measure()
     refresh()
   }, {root: ui.feeds, rootMargin: '300px'})
 // The feed that fills the page; undefined while all are tiled.
-let focus, started, paused, refreshing, cost = 0, refreshed = 0
+let focus, started, paused, refreshing, cost = 0, refreshed = 0, film
 
 const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
   hasRun = () => feeds.some(feed => feed.kind === 'run'),
   serverNow = () => Date.now() / 1000 + link.skew,
-  // How many parts the server keeps.
-  heldOf = feed => feed?.kept && min(feed.kept, feed.last),
   ageOf = ({newest}) => newest && serverNow() - newest.time
 
 const link = makeLink(place, {
   change: refresh,
   part(part) {
     const count = feeds.length
-    feedOf(part.feed).take(part, serverNow())
+    const feed = feedOf(part.feed)
+    feed.take(part, serverNow())
+    if (feed.newest === part && feed.kind !== 'lines') past.see(feed, part)
     if (feeds.length > count) route()
   },
   server(told) {
@@ -37,10 +38,11 @@ const link = makeLink(place, {
       count = feeds.length,
       // Another server may run at this address now.
       gone = feeds.filter(feed => !names.has(feed.name))
-    for (const info of told.feeds) feedOf(info.name).learn(info, restarted)
+    for (const info of told.feeds) feedOf(info.name).learn(info, restarted, told.recording)
     gone.forEach(forget)
     if (gone.length || feeds.length > count) route()
     started = told.started
+    past.measure()
     return {
       // Lines that are not here yet; of a new feed also some that arrive before the next request.
       history: min(TAIL, max(1, ...feeds.map(feed => feed.kind === 'lines' && (feed.last ? TAIL : feed.published + 100)))),
@@ -55,6 +57,7 @@ const link = makeLink(place, {
     }
   },
 })
+const past = makePast(link, feeds)
 
 // What the page does not have yet of a feed that the server describes.
 function behind({name, kind, newest}) {
@@ -72,7 +75,7 @@ function feedOf(name) {
   feeds.push(feed)
   byName.set(name, feed)
   ui.feeds.append(set(feed.el, {feed: name}))
-  set(feed, {paused, visible: false})
+  set(feed, {paused, past: moment, visible: false, look: past.at})
   screen.observe(feed.el)
   return feed
 }
@@ -80,6 +83,7 @@ function feedOf(name) {
 function forget(feed) {
   feeds.splice(feeds.indexOf(feed), 1)
   byName.delete(feed.name)
+  past.forget(feed)
   screen.unobserve(feed.el)
   feed.el.remove()
 }
@@ -105,6 +109,7 @@ const stateOf = feed =>
   link.state !== 'live' ? link.state :
   feed.trouble ? feed.trouble.state :
   !feed.newest ? 'waiting' :
+  feed.replay ? 'replay' :
   ageOf(feed) < 10 ? 'live' :
   ageOf(feed) > feed.gap * 3 ? 'stale' : 'quiet'
 
@@ -121,16 +126,17 @@ const SAYS = {
   stale: feed => `${ago(feed)}, connection good`,
   starting: since,
   ended: feed => [feed.outcome, ago(feed)].filter(Boolean).join(', '),
-  history: ({past, shown}) => `${past.parts.length - 1 - past.at} back, ${clock(shown.time)}`,
+  history: ({shown}) => shown && stamp(shown.time),
   paused: ({held}) => held && `${number(held)} newer`,
   live: () => link.via(),
   quiet: feed => [ago(feed), link.via()].filter(Boolean).join(', '),
+  replay: ({newest}) => [stamp(newest.time), link.via()].filter(Boolean).join(', '),
   waiting: () => link.via(),
 }
 
-function readings({rate, ended, newest, shown = newest, shows, dropped}) {
-  const pace = rate > .4 && !ended && link.state === 'live' && `${rate.toFixed(rate < 10)}/s`
-  return [pace, size(shown.body.length), shows?.picture?.size(), shown.type, `#${shown.sequence}`, dropped && `${number(dropped)} dropped`].filter(Boolean).join(' · ')
+function readings({rate, ended, past, newest, shown = newest, shows, dropped}) {
+  const pace = rate > .4 && !ended && !past && link.state === 'live' && `${rate.toFixed(rate < 10)}/s`
+  return [pace, shown.body && size(shown.body.length), shows?.picture?.size(), shown.type, `#${shown.sequence}`, dropped && `${number(dropped)} dropped`].filter(Boolean).join(' · ')
 }
 
 function say(node, text) {
@@ -164,18 +170,21 @@ function update() {
     if (!feed.visible) continue
     say(feed.state, state)
     say(feed.detail, SAYS[state]?.(feed))
-    say(feed.readings, feed.newest && readings(feed))
+    say(feed.readings, feed.newest && feed.shown !== null && readings(feed))
   }
   ui.picture.hidden = !picture()
   ui.text.hidden = !log()
-  ui.past.hidden = !(heldOf(focus) > 1)
-  if (!focus?.past) ui.slider.value = ui.slider.max = heldOf(focus)
+  showMoment()
   buttons.Escape.hidden = !focus || feeds.length < 2
   buttons.s.hidden = !focus
+  buttons.b.hidden = !(focus ? focus.remote : feeds.some(feed => feed.remote))
+  buttons.v.hidden = !film && !(canFilm && picture()?.face())
+  buttons.v.ariaPressed = !!film
+  say(buttons.v, film ? 'stop' : 'film')
   buttons.t.hidden = focus?.kind !== 'lines'
   buttons.r.hidden = link.state !== 'ended'
   say(buttons.r, `${hasRun() ? 'play' : 'connect'} again`)
-  say(buttons.Space, paused ? 'resume' : 'pause')
+  say(buttons.Space, paused || moment ? 'resume' : 'pause')
   say(buttons[0], picture()?.zoom())
   ui.filter.value = log()?.needle ?? ''
   say(ui.found, log()?.needle && count(log().found(), 'line'))
@@ -188,55 +197,37 @@ function update() {
   ui.icon.href = `data:image/svg+xml,<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><circle cx="1" cy="1" r="1" fill="${colour}"/></svg>`
 }
 
-function newest(hold = paused) {
-  paused = hold
-  if (!hold) log()?.toEnd()
-  for (const feed of feeds) feed.hold(hold)
+function toggleFilm() {
+  if (film) return film.stop()
+  const {name} = focus
+  film = makeFilm(() => picture()?.face(), blob => {
+    saveAs(blob, `${name}.webm`)
+    film = null
+    refresh()
+  })
   refresh()
-}
-
-// Shows another of the parts that the server keeps; the first step back fetches them all.
-async function step(by) {
-  const feed = focus
-  if (!(heldOf(feed) > 1) || !feed.past && by > 0) return
-  const parts = feed.past?.parts ?? await heldParts(feed),
-    at = max(0, (feed.past?.at ?? parts.length - 1) + by)
-  if (at >= parts.length) return newest()
-  set(ui.slider, {max: parts.length - 1, value: at})
-  await feed.hold(paused, {parts, at})
-  refresh()
-}
-
-async function heldParts(feed) {
-  const abort = new AbortController(),
-    parts = [],
-    {last} = feed,
-    keep = part => {
-      parts.push(set(part, {feed: feed.name}))
-      if (part.sequence >= last) abort.abort()
-    }
-  try {
-    // With an end, since a proxy may hold back what has none.
-    await link.read(await link.get(`stream/${encoded(feed)}?history=${heldOf(feed)}&parts=${heldOf(feed)}`, abort.signal), keep)
-  } catch {}
-  return parts
 }
 
 const toggle = key => buttons[key].ariaPressed = document.body.classList.toggle(buttons[key].textContent)
 
 // A key, its action, its description, the place of its button, the text on the button.
 const ACTIONS = [
-  ['Escape', () => focus?.past ? newest() : go(), 'back', 'first', '‹ all'],
+  ['Escape', click => moment && !click ? live() : go(), 'back to live, to all feeds', 'first', '‹ all'],
   ['-', () => picture()?.zoomBy(.8), 'zoom out', 'picture', '−'],
   ['0', () => picture()?.toggle(), 'fit, actual size', 'picture', 'fit'],
   ['+', () => picture()?.zoomBy(1.25), 'zoom in', 'picture', '+'],
   ['/', () => ui.filter.focus(), 'filter'],
   ['w', () => toggle('w'), 'wrap', 'text', 'wrap'],
   ['t', () => toggle('t'), 'times of lines', 'text', 'times'],
-  ['ArrowLeft', () => step(-1), 'older', 'past', '‹'],
-  ['ArrowRight', () => step(1), 'newer', 'past', '›'],
-  ['End', () => newest(), 'the newest part'],
-  ['Space', () => newest(!paused), 'pause, resume', 'rest', 'pause'],
+  ['⇧ArrowLeft', () => stepBySeconds(-60), 'a minute back', 'past', '«'],
+  ['ArrowLeft', (_, isRepeat) => step(-1, isRepeat), 'the part before', 'past', '‹'],
+  ['ArrowRight', (_, isRepeat) => step(1, isRepeat), 'the part after', 'past', '›'],
+  ['⇧ArrowRight', () => stepBySeconds(60), 'a minute on', 'past', '»'],
+  ['g', askWhen, 'go to a time', 'past', 'go to'],
+  ['End', () => live(), 'live', 'past', 'live'],
+  ['Space', () => live(!paused && !moment), 'pause, resume', 'rest', 'pause'],
+  ['b', saveSeconds, `save the ${BEFORE} s before`, 'rest', `${BEFORE} s`],
+  ['v', toggleFilm, 'film the picture (WebM)', 'rest', 'film'],
   ['s', () => focus?.save(), 'save what is shown', 'rest', 'save'],
   ['f', () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(), 'full screen', 'rest', 'full'],
   ['r', () => link.state === 'ended' && link.open(true), 'replay', 'rest', 'replay'],
@@ -254,13 +245,18 @@ const PAN = {ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDo
   buttons = {}, actions = {}
 for (const [key, onclick, words, place, text] of ACTIONS) {
   actions[key] = onclick
-  ui.keys.append(make('dt', {}, make('kbd', {}, {ArrowLeft: '←', ArrowRight: '→', Escape: 'Esc'}[key] ?? key)), make('dd', {}, words))
+  ui.keys.append(make('dt', {}, make('kbd', {}, key.replace('ArrowLeft', '←').replace('ArrowRight', '→').replace('ape', ''))), make('dd', {}, words))
   if (place) ui[place].append(buttons[key] = make('button', {onclick, title: `${words} (${key})`, ariaLabel: text[1] ? null : words}, text))
 }
 toggle('w')
 buttons.f.hidden = !document.fullscreenEnabled
-ui.filter.oninput = () => log().redraw(log().needle = ui.filter.value)
-ui.slider.oninput = () => step(ui.slider.value - (focus.past?.at ?? ui.slider.max))
+ui.filter.oninput = () => {
+  // That of the past too.
+  for (const log of new Set([focus.shows.log, focus.lines || focus.shows.log])) log.redraw(log.needle = ui.filter.value)
+}
+ui.slider.oninput = () => goTo(+ui.slider.value + origin)
+ui.slider.onpointerup = settle
+ui.when.onkeydown = goToWhen
 ui.copy.onclick = () => {
   ui.snippet.select()
   // Over plain http from another host there is no navigator.clipboard.
@@ -270,10 +266,10 @@ ui.copy.onclick = () => {
 onkeydown = event => {
   const {key, target} = event
   if (event.ctrlKey || event.metaKey || event.altKey || ui.sheet.open) return
-  if (target.matches(key === ' ' ? 'button, input, summary' : 'input')) return
-  const action = actions[key === ' ' ? 'Space' : key]
-  if (PAN[key] && picture()?.panBy(...PAN[key])) event.preventDefault()
-  else if (action) action(event.preventDefault())
+  if (target !== ui.slider && target.matches(key === ' ' ? 'button, input, summary' : 'input')) return
+  const action = actions[key === ' ' ? 'Space' : event.shiftKey && PAN[key] ? `⇧${key}` : key]
+  if (PAN[key] && !event.shiftKey && target !== ui.slider && picture()?.panBy(...PAN[key])) event.preventDefault()
+  else if (action) action(event.preventDefault(), event.repeat)
 }
 onhashchange = onresize = route
 ononline = () => document.hidden || link.wake()

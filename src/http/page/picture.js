@@ -110,5 +110,5 @@ function showPicture() {
   el.onpointerup = el.onpointercancel = ({pointerId}) => pointers.delete(pointerId)
   new ResizeObserver(layout).observe(el)
 
-  return {el, show, picture: {zoomBy, panBy, toggle, zoom: () => fitted ? 'fit' : `${round(scale * 100)} %`, size: () => face && `${width} × ${height}`}}
+  return {el, show, picture: {zoomBy, panBy, face: () => face, toggle, zoom: () => fitted ? 'fit' : `${round(scale * 100)} %`, size: () => face && `${width} × ${height}`}}
 }

@@ -65,8 +65,12 @@ function showCard() {
 const blobOf = ({body, type}) => new Blob([body], {type})
 
 function savePart(part) {
-  const name = /\.\w+$/.test(part.feed) ? part.feed : `${part.feed}.${part.type.replace(/.*\//, '').replace(/\W.*/, '')}`,
-    link = make('a', {href: URL.createObjectURL(blobOf(part)), download: `${part.sequence}-${name}`})
-  link.click()
-  setTimeout(() => URL.revokeObjectURL(link.href), 9999)
+  const name = /\.\w+$/.test(part.feed) ? part.feed : `${part.feed}.${part.type.replace(/.*\//, '').replace(/\W.*/, '')}`
+  saveAs(blobOf(part), `${part.sequence}-${name}`)
+}
+
+function saveAs(blob, download) {
+  const href = URL.createObjectURL(blob)
+  make('a', {href, download}).click()
+  setTimeout(() => URL.revokeObjectURL(href), 9999)
 }

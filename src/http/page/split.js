@@ -38,6 +38,6 @@ function readHead(head, boundary) {
 }
 
 // The boundary parameter of a Content-Type, bare or quoted.
-const boundaryOf = type => /boundary="?([^";]+)/i.exec(type)?.[1]
+const boundaryOf = type => /boundary="?([^";\s]+)/i.exec(type)?.[1]
 
 export {makeSplitter, boundaryOf}

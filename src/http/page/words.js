@@ -8,8 +8,17 @@ const {min, max, round} = Math,
   count = (n, noun) => `${number(n)} ${noun}${n === 1 ? '' : 's'}`,
   size = n => n < 1e3 ? `${n} B` : n < 1e6 ? `${round(n / 1e3)} KB` : `${(n / 1e6).toFixed(1)} MB`,
   age = s => s < 60 ? `${max(0, round(s))} s` : s < 6e3 ? `${round(s / 60)} min` : `${round(s / 3600)} h`,
-  // Local time with milliseconds, as in 09:05:07.042.
-  clock = seconds => new Date(seconds * 1e3 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(11, 23)
+  // Local time with milliseconds, as in 2026-11-29T09:05:07.042Z, whatever the Z says.
+  local = seconds => {
+    const date = new Date(round(seconds * 1e3))
+    return new Date(date - date.getTimezoneOffset() * 6e4).toISOString()
+  },
+  clock = seconds => local(seconds).slice(11, 23),
+  // With the date if that is not today's.
+  stamp = seconds => {
+    const [day, time] = local(seconds).slice(0, 23).split('T')
+    return local(Date.now() / 1e3).startsWith(day) ? time : `${day} ${time}`
+  }
 
 // make('div.log', {tabIndex: 0}, child…): the text of a part is always inserted as a text node.
 function make(name, properties, ...children) {
@@ -19,4 +28,4 @@ function make(name, properties, ...children) {
   return node
 }
 
-export {count, size, age}
+export {count, size, age, stamp}

@@ -35,7 +35,7 @@ fn archive(path: &Path) -> Arc<Archive> {
     archive
 }
 
-fn body_of(found: &FoundPart) -> String {
+fn body_of(found: &ArchivePart) -> String {
     let mut reader = FoundReader::default();
     let head = reader.head(found).unwrap();
     String::from_utf8(reader.into_recording().unwrap().body(&head, 1 << 20).unwrap().to_vec()).unwrap()
@@ -50,7 +50,8 @@ fn find(archive: &Arc<Archive>, seek: Seek) -> String {
 
 fn exported(archive: &Archive, feed: Option<&str>, range: (SystemTime, SystemTime), newest: Option<usize>) -> Vec<u8> {
     let extents = archive.extents(feed, range, newest);
-    let stretch = Stretch { feed: feed.map(str::to_owned), from: range.0, to: range.1, unnamed: archive.unnamed().to_owned() };
+    let stretch =
+        ArchiveStretch { feed: feed.map(str::to_owned), from: range.0, to: range.1, unnamed: archive.unnamed().to_owned() };
     let mut export = Export::new(stretch, extents, Vec::new());
     std::iter::from_fn(|| export.next_chunk().unwrap()).collect::<Vec<_>>().concat()
 }
@@ -204,7 +205,7 @@ fn a_large_body_is_copied_in_pieces() {
     let (_folder, path) = recording_of(&[b"small", &large, b"small"]);
     let archive = archive(&path);
     let extents = archive.extents(None, ever(), None);
-    let stretch = Stretch { feed: None, from: ever().0, to: ever().1, unnamed: "a".to_owned() };
+    let stretch = ArchiveStretch { feed: None, from: ever().0, to: ever().1, unnamed: "a".to_owned() };
     let mut export = Export::new(stretch, extents, vec![recorded(9, "in memory")]);
     let chunks: Vec<Bytes> = std::iter::from_fn(|| export.next_chunk().unwrap()).collect();
     assert!(chunks.len() > 10 && chunks.iter().all(|chunk| chunk.len() < 300 << 10), "{}", chunks.len());
@@ -225,7 +226,7 @@ fn segments_that_are_deleted_while_they_are_copied_are_left_out() {
     let paths = [0.0, 10.0, 20.0].map(|second| segment(folder.path(), &[("a", second)]));
     let archive = archive(folder.path());
     let (extents, found) = (archive.extents(None, ever(), None), archive.find("a", Seek::At(at(10.0))).unwrap().unwrap());
-    let stretch = Stretch { feed: None, from: ever().0, to: ever().1, unnamed: String::new() };
+    let stretch = ArchiveStretch { feed: None, from: ever().0, to: ever().1, unnamed: String::new() };
     let mut export = Export::new(stretch, extents, Vec::new());
     std::fs::remove_file(&paths[1]).unwrap();
     let copied = std::iter::from_fn(|| export.next_chunk().unwrap()).collect::<Vec<_>>().concat();

@@ -9,7 +9,10 @@ use crate::{
     feed::{Hops, Kind, Publisher, SourceState},
     format::Media,
     part::Part,
-    source::framing::split::{PartStamp, RawPart},
+    source::{
+        framing::split::{PartStamp, RawPart},
+        kinds::kind_of_part,
+    },
 };
 
 /// How far a sender's clock may be from ours for its times to be believed: cameras send the time since they were started.
@@ -249,13 +252,12 @@ impl UpstreamFeed {
 /// The kind of a feed of such parts. mxr tells it; where an older one does not, a text without a line end is a line.
 fn kind_of(raw: &RawPart, stream: &StreamTraits) -> Kind {
     let is_image = raw.media.as_ref().is_some_and(Media::is_image);
-    let is_line = || raw.stamp.sequence.is_some() && raw.media.as_ref().is_some_and(Media::is_text) && !raw.bytes.contains(&b'\n');
+    let of_part = || raw.media.as_ref().filter(|_| raw.stamp.sequence.is_some()).map(|media| kind_of_part(media, &raw.bytes));
     match stream.kind {
         _ if is_image => Kind::Newest,
         _ if stream.is_text => Kind::Lines,
         Some(kind) => kind,
-        None if is_line() => Kind::Lines,
-        None => Kind::Newest,
+        None => of_part().unwrap_or(Kind::Newest),
     }
 }
 

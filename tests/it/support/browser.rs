@@ -97,6 +97,14 @@ impl Browser {
         self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
     }
 
+    /// Presses a key while Shift is held.
+    pub fn press_with_shift(&self, key: &str) {
+        const SHIFT: &str = "\u{e008}";
+        let strokes = [("keyDown", SHIFT), ("keyDown", key), ("keyUp", key), ("keyUp", SHIFT)];
+        let strokes = strokes.map(|(stroke, key)| json!({ "type": stroke, "value": key }));
+        self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
+    }
+
     /// Sets the colour scheme that Chromium's user prefers, light or dark.
     pub fn prefer(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
@@ -110,6 +118,15 @@ impl Browser {
             { "type": "pointerDown", "button": 0 },
             { "type": "pointerUp", "button": 0 },
         ]);
+        self.post("/actions", json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": actions }] }));
+    }
+
+    /// Presses the mouse at the first of these points of the window, moves it over the others, and lets it go at the last.
+    pub fn drag(&self, points: &[(u32, u32)]) {
+        let moves = points.iter().map(|(x, y)| json!({ "type": "pointerMove", "x": x, "y": y, "duration": 200 }));
+        let mut actions: Vec<_> = moves.collect();
+        actions.insert(1, json!({ "type": "pointerDown", "button": 0 }));
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
         self.post("/actions", json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": actions }] }));
     }
 

@@ -1,0 +1,425 @@
+//! `mxr serve RECORDING`: what was recorded comes again, byte for byte, with its times, whoever wrote the file.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::support::{A_WHILE, BLUE, Folder, GREEN, Part, RED, SOON, Server, jpeg, mxr, png, printed_by, python, tool, wait_until};
+
+const BOUNDARY: &str = "mxr-0123456789abcdef0123456789abcdef";
+
+/// When recordings begin, in seconds since 1970.
+const BEGIN: f64 = 1_764_000_000.0;
+
+/// A recording as mxr writes it, in a folder of its own.
+struct Recorded {
+    folder: Folder,
+    bytes: Vec<u8>,
+    sequence: u64,
+}
+
+impl Recorded {
+    fn new() -> Self {
+        let head = format!("Content-Type: multipart/mixed; boundary={BOUNDARY}\r\nX-Recording: mxr 1\r\n");
+        Self { folder: Folder::new(), bytes: head.into(), sequence: 0 }
+    }
+
+    /// Adds a part of this second.
+    fn part(mut self, feed: &str, second: f64, media: &str, body: impl AsRef<[u8]>) -> Self {
+        self.sequence += 1;
+        let (stamp, sequence, length) = (BEGIN + second, self.sequence, body.as_ref().len());
+        let head = format!(
+            "\r\n--{BOUNDARY}\r\nContent-Type: {media}\r\nContent-Length: {length}\r\nX-Timestamp: {stamp:.6}\r\n\
+             X-Sequence: {sequence}\r\nX-Feed: {feed}\r\nX-Clock: 0000002a {second:.6}\r\n\r\n"
+        );
+        self.bytes.extend([head.as_bytes(), body.as_ref()].concat());
+        self
+    }
+
+    fn line(self, second: f64, text: &str) -> Self {
+        self.part("log", second, "text/plain; charset=utf-8", text)
+    }
+
+    fn whole(&self) -> Vec<u8> {
+        [&self.bytes[..], format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat()
+    }
+
+    /// Writes the file, and returns its path.
+    fn saved(&self) -> PathBuf {
+        self.folder.put("day.mxr", self.whole());
+        self.folder.file("day.mxr")
+    }
+
+    fn serve(&self, args: &[&str]) -> Server {
+        mxr(["serve"]).arg(self.saved()).args(args).start()
+    }
+}
+
+/// A file of these bytes, served once.
+fn serve_bytes(folder: &Folder, bytes: impl AsRef<[u8]>, args: &[&str]) -> Server {
+    folder.put("cam", bytes);
+    mxr(["serve"]).arg(folder.file("cam")).args(["--once"]).args(args).start()
+}
+
+fn texts(parts: &[Part]) -> Vec<String> {
+    parts.iter().map(Part::text).collect()
+}
+
+fn has_feed(part: &Part, feed: &str) -> bool {
+    part.headers.iter().any(|(name, value)| name == "X-Feed" && value == feed)
+}
+
+/// Lets a recording play to its end, and returns its parts as they are held then: on the way a viewer may miss some.
+fn played(server: &Server, path: &str) -> Vec<Part> {
+    server.view(path).parts_to_end();
+    let mut parts = without_repeats(server.view(&format!("{path}?history=1000")).parts_to_end());
+    parts.sort_by(|one, other| one.timestamp().total_cmp(&other.timestamp()));
+    parts
+}
+
+/// The parts of a run without what is sent once more before the end.
+fn without_repeats(parts: Vec<Part>) -> Vec<Part> {
+    let mut kept: Vec<Part> = Vec::new();
+    for part in parts {
+        let feed = part.headers.iter().find(|(name, _)| name == "X-Feed").map(|(_, feed)| feed.clone());
+        let is_repeat =
+            |before: &Part| before.sequence() == part.sequence() && feed.as_ref().is_none_or(|feed| has_feed(before, feed));
+        if !kept.iter().any(is_repeat) {
+            kept.push(part);
+        }
+    }
+    kept
+}
+
+#[test]
+fn eight_feeds_come_again_byte_for_byte_with_their_times() {
+    let types = ["image/png", "image/jpeg", "text/plain", "text/html", "application/json", "image/svg+xml", "audio/aac", "x-a/b"];
+    let (mut recorded, mut expected) = (Recorded::new(), Vec::new());
+    for number in 0..160_u32 {
+        let (feed, second) = (number as usize % 8, f64::from(number) / 100.0);
+        let body = [number.to_string().as_bytes(), &vec![b'x'; number as usize * 31 % 3000]].concat();
+        recorded = recorded.part(&format!("feed%20{feed}"), second, types[feed], &body);
+        expected.push((format!("feed%20{feed}"), types[feed], format!("{:.6}", BEGIN + second), body));
+    }
+    let server = recorded.serve(&["--once", "--history", "1000"]);
+    let parts = played(&server, "/streams");
+    let came: Vec<_> = parts
+        .iter()
+        .map(|part| (part.header("X-Feed").to_owned(), part.media(), part.header("X-Timestamp").to_owned(), part.body.clone()))
+        .collect();
+    assert_eq!(came.len(), expected.len());
+    assert!(came.iter().zip(&expected).all(|(came, expected)| *came == *expected));
+    let names: Vec<Value> = server.state()["feeds"].as_array().unwrap().iter().map(|feed| feed["name"].clone()).collect();
+    assert_eq!(names, (0..8).map(|feed| format!("feed {feed}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn once_waits_for_the_first_viewer_and_then_ends_for_all() {
+    let server = Recorded::new().line(0.0, "one").line(0.2, "two").line(0.4, "three").serve(&["--once"]);
+    thread::sleep(A_WHILE);
+    assert_eq!(server.state()["feeds"][0]["published"], 1, "the first part is there already");
+    let mut viewer = server.view("/stream");
+    let mut other = server.view("/stream?history=10");
+    assert_eq!(texts(&viewer.parts_to_end()), ["one", "two", "three"], "the close-delimiter follows the last part");
+    assert_eq!(texts(&other.parts_to_end()), ["one", "two", "three"]);
+    assert_eq!(server.view("/stream?history=1").parts_to_end().last().unwrap().text(), "three", "the server goes on");
+    assert_eq!(server.source()["state"], "ended");
+}
+
+#[test]
+fn a_loop_begins_again_and_its_numbers_go_on() {
+    let server = Recorded::new().line(0.0, "one").line(0.1, "two").serve(&[]);
+    let parts: Vec<_> = (0..6).map(|_| ()).scan(server.view("/stream?history=100"), |viewer, ()| viewer.next()).collect();
+    let first = usize::from(parts[0].text() == "two");
+    assert!(parts.iter().enumerate().all(|(at, part)| part.text() == ["one", "two"][(at + first) % 2]), "{:?}", texts(&parts));
+    assert!(parts.windows(2).all(|pair| pair[1].sequence() == pair[0].sequence() + 1));
+}
+
+#[test]
+fn a_replay_tells_the_recorded_time_and_its_age_is_no_alarm() {
+    let server = Recorded::new().line(0.0, "one").line(0.2, "two").serve(&["--on-stale", "echo stale >&2", "--stale-after", "1m"]);
+    let feed = server.state()["feeds"][0].clone();
+    assert_eq!((&feed["source"]["state"], &feed["source"]["replay"]), (&Value::from("live"), &Value::from(true)));
+    assert!(feed["newest"]["timestamp"].as_f64().unwrap() < BEGIN + 1.0);
+    assert!(server.get("/snapshot").head.want("X-Timestamp").starts_with("176400000"));
+    assert!(!server.get("/metrics").text().contains("mxr_feed_newest_age_seconds{"));
+    assert!(!server.stderr().contains("stale"));
+}
+
+#[test]
+fn the_slider_of_the_page_goes_over_all_that_is_played() {
+    let recorded = Recorded::new().line(0.0, "one").line(100.0, "two").line(200.0, "three");
+    let server = recorded.serve(&[]);
+    let parts = server.get("/parts/log").json();
+    assert_eq!(
+        (parts["count"].as_u64(), parts["first"].as_f64(), parts["last"].as_f64()),
+        (Some(3), Some(BEGIN), Some(BEGIN + 200.0))
+    );
+    assert_eq!(server.get(&format!("/snapshot/log?at={}", BEGIN + 150.0)).text(), "two");
+}
+
+#[test]
+fn speed_idle_limit_and_a_stretch_go_together() {
+    let recorded = Recorded::new().line(0.0, "a").line(1.0, "b").line(61.0, "c").line(62.0, "d");
+    let run = |args: &[&str]| {
+        let server = recorded.serve(&[&["--once"], args].concat());
+        texts(&without_repeats(server.view("/stream").parts_to_end()))
+    };
+    // Nobody waits for a minute.
+    assert_eq!(run(&["--idle-limit", "0"]), ["a", "b", "c", "d"]);
+    assert_eq!(run(&["--idle-limit", "2s", "--speed", "20"]), ["a", "b", "c", "d"]);
+    assert_eq!(run(&["--from", "-31s", "--speed", "500"]), ["b", "c", "d"], "what was shown then, in a pause, is there at once");
+    assert_eq!(run(&["--from", "+1s", "--to", "-1s", "--speed", "500"]), ["b", "c"]);
+    assert_eq!(run(&["--from", "2025-11-24T17:00:01+01:00", "--to", "1764000001.5"]), ["b"]);
+}
+
+#[test]
+fn a_part_without_a_body_and_one_with_the_boundary_do_no_harm() {
+    let body = format!("a\r\n--{BOUNDARY}\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\nx\r\n--{BOUNDARY}--\r\n");
+    let mut recorded = Recorded::new().line(0.0, "one").line(0.01, "");
+    recorded = recorded.part("log", 0.02, "text/plain", &body);
+    // What a later version may write.
+    recorded.bytes = String::from_utf8(recorded.bytes)
+        .unwrap()
+        .replace("X-Recording: mxr 1\r\n", "X-Recording: mxr 1 and more\r\nX-Later: 2\r\n")
+        .into();
+    let extended = format!(
+        "\r\n--{BOUNDARY}\r\nX-Later: a\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nX-Feed: log\r\nX-Timestamp: {BEGIN:.2}\r\n\r\ntwo"
+    );
+    recorded.bytes.extend(extended.into_bytes());
+    let server = recorded.line(0.03, "three").serve(&["--once"]);
+    assert_eq!(texts(&server.view("/stream").parts_to_end()), ["one", body.as_str(), "two", "three"]);
+    assert_eq!(server.state()["feeds"][0]["refused"], 1, "the empty one");
+}
+
+#[test]
+fn a_stream_that_curl_saved_from_mxr_is_played() {
+    let Some(curl) = tool(&["curl"]) else { return };
+    let lines = Recorded::new().line(0.0, "one").line(0.05, "two").line(0.1, "three");
+    let pictures = Recorded::new().part("cam", 0.0, "image/png", png(RED)).part("b", 0.0, "text/plain", "x").part(
+        "cam",
+        0.1,
+        "image/png",
+        png(BLUE),
+    );
+    for (recorded, count) in [(&lines, 3), (&pictures, 2)] {
+        for options in [["-sN", "--http1.1"], ["-sNi", "--http1.1"]] {
+            for (path, accept) in [("/streams", "*/*"), ("/stream", "*/*"), ("/stream", "multipart/mixed")] {
+                let origin = recorded.serve(&["--once"]);
+                let accept = format!("Accept: {accept}");
+                let saved =
+                    printed_by(Command::new(&curl).args(options).args(["-H", &accept, "--max-time", "20", &origin.url(path)]));
+                // As if Ctrl-C had ended it in a part.
+                let cut = [&saved[..saved.len() - 50], b"\r\n--x"].concat();
+                let folder = Folder::new();
+                for (bytes, least) in [(&saved, count), (&cut, count - 1)] {
+                    let server = serve_bytes(&folder, bytes, &["--history", "100"]);
+                    let parts = played(&server, "/stream");
+                    assert!(
+                        parts.len() >= least && parts[0].header("X-Timestamp").starts_with("176400000"),
+                        "{options:?} {path}: {parts:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_curl_saved_from_a_camera_is_played() {
+    let pictures = [jpeg(RED), jpeg(GREEN), jpeg(BLUE)];
+    let stream = |head: &str, before: &str, after: &str| {
+        let part = |(number, picture): (usize, &Vec<u8>)| {
+            let before = before.replace("LENGTH", &picture.len().to_string()).replace("NUMBER", &number.to_string());
+            [before.as_bytes(), picture, after.as_bytes()].concat()
+        };
+        [head.as_bytes(), &pictures.iter().enumerate().flat_map(part).collect::<Vec<_>>()].concat()
+    };
+    let response = "HTTP/1.0 200 OK\r\nServer: MJPG-Streamer/0.2\r\nContent-Type: multipart/x-mixed-replace;boundary=boundarydonotcross\r\n\r\n";
+    let files = [
+        (
+            "mjpg-streamer",
+            stream(
+                &format!("{response}--boundarydonotcross\r\n"),
+                "Content-Type: image/jpeg\r\nContent-Length: LENGTH\r\nX-Timestamp: 5.0NUMBER\r\n\r\n",
+                "\r\n--boundarydonotcross\r\n",
+            ),
+        ),
+        ("motion", stream("", "--BoundaryString\r\nContent-type: image/jpeg\r\nContent-Length: LENGTH\r\n\r\n", "\r\n\r\n")),
+        ("ffmpeg", stream("--ffmpeg\r\n", "Content-type: image/jpeg\r\nContent-length: LENGTH\r\n\r\n", "\r\n--ffmpeg\r\n")),
+        ("no length", stream("--frame\r\n", "Content-Type: image/jpeg\r\n\r\n", "\r\n--frame\r\n")),
+        ("line feeds alone", stream("--frame\n", "Content-Type: image/jpeg\nContent-Length: LENGTH\n\n", "\n--frame\n")),
+        ("no first delimiter", stream("", "Content-Type: image/jpeg\r\nContent-Length: LENGTH\r\n\r\n", "\r\n--123456789\r\n")),
+        (
+            "dashes in the boundary",
+            stream(
+                "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=--myboundary\r\n\r\n",
+                "--myboundary\r\nContent-Type: image/jpeg\r\nContent-Length: LENGTH\r\n\r\n",
+                "\r\n",
+            ),
+        ),
+        ("pictures alone", pictures.concat()),
+        ("png alone", Vec::new()),
+    ];
+    let folder = Folder::new();
+    for (name, bytes) in files {
+        let pngs = [png(RED), png(GREEN), png(BLUE)];
+        let (bytes, expected) = if name == "png alone" { (pngs.concat(), &pngs) } else { (bytes, &pictures) };
+        let server = serve_bytes(&folder, bytes, &["--fps", "50", "--history", "10"]);
+        let bodies: Vec<_> = played(&server, "/stream").into_iter().map(|part| part.body).collect();
+        assert!(bodies == *expected, "{name}: {} parts", bodies.len());
+        assert_eq!(server.state()["feeds"][0]["name"], "cam", "{name}");
+    }
+}
+
+#[test]
+fn parts_without_times_come_at_the_rate_that_is_asked_for() {
+    let folder = Folder::new();
+    let frames: Vec<u8> = (0..21).flat_map(|at: u8| jpeg([at, at, 255 - at])).collect();
+    let server = serve_bytes(&folder, &frames, &["--fps", "50", "--speed", "2", "--history", "100"]);
+    let start = Instant::now();
+    server.view("/stream").parts_to_end();
+    assert!(start.elapsed() >= Duration::from_millis(199), "it took {:?}", start.elapsed());
+    assert_eq!(played(&server, "/stream").len(), 21);
+}
+
+#[test]
+fn a_file_that_cannot_be_played_is_refused_with_the_reason() {
+    let folder = Folder::new();
+    let recorded = Recorded::new().line(0.0, "one");
+    let newer = String::from_utf8(recorded.whole()).unwrap().replace("mxr 1", "mxr 2");
+    for (bytes, why) in [
+        (&b""[..], "it is empty"),
+        (b"hello, world\n", "it is no recording"),
+        (&recorded.bytes[..60], "it ends in its own head"),
+        (&recorded.bytes[..100], "there is no part in it"),
+        (newer.as_bytes(), "it was made by a newer mxr"),
+        (&jpeg(RED), "hint: to push one file, use `mxr watch FILE`"),
+        (&jpeg(RED)[..50], "there is no whole picture in it"),
+        (&[0; 5000], "it is no recording"),
+    ] {
+        folder.put("x", bytes);
+        mxr(["serve"]).arg(folder.file("x")).run().failure().stderr("mxr: cannot serve ").stderr(why);
+    }
+    mxr(["serve"]).arg(recorded.saved()).args(["--from", "-1s", "--to", "+0s"]).args(["--port", "1x"]).run().usage_error();
+    mxr(["serve"])
+        .arg(recorded.saved())
+        .args(["--from", "2030-01-01T00:00:00Z"])
+        .run()
+        .failure()
+        .stderr("hint: it goes from 2025-11-24");
+    folder.put("mjpeg", [jpeg(RED), jpeg(BLUE)].concat());
+    mxr(["serve"]).arg(folder.file("mjpeg")).args(["--to", "-1m"]).run().failure().stderr("have no times");
+    for (args, why) in [
+        (&["--speed", "0"][..], "cannot use --speed 0"),
+        (&["--follow"], "cannot use --follow with a recording"),
+        (&["--from", "yesterday"], "a time looks like"),
+        (&["--from", "3", "--to", "2"], "it is the later one"),
+        (&["--idle-limit", "-1"], "from 0 to a year"),
+    ] {
+        mxr(["serve"]).arg(recorded.saved()).args(args).run().usage_error().stderr(why);
+    }
+    let frames = Folder::new();
+    frames.put("1.png", png(RED));
+    mxr(["serve"]).arg(frames.path()).args(["--speed", "2"]).run().usage_error().stderr("frames have no times");
+    mxr(["serve", "--speed", "2"]).run().usage_error().stderr("there is no RECORDING");
+}
+
+#[test]
+fn a_directory_of_segments_is_one_recording_and_one_with_frames_is_refused() {
+    let folder = Folder::new();
+    folder.put("20251124T160000.000Z.mxr", Recorded::new().line(0.0, "one").line(0.05, "two").whole());
+    folder.put("20251124T160000.100Z.mxr", Recorded::new().line(0.1, "three").whole());
+    folder.put("20251124T160000.050Z.mxr", "torn");
+    let serve = |args: &[&str]| mxr(["serve"]).arg(folder.path()).args(args);
+    let server = serve(&["--once"]).start();
+    assert_eq!(texts(&server.view("/stream").parts_to_end()), ["one", "two", "three"]);
+    server.expect_logs("not played", 1);
+    folder.put("1.png", png(RED));
+    serve(&[]).run().failure().stderr("it holds both frames and the segments of a recording").stderr("--glob");
+    let server = serve(&["--glob", "*.png"]).start();
+    assert_eq!(server.view("/stream").part().body, png(RED));
+    let foreign = Folder::new();
+    foreign.put("20251124T160000.000Z.mxr", "a text");
+    let server = mxr(["serve"]).arg(foreign.path()).start();
+    assert_eq!(server.view("/stream").part().text(), "a text", "a file of that name alone is a frame");
+}
+
+#[test]
+fn a_recording_that_grows_or_goes_while_it_plays_is_played_on() {
+    let mut recorded = Recorded::new().line(0.0, "one").line(0.05, "two");
+    let server = recorded.serve(&[]);
+    let mut viewer = server.view("/stream");
+    viewer.part_where(|part| part.text() == "two");
+    recorded = recorded.line(0.1, "three");
+    fs::write(recorded.folder.file("day.mxr"), recorded.whole()).unwrap();
+    viewer.part_where(|part| part.text() == "three");
+    recorded.folder.remove("day.mxr");
+    server.expect_log("it is gone, and what was opened is played on");
+    viewer.part_where(|part| part.text() == "one");
+    viewer.part_where(|part| part.text() == "three");
+    recorded.folder.put("day.mxr", "something else");
+    server.wait_for_loss("it is no recording, no multipart stream and no series of JPEGs");
+    recorded.folder.put("day.mxr", Recorded::new().line(5.0, "another").whole());
+    viewer.part_where(|part| part.text() == "another");
+    wait_until("it is live again", SOON, || server.source()["state"] == "live");
+}
+
+#[test]
+fn names_of_feeds_are_those_of_the_recording_or_of_the_file_unless_a_name_is_set() {
+    let names = |server: &Server| {
+        let feeds = server.state()["feeds"].as_array().unwrap().clone();
+        feeds.iter().map(|feed| feed["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let one = Recorded::new().line(0.0, "one");
+    assert_eq!(names(&one.serve(&[])), ["log"]);
+    assert_eq!(names(&one.serve(&["--name", "x"])), ["x"]);
+    let mut two =
+        Recorded::new().line(0.0, "one").part("gr%C3%BCn", 0.1, "text/plain", "two").part("..", 0.2, "text/plain", "three");
+    assert_eq!(names(&two.serve(&[])), ["log", "grün", "day"]);
+    assert_eq!(names(&two.serve(&["--name", "x"])), ["x/log", "x/grün", "x/day"]);
+    two.bytes = String::from_utf8(two.bytes).unwrap().replace("X-Feed: log\r\n", "").into();
+    assert_eq!(names(&two.serve(&[])), ["day", "grün"]);
+    let file = two.folder.beside("mxr.toml");
+    fs::write(&file, format!("[feed.replay]\nserve = \"{}\"\nspeed = 2\nfrom = \"-10m\"\n", two.saved().display())).unwrap();
+    assert_eq!(names(&mxr(["up"]).arg(file).start()), ["replay/day", "replay/grün"]);
+}
+
+#[test]
+fn pythons_email_reads_a_recording() {
+    let Some(python) = python("email") else { return };
+    let body = "with\r\n--another\r\nboundary\n";
+    let recorded = Recorded::new().part("a", 0.0, "image/png", png(RED)).line(1.0, "grün").line(2.0, "").line(3.0, body);
+    let script = "import email.policy, sys\n\
+        parts = email.message_from_bytes(open(sys.argv[1], 'rb').read()).get_payload()\n\
+        for part in parts: print(part['X-Feed'], part['X-Timestamp'], part.get_content_type(), \
+        len(part.get_payload(decode=True)))";
+    let printed = printed_by(Command::new(python).args(["-c", script]).arg(recorded.saved()));
+    let lines = String::from_utf8(printed).unwrap();
+    let expected = format!(
+        "a 1764000000.000000 image/png {}\nlog 1764000001.000000 text/plain 5\nlog 1764000002.000000 text/plain 0\n\
+         log 1764000003.000000 text/plain {}\n",
+        png(RED).len(),
+        body.len()
+    );
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn ffmpeg_reads_a_recording_of_jpegs() {
+    let Some(ffmpeg) = tool(&["ffmpeg"]) else { return };
+    let mut recorded = Recorded::new();
+    for at in 0..10 {
+        recorded = recorded.part("cam", f64::from(at), "image/jpeg", jpeg([RED, GREEN, BLUE][at as usize % 3]));
+    }
+    let path = recorded.saved();
+    let args = ["-v", "error", "-skip_initial_bytes", "100", "-f", "mpjpeg", "-i", path.to_str().unwrap(), "-f", "framemd5", "-"];
+    let printed = String::from_utf8(printed_by(Command::new(ffmpeg).args(args))).unwrap();
+    assert_eq!(printed.lines().filter(|line| !line.starts_with('#')).count(), 10, "{printed}");
+}

@@ -1,0 +1,366 @@
+//! The way back in time on the viewer page, in a real Chromium and a real Firefox: a slider, keys and a clock time lead to the part
+//! of that moment in all tiles, read back from pixels and visible text.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{BLUE, Browser, Colour, Folder, GREEN, Kind, PALETTE, RED, SOON, Server, mxr, near, png, wait_until};
+
+const LEFT: &str = "\u{e012}";
+const RIGHT: &str = "\u{e014}";
+const HOME: &str = "\u{e011}";
+const END: &str = "\u{e010}";
+const ESCAPE: &str = "\u{e00c}";
+const ENTER: &str = "\u{e007}";
+
+fn wait_for_colour(browser: &Browser, colour: Colour) {
+    let pixels = || browser.screenshot().pixels().filter(|pixel| near(pixel.0, colour)).count();
+    wait_until(&format!("{colour:?} is on the screen"), SOON, || pixels() > 1000);
+}
+
+/// What the headers of the tiles say.
+fn headers(browser: &Browser) -> String {
+    let script = "return [...document.querySelectorAll('header')].filter(header => header.offsetHeight)
+        .map(header => header.textContent).join(' / ')";
+    browser.run(script, json!([])).as_str().unwrap_or_default().to_owned()
+}
+
+fn wait_for_headers(browser: &Browser, text: &str) {
+    wait_until(&format!("the headers say {text:?}"), SOON, || headers(browser).contains(text));
+}
+
+/// The last line of the log on the screen.
+fn last_line(browser: &Browser) -> Value {
+    browser.run("return [...document.querySelectorAll('.log .line')].at(-1)?.textContent.trim()", json!([]))
+}
+
+fn wait_for_last_line(browser: &Browser, line: &str) {
+    wait_until(&format!("the last line is {line:?}"), SOON, || last_line(browser) == json!(line));
+}
+
+/// A property of the slider.
+fn slider(browser: &Browser, property: &str) -> Value {
+    browser.run("return document.querySelector('#slider')[arguments[0]]", json!([property]))
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+/// The time of the newest part of a feed, once it has this many.
+fn published(server: &Server, feed: usize, parts: usize) -> f64 {
+    let state = || server.state()["feeds"][feed].clone();
+    wait_until(&format!("{parts} parts are published"), SOON, || state()["published"] == json!(parts));
+    state()["newest"]["timestamp"].as_f64().unwrap()
+}
+
+/// The time at the slider's zero, which is a whole second: the slider stands at `newest`.
+fn zero(browser: &Browser, newest: f64) -> f64 {
+    wait_until("the slider is there", SOON, || slider(browser, "ariaValueText") == json!("live"));
+    (newest - number(&slider(browser, "value"))).round()
+}
+
+/// Moves the slider, as an assistive technology does.
+fn move_to(browser: &Browser, value: f64) {
+    let script = "const slider = document.querySelector('#slider');
+        slider.value = arguments[0];
+        slider.dispatchEvent(new Event('input'));
+        slider.dispatchEvent(new Event('change'))";
+    browser.run(script, json!([value]));
+}
+
+fn append(folder: &Folder, name: &str, text: &str) {
+    File::options().append(true).create(true).open(folder.file(name)).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// Puts a picture that is this old.
+fn put_aged(folder: &Folder, name: &str, picture: Vec<u8>, age: Duration) {
+    let written = folder.beside(name);
+    fs::write(&written, picture).unwrap();
+    File::options().write(true).open(&written).unwrap().set_modified(SystemTime::now() - age).unwrap();
+    fs::rename(written, folder.file(name)).unwrap();
+}
+
+fn without_a_history_the_page_goes_back_over_what_it_has_seen(kind: Kind) {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let server = mxr(["watch"]).arg(folder.file("a.png")).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_colour(&browser, RED);
+    for colour in [GREEN, BLUE, PALETTE[3]] {
+        folder.put("a.png", png(colour));
+        wait_for_colour(&browser, colour);
+    }
+    browser.press(LEFT);
+    wait_for_colour(&browser, BLUE);
+    wait_for_headers(&browser, "history");
+    browser.press(LEFT);
+    wait_for_colour(&browser, GREEN);
+    let (end, moment) = (number(&slider(&browser, "max")), slider(&browser, "ariaValueText"));
+    folder.put("a.png", png(PALETTE[4]));
+    wait_until("the slider grows", SOON, || number(&slider(&browser, "max")) > end);
+    assert_eq!(slider(&browser, "ariaValueText"), moment, "the moment stays");
+    wait_for_colour(&browser, GREEN);
+    browser.run("document.querySelector('#slider').focus()", json!([]));
+    browser.press(HOME);
+    wait_for_colour(&browser, RED);
+    browser.press(RIGHT);
+    wait_for_colour(&browser, GREEN);
+    browser.press(ESCAPE);
+    wait_for_colour(&browser, PALETTE[4]);
+    wait_for_headers(&browser, "live");
+    assert_eq!(slider(&browser, "ariaValueText"), json!("live"));
+}
+
+#[test]
+fn without_a_history_the_page_goes_back_over_what_it_has_seen_in_chromium() {
+    without_a_history_the_page_goes_back_over_what_it_has_seen(Kind::Chromium);
+}
+
+#[test]
+fn without_a_history_the_page_goes_back_over_what_it_has_seen_in_firefox() {
+    without_a_history_the_page_goes_back_over_what_it_has_seen(Kind::Firefox);
+}
+
+fn all_tiles_show_the_same_moment(kind: Kind) {
+    let folder = Folder::new();
+    folder.put("a.png", png(PALETTE[0]));
+    append(&folder, "b.log", "");
+    let server = mxr(["watch"]).arg(folder.file("a.png")).arg(folder.file("b.log")).args(["--history", "50"]).start();
+    let first = published(&server, 0, 1);
+    let mut times = Vec::new();
+    for (at, colour) in PALETTE.into_iter().enumerate() {
+        if at > 0 {
+            folder.put("a.png", png(colour));
+        }
+        let picture = published(&server, 0, at + 1);
+        append(&folder, "b.log", &format!("line {at}\n"));
+        times.push((picture, published(&server, 1, at + 1)));
+    }
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_last_line(&browser, "line 5");
+    let zero = zero(&browser, times[5].1);
+    wait_until("the slider reaches back to the first part", SOON, || {
+        (number(&slider(&browser, "min")) + zero - first).abs() < 1e-5
+    });
+    // At the picture's time the line behind it is not there yet.
+    for at in [3, 1, 4, 2] {
+        let (picture, line) = times[at];
+        move_to(&browser, line - zero);
+        wait_for_colour(&browser, PALETTE[at]);
+        wait_for_last_line(&browser, &format!("line {at}"));
+        move_to(&browser, picture - zero);
+        wait_for_last_line(&browser, &format!("line {}", at - 1));
+        wait_for_colour(&browser, PALETTE[at]);
+    }
+    move_to(&browser, times[0].0 - zero);
+    wait_for_headers(&browser, "historyb.log");
+    wait_until("the log has no line yet", SOON, || browser.text().contains("No part yet"));
+    wait_for_colour(&browser, PALETTE[0]);
+    // The parts of all tiles are one row of steps.
+    browser.press(RIGHT);
+    wait_for_last_line(&browser, "line 0");
+    browser.press(RIGHT);
+    wait_for_colour(&browser, PALETTE[1]);
+    append(&folder, "b.log", "live\n");
+    published(&server, 1, 7);
+    wait_for_last_line(&browser, "line 0");
+    browser.press(END);
+    wait_for_last_line(&browser, "live");
+    wait_for_colour(&browser, PALETTE[5]);
+}
+
+#[test]
+fn all_tiles_show_the_same_moment_in_chromium() {
+    all_tiles_show_the_same_moment(Kind::Chromium);
+}
+
+#[test]
+fn all_tiles_show_the_same_moment_in_firefox() {
+    all_tiles_show_the_same_moment(Kind::Firefox);
+}
+
+/// Counts in `window.most` how many requests for past parts are under way at once, and in `window.asked` all of them.
+const COUNT_REQUESTS: &str = "
+    window.most = window.asked = 0;
+    let flying = 0;
+    const real = window.fetch;
+    window.fetch = async (...request) => {
+        if (!/[?&]at=/.test(request[0])) return real(...request);
+        window.asked++;
+        window.most = Math.max(window.most, ++flying);
+        try {
+            await new Promise(done => setTimeout(done, 50));
+            return await real(...request);
+        } finally {
+            flying--;
+        }
+    };
+";
+
+fn a_drag_ends_at_the_part_under_the_thumb(kind: Kind) {
+    const PICTURES: usize = 40;
+    let folder = Folder::new();
+    let colour = |at: usize| PALETTE[at % PALETTE.len()];
+    folder.put("a.png", png(colour(0)));
+    let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--history", "50"]).start();
+    for at in 1..PICTURES {
+        folder.put("a.png", png(colour(at)));
+        published(&server, 0, at + 1);
+    }
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_colour(&browser, colour(PICTURES - 1));
+    let first = || number(&slider(&browser, "max")) - number(&slider(&browser, "min")) > 0.0;
+    wait_until("the slider reaches back", SOON, first);
+    browser.run(COUNT_REQUESTS, json!([]));
+    let events = "window.events = 0; document.querySelector('#slider').addEventListener('input', () => window.events++)";
+    browser.run(events, json!([]));
+    let place = "const box = document.querySelector('#slider').getBoundingClientRect();
+        return [box.x, box.y + box.height / 2, box.width].map(Math.round)";
+    let place: [f64; 3] = serde_json::from_value(browser.run(place, json!([]))).unwrap();
+    let point = |share: f64| ((place[0] + share * place[2]) as u32, place[1] as u32);
+    browser.drag(&[point(0.98), point(0.9), point(0.2), point(0.7), point(0.35), point(0.5)]);
+    wait_for_headers(&browser, "history");
+    // The thumb is at the time of the part that is shown, which the header tells as well.
+    let sequence = || headers(&browser).rsplit_once('#').and_then(|(_, number)| number.parse::<usize>().ok());
+    wait_until("the thumb rests at the part", SOON, || {
+        let text = slider(&browser, "ariaValueText");
+        headers(&browser).contains(text.as_str().unwrap()) && browser.run("return window.most", json!([])) == json!(1)
+    });
+    let shown = sequence().expect("a sequence");
+    assert!((8..34).contains(&shown), "near the middle of {PICTURES}: {shown}");
+    wait_for_colour(&browser, colour(shown - 1));
+    let counts = browser.run("return [window.most, window.asked < window.events + 5, window.events > 3]", json!([]));
+    assert_eq!(counts, json!([1, true, true]), "one request at a time");
+    browser.press(LEFT);
+    wait_for_colour(&browser, colour(shown - 2));
+    assert_eq!(sequence(), Some(shown - 1));
+}
+
+#[test]
+fn a_drag_ends_at_the_part_under_the_thumb_in_chromium() {
+    a_drag_ends_at_the_part_under_the_thumb(Kind::Chromium);
+}
+
+#[test]
+fn a_drag_ends_at_the_part_under_the_thumb_in_firefox() {
+    a_drag_ends_at_the_part_under_the_thumb(Kind::Firefox);
+}
+
+fn keys_lead_to_a_minute_and_to_a_clock_time(kind: Kind) {
+    let folder = Folder::new();
+    let names = ["a.png", "b.png", "c.png", "d.png"];
+    // In minutes.
+    for ((name, colour), age) in names.into_iter().zip(PALETTE).zip([3 * 24 * 60, 120, 60, 59]) {
+        put_aged(&folder, name, png(colour), Duration::from_secs(age * 60));
+    }
+    let server = names.iter().fold(mxr(["watch"]), |server, name| server.arg(folder.file(name))).args(["--history", "50"]).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    // So many of the feeds had a part.
+    let wait_for = |parts: usize| {
+        let shown = || PALETTE.map(|colour| browser.screenshot().pixels().filter(|pixel| near(pixel.0, colour)).count() > 1000);
+        wait_until(&format!("{parts} parts are shown"), SOON, || shown().iter().filter(|is_shown| **is_shown).count() == parts);
+    };
+    wait_for(4);
+    let type_in = |text: &str| {
+        browser.press("g");
+        text.chars().for_each(|letter| browser.press(&letter.to_string()));
+        browser.press(ENTER);
+    };
+    type_in("-90m");
+    wait_for(2);
+    type_in("-59m30s");
+    wait_for(3);
+    browser.press_with_shift(LEFT);
+    wait_for(2);
+    browser.press_with_shift(RIGHT);
+    wait_for(3);
+    // A time of the day before yesterday, with its date.
+    let ago = "const time = new Date(Date.now() - 48 * 3600e3 - new Date().getTimezoneOffset() * 60e3);
+        return time.toISOString().slice(0, 16).replace('T', ' ')";
+    let date = browser.run(ago, json!([]));
+    type_in(date.as_str().unwrap());
+    wait_for(1);
+    let shown = browser.run("return document.querySelector('#time').textContent.slice(0, 10)", json!([]));
+    assert_eq!(shown, json!(&date.as_str().unwrap()[..10]), "the date is there where it is not today");
+    type_in("soon");
+    assert_eq!(browser.run("return document.activeElement.id", json!([])), json!("when"), "what is no time stays to be mended");
+    browser.press(ESCAPE);
+    wait_for_headers(&browser, "history");
+    browser.press(ESCAPE);
+    wait_for(4);
+    assert!(!headers(&browser).contains("history"), "{}", headers(&browser));
+}
+
+#[test]
+fn keys_lead_to_a_minute_and_to_a_clock_time_in_chromium() {
+    keys_lead_to_a_minute_and_to_a_clock_time(Kind::Chromium);
+}
+
+#[test]
+fn keys_lead_to_a_minute_and_to_a_clock_time_in_firefox() {
+    keys_lead_to_a_minute_and_to_a_clock_time(Kind::Firefox);
+}
+
+/// Keeps what the page would save, in `window.saved`.
+const CATCH_DOWNLOADS: &str = "
+    window.saved = [];
+    const blobs = {}, real = URL.createObjectURL;
+    URL.createObjectURL = blob => {
+        const url = real.call(URL, blob);
+        blobs[url] = blob;
+        return url;
+    };
+    HTMLAnchorElement.prototype.click = async function () {
+        const body = await (blobs[this.href] ?? await fetch(this.href)).arrayBuffer();
+        window.saved.push([this.download, this.getAttribute('href'), [...new Uint8Array(body).slice(0, 4)], body.byteLength]);
+    };
+";
+
+fn the_seconds_before_and_a_film_are_saved(kind: Kind) {
+    let folder = Folder::new();
+    folder.put("a.png", png(RED));
+    let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--history", "50"]).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_colour(&browser, RED);
+    browser.run(CATCH_DOWNLOADS, json!([]));
+    let saved = || browser.run("return window.saved", json!([]));
+    browser.press("b");
+    wait_until("a recording is saved", SOON, || saved()[0][3].as_u64() > Some(100));
+    let (path, head) = (saved()[0][1].clone(), saved()[0][2].clone());
+    assert_eq!(path, json!("/recording/a.png?last=30s"));
+    assert_eq!(head, json!(b"Cont".to_vec()));
+    // Any page may be without a recorder of its own, and then has no button.
+    if browser.run("return document.querySelector('[title*=WebM]').hidden", json!([])) == json!(true) {
+        return;
+    }
+    browser.press("v");
+    for colour in [GREEN, BLUE] {
+        folder.put("a.png", png(colour));
+        wait_for_colour(&browser, colour);
+    }
+    browser.press("v");
+    wait_until("a film is saved", SOON, || saved()[1][3].as_u64() > Some(200));
+    let film = saved()[1].clone();
+    assert_eq!((&film[0], &film[2]), (&json!("a.png.webm"), &json!([0x1a, 0x45, 0xdf, 0xa3])));
+}
+
+#[test]
+fn the_seconds_before_and_a_film_are_saved_in_chromium() {
+    the_seconds_before_and_a_film_are_saved(Kind::Chromium);
+}
+
+#[test]
+fn the_seconds_before_and_a_film_are_saved_in_firefox() {
+    the_seconds_before_and_a_film_are_saved(Kind::Firefox);
+}
