@@ -924,7 +924,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__serve)
-            opts="-r -t -p -H -U -m -a -v -q -h --demo --fps --speed --from --to --idle-limit --once --follow --glob --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-r -t -o -p -H -U -m -a -v -q -h --demo --fps --speed --from --to --idle-limit --once --follow --glob --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
