@@ -56,16 +56,6 @@ impl FeedIndex {
         &self.parts
     }
 
-    /// The newest part at or before a time: the one with the latest time, and of several with that time the last. For a time after
-    /// all parts it is the last of the file, whatever its time is. `None` if the time is before all.
-    pub(super) fn at(&self, time: SystemTime) -> Option<Indexed> {
-        let time = micros(time);
-        if time >= self.latest {
-            return self.parts.last().copied();
-        }
-        self.until(time)
-    }
-
     /// The part with the latest time at or before this one, of several with that time the last.
     pub(super) fn until(&self, time: u64) -> Option<Indexed> {
         let newest = self.stretches().filter_map(|stretch| {
@@ -103,10 +93,5 @@ impl FeedIndex {
     /// The earliest and the latest time.
     pub(super) fn range(&self) -> Option<(u64, u64)> {
         (!self.parts.is_empty()).then_some((self.earliest, self.latest))
-    }
-
-    /// The times of the first and of the last part of the file.
-    pub(super) fn span(&self) -> Option<(SystemTime, SystemTime)> {
-        Some((time_of(self.parts.first()?.micros), time_of(self.parts.last()?.micros)))
     }
 }

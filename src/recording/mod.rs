@@ -44,7 +44,7 @@ pub use self::{
     recorder::{Recorder, RecorderCounters, RecorderSettings},
     retention::{Keep, Retention},
     saved::SavedStream,
-    segments::{Segment, SegmentedRecording, segment_name, segments_of},
+    segments::{Segment, segment_name, segments_of},
 };
 
 #[cfg(test)]

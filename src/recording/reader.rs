@@ -1,13 +1,12 @@
-//! Reads a recording: part after part, or by time. Heads alone are read until a body is asked for. The index grows with the file
-//! and is kept. It reads files that mxr wrote, and streams that other programs saved.
+//! Reads a recording part after part, from any of them on. Heads alone are read until a body is asked for. It reads files that mxr
+//! wrote, and streams that other programs saved; it keeps no list of parts.
 
-use std::{collections::BTreeMap, fs::File, io, path::Path, time::SystemTime};
+use std::{fs::File, io, path::Path};
 
 use bytes::Bytes;
 
 use super::{
     head::{FileHead, MAX_HEAD, PartHead, VERSION, is_torn_head},
-    index::{FeedIndex, Indexed, micros},
     walk::{Step, Walk, WalkEnd, read_at},
 };
 
@@ -16,9 +15,6 @@ use super::{
 pub struct Recording {
     head: FileHead,
     walk: Walk,
-    feeds: BTreeMap<String, FeedIndex>,
-    /// The offset up to which the index is made.
-    indexed: u64,
     damaged: u64,
     end: Option<WalkEnd>,
 }
@@ -50,7 +46,7 @@ impl Recording {
         }
         let start = first_delimiter(&file, &head)?;
         let walk = Walk::new(file, &head.boundary, start);
-        Ok(Self { head, walk, feeds: BTreeMap::new(), indexed: start.0, damaged: 0, end: None })
+        Ok(Self { head, walk, damaged: 0, end: None })
     }
 
     /// What its beginning says.
@@ -84,8 +80,12 @@ impl Recording {
                     *cursor = part.end();
                     return Ok(Some(part));
                 }
-                Step::Damaged(next) => *cursor = next,
-                Step::End(_) => {
+                Step::Damaged(next) => {
+                    self.damaged += 1;
+                    *cursor = next;
+                }
+                Step::End(end) => {
+                    self.end = Some(end);
                     // What was read of a part that is still being written.
                     self.walk.forget();
                     return Ok(None);
@@ -136,94 +136,19 @@ impl Recording {
         })
     }
 
-    /// Brings the index up to the end of the file.
-    ///
-    /// # Errors
-    /// Those of read(2).
-    pub fn refresh(&mut self) -> io::Result<()> {
-        self.walk.forget();
-        loop {
-            match self.walk.step(self.indexed)? {
-                Step::Part(part) => {
-                    self.indexed = part.end();
-                    let feed = part.feed.as_deref().unwrap_or_default();
-                    match self.feeds.get_mut(feed) {
-                        Some(index) => index.push(part.at, part.headers.time),
-                        None => self.feeds.entry(feed.to_owned()).or_default().push(part.at, part.headers.time),
-                    }
-                }
-                Step::Damaged(next) => {
-                    self.damaged += 1;
-                    self.indexed = next;
-                }
-                Step::End(end) => {
-                    self.end = Some(end);
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    /// The feeds that the index has; the name is empty for parts without one.
-    pub fn feeds(&self) -> impl Iterator<Item = &str> {
-        self.feeds.keys().map(String::as_str)
-    }
-
-    /// The parts of a feed that the index has.
-    pub fn count(&self, feed: &str) -> usize {
-        self.feeds.get(feed).map_or(0, |index| index.parts().len())
-    }
-
-    /// The times of the first and of the last part of a feed, as far as the index goes.
-    pub fn span(&self, feed: &str) -> Option<(SystemTime, SystemTime)> {
-        self.feeds.get(feed)?.span()
-    }
-
     /// Bytes of heads that were read.
     pub fn bytes_read(&self) -> u64 {
         self.walk.bytes_read()
     }
 
-    /// Places where the index passed over damaged bytes.
+    /// How often `next_part` has passed over damaged bytes.
     pub fn damaged(&self) -> u64 {
         self.damaged
     }
 
-    /// Bytes at the end that are no whole part, when the index was last brought up to date.
+    /// Bytes at the end that are no whole part, when `next_part` last came there.
     pub fn torn(&self) -> u64 {
         self.end.map_or(0, |end| end.torn)
-    }
-
-    /// The newest part of a feed at or before a time; the newest of all for a time after the last; `None` before the first.
-    ///
-    /// # Errors
-    /// Those of read(2).
-    pub fn at(&mut self, feed: &str, time: SystemTime) -> io::Result<Option<PartHead>> {
-        self.refresh()?;
-        let found = self.feeds.get(feed).and_then(|index| index.at(time));
-        found.map_or(Ok(None), |found| self.part(found))
-    }
-
-    /// The parts of a feed with times in this range, in the order of the file: at most `max`, spread evenly, with the first and the
-    /// last.
-    ///
-    /// # Errors
-    /// Those of read(2).
-    pub fn between(&mut self, feed: &str, (from, to): (SystemTime, SystemTime), max: usize) -> io::Result<Vec<PartHead>> {
-        self.refresh()?;
-        let (from, to) = (micros(from), micros(to));
-        let all = self.feeds.get(feed).map(FeedIndex::parts).unwrap_or_default();
-        let found: Vec<Indexed> = all.iter().filter(|part| (from..=to).contains(&part.micros)).copied().collect();
-        let chosen = spread(found.len(), max).into_iter().map(|index| self.part(found[index]));
-        chosen.filter_map(io::Result::transpose).collect()
-    }
-
-    fn part(&mut self, indexed: Indexed) -> io::Result<Option<PartHead>> {
-        match self.walk.step(indexed.at)? {
-            Step::Part(part) => Ok(Some(part)),
-            // The file was cut meanwhile.
-            Step::Damaged(_) | Step::End(_) => Ok(None),
-        }
     }
 }
 

@@ -85,8 +85,8 @@ fn a_damaged_part_costs_that_part_alone() {
     std::fs::write(&path, text.replacen("Length: 6", "Length: 4", 1)).unwrap();
     assert_eq!(bodies_of(&path), ["first", "third"]);
     let mut recording = Recording::open(&path).unwrap();
-    recording.refresh().unwrap();
-    assert_eq!((recording.damaged(), recording.torn(), recording.count("a")), (1, 0, 2));
+    let count = heads_of(&mut recording).len();
+    assert_eq!((recording.damaged(), recording.torn(), count), (1, 0, 2));
     assert_eq!(append_to(&path, &[b"fourth"]), None);
     assert_eq!(bodies_of(&path), ["first", "third", "fourth"]);
 }
@@ -180,7 +180,6 @@ fn a_killed_process_leaves_whole_parts_and_the_next_goes_on() {
             assert_eq!(recording.body(&part, 1 << 20).unwrap(), body_of(sequence));
             expected += 1;
         }
-        recording.refresh().unwrap();
         assert_eq!((runs, recording.damaged()), (kill, 0));
     }
 }

@@ -117,7 +117,7 @@ fn a_full_disk_stops_the_recording_until_there_is_room() {
     recorder.finish();
     assert_eq!(sequences(&path), [on_disk, vec![10, 11, 12]].concat());
     let mut recording = Recording::open(&path).unwrap();
-    recording.refresh().unwrap();
+    heads_of(&mut recording);
     assert_eq!((recording.damaged(), recording.torn()), (0, 0));
     assert_eq!(counters.lost(), 12 - counters.recorded());
 }

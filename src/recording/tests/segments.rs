@@ -48,35 +48,6 @@ fn other_names_are_no_segments() {
 }
 
 #[test]
-fn a_time_is_found_in_whichever_segment_has_it() {
-    let folder = tempfile::tempdir().unwrap();
-    for second in 0..5 {
-        segment(folder.path(), at(f64::from(second) * 10.0), &second.to_string());
-    }
-    let mut all = SegmentedRecording::open(folder.path()).unwrap();
-    assert_eq!(all.segments().len(), 5);
-    let mut at_index = |time| all.at("a", at(time)).map(|(index, _)| index);
-    assert_eq!([-1.0, 0.0, 15.0, 99.0].map(&mut at_index), [None, Some(0), Some(1), Some(4)]);
-    segment(folder.path(), at(50.0), "5");
-    assert_eq!(all.at("a", at(99.0)).unwrap().0, 4, "until it looks again");
-    all.refresh().unwrap();
-    let (index, part) = all.at("a", at(99.0)).unwrap();
-    assert_eq!((index, all.recording(index).unwrap().body(&part, 9).unwrap()), (5, "5".into()));
-}
-
-#[test]
-fn many_segments_need_few_descriptors() {
-    let folder = tempfile::tempdir().unwrap();
-    for second in 0..200 {
-        segment(folder.path(), at(f64::from(second)), "a");
-    }
-    let mut all = SegmentedRecording::open(folder.path()).unwrap();
-    let found: Vec<usize> = (0..200).filter_map(|second| Some(all.at("a", at(f64::from(second)))?.0)).collect();
-    assert_eq!(found, (0..200).collect::<Vec<_>>());
-    assert_eq!(all.open_files(), 64);
-}
-
-#[test]
 fn old_segments_are_deleted_and_the_newest_stays() {
     let folder = tempfile::tempdir().unwrap();
     let [_, _, newest] = [72, 48, 30].map(|hours| segment(folder.path(), ago(hours), "a"));

@@ -1,56 +1,59 @@
 //! Parts by their time, and when they are due, whatever clocks do.
 
+use std::sync::Arc;
+
 use super::*;
 
-/// A recording of parts with these times, in seconds; returns the times found.
-fn recording_at(times: &[f64]) -> (TempDir, Recording) {
+/// A recording of parts with these times, in seconds.
+fn recording_at(times: &[f64]) -> (TempDir, Arc<Archive>) {
     let (folder, path) = recording_of(&[]);
     let (mut appender, _) = Appender::open(OpenOptions::new().read(true).write(true).open(&path).unwrap()).unwrap();
     for (time, sequence) in times.iter().zip(1..) {
         let part = RecordedPart { time: at(*time), ..recorded(sequence, "a") };
         appender.append(&part, ClockReading { name: 1, at: Duration::from_secs(sequence) }).unwrap();
     }
-    (folder, Recording::open(&path).unwrap())
+    let archive = Arc::new(Archive::open(path));
+    archive.refresh().unwrap();
+    (folder, archive)
 }
 
-fn sequence_at(recording: &mut Recording, time: f64) -> Option<u64> {
-    recording.at("a", at(time)).unwrap().and_then(|part| part.headers.sequence)
+fn sequence_of(part: &ArchivePart) -> Option<u64> {
+    FoundReader::default().head(part).unwrap().headers.sequence
+}
+
+fn sequence_at(archive: &Archive, time: f64) -> Option<u64> {
+    sequence_of(&archive.find("a", Seek::At(at(time))).unwrap()?)
 }
 
 #[test]
 fn a_time_finds_the_newest_part_at_or_before_it() {
-    let (_folder, mut recording) = recording_at(&[1.0, 2.0, 2.0, 5.0]);
-    let found = [0.5, 1.0, 1.9, 2.0, 4.9, 5.0, 99.0].map(|time| sequence_at(&mut recording, time));
+    let (_folder, archive) = recording_at(&[1.0, 2.0, 2.0, 5.0]);
+    let found = [0.5, 1.0, 1.9, 2.0, 4.9, 5.0, 99.0].map(|time| sequence_at(&archive, time));
     assert_eq!(found, [None, Some(1), Some(1), Some(3), Some(3), Some(4), Some(4)]);
-    assert_eq!(recording.at("b", at(1.0)).unwrap(), None, "of that feed alone");
-    assert_eq!(recording.span("a"), Some((at(1.0), at(5.0))));
+    assert_eq!(archive.find("b", Seek::At(at(1.0))).unwrap(), None, "of that feed alone");
+    assert_eq!(archive.span("a").unwrap(), ArchiveSpan { first: at(1.0), last: at(5.0), count: 4 });
 }
 
 #[test]
 fn both_sides_of_a_clock_that_jumps_are_found() {
     const DAY: f64 = 86_400.0;
     // Forward for good, back by an hour, and a day ahead for a moment.
-    let (_folder, mut recording) = recording_at(&[1.0, 2.0, DAY, DAY + 1.0]);
-    assert_eq!(
-        [1.5, 3.0, DAY + 0.5, DAY * 2.0].map(|time| sequence_at(&mut recording, time)),
-        [Some(1), Some(2), Some(3), Some(4)]
-    );
-    let (_folder, mut recording) = recording_at(&[3600.0, 3601.0, 1.0, 2.0, 3600.5]);
-    assert_eq!([1.5, 3600.2, 3600.7, 3601.0].map(|time| sequence_at(&mut recording, time)), [Some(3), Some(1), Some(5), Some(5)]);
-    let (_folder, mut recording) = recording_at(&[1.0, DAY, DAY + 1.0, 4.0, 5.0]);
-    assert_eq!(
-        [1.0, 4.9, DAY + 0.5, DAY + 9.0].map(|time| sequence_at(&mut recording, time)),
-        [Some(1), Some(4), Some(2), Some(5)]
-    );
+    let (_folder, archive) = recording_at(&[1.0, 2.0, DAY, DAY + 1.0]);
+    assert_eq!([1.5, 3.0, DAY + 0.5, DAY * 2.0].map(|time| sequence_at(&archive, time)), [Some(1), Some(2), Some(3), Some(4)]);
+    let (_folder, archive) = recording_at(&[3600.0, 3601.0, 1.0, 2.0, 3600.5]);
+    assert_eq!([1.5, 3600.2, 3600.7, 3601.0].map(|time| sequence_at(&archive, time)), [Some(3), Some(1), Some(5), Some(5)]);
+    let (_folder, archive) = recording_at(&[1.0, DAY, DAY + 1.0, 4.0, 5.0]);
+    assert_eq!([1.0, 4.9, DAY + 0.5, DAY + 9.0].map(|time| sequence_at(&archive, time)), [Some(1), Some(4), Some(2), Some(5)]);
 }
 
 #[test]
 fn a_range_is_thinned_out_evenly() {
     let times: Vec<f64> = (0..101).map(f64::from).collect();
-    let (_folder, mut recording) = recording_at(&times);
-    let mut between = |from, to, max| -> Vec<u64> {
-        let parts = recording.between("a", (at(from), at(to)), max).unwrap();
-        parts.iter().filter_map(|part| part.headers.sequence).collect()
+    let (_folder, archive) = recording_at(&times);
+    let between = |from, to, max| -> Vec<u64> {
+        let range = (at(from), at(to));
+        let parts = archive.pick("a", range, spread(archive.count("a", range), max));
+        parts.iter().filter_map(sequence_of).collect()
     };
     assert_eq!(between(0.0, 100.0, 5), [1, 26, 51, 76, 101]);
     assert_eq!(between(10.0, 12.0, 5), [11, 12, 13]);
