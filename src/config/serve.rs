@@ -100,6 +100,8 @@ impl Config {
         let (archive, read) = (playback::archive_of(&settings.path), [settings.path.clone()]);
         let mut config = Self::new(SourceStart::new(|context| playback::source(settings, &context)), serve.common, typed)?;
         recording::check_not_read(config.record_to.as_ref(), &read)?;
+        // What is in it was recorded because it counts.
+        config.feeds.limits.keep_same = true;
         // Feeds that have other names here are not found in it.
         if config.name.is_none() {
             config.http.archive = archive.or(config.http.archive);

@@ -148,6 +148,15 @@ fn what_is_played_and_recorded_again_has_the_same_parts() {
 }
 
 #[test]
+fn equal_pictures_that_follow_each_other_all_come() {
+    let mut tape = Tape::new();
+    for at in 0..5 {
+        tape = tape.part("cam", f64::from(at) / 100.0, "image/png", png(RED));
+    }
+    assert_eq!(played(&tape.serve(&["--once", "--history", "9"]), "/stream").len(), 5);
+}
+
+#[test]
 fn a_recording_is_not_recorded_into_itself() {
     let tape = Tape::new().line(0.0, "one");
     let segments = Folder::new();
