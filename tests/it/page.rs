@@ -484,6 +484,13 @@ fn axe_finds_no_accessibility_problem() {
         wait_for_header(&browser, name);
         assert_eq!(hindrances(&browser, &axe), Vec::<Value>::new(), "{name}");
     }
+    browser.run("location.hash = 'a.png'", json!([]));
+    browser.press(LEFT);
+    wait_for_header(&browser, "history");
+    browser.press("g");
+    assert_eq!(hindrances(&browser, &axe), Vec::<Value>::new(), "a moment of the past");
+    browser.press(ESCAPE);
+    browser.press(END);
     browser.press("?");
     assert_eq!(hindrances(&browser, &axe), Vec::<Value>::new(), "the sheet of keys");
     drop(server);

@@ -51,6 +51,7 @@ function makeLog() {
   // Shows these lines, the last of them on the screen, instead of those before.
   function fill(lines) {
     clear()
+    if (lines.length === PAST_LINES) push({text: 'earlier lines are further back'})
     for (const {text, time} of lines) append(text, time)
     log.follow = true
     unseen = 0

@@ -19,7 +19,9 @@ function live(hold = false) {
 
 const liveTime = () => max(0, ...feeds.map(feed => feed.newest?.time ?? 0)),
   // From the oldest to the newest part of all feeds; a recording that is played has parts behind the newest.
-  span = () => [min(...feeds.map(past.firstOf)), max(liveTime(), ...feeds.map(feed => feed.latest ?? 0))]
+  span = () => [min(...feeds.map(past.firstOf)), max(liveTime(), ...feeds.map(feed => feed.latest ?? 0))],
+  // The time that is shown; feeds without a part yet are behind all that is recorded.
+  timeShown = () => moment ?? (liveTime() || span()[1] + 1)
 
 function showMoment() {
   const [first, last] = span()
@@ -29,9 +31,12 @@ function showMoment() {
   origin ??= Math.floor(first)
   set(ui.slider, {min: first - origin, max: last - origin})
   // After its limits, within which it is kept.
-  set(ui.slider, {value: (moment ?? liveTime()) - origin, ariaValueText: moment ? stamp(moment) : 'live'})
-  say(ui.time, moment && stamp(moment).slice(0, -4))
-  ui.time.style.width = `${stamp(first).length - 3}ch`
+  set(ui.slider, {value: timeShown() - origin, ariaValueText: moment ? stamp(moment) : 'live'})
+  const [time, day] = moment ? stamp(moment).slice(0, -4).split(' ').reverse() : []
+  say(ui.time, time)
+  say(ui.day, day)
+  // Their place is kept free, so that nothing moves under a pointer.
+  ui.day.hidden = !stamp(first).includes(' ')
   buttons.End.disabled = !moment
 }
 
@@ -60,14 +65,14 @@ async function step(by, isRepeat) {
 async function stepTo(by) {
   const from = moment
   if (!from && by > 0) return
-  const at = from ?? (focus?.shown ?? focus?.newest)?.time ?? liveTime(),
+  const at = from ?? (focus?.shown ?? focus?.newest)?.time ?? timeShown(),
     shown = focus ? [focus] : feeds.filter(feed => feed.visible),
     times = (await Promise.all(shown.map(feed => past.beside(feed, at, by)))).filter(Boolean)
   // Behind the last part all is live.
   if (moment === from && (times.length || by > 0)) await goTo(by < 0 ? max(...times) : min(...times))
 }
 
-const stepBySeconds = seconds => goTo((moment ?? liveTime()) + seconds)
+const stepBySeconds = seconds => goTo(timeShown() + seconds)
 
 // Behind a drag the thumb stands at the newest of the parts that are shown.
 async function settle() {
@@ -89,7 +94,7 @@ function goToWhen({key}) {
   if (key !== 'Enter') return
   const ends = span(),
     // Before now, or before what is played of a recording.
-    time = timeOf(ui.when.value, moment ?? liveTime(), ends, ends[1] > liveTime() ? liveTime() : serverNow())
+    time = timeOf(ui.when.value, timeShown(), ends, ends[1] > liveTime() ? liveTime() : serverNow())
   ui.when.ariaInvalid = isNaN(time)
   if (!isNaN(time)) askWhen(goTo(time))
 }

@@ -226,7 +226,7 @@ const ACTIONS = [
   ['g', askWhen, 'go to a time', 'past', 'go to'],
   ['End', () => live(), 'live', 'past', 'live'],
   ['Space', () => live(!paused && !moment), 'pause, resume', 'rest', 'pause'],
-  ['b', saveSeconds, `save the ${BEFORE} s before`, 'rest', `${BEFORE} s`],
+  ['b', saveSeconds, `save the ${BEFORE} s before`, 'rest', `save ${BEFORE} s`],
   ['v', toggleFilm, 'film the picture (WebM)', 'rest', 'film'],
   ['s', () => focus?.save(), 'save what is shown', 'rest', 'save'],
   ['f', () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(), 'full screen', 'rest', 'full'],
@@ -280,6 +280,7 @@ document.onvisibilitychange = () => document.hidden ? hasRun() || link.sleep(fee
 setInterval(() => {
   for (const feed of feeds) feed.tick()
   link.watch()
+  if (/live|ended/.test(link.state) && feeds.some(feed => feed.first === undefined)) past.measure()
   if (link.state === 'live' && feeds.filter(feed => feed.isDoubtful()).length) link.ask()
   refresh()
 }, 500)

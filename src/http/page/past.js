@@ -8,6 +8,7 @@ const SEEN_PARTS = 50,
   PAST_LINES = 300,
   // How long to believe how far back the server goes, and how long to wait for it.
   SPAN_MS = 30e3,
+  RETRY_MS = 2e3,
   ANSWER_MS = 9e3,
   // A recording begins with a head of this size (docs/recordings.md).
   HEAD = 100
@@ -65,7 +66,8 @@ function makePast({get}, feeds) {
       return by < 0 ? times.findLast(other => other < time) : times.find(other => other > time)
     })
 
-  const isDue = feed => feed.remote && feed.visible && !(now() - feed.measured < SPAN_MS)
+  // It has no answer at once for a long recording that it has just begun to read.
+  const isDue = feed => feed.remote && feed.visible && !(now() - feed.measured < (feed.first === undefined ? RETRY_MS : SPAN_MS))
 
   // Learns how far the server's parts reach, of one feed after the other: browsers open few connections.
   async function measure() {
