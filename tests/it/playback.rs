@@ -176,7 +176,7 @@ fn once_waits_for_the_first_viewer_and_then_ends_for_all() {
     assert_eq!(texts(&viewer.parts_to_end()), ["one", "two", "three"], "the close-delimiter follows the last part");
     assert_eq!(texts(&other.parts_to_end()), ["one", "two", "three"]);
     assert_eq!(server.view("/stream?history=1").parts_to_end().last().unwrap().text(), "three", "the server goes on");
-    assert_eq!(server.source()["state"], "ended");
+    wait_until("its state tells of the end", SOON, || server.source()["state"] == "ended");
 }
 
 #[test]
