@@ -98,6 +98,8 @@ impl Config {
         }
         let (archive, read) = (playback::archive_of(&settings.path), vec![settings.path.clone()]);
         let mut config = Self::new(SourceStart::new(|context| playback::source(settings, &context)), serve.common, typed)?;
+        // What is in it was recorded because it counts.
+        config.feeds.limits.keep_same = true;
         // Feeds that have other names here are not found in it.
         if config.name.is_none() {
             config.http.archive = archive.or(config.http.archive);

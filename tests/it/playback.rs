@@ -148,6 +148,15 @@ fn what_is_played_and_recorded_again_has_the_same_parts() {
 }
 
 #[test]
+fn equal_pictures_that_follow_each_other_all_come() {
+    let mut tape = Tape::new();
+    for at in 0..5 {
+        tape = tape.part("cam", f64::from(at) / 100.0, "image/png", png(RED));
+    }
+    assert_eq!(played(&tape.serve(&["--once", "--history", "9"]), "/stream").len(), 5);
+}
+
+#[test]
 fn a_recording_is_not_recorded_into_itself() {
     let tape = Tape::new().line(0.0, "one");
     let segments = Folder::new();
@@ -167,7 +176,7 @@ fn once_waits_for_the_first_viewer_and_then_ends_for_all() {
     assert_eq!(texts(&viewer.parts_to_end()), ["one", "two", "three"], "the close-delimiter follows the last part");
     assert_eq!(texts(&other.parts_to_end()), ["one", "two", "three"]);
     assert_eq!(server.view("/stream?history=1").parts_to_end().last().unwrap().text(), "three", "the server goes on");
-    assert_eq!(server.source()["state"], "ended");
+    wait_until("its state tells of the end", SOON, || server.source()["state"] == "ended");
 }
 
 #[test]

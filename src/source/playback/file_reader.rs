@@ -84,7 +84,10 @@ impl FoundPart {
                     io::Error::new(io::ErrorKind::InvalidData, why)
                 })?;
                 let mut body = vec![0; length];
-                file.read_exact_at(&mut body, self.head.body)?;
+                file.read_exact_at(&mut body, self.head.body).map_err(|why| match why.kind() {
+                    io::ErrorKind::UnexpectedEof => io::Error::new(why.kind(), "the file was cut off meanwhile"),
+                    _ => why,
+                })?;
                 Ok(body.into())
             }
         }

@@ -20,6 +20,8 @@ use crate::recording::{PartHead, Segment};
 
 /// Parts, and the time, in which feeds are looked for before the first part is played.
 const LOOK_AHEAD: (usize, Duration) = (1000, Duration::from_millis(100));
+/// How long a recording that is played once waits for readers that come with the first: one of all feeds has a connection for each.
+const GRACE: Duration = Duration::from_millis(500);
 /// How long it waits after a round without a part.
 const RETRY: Duration = Duration::from_secs(1);
 /// Parts that are passed over before other tasks have their turn.
@@ -154,6 +156,7 @@ impl RecordingPlayer {
     pub(super) async fn play(mut self) {
         if self.settings.once {
             self.feeds.wanted().await;
+            tokio::time::sleep(GRACE).await;
             self.schedule.move_to(Instant::now());
         }
         loop {
