@@ -196,7 +196,10 @@ impl Capture {
         let result = tokio::select! {
             result = source => result,
             () = shutdown.cancelled() => Ok(()),
-            () = time_is_over => Ok(()),
+            () = time_is_over => match counters.has_parts() {
+                true => Ok(()),
+                false => Err(Error::new("record anything", "no part has come in this time")),
+            },
         };
         shutdown.cancel();
         registry.end();

@@ -194,7 +194,7 @@ fn recorded_in_words(counters: &RecorderCounters) -> String {
         0 => String::new(),
         lost => format!(", {lost} lost"),
     };
-    let failing = if counters.is_failing() { ", STOPPED" } else { "" };
+    let failing = if counters.is_failing() { ", stopped" } else { "" };
     format!(" · {} parts recorded, {}{lost}{failing}", counters.recorded(), ByteSize(counters.bytes()).display().si())
 }
 

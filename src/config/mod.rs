@@ -14,7 +14,7 @@ mod tables;
 mod up;
 mod variables;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytesize::ByteSize;
 use tokio::sync::Notify;
@@ -62,6 +62,8 @@ pub struct Config {
     pub hooks: HookSettings,
     /// What is recorded to, if to anything.
     pub record_to: Option<RecordTo>,
+    /// Files and directories that are pushed, into which nothing can be recorded.
+    read: Vec<PathBuf>,
     /// What the only feed is called, where the user gave a name.
     pub name: Option<String>,
     /// Where to listen, unless systemd has opened a socket.
@@ -134,9 +136,7 @@ impl Config {
         }
         let read = watch.paths.clone();
         let settings = WatchSettings { paths: watch.paths, names, tail, settle: watch.settle, poll: watch.poll };
-        let config = Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)?;
-        recording::check_not_read(config.record_to.as_ref(), &read)?;
-        Ok(config)
+        Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)?.reading(read)
     }
 
     /// From `mxr stdin`.
@@ -158,6 +158,13 @@ impl Config {
         config.hooks = hook::settings(hooks, config.feeds.interval, &typed)?;
         config.record_to = recording::record_to(recording, &typed)?;
         Ok(config)
+    }
+
+    /// Notes what is pushed, which must not be what is recorded to.
+    fn reading(mut self, read: Vec<PathBuf>) -> Result<Self> {
+        recording::check_not_read(self.record_to.as_ref(), &read)?;
+        self.read = read;
+        Ok(self)
     }
 
     /// Notes that parts come this far apart, if not further.
@@ -183,6 +190,7 @@ impl Config {
             media: None,
             hooks: HookSettings::default(),
             record_to: None,
+            read: Vec::new(),
             name: None,
             feeds,
             place: place(serving),

@@ -30,6 +30,10 @@ pub(super) fn record_to(args: RecordingArgs, typed: &Typed) -> Result<Option<Rec
         check_unused(typed, frames.is_some())?;
         return Ok(frames.map(|frames| RecordTo { frames: Some(frames), ..RecordTo::default() }));
     };
+    if path.as_os_str() == "-" {
+        let error = Error::usage("use --record -", "a recording is written into a file, which is read meanwhile");
+        return Err(error.hint("curl URL/streams gives the same parts as a stream; ./- is a file of that name"));
+    }
     let is_file = is_file(&path, segment.is_some() || keep.is_some());
     if is_file {
         check_file(&path, typed)?;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Config, hook, interval, names, recording};
+use super::{Config, hook, interval, names};
 use crate::{
     cli::{RecordedTime, Serve, Typed},
     error::{Error, Result},
@@ -68,11 +68,10 @@ impl Config {
             hook::check_none(&typed)?;
         }
         let dir = DirSettings { path, interval, mode, names: names(serve.glob)? };
-        let read = [dir.path.clone()];
+        let read = vec![dir.path.clone()];
         let mut config = Self::new(SourceStart::new(|context| replay::source(dir, &context)), serve.common, typed)?;
-        recording::check_not_read(config.record_to.as_ref(), &read)?;
         config.expect_every(interval);
-        Ok(config)
+        config.reading(read)
     }
 
     fn recording(path: PathBuf, serve: Serve, interval: Duration, typed: Typed) -> Result<Self> {
@@ -97,14 +96,13 @@ impl Config {
         {
             return Err(Error::usage("use --from with --to", "it is the later one"));
         }
-        let (archive, read) = (playback::archive_of(&settings.path), [settings.path.clone()]);
+        let (archive, read) = (playback::archive_of(&settings.path), vec![settings.path.clone()]);
         let mut config = Self::new(SourceStart::new(|context| playback::source(settings, &context)), serve.common, typed)?;
-        recording::check_not_read(config.record_to.as_ref(), &read)?;
         // Feeds that have other names here are not found in it.
         if config.name.is_none() {
             config.http.archive = archive.or(config.http.archive);
         }
-        Ok(config)
+        config.reading(read)
     }
 }
 

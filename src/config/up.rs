@@ -74,14 +74,19 @@ impl UpFile {
     fn of(text: &str, path: PathBuf, typed: Typed) -> Result<Self> {
         let variables = Variables::default();
         let tables = Tables::read(text, &variables);
-        let mut reader = TableReader { path: &path, variables, mistakes: tables.mistakes, for_all: Vec::new(), stdin: None };
+        let mut reader =
+            TableReader { path: &path, variables, mistakes: tables.mistakes, for_all: Vec::new(), stdin: None, read: Vec::new() };
         if reader.mistakes.is_empty() && tables.feeds.is_empty() {
             reader.mistakes.push(Mistake::new(1, "there is no feed in it", Some(EXAMPLE)));
         }
         let (server, server_words) = reader.server(&tables.server, &typed);
         let members = tables.feeds.iter().filter_map(|table| reader.member(table)).collect();
+        let read = std::mem::take(&mut reader.read);
         match (server, reader.error()) {
-            (Some((server, log)), None) => Ok(Self { typed, log, server, server_words, members, path }),
+            (Some((server, log)), None) => {
+                recording::check_not_read(server.record_to.as_ref(), &read)?;
+                Ok(Self { typed, log, server, server_words, members, path })
+            }
             (_, error) => Err(error.unwrap_or_else(|| Error::usage("use the file", "it has mistakes"))),
         }
     }
@@ -151,6 +156,8 @@ struct TableReader<'a> {
     for_all: Vec<(String, String)>,
     /// The feed that reads standard input.
     stdin: Option<String>,
+    /// Files and directories that are pushed.
+    read: Vec<PathBuf>,
 }
 
 impl TableReader<'_> {
@@ -257,6 +264,7 @@ impl TableReader<'_> {
         let identity = [command.to_owned()].into_iter().chain(spoken).chain(unspoken).collect();
         let config =
             self.build(line, &of_source, words, &end, (&off, &defaults), |Cli { command, typed }| Config::of(command, typed))?;
+        self.read.extend(config.read);
         let (source, variables) = (config.source, self.variables.clone());
         let hide_values = move |error: Error| error.map(&|text| variables.hide_values(text));
         Some(Member {

@@ -4,6 +4,7 @@
 
 mod activity;
 mod demand;
+mod held;
 mod history;
 mod hops;
 mod limits;
@@ -23,6 +24,7 @@ pub(crate) mod tests;
 pub use self::{
     activity::FeedActivity,
     demand::{Demand, ReaderGuard},
+    held::{HeldParts, HeldPlace},
     history::{History, HistoryState},
     hops::{Hops, HopsGuard},
     limits::{Hold, Kind, Limits, Settings},

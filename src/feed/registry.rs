@@ -47,6 +47,8 @@ struct Mounts {
     list: Arc<Vec<Mounted>>,
     /// The number of the mount that was added last.
     last: u64,
+    /// Mounts that the recorder has not seen, if there is one: it sees also what is removed at once.
+    unseen: Vec<Arc<Mount>>,
     /// The feeds that were removed last, each with the sequence of its newest part.
     removed: VecDeque<(String, u64)>,
 }
@@ -59,7 +61,9 @@ impl Mounts {
         let sequence = removed.and_then(|at| self.removed.remove(at)).map_or(0, |(_, sequence)| sequence);
         self.last += 1;
         let (mount, made) = make(name, sequence);
-        Arc::make_mut(&mut self.list).push(Mounted { number: self.last, group, mount: Arc::new(mount) });
+        let mount = Arc::new(mount);
+        self.unseen.push(mount.clone());
+        Arc::make_mut(&mut self.list).push(Mounted { number: self.last, group, mount });
         made
     }
 
@@ -165,11 +169,19 @@ impl Registry {
         self.wakers.iter().for_each(|wakers| wakers.wake());
     }
 
+    /// The mounts that were added since the last call. For the recorder alone, which is to see each once.
+    pub fn take_unseen(&self) -> Vec<Arc<Mount>> {
+        std::mem::take(&mut self.mounts.lock().unseen)
+    }
+
     /// Changes the list and wakes the loops.
     fn change<T>(&self, change: impl FnOnce(&mut Mounts) -> T) -> T {
         let result = {
             let mut mounts = self.mounts.lock();
             let result = change(&mut mounts);
+            if !self.settings.has_recorder {
+                mounts.unseen.clear();
+            }
             self.version.fetch_add(1, Release);
             result
         };

@@ -21,6 +21,7 @@ use tracing::warn;
 
 use super::{
     demand::Readers,
+    held::HeldParts,
     history::{History, Holder},
     hops::{Hops, HopsGuard, RelayReaders},
     limits::{Hold, Kind, Limits, Settings},
@@ -162,15 +163,13 @@ impl Feed {
         self.shards[0].lock().newest()
     }
 
-    /// All parts that it holds, oldest first. Those of a run are its viewer's alone.
-    pub fn held(&self) -> Vec<Encoded> {
+    /// All parts that it holds. Those of a run are its viewer's alone.
+    pub fn held(&self) -> HeldParts {
         if self.kind() == Kind::Run {
-            return Vec::new();
+            return HeldParts::default();
         }
-        // Not under the lock, for which viewers wait: there may be a hundred thousand.
         let (blocks, oldest) = self.shards[0].lock().held();
-        let parts = blocks.iter().flat_map(|block| block.sequences().map(move |sequence| (block, sequence)));
-        parts.filter(|(_, sequence)| *sequence >= oldest).map(|(block, sequence)| block.part(sequence)).collect()
+        HeldParts::new(blocks, oldest)
     }
 
     /// Waits for a part newer than `sequence`, or for the end of the feed; then returns the newest part, if any. A waiting caller

@@ -14,7 +14,7 @@ use tracing::{Level, debug, enabled, info};
 
 use super::{
     headers,
-    history::{self, AskedFeed},
+    history::{self, AskedFeed, ReplyContext},
     login::{self, without_token},
     metrics::{self, ViewerDetail},
     options::Options,
@@ -166,17 +166,16 @@ impl RequestHandler {
             Route::Stream { feeds, query } => self.stream(request, &feeds, query, visitor.source, handover),
             Route::Snapshot { feed, after } => self.snapshot(&feed, after, request.headers(), conn).await,
             Route::Shown { feed, shown } => {
-                let reply = history::shown(self.asked(&feed), shown, request.headers(), &self.reads, conn).await;
-                self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
-                reply.unwrap_or_else(|| self.unknown(&feed))
+                let reply = history::shown(self.asked(&feed), shown, request.headers(), self.context(conn)).await;
+                self.evict_slow_readers(reply.unwrap_or_else(|| self.unknown(&feed)))
             }
             Route::Parts { feed, stretch, max } => {
-                history::parts(self.asked(&feed), stretch, max, &self.reads).await.unwrap_or_else(|| self.unknown(&feed))
+                let reply = history::parts(self.asked(&feed), stretch, max, self.context(conn)).await;
+                self.evict_slow_readers(reply.unwrap_or_else(|| self.unknown(&feed)))
             }
             Route::Recording { feed, stretch, newest } => {
-                let asked = self.asked(&feed);
-                let reply = history::recording(asked, &self.registry, stretch, newest, &self.reads, conn).await;
-                reply.unwrap_or_else(|| self.unknown(&feed))
+                let reply = history::recording(self.asked(&feed), stretch, newest, self.context(conn)).await;
+                self.evict_slow_readers(reply.unwrap_or_else(|| self.unknown(&feed)))
             }
             Route::Preflight => response::preflight(request.headers()),
             Route::State => {
@@ -231,6 +230,16 @@ impl RequestHandler {
             },
             FeedSelector::All => None,
         }
+    }
+
+    fn context<'a>(&'a self, conn: &'a PendingConn) -> ReplyContext<'a> {
+        ReplyContext { registry: &self.registry, reads: &self.reads, conn }
+    }
+
+    /// The same reply, whose memory counts from now on.
+    fn evict_slow_readers(&self, reply: Reply) -> Reply {
+        self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
+        reply
     }
 
     fn asked(&self, selector: &FeedSelector) -> AskedFeed {
@@ -312,8 +321,7 @@ impl RequestHandler {
         if is_relay {
             response::tell_relays(&mut reply, &feed);
         }
-        self.pending.evict_slowest(&self.registry.settings().memory, 0, None);
-        reply
+        self.evict_slow_readers(reply)
     }
 
     fn unknown(&self, selector: &FeedSelector) -> Reply {

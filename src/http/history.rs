@@ -4,7 +4,7 @@
 use std::{
     fmt::Write,
     io,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -13,13 +13,16 @@ use hyper::{
     StatusCode,
     header::{self, HeaderMap, HeaderValue},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
 
 use super::{
     past::{self, Download, ListedPart, NotShown, PartList, PastFeed, PastPart, RecordedBody},
     query::ShownQuery,
-    reads::{Crowded, Pieces, ReadBody, Reads},
-    response::{Reply, ReplyBody, SANDBOX, finish, finish_with, reply, text},
+    reads::{Crowded, PIECE, Pieces, ReadBody, Reads, counted, counted_bytes},
+    response::{Reply, ReplyBody, SANDBOX, finish_with, reply, text},
     route::FeedSelector,
     snapshot::{ShownPart, lent},
 };
@@ -30,6 +33,7 @@ use crate::{
     format::Media,
     part::Timestamp,
     recording::{Archive, Export, Indexing, download_name},
+    stats::Lease,
 };
 
 /// The longest wait for the index of a recording, before the client is told to ask again.
@@ -71,6 +75,37 @@ fn past_of(archive: Option<Arc<Archive>>, mount: &Mount) -> PastFeed {
     PastFeed { archive, feed: mount.shared().cloned(), name: mount.name().to_owned() }
 }
 
+/// What a reply needs beside the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReplyContext<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) reads: &'a Arc<Reads>,
+    pub(super) conn: &'a PendingConn,
+}
+
+impl ReplyContext<'_> {
+    /// The body of these bytes, which are counted while they are sent.
+    fn counted(&self, bytes: impl Into<Bytes>) -> ReplyBody {
+        let (bytes, lease) = counted_bytes(&self.registry.settings().memory, bytes.into());
+        self.conn.count_reply([lease]);
+        ReplyBody::finite(bytes)
+    }
+
+    /// The body of these pieces, of which one is in memory at a time; `held` is memory that they keep beside it.
+    fn pieces(
+        &self,
+        pieces: impl Pieces,
+        length: Option<u64>,
+        place: Option<OwnedSemaphorePermit>,
+        held: Vec<Weak<Lease>>,
+    ) -> ReplyBody {
+        let lease = counted(&self.registry.settings().memory, PIECE);
+        let body = ReadBody::new(self.reads.clone(), pieces, length, place, lease);
+        self.conn.count_reply(held.into_iter().chain([body.lease()]));
+        ReplyBody::Read(body)
+    }
+}
+
 /// Looks until the index goes far enough, but not for long.
 async fn look<T: Send + 'static>(
     reads: &Reads,
@@ -100,14 +135,8 @@ fn not_found(why: &str) -> Reply {
 }
 
 /// The part that was shown at a time; `None` if there is no such feed.
-pub(super) async fn shown(
-    asked: AskedFeed,
-    query: ShownQuery,
-    request: &HeaderMap,
-    reads: &Arc<Reads>,
-    conn: &PendingConn,
-) -> Option<Reply> {
-    let found = look(reads, move || {
+pub(super) async fn shown(asked: AskedFeed, query: ShownQuery, request: &HeaderMap, context: ReplyContext<'_>) -> Option<Reply> {
+    let found = look(context.reads, move || {
         let Some(feed) = asked.find()? else { return Ok(None) };
         let shown = feed.shown(query)?;
         // Most are small, and read in the same go.
@@ -124,11 +153,11 @@ pub(super) async fn shown(
         Err(reply) => Some(*reply),
         Ok(None) => None,
         Ok(Some((name, Err(why)))) => Some(not_shown(&name, &why)),
-        Ok(Some((_, Ok((part, whole))))) => Some(part_reply(part, whole, request, reads, conn)),
+        Ok(Some((_, Ok((part, whole))))) => Some(part_reply(part, whole, request, context)),
     }
 }
 
-fn part_reply(part: PastPart, whole: Option<Bytes>, request: &HeaderMap, reads: &Arc<Reads>, conn: &PendingConn) -> Reply {
+fn part_reply(part: PastPart, whole: Option<Bytes>, request: &HeaderMap, context: ReplyContext<'_>) -> Reply {
     let shown = |media, time: SystemTime, sequence: Option<u64>| ShownPart {
         media,
         time,
@@ -140,16 +169,16 @@ fn part_reply(part: PastPart, whole: Option<Bytes>, request: &HeaderMap, reads: 
     };
     match part {
         PastPart::Held(part) => {
-            let body = || lent(&part, |lease| conn.count_reply([lease]));
+            let body = || lent(&part, |lease| context.conn.count_reply([lease]));
             shown(part.media(), part.time(), Some(part.sequence())).reply(request, body)
         }
         PastPart::Recorded(body) => {
             let media = body.head.headers.media.clone().unwrap_or_else(|| Media::from_known("application/octet-stream"));
             shown(&media, body.time, body.head.headers.sequence).reply(request, || match whole {
-                Some(whole) => ReplyBody::finite(whole),
+                Some(whole) => context.counted(whole),
                 None => {
                     let length = body.head.length;
-                    ReplyBody::Read(ReadBody::new(reads.clone(), *body, Some(length), None))
+                    context.pieces(*body, Some(length), None, Vec::new())
                 }
             })
         }
@@ -182,8 +211,13 @@ fn not_shown(name: &str, why: &NotShown) -> Reply {
 }
 
 /// The list of a feed's parts; `None` if there is no such feed.
-pub(super) async fn parts(asked: AskedFeed, stretch: (SystemTime, SystemTime), max: usize, reads: &Reads) -> Option<Reply> {
-    let found = look(reads, move || {
+pub(super) async fn parts(
+    asked: AskedFeed,
+    stretch: (SystemTime, SystemTime),
+    max: usize,
+    context: ReplyContext<'_>,
+) -> Option<Reply> {
+    let found = look(context.reads, move || {
         let Some(feed) = asked.find()? else { return Ok(None) };
         Ok(Some(list_json(&feed.name, &feed.list(stretch, max)?)))
     });
@@ -192,7 +226,7 @@ pub(super) async fn parts(asked: AskedFeed, stretch: (SystemTime, SystemTime), m
         Ok(None) => None,
         Ok(Some(json)) => {
             let builder = reply(StatusCode::OK).header(header::CONTENT_TYPE, "application/json");
-            Some(finish(builder.header(header::CACHE_CONTROL, "no-store"), json))
+            Some(finish_with(builder.header(header::CACHE_CONTROL, "no-store"), context.counted(json)))
         }
     }
 }
@@ -226,15 +260,13 @@ fn list_json(name: &str, list: &PartList) -> String {
 /// A stretch of a feed, or of all, as a file; `None` if there is no such feed.
 pub(super) async fn recording(
     asked: AskedFeed,
-    registry: &Registry,
     stretch: (SystemTime, SystemTime),
     newest: Option<usize>,
-    reads: &Arc<Reads>,
-    conn: &PendingConn,
+    context: ReplyContext<'_>,
 ) -> Option<Reply> {
-    let Ok(place) = reads.download() else { return Some(again("too many downloads run at the moment")) };
-    let list = registry.list();
-    let found = look(reads, move || {
+    let Ok(place) = context.reads.download() else { return Some(again("too many downloads run at the moment")) };
+    let list = context.registry.list();
+    let found = look(context.reads, move || {
         let archive = asked.archive.as_ref();
         let (feeds, only) = match &asked.selector {
             FeedSelector::All => (list.iter().map(|mounted| past_of(archive.cloned(), &mounted.mount)).collect(), None),
@@ -251,13 +283,12 @@ pub(super) async fn recording(
         Ok(None) => return None,
         Ok(Some((_, None))) => not_found("nothing is recorded or held of that stretch of time"),
         Ok(Some((only, Some(Download { export, start, leases })))) => {
-            conn.count_reply(leases);
             let builder = reply(StatusCode::OK)
                 .header(header::CONTENT_TYPE, "application/octet-stream")
                 .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", download_name(only.as_deref(), start)))
                 .header(header::CACHE_CONTROL, "no-store")
                 .header(header::CONTENT_SECURITY_POLICY, SANDBOX);
-            finish_with(builder, ReplyBody::Read(ReadBody::new(reads.clone(), export, None, Some(place))))
+            finish_with(builder, context.pieces(export, None, Some(place), leases))
         }
     })
 }

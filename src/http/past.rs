@@ -9,9 +9,12 @@ use std::{
 
 use bytes::Bytes;
 
-use super::query::{PastStep, ShownQuery};
+use super::{
+    query::{PastStep, ShownQuery},
+    reads::PIECE,
+};
 use crate::{
-    feed::Feed,
+    feed::{Feed, HeldParts, HeldPlace},
     part::stamp,
     recording::{
         Archive, ArchivePart, ArchiveStretch, Export, Extent, FoundReader, Indexing, PartHead, RecordedPart, Recording, Seek,
@@ -20,9 +23,6 @@ use crate::{
     stats::Lease,
     wire::Encoded,
 };
-
-/// Bytes of a recorded body that are read at a time.
-const PIECE: usize = 256 << 10;
 
 /// A feed, with all that is known of its past. Its functions read the disk and block.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl PastPlace {
 }
 
 impl PastFeed {
-    fn held(&self) -> Vec<Encoded> {
+    fn held(&self) -> HeldParts {
         self.feed.as_ref().map(|feed| feed.held()).unwrap_or_default()
     }
 
@@ -110,7 +110,7 @@ impl PastFeed {
             // What the feed drops from here on may be recorded meanwhile.
             let held = self.held();
             // How far the index goes is asked where a part is looked for.
-            let _ = self.archive.as_ref().map(Archive::refresh);
+            let _ = self.archive.as_ref().map(|archive| archive.refresh_near(Some(query.at)));
             let place = match self.place(&held, query)? {
                 Ok(place) => place,
                 Err(why) => return Ok(Err(why)),
@@ -126,7 +126,7 @@ impl PastFeed {
         Ok(Err(gone.map_or(NotShown::Nothing, NotShown::Unreadable)))
     }
 
-    fn place(&self, held: &[Encoded], query: ShownQuery) -> Result<Result<PastPlace, NotShown>, Indexing> {
+    fn place(&self, held: &HeldParts, query: ShownQuery) -> Result<Result<PastPlace, NotShown>, Indexing> {
         let ShownQuery { at, step } = query;
         let shown = self.find(held, Seek::At(at))?;
         let time = shown.as_ref().map_or(at, PastPlace::time);
@@ -136,24 +136,23 @@ impl PastFeed {
             (Some(PastStep::Back), Some(_)) => self.find(held, Seek::Before(time))?,
             (Some(PastStep::Forward), _) => self.find(held, Seek::After(time))?,
         };
-        Ok(match (found, self.span(held)) {
-            (Some(place), _) => Ok(place),
-            (None, None) => Err(NotShown::Nothing),
-            (None, Some((first, _))) if at < first => Err(NotShown::BeforeFirst(first)),
-            (None, Some(_)) => Err(NotShown::NoStep(time)),
-        })
+        Ok(found.ok_or_else(|| match self.span(held) {
+            None => NotShown::Nothing,
+            Some((first, _)) if at < first => NotShown::BeforeFirst(first),
+            Some(_) => NotShown::NoStep(time),
+        }))
     }
 
     /// The earliest and the latest time.
-    fn span(&self, held: &[Encoded]) -> Option<(SystemTime, SystemTime)> {
+    fn span(&self, held: &HeldParts) -> Option<(SystemTime, SystemTime)> {
         let recorded = self.archive.as_ref().and_then(|archive| archive.span(&self.name));
-        let held = held.iter().map(stamp_of);
+        let held = held.times().map(|(time, _)| time);
         let ends = recorded.map(|span| [span.first, span.last]).into_iter().flatten().chain(held);
         ends.map(|time| (time, time)).reduce(|(first, last), (time, _)| (first.min(time), last.max(time)))
     }
 
     /// Finds a part, of what is recorded and what is held the one that is nearer. The same part is rather taken from memory.
-    fn find(&self, held: &[Encoded], seek: Seek) -> Result<Option<PastPlace>, Indexing> {
+    fn find(&self, held: &HeldParts, seek: Seek) -> Result<Option<PastPlace>, Indexing> {
         let in_memory = find_held(held, seek).map(PastPlace::Held);
         let recorded = match self.archive.as_ref().map(|archive| archive.find(&self.name, seek)) {
             None => None,
@@ -171,12 +170,14 @@ impl PastFeed {
     }
 
     /// The parts that are held and not recorded, in the order of their times.
-    fn held_alone(&self, held: Vec<Encoded>) -> Vec<Encoded> {
-        let times: Vec<SystemTime> = held.iter().map(stamp_of).collect();
-        let alone = self.archive.as_ref().map(|archive| archive.lacks(&self.name, &times));
-        let is_alone = alone.into_iter().flatten().chain(std::iter::repeat(self.archive.is_none()));
-        let mut parts: Vec<_> = held.into_iter().zip(is_alone).filter_map(|(part, is_alone)| is_alone.then_some(part)).collect();
-        parts.sort_by_key(stamp_of);
+    fn held_alone(&self, held: &HeldParts) -> Vec<(SystemTime, HeldPlace)> {
+        let mut parts: Vec<_> = held.times().collect();
+        if let Some(archive) = &self.archive {
+            let times: Vec<SystemTime> = parts.iter().map(|(time, _)| *time).collect();
+            let mut lacks = archive.lacks(&self.name, &times).into_iter();
+            parts.retain(|_| lacks.next().unwrap_or(true));
+        }
+        parts.sort_by_key(|(time, _)| *time);
         parts
     }
 
@@ -185,10 +186,10 @@ impl PastFeed {
         let held = self.held();
         self.archive.as_ref().map_or(Ok(()), Archive::refresh)?;
         let span = self.span(&held);
-        let alone = self.held_alone(held);
+        let alone = self.held_alone(&held);
         let recorded = self.archive.as_ref().and_then(|archive| archive.span(&self.name)).map_or(0, |span| span.count);
         let count = recorded + alone.len();
-        let alone: Vec<Encoded> = alone.into_iter().filter(|part| (stretch.0..=stretch.1).contains(&stamp_of(part))).collect();
+        let alone: Vec<_> = alone.into_iter().filter(|(time, _)| (stretch.0..=stretch.1).contains(time)).collect();
         let recorded = self.archive.as_ref().map_or(0, |archive| archive.count(&self.name, stretch));
         let (in_files, in_memory): (Vec<_>, Vec<_>) =
             spread(recorded + alone.len(), max).into_iter().partition(|position| *position < recorded);
@@ -200,11 +201,10 @@ impl PastFeed {
             let media = head.headers.media.as_ref().map(ToString::to_string).unwrap_or_default();
             Some(ListedPart { time: found.time, sequence: head.headers.sequence, media, bytes: head.length })
         });
-        let held = in_memory.into_iter().filter_map(|position| alone.get(position - recorded)).map(|part| ListedPart {
-            time: stamp_of(part),
-            sequence: Some(part.sequence()),
-            media: part.media().to_string(),
-            bytes: part.body().len() as u64,
+        let held = in_memory.into_iter().filter_map(|position| alone.get(position - recorded)).map(|(time, place)| {
+            let part = held.part(*place);
+            let (sequence, media) = (Some(part.sequence()), part.media().to_string());
+            ListedPart { time: *time, sequence, media, bytes: part.body().len() as u64 }
         });
         let mut parts: Vec<_> = listed.chain(held).collect();
         parts.sort_by_key(|part| part.time);
@@ -218,16 +218,17 @@ fn stamp_of(part: &Encoded) -> SystemTime {
 }
 
 /// The part that is held: as `Archive::find` finds one that is recorded.
-fn find_held(held: &[Encoded], seek: Seek) -> Option<Encoded> {
-    let until = |is_before: &dyn Fn(SystemTime) -> bool| {
-        held.iter().filter(|part| is_before(stamp_of(part))).max_by_key(|part| stamp_of(part)).cloned()
+fn find_held(held: &HeldParts, seek: Seek) -> Option<Encoded> {
+    let latest = |until: SystemTime, is_with: bool| {
+        held.times().filter(|(time, _)| *time < until || is_with && *time == until).max_by_key(|(time, _)| *time)
     };
-    match seek {
-        Seek::At(time) if held.iter().all(|part| stamp_of(part) <= time) => held.last().cloned(),
-        Seek::At(time) => until(&|other| other <= time),
-        Seek::Before(time) => until(&|other| other < time),
-        Seek::After(time) => held.iter().rev().filter(|part| stamp_of(part) > time).min_by_key(|part| stamp_of(part)).cloned(),
-    }
+    let found = match seek {
+        Seek::At(at) if held.times().all(|(time, _)| time <= at) => held.times().next_back(),
+        Seek::At(at) => latest(at, true),
+        Seek::Before(before) => latest(before, false),
+        Seek::After(after) => held.times().rev().filter(|(time, _)| *time > after).min_by_key(|(time, _)| *time),
+    };
+    found.map(|(_, place)| held.part(place))
 }
 
 impl RecordedBody {
@@ -272,19 +273,19 @@ pub(super) fn download(
 ) -> Result<Option<Download>, Indexing> {
     let held: Vec<_> = feeds.iter().map(|feed| (feed, feed.held())).collect();
     archive.map_or(Ok(()), Archive::refresh)?;
-    let alone = held.into_iter().flat_map(|(feed, held)| {
+    let alone = held.iter().flat_map(|(feed, held)| {
         let name: Arc<str> = feed.name.as_str().into();
-        feed.held_alone(held).into_iter().map(move |part| (name.clone(), part))
+        feed.held_alone(held).into_iter().map(move |(time, place)| (time, name.clone(), held, place))
     });
-    let mut alone: Vec<_> = alone.filter(|(_, part)| (from..=to).contains(&stamp_of(part))).collect();
-    alone.sort_by_key(|(_, part)| stamp_of(part));
+    let mut alone: Vec<_> = alone.filter(|(time, ..)| (from..=to).contains(time)).collect();
+    alone.sort_by_key(|(time, ..)| *time);
     let newest = newest.unwrap_or(usize::MAX);
     alone.drain(..alone.len().saturating_sub(newest));
     let recorded = newest - alone.len();
     let extents = archive.map(|archive| archive.extents(only, (from, to), Some(recorded))).unwrap_or_default();
-    let starts = extents.first().map(Extent::start).into_iter().chain(alone.first().map(|(_, part)| stamp_of(part)));
+    let starts = extents.first().map(Extent::start).into_iter().chain(alone.first().map(|(time, ..)| *time));
     let Some(start) = starts.min() else { return Ok(None) };
-    let (parts, leases) = alone.into_iter().map(|(name, part)| lend(name, &part)).unzip();
+    let (parts, leases) = alone.into_iter().map(|(_, name, held, place)| lend(name, &held.part(place))).unzip();
     let unnamed = archive.map(|archive| archive.unnamed().to_owned()).unwrap_or_default();
     let stretch = ArchiveStretch { feed: only.map(str::to_owned), from, to, unnamed };
     Ok(Some(Download { export: Export::new(stretch, extents, parts), start, leases }))

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,6 +17,10 @@ use tokio::{
     time::timeout,
 };
 
+use crate::stats::{Lease, Retained};
+
+/// The most bytes of a piece.
+pub(super) const PIECE: usize = 256 << 10;
 /// Reads at a time: a disk does not become faster by more, and each takes a thread.
 const AT_ONCE: usize = 4;
 /// Requests that may wait for their turn.
@@ -79,6 +83,29 @@ pub(super) trait Pieces: Send + 'static {
     fn next_piece(&mut self) -> io::Result<Option<Bytes>>;
 }
 
+/// Counts bytes as those of a reader alone, from which slow ones are told.
+pub(super) fn counted(memory: &Arc<Retained>, bytes: usize) -> Lease {
+    let charge = memory.charge(bytes);
+    charge.release();
+    Lease::new(charge)
+}
+
+/// Bytes that count as long as they are being sent.
+struct CountedBytes(Bytes, #[expect(dead_code, reason = "it counts until it is dropped")] Arc<Lease>);
+
+impl AsRef<[u8]> for CountedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The same bytes, which count until they are sent, and the handle by which a slow reader of them is found.
+pub(super) fn counted_bytes(memory: &Arc<Retained>, bytes: Bytes) -> (Bytes, Weak<Lease>) {
+    let lease = Arc::new(counted(memory, bytes.len()));
+    let handle = Arc::downgrade(&lease);
+    (Bytes::from_owner(CountedBytes(bytes, lease)), handle)
+}
+
 type Read = (Box<dyn Pieces>, io::Result<Option<Bytes>>);
 
 /// The body of a reply that is read while it is sent: the next piece when the client has taken the one before. An error ends the
@@ -89,6 +116,8 @@ pub(super) struct ReadBody {
     /// Bytes that will follow, where that is known.
     left: Option<u64>,
     _place: Option<OwnedSemaphorePermit>,
+    /// Of the piece that it has in memory.
+    lease: Arc<Lease>,
 }
 
 enum ReadStage {
@@ -98,9 +127,20 @@ enum ReadStage {
 }
 
 impl ReadBody {
-    /// Reads these pieces, of so many bytes together if that is known. `place` is free again at the end.
-    pub(super) fn new(reads: Arc<Reads>, pieces: impl Pieces, length: Option<u64>, place: Option<OwnedSemaphorePermit>) -> Self {
-        Self { reads, stage: ReadStage::Resting(Box::new(pieces)), left: length, _place: place }
+    /// Reads these pieces, of so many bytes together if that is known. `place` is free again at the end. The lease is that of a piece.
+    pub(super) fn new(
+        reads: Arc<Reads>,
+        pieces: impl Pieces,
+        length: Option<u64>,
+        place: Option<OwnedSemaphorePermit>,
+        lease: Lease,
+    ) -> Self {
+        Self { reads, stage: ReadStage::Resting(Box::new(pieces)), left: length, _place: place, lease: Arc::new(lease) }
+    }
+
+    /// The handle by which a slow reader is found.
+    pub(super) fn lease(&self) -> Weak<Lease> {
+        Arc::downgrade(&self.lease)
     }
 }
 

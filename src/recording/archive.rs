@@ -106,10 +106,18 @@ impl Archive {
     /// # Errors
     /// There is more to read than fits into a moment: another thread reads on.
     pub fn refresh(self: &Arc<Self>) -> Result<(), Indexing> {
+        self.refresh_near(None)
+    }
+
+    /// The same for a part of a time, if one is given: the files that may have it come first.
+    ///
+    /// # Errors
+    /// As for `refresh`; the part may be found all the same.
+    pub fn refresh_near(self: &Arc<Self>, time: Option<SystemTime>) -> Result<(), Indexing> {
         let progress = {
             let mut catalog = self.catalog.lock();
             catalog.look(&self.path);
-            if catalog.read(&self.unnamed, Instant::now() + SLICE) {
+            if catalog.read(&self.unnamed, time, Instant::now() + SLICE) {
                 return Ok(());
             }
             indexing(&catalog)
@@ -237,7 +245,7 @@ impl Archive {
 fn index_to_the_end(archive: &Weak<Archive>) {
     while let Some(archive) = archive.upgrade() {
         // Whoever finds the index incomplete from now on starts another thread.
-        let is_done = archive.catalog.lock().read(&archive.unnamed, Instant::now() + SLICE);
+        let is_done = archive.catalog.lock().read(&archive.unnamed, None, Instant::now() + SLICE);
         if is_done {
             archive.is_indexing.store(false, Release);
             return;

@@ -151,9 +151,20 @@ impl Catalog {
         self.recent.truncate(RECENT);
     }
 
-    /// Reads files that have changed, the newest first, until this time; a few parts in any case. Returns whether all are read.
-    pub(super) fn read(&mut self, unnamed: &str, until: Instant) -> bool {
-        self.files.values_mut().rev().filter(|file| !file.is_read()).all(|file| file.read_on(unnamed, until))
+    /// Reads files that have changed until this time, a few parts in any case: the newest first, and of all those first that may have a
+    /// part of a time that is asked for. Returns whether all are read.
+    pub(super) fn read(&mut self, unnamed: &str, near: Option<SystemTime>, until: Instant) -> bool {
+        let is_near = |segment: &Segment| near.is_none_or(|near| segment.start <= near);
+        for is_turn in [true, false] {
+            let unread = self.files.iter_mut().rev().filter(|(segment, file)| is_near(segment) == is_turn && !file.is_read());
+            for (_, file) in unread {
+                file.read_on(unnamed, until);
+                if Instant::now() >= until {
+                    return self.files.values().all(CatalogFile::is_read);
+                }
+            }
+        }
+        true
     }
 
     /// Bytes that are read of those that there are.
@@ -184,15 +195,15 @@ impl CatalogFile {
         self.seen = Some(signature);
     }
 
-    fn read_on(&mut self, unnamed: &str, until: Instant) -> bool {
-        match self.read_parts(unnamed, until) {
-            Ok(false) => return false,
-            Ok(true) => {}
+    fn read_on(&mut self, unnamed: &str, until: Instant) {
+        let is_done = self.read_parts(unnamed, until).unwrap_or_else(|why| {
             // Nothing, or what is not there yet; it is tried again when the file changes.
-            Err(why) => debug!(file = %self.path.display(), "not read: {why}"),
+            debug!(file = %self.path.display(), "not read: {why}");
+            true
+        });
+        if is_done {
+            self.read = self.seen;
         }
-        self.read = self.seen;
-        true
     }
 
     fn read_parts(&mut self, unnamed: &str, until: Instant) -> io::Result<bool> {

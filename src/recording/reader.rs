@@ -116,6 +116,10 @@ impl Recording {
     /// Those of read(2); `UnexpectedEof` if the file was cut meanwhile.
     pub fn body_piece(&self, part: &PartHead, offset: u64, limit: usize) -> io::Result<Bytes> {
         let length = part.length.saturating_sub(offset).min(limit as u64) as usize;
+        // Of a small part all is read with its head.
+        if let Some(piece) = self.walk.in_window(part.body + offset, length) {
+            return Ok(Bytes::copy_from_slice(piece));
+        }
         let piece = read_at(self.walk.file(), part.body + offset, length)?;
         if piece.len() < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(piece.into()) }
     }

@@ -76,9 +76,8 @@ impl Walk {
     /// # Errors
     /// Those of read(2).
     pub(super) fn step(&mut self, at: u64) -> io::Result<Step> {
-        let delimiter = self.delimiter_at(at).len();
-        let bytes = self.bytes(at, 1 << 10)?.to_vec();
-        let expected = self.delimiter_at(at);
+        let expected = self.delimiter_at(at).to_vec();
+        let (delimiter, bytes) = (expected.len(), self.bytes(at, 1 << 10)?);
         let shared = bytes.len().min(delimiter);
         if bytes[..shared] != expected[..shared] {
             return self.not_a_part(at);
@@ -121,12 +120,16 @@ impl Walk {
     }
 
     fn part_of_length(&mut self, head: PartHead) -> io::Result<Step> {
-        let (end, size) = (head.body.saturating_add(head.length), self.size()?);
+        let (end, wanted) = (head.body.saturating_add(head.length), self.delimiter.len());
+        // Of a small part all is read already.
+        if let Some(after) = self.in_window(end, wanted) {
+            return if self.delimiter == after { Ok(Step::Part(head)) } else { self.not_a_part(head.at) };
+        }
+        let size = self.size()?;
         if end > size {
             // Not searched for another delimiter: bytes of the body may look like one.
             return Ok(Step::End(WalkEnd { at: head.at, torn: size - head.at, foreign: 0 }));
         }
-        let wanted = self.delimiter.len();
         // What the last head needed may lie far before: the bytes behind the body are looked at alone.
         let after = read_at(&self.file, end, wanted)?;
         if self.delimiter.starts_with(&after) { Ok(Step::Part(head)) } else { self.not_a_part(head.at) }
@@ -176,6 +179,12 @@ impl Walk {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    /// Bytes from this offset on, if they have been read.
+    pub(super) fn in_window(&self, at: u64, bytes: usize) -> Option<&[u8]> {
+        let from = usize::try_from(at.checked_sub(self.window_at)?).ok()?;
+        self.window.get(from..from.checked_add(bytes)?)
     }
 
     /// Bytes from this offset on: at least so many, unless the file ends before.

@@ -8,3 +8,6 @@ pub use self::{
     outputs::{RecordOutputs, RecordTo, RecordedCounters},
     recorder::FeedRecorder,
 };
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,11 @@ pub struct RecordedCounters {
 }
 
 impl RecordedCounters {
+    /// Whether a part was recorded.
+    pub fn has_parts(&self) -> bool {
+        self.recording.iter().chain(&self.frames).any(|counters| counters.recorded() > 0)
+    }
+
     /// Logs what was recorded.
     ///
     /// # Errors
@@ -77,6 +82,7 @@ impl RecordOutputs {
     /// If something cannot be recorded to. A file that is there and no recording stays as it is.
     pub fn open(to: RecordTo) -> Result<Self> {
         let settings = RecorderSettings::default();
+        let paths: Vec<PathBuf> = to.path().map(Path::to_owned).into_iter().chain(to.frames.clone()).collect();
         let file = to.file.map(|path| {
             let opened = Recorder::start(Box::new(SingleFile(path.clone())), settings);
             opened.map_err(|why| cannot(&path, why))
@@ -90,7 +96,9 @@ impl RecordOutputs {
             let started = folder.and_then(|folder| Recorder::of_writer(Box::new(folder), settings));
             started.map_err(|why| cannot(&path, why))
         });
-        Ok(Self { recording: file.or(folder).transpose()?, frames: frames.transpose()? })
+        let outputs = Self { recording: file.or(folder).transpose()?, frames: frames.transpose()? };
+        paths.iter().for_each(|path| info!(to = %path.display(), "recording"));
+        Ok(outputs)
     }
 
     /// These recorders.

@@ -2,7 +2,6 @@
 //! other, so a source that is recorded does not rest, and it never waits for a disk. It knows no file.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -21,6 +20,9 @@ use crate::{
     recording::RecordedPart,
     wire::Encoded,
 };
+
+/// So much is taken of a feed before the others have their turn: all that is there, unless it comes as fast as it is taken.
+const MOST_BATCHES: usize = 1000;
 
 /// A thread that takes every part of all feeds.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl FeedRecorder {
         let body = move || {
             let waker: Waker = Arc::new(Unpark(thread::current())).into();
             let key = registry.register_waker(shard, waker.clone());
-            let mut collector = Collector { registry, shard, outputs, waker, version: None, feeds: BTreeMap::new() };
+            let mut collector = Collector { registry, shard, outputs, waker, version: None, feeds: Vec::new() };
             collector.run(&is_told);
             collector.registry.remove_waker(shard, key);
             collector.outputs
@@ -85,15 +87,13 @@ struct Collector {
     waker: Waker,
     /// The version of the list that was read last.
     version: Option<u64>,
-    /// By the numbers of their mounts.
-    feeds: BTreeMap<u64, RecordedFeed>,
+    feeds: Vec<RecordedFeed>,
 }
 
 /// A feed that is recorded.
 struct RecordedFeed {
     name: Arc<str>,
-    /// `None` after its last part.
-    subscription: Option<Subscription>,
+    subscription: Subscription,
 }
 
 impl Collector {
@@ -117,13 +117,12 @@ impl Collector {
             self.follow();
         }
         let mut taken: Vec<(Arc<str>, Encoded)> = Vec::new();
-        for feed in self.feeds.values_mut() {
-            let Some(batch) = feed.subscription.as_mut().and_then(|reader| reader.take(TakeLimit::ALL)) else { continue };
-            feed.subscription.take_if(|_| batch.ended);
-            if batch.dropped > 0 {
+        for feed in &mut self.feeds {
+            let batches = std::iter::from_fn(|| feed.subscription.take(TakeLimit::ALL));
+            for batch in batches.take(MOST_BATCHES) {
                 self.outputs.count_lost(batch.dropped);
+                taken.extend(batch.parts.parts().map(|part| (feed.name.clone(), part)));
             }
-            taken.extend(batch.parts.parts().map(|part| (feed.name.clone(), part)));
         }
         taken.sort_by_key(|(_, part)| part.published_at());
         let is_idle = taken.is_empty();
@@ -133,16 +132,12 @@ impl Collector {
         is_idle
     }
 
-    /// Follows the list of feeds: one that was removed goes when all of its parts are taken.
+    /// Follows the list of feeds: one that is over goes when all of its parts are taken.
     fn follow(&mut self) {
         self.version = Some(self.registry.version());
-        let list = self.registry.list();
-        let has_news = |feed: &RecordedFeed| feed.subscription.as_ref().is_some_and(Subscription::has_news);
-        self.feeds.retain(|number, feed| list.iter().any(|mounted| mounted.number == *number) || has_news(feed));
-        for mounted in list.iter() {
-            let open = || RecordedFeed::of(&mounted.mount, self.shard, &self.waker);
-            self.feeds.entry(mounted.number).or_insert_with(open);
-        }
+        self.feeds.retain(|feed| !feed.subscription.is_over());
+        let unseen = self.registry.take_unseen();
+        self.feeds.extend(unseen.iter().map(|mount| RecordedFeed::of(mount, self.shard, &self.waker)));
     }
 }
 
@@ -150,7 +145,7 @@ impl RecordedFeed {
     /// Of runs it records one.
     fn of(mount: &Mount, shard: usize, waker: &Waker) -> Self {
         let feed = mount.open();
-        let subscription = Some(feed.subscribe_to_all(shard));
+        let subscription = feed.subscribe_to_all(shard);
         if mount.shared().is_none() {
             feed.register_waker(shard, waker.clone());
         }

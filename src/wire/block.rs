@@ -67,6 +67,11 @@ impl Block {
         self.first..self.first + self.parts.len() as u64
     }
 
+    /// The sequence and the time of each part.
+    pub fn times(&self) -> impl DoubleEndedIterator<Item = (u64, SystemTime)> {
+        self.parts.iter().enumerate().map(|(at, part)| (self.first + at as u64, part.time))
+    }
+
     /// Bytes of memory that it occupies.
     pub fn size(&self) -> usize {
         self.charge.bytes()

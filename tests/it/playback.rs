@@ -10,7 +10,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{A_WHILE, BLUE, Folder, GREEN, Part, RED, SOON, Server, jpeg, mxr, png, printed_by, python, tool, wait_until};
+use crate::support::{
+    A_WHILE, BLUE, Folder, GREEN, Part, RED, SOON, Server, jpeg, mxr, png, printed_by, python, recorded, tool, wait_until,
+};
 
 const BOUNDARY: &str = "mxr-0123456789abcdef0123456789abcdef";
 
@@ -18,13 +20,13 @@ const BOUNDARY: &str = "mxr-0123456789abcdef0123456789abcdef";
 const BEGIN: f64 = 1_764_000_000.0;
 
 /// A recording as mxr writes it, in a folder of its own.
-struct Recorded {
+struct Tape {
     folder: Folder,
     bytes: Vec<u8>,
     sequence: u64,
 }
 
-impl Recorded {
+impl Tape {
     fn new() -> Self {
         let head = format!("Content-Type: multipart/mixed; boundary={BOUNDARY}\r\nX-Recording: mxr 1\r\n");
         Self { folder: Folder::new(), bytes: head.into(), sequence: 0 }
@@ -100,7 +102,7 @@ fn without_repeats(parts: Vec<Part>) -> Vec<Part> {
 #[test]
 fn eight_feeds_come_again_byte_for_byte_with_their_times() {
     let types = ["image/png", "image/jpeg", "text/plain", "text/html", "application/json", "image/svg+xml", "audio/aac", "x-a/b"];
-    let (mut recorded, mut expected) = (Recorded::new(), Vec::new());
+    let (mut recorded, mut expected) = (Tape::new(), Vec::new());
     for number in 0..160_u32 {
         let (feed, second) = (number as usize % 8, f64::from(number) / 100.0);
         let body = [number.to_string().as_bytes(), &vec![b'x'; number as usize * 31 % 3000]].concat();
@@ -120,8 +122,44 @@ fn eight_feeds_come_again_byte_for_byte_with_their_times() {
 }
 
 #[test]
+fn what_is_played_and_recorded_again_has_the_same_parts() {
+    let types = ["image/png", "image/jpeg", "text/plain", "text/html", "application/json", "image/svg+xml", "audio/aac", "x-a/b"];
+    for (rate, count) in [(8.0, 16), (240.0, 240), (1000.0, 500)] {
+        let (mut tape, mut lines) = (Tape::new(), Vec::new());
+        for number in 0..count {
+            let (feed, second) = (number as usize % 8, f64::from(number) / rate);
+            let body = [number.to_string().as_bytes(), &vec![b'x'; number as usize * 31 % 3000]].concat();
+            tape = tape.part(&format!("feed%20{feed}"), second, types[feed], &body);
+            lines.push((format!("feed {feed}"), types[feed].to_owned(), format!("{:.6}", BEGIN + second), body));
+        }
+        let mut path = tape.saved();
+        for again in ["again.mxr", "and again.mxr"] {
+            let copy = tape.folder.beside(again);
+            let server = mxr(["serve"]).arg(&path).args(["--once", "--record"]).arg(&copy).start();
+            wait_until("all is played", SOON, || {
+                server.state()["feeds"].as_array().unwrap().iter().all(|feed| feed["ended"] == true)
+            });
+            server.stop().success();
+            let parts = recorded(&copy).into_iter().map(|part| (part.feed, part.media, format!("{:.6}", part.time), part.body));
+            assert!(parts.collect::<Vec<_>>() == lines, "at {rate} a second, {again}");
+            path = copy;
+        }
+    }
+}
+
+#[test]
+fn a_recording_is_not_recorded_into_itself() {
+    let tape = Tape::new().line(0.0, "one");
+    let segments = Folder::new();
+    segments.put("20251124T160000.000Z.mxr", tape.whole());
+    for played in [tape.saved(), segments.path()] {
+        mxr(["serve"]).arg(&played).arg("--record").arg(&played).run().usage_error().stderr("is what is pushed");
+    }
+}
+
+#[test]
 fn once_waits_for_the_first_viewer_and_then_ends_for_all() {
-    let server = Recorded::new().line(0.0, "one").line(0.2, "two").line(0.4, "three").serve(&["--once"]);
+    let server = Tape::new().line(0.0, "one").line(0.2, "two").line(0.4, "three").serve(&["--once"]);
     thread::sleep(A_WHILE);
     assert_eq!(server.state()["feeds"][0]["published"], 1, "the first part is there already");
     let mut viewer = server.view("/stream");
@@ -134,7 +172,7 @@ fn once_waits_for_the_first_viewer_and_then_ends_for_all() {
 
 #[test]
 fn a_loop_begins_again_and_its_numbers_go_on() {
-    let server = Recorded::new().line(0.0, "one").line(0.1, "two").serve(&[]);
+    let server = Tape::new().line(0.0, "one").line(0.1, "two").serve(&[]);
     let parts: Vec<_> = (0..6).map(|_| ()).scan(server.view("/stream?history=100"), |viewer, ()| viewer.next()).collect();
     let first = usize::from(parts[0].text() == "two");
     assert!(parts.iter().enumerate().all(|(at, part)| part.text() == ["one", "two"][(at + first) % 2]), "{:?}", texts(&parts));
@@ -143,7 +181,7 @@ fn a_loop_begins_again_and_its_numbers_go_on() {
 
 #[test]
 fn a_replay_tells_the_recorded_time_and_its_age_is_no_alarm() {
-    let server = Recorded::new().line(0.0, "one").line(0.2, "two").serve(&["--on-stale", "echo stale >&2", "--stale-after", "1m"]);
+    let server = Tape::new().line(0.0, "one").line(0.2, "two").serve(&["--on-stale", "echo stale >&2", "--stale-after", "1m"]);
     let feed = server.state()["feeds"][0].clone();
     assert_eq!((&feed["source"]["state"], &feed["source"]["replay"]), (&Value::from("live"), &Value::from(true)));
     assert!(feed["newest"]["timestamp"].as_f64().unwrap() < BEGIN + 1.0);
@@ -154,7 +192,7 @@ fn a_replay_tells_the_recorded_time_and_its_age_is_no_alarm() {
 
 #[test]
 fn the_slider_of_the_page_goes_over_all_that_is_played() {
-    let recorded = Recorded::new().line(0.0, "one").line(100.0, "two").line(200.0, "three");
+    let recorded = Tape::new().line(0.0, "one").line(100.0, "two").line(200.0, "three");
     let server = recorded.serve(&[]);
     let parts = server.get("/parts/log").json();
     assert_eq!(
@@ -166,7 +204,7 @@ fn the_slider_of_the_page_goes_over_all_that_is_played() {
 
 #[test]
 fn speed_idle_limit_and_a_stretch_go_together() {
-    let recorded = Recorded::new().line(0.0, "a").line(1.0, "b").line(61.0, "c").line(62.0, "d");
+    let recorded = Tape::new().line(0.0, "a").line(1.0, "b").line(61.0, "c").line(62.0, "d");
     let run = |args: &[&str]| {
         let server = recorded.serve(&[&["--once"], args].concat());
         texts(&without_repeats(server.view("/stream").parts_to_end()))
@@ -182,7 +220,7 @@ fn speed_idle_limit_and_a_stretch_go_together() {
 #[test]
 fn a_part_without_a_body_and_one_with_the_boundary_do_no_harm() {
     let body = format!("a\r\n--{BOUNDARY}\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\nx\r\n--{BOUNDARY}--\r\n");
-    let mut recorded = Recorded::new().line(0.0, "one").line(0.01, "");
+    let mut recorded = Tape::new().line(0.0, "one").line(0.01, "");
     recorded = recorded.part("log", 0.02, "text/plain", &body);
     // What a later version may write.
     recorded.bytes = String::from_utf8(recorded.bytes)
@@ -201,8 +239,8 @@ fn a_part_without_a_body_and_one_with_the_boundary_do_no_harm() {
 #[test]
 fn a_stream_that_curl_saved_from_mxr_is_played() {
     let Some(curl) = tool(&["curl"]) else { return };
-    let lines = Recorded::new().line(0.0, "one").line(0.05, "two").line(0.1, "three");
-    let pictures = Recorded::new().part("cam", 0.0, "image/png", png(RED)).part("b", 0.0, "text/plain", "x").part(
+    let lines = Tape::new().line(0.0, "one").line(0.05, "two").line(0.1, "three");
+    let pictures = Tape::new().part("cam", 0.0, "image/png", png(RED)).part("b", 0.0, "text/plain", "x").part(
         "cam",
         0.1,
         "image/png",
@@ -292,7 +330,7 @@ fn parts_without_times_come_at_the_rate_that_is_asked_for() {
 #[test]
 fn a_file_that_cannot_be_played_is_refused_with_the_reason() {
     let folder = Folder::new();
-    let recorded = Recorded::new().line(0.0, "one");
+    let recorded = Tape::new().line(0.0, "one");
     let newer = String::from_utf8(recorded.whole()).unwrap().replace("mxr 1", "mxr 2");
     for (bytes, why) in [
         (&b""[..], "it is empty"),
@@ -334,8 +372,8 @@ fn a_file_that_cannot_be_played_is_refused_with_the_reason() {
 #[test]
 fn a_directory_of_segments_is_one_recording_and_one_with_frames_is_refused() {
     let folder = Folder::new();
-    folder.put("20251124T160000.000Z.mxr", Recorded::new().line(0.0, "one").line(0.05, "two").whole());
-    folder.put("20251124T160000.100Z.mxr", Recorded::new().line(0.1, "three").whole());
+    folder.put("20251124T160000.000Z.mxr", Tape::new().line(0.0, "one").line(0.05, "two").whole());
+    folder.put("20251124T160000.100Z.mxr", Tape::new().line(0.1, "three").whole());
     folder.put("20251124T160000.050Z.mxr", "torn");
     let serve = |args: &[&str]| mxr(["serve"]).arg(folder.path()).args(args);
     let server = serve(&["--once"]).start();
@@ -349,11 +387,14 @@ fn a_directory_of_segments_is_one_recording_and_one_with_frames_is_refused() {
     foreign.put("20251124T160000.000Z.mxr", "a text");
     let server = mxr(["serve"]).arg(foreign.path()).start();
     assert_eq!(server.view("/stream").part().text(), "a text", "a file of that name alone is a frame");
+    foreign.remove("20251124T160000.000Z.mxr");
+    foreign.put("day.mxr", Tape::new().line(0.0, "one").whole());
+    mxr(["serve"]).arg(foreign.path()).run().failure().stderr("are not named as the segments of one are").stderr("day.mxr");
 }
 
 #[test]
 fn a_recording_that_grows_or_goes_while_it_plays_is_played_on() {
-    let mut recorded = Recorded::new().line(0.0, "one").line(0.05, "two");
+    let mut recorded = Tape::new().line(0.0, "one").line(0.05, "two");
     let server = recorded.serve(&[]);
     let mut viewer = server.view("/stream");
     viewer.part_where(|part| part.text() == "two");
@@ -366,7 +407,7 @@ fn a_recording_that_grows_or_goes_while_it_plays_is_played_on() {
     viewer.part_where(|part| part.text() == "three");
     recorded.folder.put("day.mxr", "something else");
     server.wait_for_loss("it is no recording, no multipart stream and no series of JPEGs");
-    recorded.folder.put("day.mxr", Recorded::new().line(5.0, "another").whole());
+    recorded.folder.put("day.mxr", Tape::new().line(5.0, "another").whole());
     viewer.part_where(|part| part.text() == "another");
     wait_until("it is live again", SOON, || server.source()["state"] == "live");
 }
@@ -377,11 +418,10 @@ fn names_of_feeds_are_those_of_the_recording_or_of_the_file_unless_a_name_is_set
         let feeds = server.state()["feeds"].as_array().unwrap().clone();
         feeds.iter().map(|feed| feed["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let one = Recorded::new().line(0.0, "one");
+    let one = Tape::new().line(0.0, "one");
     assert_eq!(names(&one.serve(&[])), ["log"]);
     assert_eq!(names(&one.serve(&["--name", "x"])), ["x"]);
-    let mut two =
-        Recorded::new().line(0.0, "one").part("gr%C3%BCn", 0.1, "text/plain", "two").part("..", 0.2, "text/plain", "three");
+    let mut two = Tape::new().line(0.0, "one").part("gr%C3%BCn", 0.1, "text/plain", "two").part("..", 0.2, "text/plain", "three");
     assert_eq!(names(&two.serve(&[])), ["log", "grün", "day"]);
     assert_eq!(names(&two.serve(&["--name", "x"])), ["x/log", "x/grün", "x/day"]);
     two.bytes = String::from_utf8(two.bytes).unwrap().replace("X-Feed: log\r\n", "").into();
@@ -395,7 +435,7 @@ fn names_of_feeds_are_those_of_the_recording_or_of_the_file_unless_a_name_is_set
 fn pythons_email_reads_a_recording() {
     let Some(python) = python("email") else { return };
     let body = "with\r\n--another\r\nboundary\n";
-    let recorded = Recorded::new().part("a", 0.0, "image/png", png(RED)).line(1.0, "grün").line(2.0, "").line(3.0, body);
+    let recorded = Tape::new().part("a", 0.0, "image/png", png(RED)).line(1.0, "grün").line(2.0, "").line(3.0, body);
     let script = "import email.policy, sys\n\
         parts = email.message_from_bytes(open(sys.argv[1], 'rb').read()).get_payload()\n\
         for part in parts: print(part['X-Feed'], part['X-Timestamp'], part.get_content_type(), \
@@ -414,7 +454,7 @@ fn pythons_email_reads_a_recording() {
 #[test]
 fn ffmpeg_reads_a_recording_of_jpegs() {
     let Some(ffmpeg) = tool(&["ffmpeg"]) else { return };
-    let mut recorded = Recorded::new();
+    let mut recorded = Tape::new();
     for at in 0..10 {
         recorded = recorded.part("cam", f64::from(at), "image/jpeg", jpeg([RED, GREEN, BLUE][at as usize % 3]));
     }

@@ -14,8 +14,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    BLUE, Folder, GREEN, PALETTE, RED, Recorded, SOON, Server, Upstream, jpeg, multipart, mxr, padded_png, png, recorded,
-    recorded_before_a_kill, relay, segments, skip, tool, wait_for, wait_until,
+    BLUE, Connection, Folder, GREEN, PALETTE, RED, Recorded, SOON, Server, Upstream, jpeg, multipart, mxr, padded_png, png,
+    recorded, recorded_before_a_kill, relay, segments, skip, tool, wait_for, wait_until,
 };
 
 /// The counters of the recording.
@@ -258,6 +258,7 @@ fn options_that_do_not_go_together_are_told_what_would() {
     fs::write(folder.file("there"), "").unwrap();
     fs::create_dir(folder.file("frames")).unwrap();
     fs::write(folder.file("frames/1.png"), png(RED)).unwrap();
+    fs::write(folder.file("mxr.toml"), "[server]\nrecord = 'frames/'\n[feed.a]\nserve = 'frames'\n").unwrap();
     let run = |words: &str| mxr(words.split(' ')).current_dir(&folder.path()).args(["--port", "0"]).run();
     for (words, said, hint) in [
         ("serve --demo --keep 1h", "cannot use --keep: nothing is recorded", "--record DIR says where to"),
@@ -270,9 +271,11 @@ fn options_that_do_not_go_together_are_told_what_would() {
         ("serve --demo -o new.mxr --segment 1h", "cannot use --segment with --record new.mxr", "--record new/"),
         ("serve --demo -o new/ --segment 2h --keep 1h", "cannot use --segment 2h with --keep 1h: ", ""),
         ("serve --demo -o new/ --segment 0s", "cannot use --segment 0s: the least is 1s", ""),
+        ("serve --demo -o -", "cannot use --record -: a recording is written into a file", "curl"),
         ("serve --demo -o new/ --keep 10", "10m is minutes", ""),
         ("serve frames -o frames/", "cannot use --record here: frames/ is what is pushed", "record to another directory"),
         ("watch . -o new.mxr", "cannot use --record here: . is what is pushed", "record to another directory"),
+        ("up", "cannot use --record here: frames/ is what is pushed", "record to another directory"),
         ("watch frames --frames frames", "cannot use --frames here: frames is what is pushed", "record to another directory"),
     ] {
         let finished = run(words).usage_error().stderr(said);
@@ -435,11 +438,36 @@ fn mxr_record_ends_by_itself_after_its_time_and_says_what_is_missing() {
         .stderr("cannot record: nothing says where to")
         .stderr("hint: -o FILE");
     mxr(["record", "-o"]).arg(&file).run().usage_error().stderr("<URL>");
+    let nothing = mxr(["record", "http://127.0.0.1:1/video", "--for", "300ms", "-o"]).arg(folder.file("c.mxr")).run().failure();
+    nothing.stderr("mxr: cannot record anything: no part has come in this time");
     // One that is not there may come.
     let waiting = mxr(["record", "http://127.0.0.1:1/video", "-o"]).arg(folder.file("b.mxr")).spawn();
     waiting.expect_log("127.0.0.1:1");
     waiting.stop().success().stderr("recorded parts=0");
     assert_eq!(recorded(&folder.file("b.mxr")), []);
+}
+
+#[test]
+fn what_was_recorded_a_moment_ago_can_be_asked_for() {
+    let folder = Folder::new();
+    for place in ["a.mxr", "days/"] {
+        let mut server = mxr(["stdin", "--split", "png", "--record"]).arg(folder.path().join(place)).stdin(Stdio::piped()).start();
+        let bodies = [RED, GREEN, BLUE].map(png);
+        for (body, parts) in bodies.iter().zip(1..) {
+            server.write(body);
+            wait_for_parts(&server, parts);
+        }
+        let list = server.get("/parts/stdin").json();
+        assert_eq!(list["count"], 3, "{list}");
+        for (part, body) in list["parts"].as_array().unwrap().iter().zip(&bodies) {
+            assert_eq!(&server.get(&format!("/snapshot/stdin?at={}", part["time"])).body, body);
+        }
+        let mut connection = Connection::open(&server.host);
+        connection.send(format!("GET /recording/stdin HTTP/1.0\r\nHost: {}\r\n\r\n", server.host));
+        let saved = connection.rest();
+        assert!(bodies.iter().all(|body| saved.windows(body.len()).any(|bytes| bytes == body)), "it reaches to now");
+        server.stop().success();
+    }
 }
 
 /// A file system of so many bytes, until it is dropped.

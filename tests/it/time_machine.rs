@@ -335,3 +335,170 @@ fn held_parts_that_a_slow_download_keeps_are_counted_and_let_go() {
     }
     assert_eq!(state(), before);
 }
+
+/// A recording with these parts: feed, seconds, body.
+fn crafted(folder: &Folder, name: &str, parts: &[(&str, f64, &[u8])]) -> std::path::PathBuf {
+    let boundary = "mxr-00000000000000000000000000000001";
+    let mut bytes = format!("Content-Type: multipart/mixed; boundary={boundary}\r\nX-Recording: mxr 1\r\n").into_bytes();
+    for ((feed, time, body), sequence) in parts.iter().zip(1..) {
+        let length = body.len();
+        bytes.extend_from_slice(
+            format!(
+                "\r\n--{boundary}\r\nContent-Type: image/png\r\nContent-Length: {length}\r\nX-Timestamp: {time:.6}\r\n\
+                 X-Sequence: {sequence}\r\nX-Feed: {feed}\r\nX-Clock: 00000001 {sequence}.000000\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        bytes.extend_from_slice(body);
+    }
+    bytes.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    folder.put(name, bytes);
+    folder.file(name)
+}
+
+#[test]
+fn a_recording_reaches_back_beyond_what_is_held() {
+    let (folder, records) = (Folder::new(), Folder::new());
+    folder.put("a.png", png(RED));
+    for to in ["one.mxr", "segments/"] {
+        let server = mxr(["watch", "--record"]).arg(records.file(to)).arg(folder.file("a.png")).start();
+        for colour in [GREEN, RED, GREEN] {
+            let before = server.state()["feeds"][0]["published"].as_u64().unwrap();
+            folder.put("a.png", png(colour));
+            wait_until("it is published", SOON, || server.state()["feeds"][0]["published"].as_u64().unwrap() > before);
+            // A part that was recorded a moment ago, or is about to be.
+            assert_eq!(server.get("/snapshot?at=-0s").body, png(colour), "{to}");
+        }
+        wait_until("all are recorded", SOON, || server.get("/parts").json()["parts"].as_array().unwrap().len() >= 4);
+        let list = server.get("/parts");
+        let times = times(&list);
+        assert_eq!(list.json()["count"], times.len(), "{to}: none counts twice");
+        let at = |time: &str, step: &str| server.get(&format!("/snapshot/a.png?at={time}{step}"));
+        let old = at(&times[times.len() - 3], "");
+        assert_eq!((old.body.clone(), old.head.want("Content-Type")), (png(GREEN), "image/png"), "{to}");
+        assert_eq!(old.head.want("X-Timestamp"), times[times.len() - 3]);
+        assert_eq!((old.head.want("Cache-Control"), old.head.want("Content-Length")), ("no-store", &*png(GREEN).len().to_string()));
+        assert_eq!(at(&times[times.len() - 3], "&step=1").body, png(RED));
+        assert_eq!(at(&times[times.len() - 1], "&step=-1").body, png(RED));
+        let copy = download(&server, &format!("/recording?from={}", times[times.len() - 2]));
+        let text = String::from_utf8_lossy(&copy.body);
+        assert_eq!(text.matches("X-Feed: a.png\r\n").count(), 2, "up to now");
+        assert_ne!(server.state()["recording"], Value::Bool(false));
+        folder.put("a.png", png(RED));
+    }
+}
+
+#[test]
+fn earlier_runs_and_feeds_that_are_gone_have_a_past() {
+    let folder = Folder::new();
+    for (name, number) in [("one", 1), ("two", 2)] {
+        let mut server = mxr(["stdin", "--name", name, "--record"]).arg(folder.file("all.mxr")).stdin(Stdio::piped()).start();
+        write_lines(&mut server, number..=number);
+        wait_until("it is recorded", SOON, || server.state()["recording"]["parts"] == 1);
+        if name == "two" {
+            assert_eq!(server.get("/snapshot/one?at=-0s").text(), "line 1");
+            assert_eq!(server.get("/parts/one").json()["count"], 1);
+            assert_eq!(server.get("/parts").json()["name"], "two", "the first that is served");
+            assert_eq!(bodies(&download(&server, "/recording").body), ["line 1", "line 2"]);
+            assert_eq!(bodies(&download(&server, "/recording/one").body), ["line 1"]);
+            assert_eq!(server.get("/snapshot/three?at=-0s").head.status, 404);
+        }
+        server.stop().success();
+    }
+}
+
+#[test]
+fn a_download_is_a_recording_that_is_served_again() {
+    let server = lines(&["--history", "10"], 1..=4);
+    let (folder, times) = (Folder::new(), times(&server.get("/parts")));
+    folder.put("copy.mxr", download(&server, "/recording").body);
+    let again = mxr(["serve"]).arg(folder.file("copy.mxr")).start();
+    for (time, number) in times.iter().zip(1..) {
+        let reply = again.get(&format!("/snapshot/log?at={time}"));
+        assert_eq!((reply.text(), reply.head.want("X-Sequence")), (format!("line {number}"), &*number.to_string()));
+    }
+    assert_eq!(again.get("/parts/log").json()["first"], server.get("/parts/log").json()["first"]);
+    let (one, two) = (download(&server, "/recording").body, download(&again, "/recording/log?parts=4").body);
+    assert_eq!(bodies(&one), bodies(&two));
+}
+
+#[test]
+fn both_sides_of_a_clock_that_jumped_are_shown() {
+    const DAY: f64 = 86_400.0;
+    let folder = Folder::new();
+    let start = 1_764_000_000.0;
+    let times = [60.0, start, start + DAY, start + DAY + 1.0, start + 2.0, start + 3.0];
+    let bodies: Vec<String> = (1..=times.len()).map(|number| number.to_string()).collect();
+    let parts: Vec<_> = times.iter().zip(&bodies).map(|(time, body)| ("a", *time, body.as_bytes())).collect();
+    let server = mxr(["serve"]).arg(crafted(&folder, "a.mxr", &parts)).start();
+    let shown = |at: f64| server.get(&format!("/snapshot/a?at={at}")).text();
+    let shown = [61.0, start + 1.0, start + 2.5, start + 3.0, start + DAY - 1.0, start + DAY, start + DAY + 0.5].map(shown);
+    assert_eq!(shown, ["1", "2", "5", "6", "6", "3", "3"]);
+    let list = server.get("/parts/a").json();
+    assert_eq!((&list["first"], &list["last"], &list["count"]), (&60.0.into(), &(start + DAY + 1.0).into(), &6.into()));
+    let sequences: Vec<_> = list["parts"].as_array().unwrap().iter().map(|part| part["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequences, [1, 2, 5, 6, 3, 4], "in the order of their times");
+    assert!(server.get("/snapshot/a?at=59").text().contains("1970-01-01T00:01:00"));
+}
+
+#[test]
+fn empty_parts_and_those_with_the_boundary_do_no_harm() {
+    let folder = Folder::new();
+    let nasty = b"x\r\n--mxr-00000000000000000000000000000001\r\n\r\n--mxr-00000000000000000000000000000001--\r\n";
+    let parts: [(&str, f64, &[u8]); 4] = [("a", 1.0, b"first"), ("a", 2.0, b""), ("a", 3.0, nasty), ("a", 4.0, b"last")];
+    let server = mxr(["serve"]).arg(crafted(&folder, "a.mxr", &parts)).start();
+    for (_, time, body) in parts {
+        let reply = server.get(&format!("/snapshot/a?at={time}"));
+        assert_eq!((reply.head.status, &*reply.body), (200, body), "{time}");
+        assert_eq!(reply.head.want("Content-Length"), body.len().to_string());
+    }
+    let reply = download(&server, "/recording/a?to=4");
+    assert_eq!(bodies(&reply.body), parts.map(|(.., body)| String::from_utf8_lossy(body).into_owned()));
+    let sizes: Vec<_> =
+        server.get("/parts/a").json()["parts"].as_array().unwrap().iter().map(|part| part["size"].as_u64().unwrap()).collect();
+    assert_eq!(sizes, parts.map(|(.., body)| body.len() as u64));
+}
+
+#[test]
+fn segments_that_are_deleted_have_no_past_and_do_no_harm() {
+    let folder = Folder::new();
+    let starts = [1_764_000_000.0, 1_764_000_060.0, 1_764_000_120.0];
+    let names = ["20251124T160000.000Z.mxr", "20251124T160100.000Z.mxr", "20251124T160200.000Z.mxr"];
+    for ((name, start), body) in names.iter().zip(starts).zip([b"1", b"2", b"3"]) {
+        crafted(&folder, name, &[("a", start, body)]);
+    }
+    let server = mxr(["serve"]).arg(folder.path()).start();
+    let at = |time: f64| server.get(&format!("/snapshot/a?at={time}")).text();
+    assert_eq!([at(starts[0]), at(starts[1]), at(starts[2])], ["1", "2", "3"]);
+    std::fs::remove_file(folder.file(names[1])).unwrap();
+    assert_eq!([at(starts[1]), at(starts[2])], ["1", "3"]);
+    assert_eq!(bodies(&download(&server, "/recording/a").body), ["1", "3"]);
+}
+
+#[test]
+fn a_long_stretch_is_downloaded_in_little_memory_and_ends_with_its_client() {
+    let folder = Folder::new();
+    let body = vec![b'x'; 3 << 20];
+    let parts: Vec<_> = (0..100).map(|number| ("a", 1_764_000_000.0 + f64::from(number), &*body)).collect();
+    let server = mxr(["serve"]).arg(crafted(&folder, "a.mxr", &parts)).start();
+    assert_eq!(server.get("/snapshot/a?at=1764000050").body.len(), body.len(), "in pieces as well");
+    let before = server.memory_at_most();
+    let mut slow = server.open_narrowly();
+    slow.send(format!("GET /recording/a HTTP/1.1\r\nHost: {}\r\n\r\n", server.host));
+    assert_eq!(slow.head().status, 200);
+    let files = server.open_files();
+    let mut connection = Connection::open(&server.host);
+    connection.send(format!("GET /recording/a HTTP/1.0\r\nHost: {}\r\n\r\n", server.host));
+    assert_eq!(connection.head().status, 200);
+    let (mut count, mut end) = (0, Vec::new());
+    while let Some(bytes) = connection.read_once(SOON).filter(|bytes| !bytes.is_empty()) {
+        count += bytes.len();
+        end = bytes;
+    }
+    // The first of it came with the head.
+    assert!(count > 298 << 20 && end.ends_with(b"--\r\n"), "{count}");
+    let more = server.memory_at_most() - before;
+    assert!(more < 40 << 20, "{} MiB more for {} MiB", more >> 20, count >> 20);
+    drop(slow);
+    wait_until("the file of the slow one is closed", SOON, || server.open_files() < files);
+}

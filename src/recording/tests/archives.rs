@@ -304,3 +304,19 @@ fn a_first_look_at_much_tells_that_it_is_not_done_and_ends() {
     assert!(refused > 0, "too little for a test");
     assert_eq!(archive.span("a").map(|span| span.count), Some(60_000));
 }
+
+#[test]
+fn a_time_long_ago_is_found_before_all_segments_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for second in 0..2000 {
+        append(&folder.path().join(segment_name(at(f64::from(second)), 0)), &[("a", f64::from(second))]);
+    }
+    let archive = Arc::new(Archive::open(folder.path()));
+    archive.refresh_near(Some(at(3.5))).expect_err("too much for a moment");
+    assert_eq!(body_of(&archive.find("a", Seek::At(at(3.5))).unwrap().unwrap()), "a 3");
+    assert_eq!(body_of(&archive.find("a", Seek::Before(at(3.0))).unwrap().unwrap()), "a 2");
+    while archive.refresh().is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(body_of(&archive.find("a", Seek::After(at(1998.0))).unwrap().unwrap()), "a 1999");
+}

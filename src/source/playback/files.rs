@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -188,15 +188,16 @@ fn open_segment(segment: &Segment, limit: usize) -> Result<FileReader, Unplayabl
 
 /// Whether a directory has segments of a recording: files with such a name and with our head.
 pub(super) fn has_segments(folder: &Path) -> bool {
-    let is_ours = |segment: &Segment| {
-        let start = file::open_regular(None, &segment.path).ok().flatten().and_then(|file| start_of(&file).ok());
-        start.and_then(|start| FileHead::read(&start)).is_some_and(|head| head.version.is_some())
-    };
-    segments_of(folder).is_ok_and(|segments| segments.iter().any(is_ours))
+    segments_of(folder).is_ok_and(|segments| segments.iter().any(|segment| is_ours(&segment.path)))
+}
+
+/// Whether a file has our head, of whatever version.
+pub(super) fn is_ours(path: &Path) -> bool {
+    let start = file::open_regular(None, path).ok().flatten().and_then(|file| start_of(&file).ok());
+    start.and_then(|start| FileHead::read(&start)).is_some_and(|head| head.version.is_some())
 }
 
 fn start_of(file: &File) -> io::Result<Vec<u8>> {
-    use std::io::Read;
     let mut start = Vec::new();
     file.take(1 << 10).read_to_end(&mut start)?;
     Ok(start)

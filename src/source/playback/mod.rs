@@ -8,7 +8,11 @@ mod player;
 mod schedule;
 mod settings;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use self::{feeds::PlayedFeeds, file_reader::Unplayable, files::RecordedFiles, player::RecordingPlayer};
 use super::context::{Context, Work, name_of};
@@ -23,25 +27,32 @@ pub use self::settings::{PlayTime, PlaybackSettings};
 /// Whether a path is a recording: a file of any kind, or a directory with segments of one.
 ///
 /// # Errors
-/// For a directory that has frames as well.
+/// For a directory that has frames as well, or recordings that are no segments.
 pub fn is_recording(path: &Path) -> Result<bool> {
     if !path.is_dir() {
         return Ok(path.exists());
     }
-    let is_recorded = files::has_segments(path);
-    if is_recorded && has_pictures(path) {
+    let (is_recorded, names) = (files::has_segments(path), visible_names(path));
+    let is_picture = |name: &PathBuf| Media::guess(name, b"").is_image();
+    if is_recorded && names.iter().any(is_picture) {
         let why = Unplayable::new("it holds both frames and the segments of a recording");
         return Err(cannot_serve(path, why.hint("move one of them elsewhere; --glob '*.png' or the like plays the frames")));
     }
-    Ok(is_recorded)
+    let is_of_recordings = || names.iter().all(|name| files::is_ours(&path.join(name)));
+    match names.first() {
+        Some(first) if !is_recorded && is_of_recordings() => {
+            let why = Unplayable::new("its recordings are not named as the segments of one are");
+            Err(cannot_serve(path, why.hint(format!("name one of them: mxr serve {}", path.join(first).display()))))
+        }
+        _ => Ok(is_recorded),
+    }
 }
 
-fn has_pictures(folder: &Path) -> bool {
-    let is_picture = |entry: fs::DirEntry| {
-        let name = entry.file_name();
-        !name.as_encoded_bytes().starts_with(b".") && Media::guess(Path::new(&name), b"").is_image()
-    };
-    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(is_picture))
+/// The names in a directory that are not hidden.
+fn visible_names(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name()).filter(|name| !name.as_encoded_bytes().starts_with(b"."));
+    names.map(PathBuf::from).collect()
 }
 
 /// The archive of a recording, in which parts are found by their times; none of a stream that can only be read from its beginning.
@@ -76,3 +87,6 @@ fn stem_of(path: &Path) -> String {
     let name = name_of(path);
     Path::new(&name).file_stem().map_or(name.clone(), |stem| stem.to_string_lossy().into_owned())
 }
+
+#[cfg(test)]
+mod tests;

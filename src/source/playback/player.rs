@@ -32,11 +32,11 @@ pub(super) struct RecordingPlayer {
     feeds: PlayedFeeds,
     settings: PlaybackSettings,
     stretch: PlayStretch,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     /// How a round begins.
-    beginning: Beginning,
+    pub(super) beginning: Beginning,
     /// The part that is played next.
-    next: Option<FoundPart>,
+    pub(super) next: Option<FoundPart>,
     /// The place behind the last part of the stretch, and what was there to read when others were looked for.
     ending: Option<(FilePosition, FilesEnd)>,
 }
@@ -45,11 +45,11 @@ type FilesEnd = (Option<Segment>, u64);
 
 /// How a round begins.
 #[derive(Debug, Clone, Default)]
-struct Beginning {
+pub(super) struct Beginning {
     /// The newest part of each feed before the stretch.
-    shown: Vec<FoundPart>,
+    pub(super) shown: Vec<FoundPart>,
     /// The first one in it.
-    first: Option<FoundPart>,
+    pub(super) first: Option<FoundPart>,
     /// The place behind that.
     behind: Option<FilePosition>,
 }
@@ -135,7 +135,7 @@ impl RecordingPlayer {
     }
 
     /// Begins another round where the last one began, unless the file is another one.
-    fn begin_again(&mut self, anchor: Instant) -> Result<(), Unplayable> {
+    pub(super) fn begin_again(&mut self, anchor: Instant) -> Result<(), Unplayable> {
         let is_there = self.beginning.behind.clone().is_some_and(|behind| self.files.return_to(&behind));
         if !is_there {
             self.ending = None;
@@ -190,7 +190,7 @@ impl RecordingPlayer {
     }
 
     /// The next part of the stretch. While others are passed over, other tasks have their turn.
-    async fn following(&mut self) -> Option<FoundPart> {
+    pub(super) async fn following(&mut self) -> Option<FoundPart> {
         let behind = self.files.position();
         if self.has_ended_at(behind.as_ref()) {
             return None;
@@ -263,6 +263,3 @@ impl PlayStretch {
 fn shown(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,14 +1,25 @@
 //! When parts are due, computed without waiting for them.
 
-use std::{fs::OpenOptions, path::PathBuf};
+use std::{
+    fs::OpenOptions,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
 
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    feeds::PlayedFeeds,
+    file_reader::{FoundPart, Unplayable},
+    files::RecordedFiles,
+    player::{Beginning, RecordingPlayer},
+    schedule::Schedule,
+    settings::{PlayTime, PlaybackSettings},
+};
 use crate::{
     format::Media,
-    recording::{Appender, ClockReading, RecordedPart},
+    recording::{Appender, ClockReading, PartHead, RecordedPart},
     source::Context,
 };
 
