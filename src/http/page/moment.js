@@ -27,7 +27,7 @@ function showMoment() {
   const [first, last] = span()
   ui.past.hidden = !(last > first)
   if (ui.past.hidden) return
-  // Chromium keeps 15 digits of a value: too few for microseconds since 1970.
+  // Microseconds since 1970 have too many digits for Chromium (docs/field.md, Browsers).
   origin ??= Math.floor(first)
   set(ui.slider, {min: first - origin, max: last - origin})
   // After its limits, within which it is kept.
