@@ -83,22 +83,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "process",
         ],
     ),
-    (
-        "source/playback",
-        &[
-            "source/playback/player",
-            "source",
-            "feed",
-            "recording",
-            "source/framing/split",
-            "error",
-            "part",
-            "wire/decode",
-            "file",
-            "format",
-        ],
-    ),
-    ("source/playback/player", &["source/playback", "recording"]),
+    ("source/playback", &["source", "feed", "recording", "source/framing/split", "error", "part", "wire/decode", "file", "format"]),
     (
         "source/relay",
         &["source", "client", "feed", "source/framing/split", "error", "part", "wire/decode", "escape", "format", "panic"],
