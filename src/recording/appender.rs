@@ -86,6 +86,8 @@ pub struct Appender {
     /// A write has failed: what follows the end may be anything.
     is_torn: bool,
     is_synced: bool,
+    /// The bytes of the last write, whose memory the next one takes.
+    bytes: Vec<u8>,
 }
 
 impl Appender {
@@ -98,7 +100,7 @@ impl Appender {
         let head = file_head(&boundary);
         let bytes = [head.as_bytes(), &boundary.close_delimiter()].concat();
         medium.write(&bytes, 0)?;
-        Ok(Self { medium, boundary, end: head.len() as u64, parts: 0, is_torn: false, is_synced: false })
+        Ok(Self { medium, boundary, end: head.len() as u64, parts: 0, is_torn: false, is_synced: false, bytes: Vec::new() })
     }
 
     /// Opens a file that has a recording, or nothing, to append to it, and cuts off a part at the end that is not whole. It must be
@@ -119,7 +121,8 @@ impl Appender {
         let head = FileHead::read(&bytes).map_or(start, |head| head.end);
         let mut walk = Walk::new(file.try_clone()?, boundary.as_str(), (head, true));
         let (end, torn) = end_of(&mut walk)?;
-        let mut appender = Self { medium: Box::new(file), boundary, end, parts: 0, is_torn: true, is_synced: false };
+        let mut appender =
+            Self { medium: Box::new(file), boundary, end, parts: 0, is_torn: true, is_synced: false, bytes: Vec::new() };
         appender.mend()?;
         Ok((appender, (torn > 0).then_some(Cut { bytes: torn })))
     }
@@ -131,15 +134,19 @@ impl Appender {
     pub fn append(&mut self, part: &RecordedPart, clock: ClockReading) -> io::Result<()> {
         self.mend()?;
         let head = part_head(&part.media, part.body.len(), (part.time, part.sequence), &part.feed, Some(clock));
-        let bytes = [&self.boundary.delimiter(), &head[..], &part.body, &self.boundary.close_delimiter()].concat();
+        let (delimiter, close) = (self.boundary.delimiter(), self.boundary.close_delimiter());
+        self.bytes.clear();
+        // One large part is no reason to keep its memory.
+        self.bytes.shrink_to(1 << 20);
+        [&delimiter, &head[..], &part.body, &close].iter().for_each(|piece| self.bytes.extend_from_slice(piece));
         self.is_synced = false;
-        if let Err(why) = self.medium.write(&bytes, self.end) {
+        if let Err(why) = self.medium.write(&self.bytes, self.end) {
             self.is_torn = true;
             // What is left of the part would take room that another program needs. The next part tries it again.
             let _ = self.mend();
             return Err(why);
         }
-        self.end += (bytes.len() - self.boundary.close_delimiter().len()) as u64;
+        self.end += (self.bytes.len() - close.len()) as u64;
         self.parts += 1;
         Ok(())
     }

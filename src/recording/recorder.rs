@@ -20,7 +20,7 @@ use super::{appender::RecordedPart, files::RecordingFiles, part_writer::PartWrit
 /// The bounds and intervals of a recorder.
 #[derive(Debug, Clone, Copy)]
 pub struct RecorderSettings {
-    /// Bytes that may wait: bodies, and 256 more for each. One part may always wait, whatever its size.
+    /// Bytes that may wait: bodies, and what stands beside each. One part may always wait, whatever its size.
     pub queue_bytes: usize,
     /// How often what was written is made to reach the disk.
     pub sync: Duration,
@@ -82,7 +82,7 @@ impl RecorderCounters {
 /// A thread that records.
 #[derive(Debug)]
 pub struct Recorder {
-    queue: Sender<RecordedPart>,
+    queue: Sender<Vec<RecordedPart>>,
     counters: Arc<RecorderCounters>,
     settings: RecorderSettings,
     /// Closed when the thread has ended.
@@ -113,14 +113,19 @@ impl Recorder {
 
     /// Hands a part over, without waiting. Returns whether it found room.
     pub fn push(&self, part: RecordedPart) -> bool {
-        let bytes = queued_bytes(&part);
+        self.push_all(vec![part])
+    }
+
+    /// Hands parts over that came together; all of them find room, or none.
+    pub fn push_all(&self, parts: Vec<RecordedPart>) -> bool {
+        let (count, bytes) = (parts.len() as u64, queued_bytes(&parts));
         let before = self.counters.queued.fetch_add(bytes, Relaxed);
         let has_room = before == 0 || before.saturating_add(bytes) <= self.settings.queue_bytes;
-        let is_taken = has_room && self.queue.send(part).is_ok();
+        let is_taken = has_room && self.queue.send(parts).is_ok();
         let counters = &self.counters;
         if !is_taken {
             counters.queued.fetch_sub(bytes, Relaxed);
-            counters.count_lost(1);
+            counters.count_lost(count);
             if !counters.is_behind.swap(true, Relaxed) {
                 warn!("the disk is too slow for the recording: parts are lost");
             }
@@ -156,9 +161,9 @@ impl Recorder {
     }
 }
 
-/// The memory of a part that waits.
-fn queued_bytes(part: &RecordedPart) -> usize {
-    part.body.len().saturating_add(256)
+/// The memory of parts that wait.
+fn queued_bytes(parts: &[RecordedPart]) -> usize {
+    parts.iter().fold(0, |bytes, part| bytes.saturating_add(part.body.len()).saturating_add(size_of::<RecordedPart>()))
 }
 
 /// A failure that lasts.
@@ -178,7 +183,7 @@ struct RecorderLoop {
 }
 
 impl RecorderLoop {
-    fn run(mut self, parts: &Receiver<RecordedPart>) {
+    fn run(mut self, queue: &Receiver<Vec<RecordedPart>>) {
         let (mut next_sync, mut next_tidy) = (None, Instant::now());
         loop {
             let now = Instant::now();
@@ -191,10 +196,10 @@ impl RecorderLoop {
                 next_sync = None;
             }
             let until = next_sync.map_or(next_tidy, |next| next_tidy.min(next));
-            match parts.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(part) => {
-                    self.counters.queued.fetch_sub(queued_bytes(&part), Relaxed);
-                    self.record(&part);
+            match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(parts) => {
+                    self.counters.queued.fetch_sub(queued_bytes(&parts), Relaxed);
+                    parts.iter().for_each(|part| self.record(part));
                     next_sync.get_or_insert_with(|| Instant::now() + self.settings.sync);
                 }
                 Err(RecvTimeoutError::Timeout) => {}

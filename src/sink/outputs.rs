@@ -110,10 +110,13 @@ impl RecordOutputs {
         self.recording.iter().chain(&self.frames)
     }
 
-    /// Hands a part over, without waiting.
-    pub(super) fn push(&self, part: &RecordedPart) {
-        // The recorder counts a part for which it has no room.
-        self.all().for_each(|recorder| _ = recorder.push(part.clone()));
+    /// Hands parts over, without waiting.
+    pub(super) fn push(&self, parts: Vec<RecordedPart>) {
+        // A recorder counts the parts for which it has no room.
+        match (&self.recording, &self.frames) {
+            (Some(recorder), None) | (None, Some(recorder)) => _ = recorder.push_all(parts),
+            _ => self.all().for_each(|recorder| _ = recorder.push_all(parts.clone())),
+        }
     }
 
     /// Counts parts that never came here.

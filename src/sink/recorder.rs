@@ -23,6 +23,8 @@ use crate::{
 
 /// So much is taken of a feed before the others have their turn: all that is there, unless it comes as fast as it is taken.
 const MOST_BATCHES: usize = 1000;
+/// The most bytes of parts that are copied together.
+const MOST_BYTES: usize = 256 << 10;
 
 /// A thread that takes every part of all feeds.
 #[derive(Debug)]
@@ -126,8 +128,11 @@ impl Collector {
         }
         taken.sort_by_key(|(_, part)| part.published_at());
         let is_idle = taken.is_empty();
-        for (feed, part) in taken {
-            self.outputs.push(&recorded(feed, &part));
+        let mut rest = &taken[..];
+        while !rest.is_empty() {
+            let (group, behind) = rest.split_at(together(rest));
+            self.outputs.push(recorded(group));
+            rest = behind;
         }
         is_idle
     }
@@ -153,14 +158,32 @@ impl RecordedFeed {
     }
 }
 
-/// The part with a copy of its body: while it waits for the disk it must not keep the block, which counts as memory of viewers.
-fn recorded(feed: Arc<str>, part: &Encoded) -> RecordedPart {
-    RecordedPart {
-        feed,
-        media: part.media().clone(),
-        time: part.time(),
-        sequence: part.sequence(),
-        at: part.published_at(),
-        body: Bytes::copy_from_slice(part.body()),
-    }
+/// How many of these parts, at least one, are copied together.
+fn together(parts: &[(Arc<str>, Encoded)]) -> usize {
+    let mut bytes = 0;
+    let fits = parts.iter().take_while(|(_, part)| {
+        bytes += part.body().len();
+        bytes <= MOST_BYTES
+    });
+    fits.count().max(1)
+}
+
+/// The parts with one copy of their bodies: while they wait for the disk they must not keep their blocks, which count as memory of
+/// viewers.
+fn recorded(parts: &[(Arc<str>, Encoded)]) -> Vec<RecordedPart> {
+    let bodies: Vec<&[u8]> = parts.iter().map(|(_, part)| part.body()).collect();
+    let (bodies, mut end) = (Bytes::from(bodies.concat()), 0);
+    let part = |(feed, part): &(Arc<str>, Encoded)| {
+        let start = end;
+        end += part.body().len();
+        RecordedPart {
+            feed: feed.clone(),
+            media: part.media().clone(),
+            time: part.time(),
+            sequence: part.sequence(),
+            at: part.published_at(),
+            body: bodies.slice(start..end),
+        }
+    };
+    parts.iter().map(part).collect()
 }

@@ -162,7 +162,8 @@ fn a_disk_that_stands_still_takes_nothing_from_viewers() {
     wait_for(|| recorded.counts() == (10, 0));
     recorded.disk.stall(true);
     watch(1000);
-    wait_for(|| recorded.counts().1 > 900);
+    // One group of parts is being written and one waits, each of up to 256 KiB.
+    wait_for(|| recorded.counts().1 > 400);
     // What waits for the disk is no memory of viewers, who would be disconnected for it.
     wait_for(|| memory.bytes() == 0);
     recorded.disk.stall(false);

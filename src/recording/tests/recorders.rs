@@ -84,7 +84,7 @@ fn sequences(path: &Path) -> Vec<u64> {
 }
 
 const EAGER: RecorderSettings = RecorderSettings {
-    queue_bytes: 5 * (200 + 256),
+    queue_bytes: 5 * (200 + size_of::<RecordedPart>()),
     sync: Duration::from_millis(1),
     retry: Duration::ZERO,
     tidy: Duration::from_millis(1),
