@@ -309,8 +309,11 @@ fn nth_newest(pieces: &[&[Indexed]], count: usize) -> (u64, u64) {
     let first = if all == count {
         pieces.iter().filter_map(|piece| piece.first()).min_by_key(|part| part.at).copied()
     } else {
-        let mut parts: Vec<Indexed> = pieces.concat();
-        let (_, nth, _) = parts.select_nth_unstable_by_key(all - count, |part| part.at);
+        // No piece has more of the newest than so many at its end.
+        let ends = pieces.iter().flat_map(|piece| &piece[piece.len().saturating_sub(count)..]);
+        let mut parts: Vec<Indexed> = ends.copied().collect();
+        let before = parts.len() - count;
+        let (_, nth, _) = parts.select_nth_unstable_by_key(before, |part| part.at);
         Some(*nth)
     };
     first.map_or((0, 0), |part| (part.at, part.micros))
