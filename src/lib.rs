@@ -10,7 +10,7 @@
 //! - [`source`] produces [`part`]s; [`format`](mod@format) knows when one is complete; `file` reads a file as it was at one moment
 //! - [`feed`] holds the newest parts, [`wire`] encodes and decodes them, [`stats`] counts, [`mod@panic`] isolates panics
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
-//! - [`client`] asks other machines over HTTP
+//! - [`client`] asks other machines over HTTP; [`intake`] is the seam between the server and the source of what others push in
 //! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
 //! - [`recording`] writes the parts of feeds to files and reads them again
 //! - [`doctor`] says what is wrong with a feed or a file
@@ -32,6 +32,7 @@ mod file;
 pub mod format;
 pub mod hooks;
 pub mod http;
+pub mod intake;
 mod lease;
 mod net;
 pub mod panic;
@@ -94,6 +95,11 @@ impl Server {
     /// The rules for access.
     pub fn access(&mut self) -> &mut auth::Access {
         &mut self.http.access
+    }
+
+    /// Generates a token to push, if others may push and there is none. Returns it.
+    pub fn generate_push_token(&mut self) -> Option<String> {
+        self.http.push.as_mut().filter(|push| push.tokens.is_empty()).map(|push| push.tokens.generate())
     }
 
     /// The options of the HTTP server.

@@ -36,6 +36,7 @@ Examples:
   mxr exec --screen -- htop           push the screen of a full-screen program
   mxr serve ./frames --fps 24         replay a directory of frames
   mxr relay http://camera/video       serve a camera to everybody, over one connection
+  mxr hub                             serve what others push in: curl -T plot.png http://localhost:8080/snapshot/plot.png
   mxr up mxr.toml                     serve several feeds, as a file says
   mxr doctor http://camera/video      say what is wrong with a feed, or that nothing is";
 
@@ -58,6 +59,8 @@ Routes:
   /healthz           200 while serving
   /quit              end the demo (only in the demo)
      ?token=T        on every route, if the server requires a token
+  PUT /snapshot/NAME, POST /stream/NAME, DELETE /stream/NAME
+                     push a part, push a stream, end a feed (only in the hub)
   Aliases that other camera servers use: /?action=stream, /?action=snapshot,
   /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg
 
@@ -78,6 +81,8 @@ pub enum Command {
     Exec(Exec),
     /// Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr
     Relay(RelayArgs),
+    /// Serve what others push in over HTTP: curl, ffmpeg, a script, other mxr
+    Hub(HubArgs),
     /// Serve several feeds of any kind, as a file says
     Up(Up),
     /// Say what is wrong with a feed or a file, or that nothing is
@@ -98,6 +103,7 @@ impl Command {
             Self::Stdin(stdin) => Some(&stdin.common.log),
             Self::Exec(exec) => Some(&exec.common.log),
             Self::Relay(relay) => Some(&relay.common.log),
+            Self::Hub(hub) => Some(&hub.common.log),
             Self::Up(up) => Some(&up.log),
             Self::Doctor(_) | Self::Completions { .. } => None,
         }
@@ -281,6 +287,37 @@ pub struct RelayArgs {
     pub always: bool,
     #[command(flatten)]
     pub upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const HUB_EXAMPLES: &str = "\
+Pushing:
+  curl -T plot.png http://localhost:8080/snapshot/plot.png
+  ffmpeg -i in.mp4 -f mpjpeg -method POST http://localhost:8080/stream/film
+  make 2>&1 | curl -T - -X POST -H 'Content-Type: text/plain' http://localhost:8080/stream/make
+
+A token is shown as -H 'Authorization: Bearer TOKEN', as ?token=TOKEN behind the URL, or as the password of any user.";
+
+#[derive(Debug, Args)]
+#[command(after_help = HUB_EXAMPLES)]
+pub struct HubArgs {
+    /// Names that feeds may have, as a pattern such as 'lab/*' (repeatable) [default: any]
+    #[arg(long, value_name = "GLOB", env = "MXR_ALLOW")]
+    pub allow: Vec<String>,
+    /// Most feeds at once; pushing under a further name gets 429
+    #[arg(long, value_name = "N", default_value_t = 256, env = "MXR_MAX_FEEDS", value_parser = count)]
+    pub max_feeds: usize,
+    /// Remove a feed that nobody has pushed into for this long; 0 keeps it
+    #[arg(long, value_name = "TIME", default_value = "10m", env = "MXR_EXPIRE", value_parser = seconds)]
+    pub expire: Duration,
+    /// Require this token to push; beyond loopback one is generated unless there is one; prefer MXR_PUSH_TOKEN, since other users of
+    /// this machine see the command line
+    #[arg(long, value_name = "TOKEN", env = "MXR_PUSH_TOKEN", hide_env_values = true)]
+    pub push_token: Option<String>,
+    /// Read tokens to push from this file of lines TOKEN, or TOKEN GLOB for feeds whose names match
+    #[arg(long, value_name = "FILE", env = "MXR_PUSH_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    pub push_token_file: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
 }

@@ -5,6 +5,7 @@ mod access;
 mod doctor;
 mod exec;
 mod hook;
+mod hub;
 pub mod invocation;
 mod relay;
 mod tables;
@@ -42,8 +43,6 @@ const MOST_THREADS: usize = 256;
 const FIRST_LINES: usize = 10;
 /// The largest part of a feed of which nothing is said, in bytes.
 const PART_BYTES: usize = 64 << 20;
-/// The longest name of a feed, in bytes.
-const MOST_NAME: usize = 200;
 
 /// Everything `run` needs to know.
 #[derive(Debug)]
@@ -99,6 +98,7 @@ impl Config {
             Command::Stdin(stdin) => Self::stdin(stdin, typed),
             Command::Exec(exec) => Self::exec(exec, typed),
             Command::Relay(relay) => Self::relay(relay, typed),
+            Command::Hub(hub) => Self::hub(hub, typed),
             Command::Up(_) | Command::Doctor(_) | Command::Completions { .. } => {
                 Err(Error::usage("use this command here", "it is no source"))
             }
@@ -289,6 +289,7 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Opt
         trust_proxy: access.trust_proxy,
         keepalive: (!serving.keepalive.is_zero()).then_some(serving.keepalive),
         stall: serving.stall_timeout,
+        push: None,
         may_quit: false,
         threads: serving.threads,
     })
@@ -301,18 +302,12 @@ fn media(parts: &Parts) -> Result<Option<Media>> {
     Media::parse(text).map(Some).map_err(cannot)
 }
 
-/// A name that every browser and proxy leaves as it is in the path of a URL, where it is percent-encoded.
+/// The name of a feed.
 fn name(name: &str) -> Result<String> {
-    let why = match name {
-        _ if name.trim().is_empty() => "it is empty",
-        _ if name.chars().any(char::is_control) => "it has control characters",
-        _ if name.len() > MOST_NAME => "it is longer than 200 bytes",
-        _ if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) => {
-            "a browser would change such a path: between slashes there has to be something other than '.' and '..'"
-        }
-        _ => return Ok(name.to_owned()),
-    };
-    Err(Error::usage(format!("use --name {name:?}"), why))
+    match feed::check_name(name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(why) => Err(Error::usage(format!("use --name {name:?}"), why)),
+    }
 }
 
 fn feeds(parts: &Parts, serving: &Serving) -> Result<feed::Settings> {

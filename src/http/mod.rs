@@ -1,6 +1,7 @@
 //! The HTTP server: checks and answers requests, which hyper parses, and hands connections for streams to the fan-out. It knows
 //! feeds, not the sources of their parts.
 
+mod body_skip;
 #[doc(hidden)]
 pub mod fuzz;
 mod handler;
@@ -12,10 +13,16 @@ mod metrics;
 mod options;
 mod origin;
 mod page;
+mod push;
 mod request;
 mod response;
 mod route;
 mod server;
 mod workers;
 
-pub use self::{host::Hosts, options::Options, origin::Sites, workers::serve};
+pub use self::{
+    host::Hosts,
+    options::{Options, PushOptions},
+    origin::Sites,
+    workers::serve,
+};

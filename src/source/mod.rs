@@ -40,6 +40,7 @@ pub mod exec;
 mod file_systems;
 pub mod framing;
 mod fs_events;
+pub mod hub;
 mod incoming;
 pub mod name_filter;
 mod natural_order;

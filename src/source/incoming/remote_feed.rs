@@ -18,6 +18,7 @@ const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// A feed of another machine.
+#[derive(Debug)]
 pub(in crate::source) struct RemoteFeed {
     publisher: Publisher,
     /// The type of every part, if the user set one.
@@ -111,6 +112,11 @@ impl RemoteFeed {
     /// Whether there was a whole part since the last `begin`, a repeated one too.
     pub(in crate::source) fn has_made_part(&self) -> bool {
         self.has_made_part
+    }
+
+    /// Forgets what its parts were: others may follow.
+    pub(in crate::source) fn forget_kind(&mut self) {
+        (self.kind, self.has_pictures) = (None, false);
     }
 
     /// New parts since the last `begin`.
