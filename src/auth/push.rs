@@ -1,10 +1,12 @@
 //! The right to push: tokens of their own, each for all feeds or for those whose names match a pattern. It decides; `http` words the
 //! refusal.
 
+use std::net::IpAddr;
+
 use hyper::{Uri, header::HeaderMap};
 
 use super::{
-    Guesser, redact, shown,
+    redact, shown,
     throttle::{LoginThrottle, TooMany},
     token::Token,
 };
@@ -63,7 +65,13 @@ impl PushTokens {
 
     /// Admits a request that shows a token for this feed: as a bearer token, in the URL, or as the password of any user. A wrong one
     /// is answered late.
-    pub(crate) async fn check(&self, uri: &Uri, headers: &HeaderMap, name: &str, guesser: Guesser<'_>) -> Result<(), PushDenial> {
+    pub(crate) async fn check(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        name: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), PushDenial> {
         let pair = shown::pair(headers);
         let in_url = shown::token_in(uri);
         let shown = [in_url.as_deref(), shown::bearer(headers), pair.as_ref().map(|(_, password)| password.as_str())];
@@ -71,7 +79,7 @@ impl PushTokens {
         let right: Vec<_> = self.tokens.iter().filter(|known| shown.iter().any(|shown| known.token.is(shown))).collect();
         match right.is_empty() {
             true if shown.is_empty() => Err(PushDenial::Nothing),
-            true => Err(match self.throttle.charge(guesser.address, false).await {
+            true => Err(match self.throttle.charge(address, false).await {
                 Ok(()) => PushDenial::Wrong,
                 Err(TooMany(wait)) => PushDenial::TooMany(wait),
             }),
@@ -96,12 +104,10 @@ impl PushToken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Site;
 
     async fn check(tokens: &PushTokens, target: &str, lines: &[(&'static str, &str)], name: &str) -> Result<(), PushDenial> {
         let headers = lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        let guesser = Guesser { address: None, has_left: &|| false, site: Site::default() };
-        tokens.check(&target.parse().unwrap(), &headers, name, guesser).await
+        tokens.check(&target.parse().unwrap(), &headers, name, None).await
     }
 
     #[tokio::test(start_paused = true)]

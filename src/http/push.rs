@@ -118,7 +118,7 @@ async fn admit(
         let admitted = options.access.check(request.uri(), request.headers(), guesser).await;
         return admitted.map(|()| None).map_err(|denial| login::denied(denial, visitor, options));
     }
-    let Err(denial) = push.tokens.check(request.uri(), request.headers(), name, guesser).await else { return Ok(None) };
+    let Err(denial) = push.tokens.check(request.uri(), request.headers(), name, guesser.address).await else { return Ok(None) };
     if denial == PushDenial::Wrong {
         warn!(source = visitor.address().map(display), "a wrong token to push");
     }
@@ -164,7 +164,7 @@ fn begin(headers: &HeaderMap, shape: PushShape, name: String, push: &PushOptions
 /// Reads a body to its end. A pusher that is too slow, or whose feed is another's now, is answered before.
 async fn read(mut push: Box<dyn Push>, mut body: Incoming, mark_active: &(dyn Fn() + Sync), stall: Duration) -> Reply {
     let replaced = push.replaced();
-    let mut pace = Pace::new(stall);
+    let mut pace = BodyPace::new(stall);
     loop {
         let frame = tokio::select! {
             biased;
@@ -190,14 +190,14 @@ async fn read(mut push: Box<dyn Push>, mut body: Incoming, mark_active: &(dyn Fn
 }
 
 /// The pace of a body: there have to be bytes within the timeout, and a part that takes longer has to come at a modem's pace.
-struct Pace {
+struct BodyPace {
     stall: Duration,
     last: Instant,
     part_since: Instant,
     part_bytes: usize,
 }
 
-impl Pace {
+impl BodyPace {
     fn new(stall: Duration) -> Self {
         let now = Instant::now();
         Self { stall, last: now, part_since: now, part_bytes: 0 }

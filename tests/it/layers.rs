@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "doctor",
             "source/exec",
+            "source/hub",
             "source/relay",
             "source/replay",
             "source/watch",
@@ -81,8 +82,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "source/hub",
+        &["source", "source/incoming", "feed", "source/framing/split", "error", "wire/decode", "format", "intake", "sync"],
+    ),
+    (
         "source/relay",
-        &["source", "client", "feed", "source/framing/split", "error", "part", "wire/decode", "escape", "format", "panic"],
+        &[
+            "source",
+            "source/incoming",
+            "client",
+            "feed",
+            "source/framing/split",
+            "error",
+            "wire/decode",
+            "escape",
+            "format",
+            "panic",
+        ],
     ),
     ("source/replay", &["source", "feed", "error", "part", "source/fs_events", "file", "format", "lease", "sync"]),
     (
@@ -101,7 +117,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "panic", "sync"]),
+    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "intake", "panic", "sync"]),
     (
         "source",
         &[
@@ -123,6 +139,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("source/screen", &["source", "source/framing", "feed", "part", "format", "panic", "sync"]),
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
     ("hooks", &["feed", "panic", "process"]),
+    ("source/incoming", &["feed", "source/framing/split", "part", "wire/decode", "format"]),
     ("terminal", &["feed", "stats", "escape"]),
     ("client", &["conn", "error", "escape", "sync"]),
     ("feed", &["wire", "stats", "part", "sync"]),
@@ -144,6 +161,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("file", &[]),
     ("format", &[]),
     ("http/page", &[]),
+    ("intake", &[]),
     ("lease", &[]),
     ("net", &[]),
     ("panic", &[]),

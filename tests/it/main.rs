@@ -20,6 +20,7 @@ mod exec;
 mod guesses;
 mod hooks;
 mod hostile;
+mod hub;
 mod layers;
 mod link;
 mod login;

@@ -77,7 +77,7 @@ impl Push for PartBody {
         let part = RawPart { media: Some(media), bytes, class: None, stamp: self.stamp };
         let (feed, is_new_feed) = self.feeds.take_over(&self.name, &self.pusher)?;
         feed.with(&self.pusher, |feed| {
-            feed.forget_kind();
+            feed.forget_pictures();
             feed.take(&mut vec![part], &StreamTraits { kind: Some(Kind::Newest), ..StreamTraits::default() })
         })?;
         feed.leave_live(&self.pusher);
@@ -144,7 +144,7 @@ impl StreamBody {
             None => {
                 let (feed, is_new) = self.feeds.take_over(&self.name, &self.pusher)?;
                 let reader = feed.with(&self.pusher, |feed| {
-                    feed.forget_kind();
+                    feed.forget_pictures();
                     PartReader::new(&self.rule, self.traits.clone(), feed)
                 })?;
                 info!(feed = self.name, "a pusher has come");

@@ -114,9 +114,9 @@ impl RemoteFeed {
         self.has_made_part
     }
 
-    /// Forgets what its parts were: others may follow.
-    pub(in crate::source) fn forget_kind(&mut self) {
-        (self.kind, self.has_pictures) = (None, false);
+    /// Forgets that there were pictures: text may follow.
+    pub(in crate::source) fn forget_pictures(&mut self) {
+        self.has_pictures = false;
     }
 
     /// New parts since the last `begin`.
