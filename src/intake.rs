@@ -19,6 +19,25 @@ pub struct PushHead {
     pub length: Option<u64>,
 }
 
+/// What somebody wants to push whose parts name their feeds.
+pub struct SeveralHead {
+    /// The headers of the request.
+    pub headers: HeaderMap,
+    /// The length of the body in bytes, if it is known.
+    pub length: Option<u64>,
+    /// Whether this pusher has the right to a feed of this name.
+    pub may_push: Box<dyn Fn(&str) -> bool + Send>,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The name of this process in `Via`.
+    pub process: String,
+    /// The feeds that it has, each with the sequence of its last part.
+    pub feeds: Vec<(String, u64)>,
+}
+
 /// What a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushShape {
@@ -35,6 +54,18 @@ pub trait Intake: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why the body is refused, before a byte of it is read.
     fn begin(&self, head: PushHead) -> Result<Box<dyn Push>, PushRefusal>;
+
+    /// Begins to take a body of parts that name their feeds (`X-Feed`). The first part of each opens the feed, or takes it over.
+    ///
+    /// # Errors
+    /// The same.
+    fn begin_several(&self, head: SeveralHead) -> Result<Box<dyn Push>, PushRefusal>;
+
+    /// How far the parts of a run have come that is pushed so.
+    ///
+    /// # Errors
+    /// Why they would be refused.
+    fn received(&self, run: &str, headers: &HeaderMap) -> Result<Received, PushRefusal>;
 
     /// Ends a feed and removes it.
     ///
@@ -60,7 +91,7 @@ pub trait Push: Send {
     /// Why it was nothing.
     fn finish(self: Box<Self>) -> Result<PushOutcome, PushRefusal>;
 
-    /// Cancelled when another pusher has taken the feed over, or the feed was removed.
+    /// Cancelled when another pusher has taken a feed of it over, or one was removed. `push` then says which.
     fn replaced(&self) -> CancellationToken;
 }
 
@@ -92,6 +123,12 @@ pub enum PushRefusal {
     Empty,
     /// There is no whole part among so many bytes.
     NoPart(u64),
+    /// The token is for feeds of other names.
+    OtherFeeds,
+    /// The feed comes from this process.
+    Loop,
+    /// One of several feeds is refused.
+    OfFeed(String, Box<Self>),
     /// Another pusher has taken the feed over, or it was removed.
     Replaced,
     /// Too many bodies are being read at once.

@@ -16,7 +16,10 @@ use std::{
 
 use hyper::{Uri, header::HeaderMap};
 
-pub(crate) use self::{password::HasLeft, push::PushDenial};
+pub(crate) use self::{
+    password::HasLeft,
+    push::{PushDenial, PushRight},
+};
 pub use self::{password::Passwords, push::PushTokens, token::Token};
 use self::{
     password::{HashTurns, NotHashed, same},

@@ -26,6 +26,10 @@ struct PushToken {
     names: Option<String>,
 }
 
+/// The right to push: patterns of the names that it is for; `None` is for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PushRight(Vec<Option<String>>);
+
 /// Why nobody may push so.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PushDenial {
@@ -33,8 +37,6 @@ pub(crate) enum PushDenial {
     Nothing,
     /// Its token is wrong.
     Wrong,
-    /// Its token is for other feeds.
-    OtherFeeds,
     /// Too many of its address were wrong.
     TooMany(std::time::Duration),
 }
@@ -63,15 +65,9 @@ impl PushTokens {
         text
     }
 
-    /// Admits a request that shows a token for this feed: as a bearer token, in the URL, or as the password of any user. A wrong one
-    /// is answered late.
-    pub(crate) async fn check(
-        &self,
-        uri: &Uri,
-        headers: &HeaderMap,
-        name: &str,
-        address: Option<IpAddr>,
-    ) -> Result<(), PushDenial> {
+    /// The right of a request that shows a token: as a bearer token, in the URL, or as the password of any user. A wrong one is
+    /// answered late.
+    pub(crate) async fn right(&self, uri: &Uri, headers: &HeaderMap, address: Option<IpAddr>) -> Result<PushRight, PushDenial> {
         let pair = shown::pair(headers);
         let in_url = shown::token_in(uri);
         let shown = [in_url.as_deref(), shown::bearer(headers), pair.as_ref().map(|(_, password)| password.as_str())];
@@ -83,8 +79,7 @@ impl PushTokens {
                 Ok(()) => PushDenial::Wrong,
                 Err(TooMany(wait)) => PushDenial::TooMany(wait),
             }),
-            false if right.iter().any(|known| known.is_for(name)) => Ok(()),
-            false => Err(PushDenial::OtherFeeds),
+            false => Ok(PushRight(right.iter().map(|known| known.names.clone()).collect())),
         }
     }
 
@@ -95,9 +90,15 @@ impl PushTokens {
     }
 }
 
-impl PushToken {
-    fn is_for(&self, name: &str) -> bool {
-        self.names.as_ref().is_none_or(|names| fast_glob::glob_match(names, name))
+impl PushRight {
+    /// The right to every feed.
+    pub(crate) fn to_all() -> Self {
+        Self(vec![None])
+    }
+
+    /// Whether it is a right to the feed of this name.
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        self.0.iter().any(|names| names.as_ref().is_none_or(|names| fast_glob::glob_match(names, name)))
     }
 }
 
@@ -105,9 +106,9 @@ impl PushToken {
 mod tests {
     use super::*;
 
-    async fn check(tokens: &PushTokens, target: &str, lines: &[(&'static str, &str)], name: &str) -> Result<(), PushDenial> {
+    async fn check(tokens: &PushTokens, target: &str, lines: &[(&'static str, &str)], name: &str) -> Result<bool, PushDenial> {
         let headers = lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        tokens.check(&target.parse().unwrap(), &headers, name, None).await
+        tokens.right(&target.parse().unwrap(), &headers, None).await.map(|right| right.covers(name))
     }
 
     #[tokio::test(start_paused = true)]
@@ -121,10 +122,10 @@ mod tests {
             ("/", &[("authorization", "Bearer door")]),
             ("/", &[("authorization", "Basic dXNlcjpkb29y")]),
         ] {
-            assert_eq!(check(&tokens, target, lines, "door-1").await, Ok(()), "{target} {lines:?}");
-            assert_eq!(check(&tokens, target, lines, "window").await, Err(PushDenial::OtherFeeds), "{target} {lines:?}");
+            assert_eq!(check(&tokens, target, lines, "door-1").await, Ok(true), "{target} {lines:?}");
+            assert_eq!(check(&tokens, target, lines, "window").await, Ok(false), "{target} {lines:?}");
         }
-        assert_eq!(check(&tokens, "/?token=all", &[], "window").await, Ok(()));
+        assert_eq!(check(&tokens, "/?token=all", &[], "window").await, Ok(true));
         assert_eq!(check(&tokens, "/", &[], "window").await, Err(PushDenial::Nothing));
         assert_eq!(check(&tokens, "/?token=al", &[], "window").await, Err(PushDenial::Wrong));
     }

@@ -28,7 +28,7 @@ pub use self::{
     hops::{Hops, HopsGuard},
     limits::{Hold, Kind, Limits, Settings},
     mount::Mount,
-    name::check_name,
+    name::{check_name, url_name},
     pace::interval_at,
     prepared::{Prepared, WeakPrepared},
     publisher::Publisher,

@@ -1,4 +1,9 @@
-//! What a feed may be called. It knows no feed.
+//! What a feed may be called, and how its name stands in URLs and headers. It knows no feed.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// The characters of a name that URLs and `X-Feed` keep: the unreserved ones of RFC 3986, section 2.3.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The longest name of a feed, in bytes.
 const MOST_BYTES: usize = 200;
@@ -17,4 +22,9 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
         }
         _ => Ok(()),
     }
+}
+
+/// A name as it stands in URLs and in `X-Feed`: percent-encoded.
+pub fn url_name(name: &str) -> String {
+    utf8_percent_encode(name, KEPT).to_string()
 }

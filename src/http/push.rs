@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+
 use hyper::{
     Method, Request, StatusCode,
     body::Incoming,
-    header::{self, HeaderMap, HeaderValue},
+    header::{self, HeaderMap, HeaderName, HeaderValue},
 };
+use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
@@ -18,14 +20,17 @@ use super::{
     origin,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
-    route::{FeedSelector, Route, route},
+    route::{self, FeedSelector, Route, route},
 };
 use crate::{
-    auth::{Guesser, HasLeft, PushDenial},
+    auth::{Guesser, HasLeft, PushDenial, PushRight},
     escape::Escaped,
-    intake::{Push, PushHead, PushOutcome, PushRefusal, PushShape},
+    feed::url_name,
+    intake::{Push, PushHead, PushOutcome, PushRefusal, PushShape, Received, SeveralHead},
 };
 
+/// Names the feed that a refusal is about, where several are pushed.
+const FEED: HeaderName = HeaderName::from_static("x-feed");
 /// The least pace of a body whose part does not end, in bytes a second: a modem's.
 const MIN_PACE: f64 = 1024.0;
 /// The methods of the paths that can be pushed to.
@@ -35,7 +40,20 @@ const METHODS: &str = "GET, HEAD, PUT, POST, DELETE";
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Push(PushShape, String),
+    PushSeveral,
+    /// How far this run has come.
+    Received(String),
     Remove(String),
+}
+
+impl Wanted {
+    /// The one feed that it is about.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Push(_, name) | Self::Remove(name) => Some(name),
+            Self::PushSeveral | Self::Received(_) => None,
+        }
+    }
 }
 
 /// Whether a request may want to push: it is not one to read, and pushing is possible here at all.
@@ -63,16 +81,21 @@ pub(super) async fn answer(
         Ok(wanted) => wanted,
         Err(reply) => return Ok(*reply),
     };
-    let (Wanted::Push(_, name) | Wanted::Remove(name)) = &wanted;
     let guesser = Guesser { address: visitor.address(), has_left, site: options.site(visitor) };
-    if let Some(refused) = admit(request, name, visitor, guesser, push, options).await? {
-        return Ok(refused);
+    let right = match admit(request, visitor, guesser, push, options).await? {
+        Ok(right) => right,
+        Err(refused) => return Ok(*refused),
+    };
+    if wanted.name().is_some_and(|name| !right.covers(name)) {
+        return Ok(refused(&PushRefusal::OtherFeeds));
     }
+    let headers = request.headers();
     Ok(match wanted {
         Wanted::Remove(name) => {
             push.intake.remove(&name).map_or_else(|why| refused(&why), |()| response::empty(StatusCode::NO_CONTENT))
         }
-        Wanted::Push(shape, name) => match begin(request.headers(), shape, name, push) {
+        Wanted::Received(run) => push.intake.received(&run, headers).map_or_else(|why| refused(&why), |have| received(&have)),
+        Wanted::Push(..) | Wanted::PushSeveral => match begin(headers, wanted, right, push) {
             Ok(begun) => read(begun, body, mark_active, options.stall).await,
             Err(reply) => *reply,
         },
@@ -91,9 +114,15 @@ fn wanted(request: &Request<()>, prefix: &str) -> Result<Wanted, Box<Reply>> {
             return Err(Box::new(reply));
         }
     };
-    let FeedSelector::Named(name) = feed else {
-        let text = "mxr: a name is missing\nhint: PUT /snapshot/NAME is one part, POST /stream/NAME a stream of them";
-        return Err(Box::new(refuse(StatusCode::BAD_REQUEST, text)));
+    let name = match feed {
+        FeedSelector::All if request.method() != Method::DELETE => {
+            return Ok(route::received_run(request.uri()).map_or(Wanted::PushSeveral, Wanted::Received));
+        }
+        FeedSelector::Named(name) => name,
+        _ => {
+            let text = "mxr: a name is missing\nhint: PUT /snapshot/NAME is one part, POST /stream/NAME a stream of them";
+            return Err(Box::new(refuse(StatusCode::BAD_REQUEST, text)));
+        }
     };
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Box::new(refuse(StatusCode::BAD_REQUEST, "mxr: the name is not in UTF-8")));
@@ -101,28 +130,30 @@ fn wanted(request: &Request<()>, prefix: &str) -> Result<Wanted, Box<Reply>> {
     Ok(if request.method() == Method::DELETE { Wanted::Remove(name) } else { Wanted::Push(shape, name) })
 }
 
-/// Checks the right to push. Returns the refusal, if it is none that the viewers' access gives.
+/// The right to push, or the refusal, if it is none that the viewers' access gives.
 async fn admit(
     request: &Request<()>,
-    name: &str,
     visitor: &Visitor,
     guesser: Guesser<'_>,
     push: &PushOptions,
     options: &Options,
-) -> Result<Option<Reply>, Rejection> {
+) -> Result<Result<PushRight, Box<Reply>>, Rejection> {
     if push.tokens.is_empty() {
         if !visitor.is_local() {
             let text = "mxr: from another machine a token is needed to push, and there is none\nhint: --push-token sets one";
-            return Ok(Some(refuse(StatusCode::FORBIDDEN, text)));
+            return Ok(Err(Box::new(refuse(StatusCode::FORBIDDEN, text))));
         }
         let admitted = options.access.check(request.uri(), request.headers(), guesser).await;
-        return admitted.map(|()| None).map_err(|denial| login::denied(denial, visitor, options));
+        return admitted.map(|()| Ok(PushRight::to_all())).map_err(|denial| login::denied(denial, visitor, options));
     }
-    let Err(denial) = push.tokens.check(request.uri(), request.headers(), name, guesser.address).await else { return Ok(None) };
+    let denial = match push.tokens.right(request.uri(), request.headers(), guesser.address).await {
+        Ok(right) => return Ok(Ok(right)),
+        Err(denial) => denial,
+    };
     if denial == PushDenial::Wrong {
         warn!(source = visitor.address().map(display), "a wrong token to push");
     }
-    Ok(Some(deny(&denial)))
+    Ok(Err(Box::new(deny(&denial))))
 }
 
 fn deny(denial: &PushDenial) -> Reply {
@@ -134,7 +165,6 @@ fn deny(denial: &PushDenial) -> Reply {
         ),
         // A program that asks with user and password, such as ffmpeg, understands this status alone.
         PushDenial::Wrong => (StatusCode::UNAUTHORIZED, "mxr: that is not a token to push; the token to look is another one"),
-        PushDenial::OtherFeeds => (StatusCode::FORBIDDEN, "mxr: that token is for feeds of other names"),
         PushDenial::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "mxr: too many wrong tokens came from your address"),
     };
     let mut reply = refuse(status, text);
@@ -142,7 +172,6 @@ fn deny(denial: &PushDenial) -> Reply {
         PushDenial::TooMany(wait) => {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
-        PushDenial::OtherFeeds => {}
         _ => {
             let challenge = HeaderValue::from_static("Basic realm=\"mxr push\", charset=\"UTF-8\"");
             reply.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -152,13 +181,18 @@ fn deny(denial: &PushDenial) -> Reply {
 }
 
 /// Begins to take a body, of which nothing has been read.
-fn begin(headers: &HeaderMap, shape: PushShape, name: String, push: &PushOptions) -> Result<Box<dyn Push>, Box<Reply>> {
+fn begin(headers: &HeaderMap, wanted: Wanted, right: PushRight, push: &PushOptions) -> Result<Box<dyn Push>, Box<Reply>> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if length.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
         let text = "mxr: nothing says where the body ends\nhint: send it chunked, or with its Content-Length";
         return Err(Box::new(refuse(StatusCode::LENGTH_REQUIRED, text)));
     }
-    push.intake.begin(PushHead { name, shape, headers: headers.clone(), length }).map_err(|why| Box::new(refused(&why)))
+    let headers = headers.clone();
+    let begun = match wanted {
+        Wanted::Push(shape, name) => push.intake.begin(PushHead { name, shape, headers, length }),
+        _ => push.intake.begin_several(SeveralHead { headers, length, may_push: Box::new(move |name| right.covers(name)) }),
+    };
+    begun.map_err(|why| Box::new(refused(&why)))
 }
 
 /// Reads a body to its end. A pusher that is too slow, or whose feed is another's now, is answered before.
@@ -168,7 +202,7 @@ async fn read(mut push: Box<dyn Push>, mut body: Incoming, mark_active: &(dyn Fn
     loop {
         let frame = tokio::select! {
             biased;
-            () = replaced.cancelled() => return refused(&PushRefusal::Replaced),
+            () = replaced.cancelled() => return refused(&push.push(&[]).err().unwrap_or(PushRefusal::Replaced)),
             frame = timeout_at(pace.due(), body.frame()) => frame,
         };
         let bytes = match frame {
@@ -241,8 +275,29 @@ fn refuse(status: StatusCode, text: &str) -> Reply {
     reply
 }
 
+/// The reply to a publisher that asks how far its parts have come.
+fn received(received: &Received) -> Reply {
+    let feeds = received.feeds.iter().map(|(name, sequence)| json!({"name": name, "sequence": sequence}));
+    response::json(&json!({"process": received.process, "feeds": feeds.collect::<Vec<_>>()}))
+}
+
 fn refused(why: &PushRefusal) -> Reply {
-    let (status, text) = match why {
+    let (status, text) = in_words(why);
+    let mut reply = refuse(status, &text);
+    let is_for_now = matches!(why, PushRefusal::Busy | PushRefusal::Ending | PushRefusal::TooManyFeeds(_));
+    if is_for_now {
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    if let PushRefusal::OfFeed(name, _) = why
+        && let Ok(name) = HeaderValue::from_str(&url_name(name))
+    {
+        reply.headers_mut().insert(FEED, name);
+    }
+    reply
+}
+
+fn in_words(why: &PushRefusal) -> (StatusCode, String) {
+    match why {
         PushRefusal::Name(why) => (StatusCode::BAD_REQUEST, format!("mxr: that cannot be the name of a feed: {why}")),
         PushRefusal::NotAllowed => {
             (StatusCode::FORBIDDEN, "mxr: no feed of this name may be made here\nhint: --allow of the hub says which".to_owned())
@@ -271,12 +326,13 @@ fn refused(why: &PushRefusal) -> Reply {
         ),
         PushRefusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "mxr: too many large parts are on their way".to_owned()),
         PushRefusal::Ending => (StatusCode::SERVICE_UNAVAILABLE, "mxr: the hub is about to end".to_owned()),
-    };
-    let mut reply = refuse(status, &text);
-    if matches!(why, PushRefusal::Busy | PushRefusal::Ending | PushRefusal::TooManyFeeds(_)) {
-        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        PushRefusal::OtherFeeds => (StatusCode::FORBIDDEN, "mxr: that token is for feeds of other names".to_owned()),
+        PushRefusal::Loop => (StatusCode::LOOP_DETECTED, "mxr: it comes from here, and would go in a circle".to_owned()),
+        PushRefusal::OfFeed(name, why) => {
+            let (status, text) = in_words(why);
+            (status, format!("mxr: the feed {:?}: {}", Escaped(name), text.trim_start_matches("mxr: ")))
+        }
     }
-    reply
 }
 
 /// Names all methods in the refusal of another one, where the path can be pushed to.

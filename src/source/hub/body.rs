@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::feeds::{HubFeed, HubFeeds};
+use super::feeds::{HubFeed, HubFeeds, Pusher};
 use crate::{
     feed::Kind,
     format::Media,
@@ -34,7 +34,7 @@ pub(super) struct PartBody {
     held: usize,
     limit: usize,
     feeds: Arc<HubFeeds>,
-    pusher: CancellationToken,
+    pusher: Pusher,
 }
 
 impl PartBody {
@@ -43,7 +43,7 @@ impl PartBody {
         let held = head.length.map_or(0, |length| length as usize);
         feeds.hold(held)?;
         let media = told_type(&announced);
-        let (stamp, bytes, pusher) = (announced.stamp, Vec::new(), CancellationToken::new());
+        let (stamp, bytes, pusher) = (announced.stamp, Vec::new(), Pusher::of_one());
         Ok(Self { name: head.name, media, stamp, bytes, held, limit, feeds, pusher })
     }
 }
@@ -109,7 +109,7 @@ pub(super) struct StreamBody {
     /// Why it ends, if it is cut off.
     end: &'static str,
     feeds: Arc<HubFeeds>,
-    pusher: CancellationToken,
+    pusher: Pusher,
 }
 
 /// The feed, once it is that of this body.
@@ -133,7 +133,7 @@ impl StreamBody {
             parts: 0,
             end: "its pusher is gone",
             feeds,
-            pusher: CancellationToken::new(),
+            pusher: Pusher::of_one(),
         }
     }
 
@@ -208,14 +208,14 @@ impl Push for StreamBody {
     }
 
     fn replaced(&self) -> CancellationToken {
-        self.pusher.clone()
+        self.pusher.body.clone()
     }
 }
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
         if let Some(TakenFeed { feed, .. }) = self.taken.take() {
-            if !self.pusher.is_cancelled() {
+            if !self.pusher.has_lost_it() {
                 info!(feed = self.name, "{}", self.end);
             }
             feed.leave(&self.pusher, self.end);

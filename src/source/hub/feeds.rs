@@ -39,29 +39,55 @@ pub(super) struct HubFeed {
     state: Mutex<HubFeedState>,
 }
 
+/// Who pushes into a feed.
+#[derive(Debug, Clone)]
+pub(super) struct Pusher {
+    /// Cancelled when the feed is another's, or removed.
+    pub(super) has_lost: CancellationToken,
+    /// Cancelled when another one has taken over any of the feeds that its body is for.
+    pub(super) body: CancellationToken,
+}
+
+impl Pusher {
+    /// Of a body that is for one feed.
+    pub(super) fn of_one() -> Self {
+        let has_lost = CancellationToken::new();
+        Self { body: has_lost.clone(), has_lost }
+    }
+
+    /// Of one feed of such a body.
+    pub(super) fn of_several(body: &CancellationToken) -> Self {
+        Self { has_lost: CancellationToken::new(), body: body.clone() }
+    }
+
+    pub(super) fn has_lost_it(&self) -> bool {
+        self.has_lost.is_cancelled()
+    }
+}
+
 /// What is known of it, and its end of the feed.
 #[derive(Debug)]
 pub(super) struct HubFeedState {
     pub(super) feed: RemoteFeed,
-    pusher: Option<CancellationToken>,
+    pusher: Option<Pusher>,
     /// When it was last pushed into, if nobody does so now.
     idle_since: Instant,
 }
 
 impl HubFeed {
     /// Does this with the feed, if this pusher still has it.
-    pub(super) fn with<T>(&self, pusher: &CancellationToken, work: impl FnOnce(&mut RemoteFeed) -> T) -> Result<T, PushRefusal> {
+    pub(super) fn with<T>(&self, pusher: &Pusher, work: impl FnOnce(&mut RemoteFeed) -> T) -> Result<T, PushRefusal> {
         let mut state = self.state.lock();
-        if pusher.is_cancelled() {
+        if pusher.has_lost_it() {
             return Err(PushRefusal::Replaced);
         }
         Ok(work(&mut state.feed))
     }
 
     /// Ends what this pusher has begun; the feed stays, and says why nothing comes.
-    pub(super) fn leave(&self, pusher: &CancellationToken, reason: &str) {
+    pub(super) fn leave(&self, pusher: &Pusher, reason: &str) {
         let mut state = self.state.lock();
-        if pusher.is_cancelled() {
+        if pusher.has_lost_it() {
             return;
         }
         (state.pusher, state.idle_since) = (None, Instant::now());
@@ -69,9 +95,9 @@ impl HubFeed {
     }
 
     /// The same for a pusher of single parts: the feed goes on to be live.
-    pub(super) fn leave_live(&self, pusher: &CancellationToken) {
+    pub(super) fn leave_live(&self, pusher: &Pusher) {
         let mut state = self.state.lock();
-        if !pusher.is_cancelled() {
+        if !pusher.has_lost_it() {
             (state.pusher, state.idle_since) = (None, Instant::now());
         }
     }
@@ -89,7 +115,7 @@ impl HubFeeds {
 
     /// Checks that something may be pushed under this name. Returns the largest part that is taken, in bytes.
     pub(super) fn check(&self, name: &str) -> Result<usize, PushRefusal> {
-        let context = self.context.get().filter(|context| !context.opener.registry().has_ended()).ok_or(PushRefusal::Ending)?;
+        let part_bytes = self.part_bytes()?;
         check_name(name).map_err(PushRefusal::Name)?;
         let allows = |filter: &NameFilter| filter.covers(OsStr::new(name));
         if !self.settings.allow.is_empty() && !self.settings.allow.iter().any(allows) {
@@ -99,11 +125,11 @@ impl HubFeeds {
         if !feeds.contains_key(name) && feeds.len() >= self.settings.max_feeds {
             return Err(PushRefusal::TooManyFeeds(self.settings.max_feeds));
         }
-        Ok(context.part_bytes())
+        Ok(part_bytes)
     }
 
     /// Gives the feed of this name to this pusher, who takes it over from another one. Returns it, and whether it is new.
-    pub(super) fn take_over(&self, name: &str, pusher: &CancellationToken) -> Result<(Arc<HubFeed>, bool), PushRefusal> {
+    pub(super) fn take_over(&self, name: &str, pusher: &Pusher) -> Result<(Arc<HubFeed>, bool), PushRefusal> {
         // The limit may have been reached since the check.
         self.check(name)?;
         let context = self.context.get().ok_or(PushRefusal::Ending)?;
@@ -121,11 +147,30 @@ impl HubFeeds {
         let mut state = feed.state.lock();
         if let Some(before) = state.pusher.replace(pusher.clone()) {
             info!(feed = name, "another pusher takes the feed over");
-            before.cancel();
+            before.has_lost.cancel();
+            before.body.cancel();
         }
         state.feed.begin();
         drop(state);
         Ok((feed, is_new))
+    }
+
+    /// The name of this process in `Via`.
+    pub(super) fn process(&self) -> Option<&str> {
+        Some(self.context.get()?.opener.registry().process())
+    }
+
+    /// The largest part that is taken, in bytes.
+    pub(super) fn part_bytes(&self) -> Result<usize, PushRefusal> {
+        let context = self.context.get().filter(|context| !context.opener.registry().has_ended()).ok_or(PushRefusal::Ending)?;
+        Ok(context.part_bytes())
+    }
+
+    /// The feeds whose last part was of this run, with its sequence.
+    pub(super) fn received(&self, run: &str) -> Vec<(String, u64)> {
+        let feeds = self.feeds.lock().clone();
+        let of_run = |(name, feed): (String, Arc<HubFeed>)| Some((name, feed.state.lock().feed.sequence_in(run)?));
+        feeds.into_iter().filter_map(of_run).collect()
     }
 
     /// Removes a feed, and ends its pusher. Returns whether there was one.
@@ -149,7 +194,7 @@ impl HubFeeds {
     }
 
     fn close(&self, name: &str, feed: &HubFeed) {
-        feed.state.lock().pusher.take().iter().for_each(CancellationToken::cancel);
+        feed.state.lock().pusher.take().iter().for_each(|pusher| pusher.has_lost.cancel());
         if let Some(context) = self.context.get() {
             context.opener.remove(name);
         }

@@ -4,6 +4,7 @@
 mod body;
 mod feeds;
 mod settings;
+mod several;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,11 +14,13 @@ pub use self::settings::HubSettings;
 use self::{
     body::{PartBody, StreamBody},
     feeds::HubFeeds,
+    several::SeveralBody,
 };
 use super::context::{Context, Work};
 use crate::{
+    client::HeaderMap,
     error::Result,
-    intake::{Intake, Push, PushHead, PushRefusal, PushShape},
+    intake::{Intake, Push, PushHead, PushRefusal, PushShape, Received, SeveralHead},
     source::incoming::Announced,
 };
 
@@ -70,8 +73,36 @@ impl Intake for Hub {
         }
     }
 
+    fn begin_several(&self, head: SeveralHead) -> std::result::Result<Box<dyn Push>, PushRefusal> {
+        let limit = self.feeds.part_bytes()?;
+        if head.length == Some(0) {
+            return Err(PushRefusal::Empty);
+        }
+        let announced = Announced::of(&head.headers);
+        check_type(&announced)?;
+        self.check_way(&announced)?;
+        if !announced.is_multipart() {
+            return Err(PushRefusal::Type("parts of several feeds are sent as multipart".to_owned()));
+        }
+        Ok(Box::new(SeveralBody::new(head, announced, limit, self.feeds.clone())))
+    }
+
+    fn received(&self, run: &str, headers: &HeaderMap) -> std::result::Result<Received, PushRefusal> {
+        self.check_way(&Announced::of(headers))?;
+        let process = self.feeds.process().ok_or(PushRefusal::Ending)?.to_owned();
+        Ok(Received { process, feeds: self.feeds.received(run) })
+    }
+
     fn remove(&self, name: &str) -> std::result::Result<(), PushRefusal> {
         if self.feeds.remove(name) { Ok(()) } else { Err(PushRefusal::NoFeed) }
+    }
+}
+
+impl Hub {
+    /// Refuses what comes from this process itself.
+    fn check_way(&self, announced: &Announced) -> std::result::Result<(), PushRefusal> {
+        let is_own = self.feeds.process().is_some_and(|process| announced.hops.has(process));
+        if is_own { Err(PushRefusal::Loop) } else { Ok(()) }
     }
 }
 

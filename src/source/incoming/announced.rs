@@ -45,11 +45,7 @@ impl Announced {
             media: part.media.or_else(|| is_multipart.then(|| Media::from_known("multipart/x-mixed-replace"))),
             coding: coding.map(str::to_owned),
             has_length: headers.contains_key(header::CONTENT_LENGTH),
-            kind: match text(header::HeaderName::from_static(Kind::HEADER)) {
-                Some("lines") => Some(Kind::Lines),
-                Some("newest") => Some(Kind::Newest),
-                _ => None,
-            },
+            kind: text(header::HeaderName::from_static(Kind::HEADER)).and_then(Kind::of_header),
             stamp: PartStamp { time: part.time, sequence: part.sequence },
             hops: Hops::of_via(via),
         }

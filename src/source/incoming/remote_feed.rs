@@ -129,6 +129,11 @@ impl RemoteFeed {
         self.position.as_ref().filter(|_| self.kind == Some(Kind::Lines))
     }
 
+    /// The number of the last part of this run that was read, if it was the run that was read last.
+    pub(in crate::source) fn sequence_in(&self, run: &str) -> Option<u64> {
+        self.position.as_ref().filter(|last| last.run == run).map(|last| last.sequence)
+    }
+
     /// The type of every part, if the user set one.
     pub(in crate::source) fn media(&self) -> Option<&Media> {
         self.media.as_ref()

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::{
     task::{AbortHandle, JoinSet},
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     client::{Awaited, Client, ClientError, Response, StatusCode, Target, header},
     error::Result,
-    feed::{Hops, Kind, SourceState},
+    feed::{Hops, Kind, SourceState, url_name},
     panic::{PanicScope, catch_async},
     source::{
         Context,
@@ -32,8 +31,6 @@ use crate::{
     },
 };
 
-/// The characters of a name that a path keeps (RFC 3986, section 2.3).
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The time from one look at the feeds to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long a feed has to be missing before it is removed: a mxr that was just started may not have found all of its feeds.
@@ -235,7 +232,7 @@ impl Root {
     fn open(&mut self, listed: &ListedFeed, process: Option<&str>) {
         let kind = if listed.kind == "lines" { Kind::Lines } else { Kind::Newest };
         let query = self.target.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let path = format!("{}stream/{}{query}", self.target.path(), utf8_percent_encode(&listed.name, NAME));
+        let path = format!("{}stream/{}{query}", self.target.path(), url_name(&listed.name));
         let (Ok(target), Ok(client)) = (self.target.with_path(&path), Client::new(self.settings.client.clone())) else { return };
         let context = Context { name: None, ..self.context.clone() };
         // The name that the user gave is that of the first feed.
