@@ -31,7 +31,7 @@ pub struct SeveralHead {
 
 /// How far a run has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceivedRun {
     /// The name of this process in `Via`.
     pub process: String,
     /// The feeds that it has, each with the sequence of its last part.
@@ -65,7 +65,7 @@ pub trait Intake: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Why they would be refused.
-    fn received(&self, run: &str, headers: &HeaderMap) -> Result<Received, PushRefusal>;
+    fn received(&self, run: &str, headers: &HeaderMap) -> Result<ReceivedRun, PushRefusal>;
 
     /// Ends a feed and removes it.
     ///

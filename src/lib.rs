@@ -12,6 +12,7 @@
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
 //! - [`client`] asks other machines over HTTP; [`intake`] is the seam between the server and the source of what others push in
 //! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
+//! - [`sink`] pushes the feeds into a hub
 //! - [`recording`] writes the parts of feeds to files and reads them again
 //! - [`doctor`] says what is wrong with a feed or a file
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
@@ -19,6 +20,7 @@
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
 pub mod auth;
+mod back_off;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -34,12 +36,14 @@ pub mod hooks;
 pub mod http;
 pub mod intake;
 mod lease;
+mod loss;
 mod net;
 pub mod panic;
 pub mod part;
 pub mod process;
 pub mod recording;
 pub mod run;
+pub mod sink;
 pub mod source;
 pub mod stats;
 mod sync;
@@ -59,6 +63,7 @@ use crate::{
     error::{Error, Result},
     feed::Registry,
     hooks::Hooks,
+    sink::HubPublisher,
     source::{Context, SourceThread, Work},
     stats::Viewers,
     terminal::Terminal,
@@ -71,6 +76,7 @@ pub struct Server {
     registry: Arc<Registry>,
     viewers: Arc<Viewers>,
     http: http::Options,
+    publisher: Option<HubPublisher>,
     exit_at_end: bool,
     shutdown: CancellationToken,
 }
@@ -88,8 +94,11 @@ impl Server {
         let hooks = Hooks { settings: config.hooks, runtime: Handle::try_current().unwrap_or_else(|_| runtime.clone()) };
         let context = Context { opener, media: config.media, name: config.name, hooks, runtime, shutdown: shutdown.clone() };
         let work = config.source.start(context)?;
+        let publisher = config.publish.map(|settings| HubPublisher::new(settings, &registry)).transpose()?;
+        let published = publisher.as_ref().map(HubPublisher::status);
+        let http = http::Options { published, ..config.http };
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
-        Ok(Self { thread, work, registry, viewers, http: config.http, exit_at_end: config.exit_at_end, shutdown })
+        Ok(Self { thread, work, registry, viewers, http, publisher, exit_at_end: config.exit_at_end, shutdown })
     }
 
     /// The rules for access.
@@ -113,7 +122,7 @@ impl Server {
     /// # Errors
     /// If the source fails for good, or the server panics.
     pub async fn run(self, listeners: Vec<Listener>, terminal: Terminal) -> Result<()> {
-        let Self { thread, work, registry, viewers, http, exit_at_end, shutdown } = self;
+        let Self { thread, work, registry, viewers, http, publisher, exit_at_end, shutdown } = self;
         let status_line = tokio::spawn(terminal.clone().show(registry.clone(), viewers.clone()));
         let server = http::serve(listeners, registry.clone(), viewers, http, shutdown.clone());
         let source = thread.run(work, shutdown.clone())?;
@@ -129,7 +138,12 @@ impl Server {
             registry.end();
             result
         };
-        let (result, served) = tokio::join!(supervise, server);
+        let publish = async {
+            if let Some(publisher) = publisher {
+                publisher.run().await;
+            }
+        };
+        let (result, served, ()) = tokio::join!(supervise, server, publish);
         shutdown.cancel();
         status_line.abort();
         result.and(served.map_err(|panicked| Error::new("go on serving", panicked)))

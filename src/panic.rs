@@ -22,11 +22,13 @@ pub enum PanicScope {
     Connection,
     /// A source, or one file of it.
     Source,
+    /// The publisher to a hub.
+    Publisher,
     /// The server itself: a fan-out loop, an acceptor.
     Server,
 }
 
-const NAMES: [&str; 4] = ["viewer", "connection", "source", "server"];
+const NAMES: [&str; 5] = ["viewer", "connection", "source", "publisher", "server"];
 
 /// Counts of the whole process, to which the panic hook also belongs.
 static PANICS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];

@@ -36,6 +36,7 @@ Examples:
   mxr exec --screen -- htop           push the screen of a full-screen program
   mxr serve ./frames --fps 24         replay a directory of frames
   mxr relay http://camera/video       serve a camera to everybody, over one connection
+  mxr watch plot.png --publish http://hub:8080/    show it there too, from behind NAT
   mxr hub                             serve what others push in: curl -T plot.png http://localhost:8080/snapshot/plot.png
   mxr up mxr.toml                     serve several feeds, as a file says
   mxr doctor http://camera/video      say what is wrong with a feed, or that nothing is";
@@ -398,6 +399,8 @@ pub struct Up {
     #[command(flatten)]
     pub hooks: HookArgs,
     #[command(flatten)]
+    pub publish: PublishArgs,
+    #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
     pub access: AccessArgs,
@@ -412,6 +415,8 @@ pub struct Common {
     pub parts: Parts,
     #[command(flatten)]
     pub hooks: HookArgs,
+    #[command(flatten)]
+    pub publish: PublishArgs,
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
@@ -478,6 +483,30 @@ pub struct HookArgs {
     /// How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top
     #[arg(long, value_name = "TIME", default_value = "30s", env = "MXR_STALE_AFTER", value_parser = seconds)]
     pub stale_after: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Publishing")]
+pub struct PublishArgs {
+    /// Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached;
+    /// what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded
+    #[arg(long, value_name = "URL", env = "MXR_PUBLISH", hide_env_values = true, value_hint = ValueHint::Url)]
+    pub publish: Option<String>,
+    /// What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]
+    #[arg(long, value_name = "NAME", env = "MXR_PUBLISH_NAME")]
+    pub publish_name: Option<String>,
+    /// Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line
+    #[arg(long, value_name = "TOKEN", env = "MXR_PUBLISH_TOKEN", hide_env_values = true)]
+    pub publish_token: Option<String>,
+    /// Read the token for the hub from this file
+    #[arg(long, value_name = "FILE", env = "MXR_PUBLISH_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    pub publish_token_file: Option<PathBuf>,
+    /// Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system's
+    #[arg(long, value_name = "FILE", env = "MXR_PUBLISH_CA", value_hint = ValueHint::FilePath)]
+    pub publish_ca: Option<PathBuf>,
+    /// Believe every certificate of an https hub: whoever is on the way can read and change everything
+    #[arg(long, env = "MXR_PUBLISH_INSECURE", value_parser = switch, action = ArgAction::SetTrue)]
+    pub publish_insecure: bool,
 }
 
 #[derive(Debug, Args)]

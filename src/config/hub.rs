@@ -34,7 +34,7 @@ impl Config {
         let start = SourceStart::new(move |context| hub_source.source(context));
         let mut config = Self::new(start, hub.common, typed)?;
         config.http.push = Some(PushOptions { intake, tokens });
-        Ok(config)
+        Ok(config.publishing_several(true))
     }
 }
 

@@ -7,6 +7,7 @@ mod exec;
 mod hook;
 mod hub;
 pub mod invocation;
+mod publish;
 mod relay;
 mod tables;
 mod up;
@@ -24,6 +25,7 @@ use crate::{
     format::Media,
     hooks::HookSettings,
     http,
+    sink::PublishSettings,
     source::{
         SourceStart, StreamParts, demo,
         framing::{FramingSettings, split::Split},
@@ -55,6 +57,8 @@ pub struct Config {
     pub media: Option<Media>,
     /// What runs when a feed becomes stale or live.
     pub hooks: HookSettings,
+    /// Where the feeds are published, if anywhere.
+    pub publish: Option<PublishSettings>,
     /// What the only feed is called, where the user gave a name.
     pub name: Option<String>,
     /// Where to listen, unless systemd has opened a socket.
@@ -173,8 +177,10 @@ impl Config {
         if watch.poll == Some(Duration::ZERO) {
             return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
+        let are_several = watch.paths.len() > 1;
         let settings = WatchSettings { paths: watch.paths, names, tail, settle: watch.settle, poll: watch.poll };
-        Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)
+        let config = Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)?;
+        Ok(config.publishing_several(are_several))
     }
 
     /// From `mxr stdin`.
@@ -190,11 +196,11 @@ impl Config {
     }
 
     fn new(source: SourceStart, common: Common, typed: Typed) -> Result<Self> {
-        let Common { parts, hooks, serving, access, log: _ } = common;
+        let Common { parts, hooks, publish, serving, access, log: _ } = common;
         let mut config = Self::of_server(source, feeds(&parts, &serving)?, &serving, &access, &typed)?;
         (config.media, config.name) = (media(&parts)?, parts.name.as_deref().map(name).transpose()?);
         config.hooks = hook::settings(hooks, config.feeds.interval, &typed)?;
-        Ok(config)
+        config.publishing(publish, &typed)
     }
 
     /// Notes that parts come this far apart, if not further.
@@ -219,6 +225,7 @@ impl Config {
             source,
             media: None,
             hooks: HookSettings::default(),
+            publish: None,
             name: None,
             feeds,
             place: place(serving),
@@ -290,6 +297,7 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Opt
         keepalive: (!serving.keepalive.is_zero()).then_some(serving.keepalive),
         stall: serving.stall_timeout,
         push: None,
+        published: None,
         may_quit: false,
         threads: serving.threads,
     })

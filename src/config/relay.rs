@@ -47,6 +47,7 @@ impl Config {
             return Err(Error::usage("use the URLs", "one of them is there twice, and an upstream has one connection"));
         }
         let upstreams = relay.urls.iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
+        let are_several = upstreams.len() > 1 || upstreams.iter().any(relay::may_be_root);
         let settings = RelaySettings {
             upstreams,
             timeout: relay.upstream.upstream_timeout,
@@ -56,7 +57,7 @@ impl Config {
         };
         let mut config = Self::new(SourceStart::new(|context| relay::source(settings, &context)), relay.common, typed)?;
         config.expect_every(relay.every);
-        Ok(config)
+        Ok(config.publishing_several(are_several))
     }
 }
 

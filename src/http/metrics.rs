@@ -19,6 +19,7 @@ use crate::{
     feed::{self, FeedState, HistoryState},
     panic,
     part::unix_time,
+    sink::{PublishState, PublishStatus},
     stats::Viewers,
 };
 
@@ -47,6 +48,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "keepalive": options.keepalive.map(|keepalive| keepalive.as_secs_f64()),
         "denied": options.access.denied(),
         "history": feeds.settings().history.state(),
+        "publish": options.published.as_deref().map(published),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.rejected.sum(),
         "refused_by_cause": viewers.rejected,
@@ -64,6 +66,17 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
     })
 }
 
+fn published(status: &PublishStatus) -> serde_json::Value {
+    let (state, reason) = status.state();
+    json!({
+        "url": status.url(),
+        "state": state.name(),
+        "reason": reason,
+        "published": status.published(),
+        "connects": status.connects(),
+    })
+}
+
 /// The reply to `/metrics`.
 pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Options) -> Reply {
     let mut registry = Registry::default();
@@ -76,6 +89,7 @@ pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Op
         feeds,
         runs,
         history,
+        published: options.published.clone(),
         viewers: viewers.clone(),
         denied: options.access.denied(),
     }));
@@ -93,6 +107,7 @@ struct Scrape {
     /// Runs have no number but that of refused parts: each belongs to one viewer.
     runs: Vec<FeedState>,
     history: HistoryState,
+    published: Option<Arc<PublishStatus>>,
     viewers: Arc<Viewers>,
     /// Wrong or missing passwords and tokens.
     denied: u64,
@@ -102,6 +117,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut table = Table(encoder);
         self.feeds(&mut table)?;
+        self.published(&mut table)?;
         self.viewers(&mut table)?;
         self.process(&mut table)
     }
@@ -158,6 +174,15 @@ impl Scrape {
         )?;
         let failures = all().map(|(feed, counts)| (feed, counts.connect_failures));
         table.counters("mxr_upstream_failures", "Times it could not be read, or was lost", failures)
+    }
+
+    /// Of publishing to a hub.
+    fn published(&self, table: &mut Table<'_>) -> fmt::Result {
+        let Some(status) = &self.published else { return Ok(()) };
+        table.counter("mxr_publish_parts", "Parts sent to the hub, without repeats", status.published())?;
+        table.counter("mxr_publish_connects", "Times that sending to the hub was begun", status.connects())?;
+        let is_live = status.state().0 == PublishState::Live;
+        table.gauge("mxr_publish_live", "1 while parts go to the hub", f64::from(u8::from(is_live)))
     }
 
     fn viewers(&self, table: &mut Table<'_>) -> fmt::Result {

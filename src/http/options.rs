@@ -9,6 +9,7 @@ use crate::{
     auth::{Access, PushTokens, Site},
     conn::tls::Tls,
     intake::Intake,
+    sink::PublishStatus,
 };
 
 /// The options of the HTTP server.
@@ -32,6 +33,8 @@ pub struct Options {
     pub stall: Duration,
     /// Where pushed bodies go, if they are taken.
     pub push: Option<PushOptions>,
+    /// How publishing to a hub goes, if anything is.
+    pub published: Option<Arc<PublishStatus>>,
     /// Whether `/quit` ends the program.
     pub may_quit: bool,
     /// Fan-out loops, each on a thread of its own, at least 1.
@@ -60,6 +63,7 @@ impl Default for Options {
             keepalive: Some(Duration::from_secs(5)),
             stall: Duration::from_secs(30),
             push: None,
+            published: None,
             may_quit: false,
             threads: 1,
         }

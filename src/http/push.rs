@@ -26,7 +26,7 @@ use crate::{
     auth::{Guesser, HasLeft, PushDenial, PushRight},
     escape::Escaped,
     feed::url_name,
-    intake::{Push, PushHead, PushOutcome, PushRefusal, PushShape, Received, SeveralHead},
+    intake::{Push, PushHead, PushOutcome, PushRefusal, PushShape, ReceivedRun, SeveralHead},
 };
 
 /// Names the feed that a refusal is about, where several are pushed.
@@ -38,7 +38,7 @@ const METHODS: &str = "GET, HEAD, PUT, POST, DELETE";
 
 /// What a request wants to change.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum PushRequest {
     Push(PushShape, String),
     PushSeveral,
     /// How far this run has come.
@@ -46,7 +46,7 @@ enum Wanted {
     Remove(String),
 }
 
-impl Wanted {
+impl PushRequest {
     /// The one feed that it is about.
     fn name(&self) -> Option<&str> {
         match self {
@@ -91,11 +91,11 @@ pub(super) async fn answer(
     }
     let headers = request.headers();
     Ok(match wanted {
-        Wanted::Remove(name) => {
+        PushRequest::Remove(name) => {
             push.intake.remove(&name).map_or_else(|why| refused(&why), |()| response::empty(StatusCode::NO_CONTENT))
         }
-        Wanted::Received(run) => push.intake.received(&run, headers).map_or_else(|why| refused(&why), |have| received(&have)),
-        Wanted::Push(..) | Wanted::PushSeveral => match begin(headers, wanted, right, push) {
+        PushRequest::Received(run) => push.intake.received(&run, headers).map_or_else(|why| refused(&why), |have| received(&have)),
+        PushRequest::Push(..) | PushRequest::PushSeveral => match begin(headers, wanted, right, push) {
             Ok(begun) => read(begun, body, mark_active, options.stall).await,
             Err(reply) => *reply,
         },
@@ -103,7 +103,7 @@ pub(super) async fn answer(
 }
 
 /// What a request wants, or why it wants nothing that can be done.
-fn wanted(request: &Request<()>, prefix: &str) -> Result<Wanted, Box<Reply>> {
+fn wanted(request: &Request<()>, prefix: &str) -> Result<PushRequest, Box<Reply>> {
     let (shape, feed) = match route(request, prefix) {
         Route::Snapshot { feed, .. } => (PushShape::Part, feed),
         Route::Stream { feeds, .. } => (PushShape::Stream, feeds),
@@ -116,7 +116,7 @@ fn wanted(request: &Request<()>, prefix: &str) -> Result<Wanted, Box<Reply>> {
     };
     let name = match feed {
         FeedSelector::All if request.method() != Method::DELETE => {
-            return Ok(route::received_run(request.uri()).map_or(Wanted::PushSeveral, Wanted::Received));
+            return Ok(route::received_run(request.uri()).map_or(PushRequest::PushSeveral, PushRequest::Received));
         }
         FeedSelector::Named(name) => name,
         _ => {
@@ -127,7 +127,7 @@ fn wanted(request: &Request<()>, prefix: &str) -> Result<Wanted, Box<Reply>> {
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Box::new(refuse(StatusCode::BAD_REQUEST, "mxr: the name is not in UTF-8")));
     }
-    Ok(if request.method() == Method::DELETE { Wanted::Remove(name) } else { Wanted::Push(shape, name) })
+    Ok(if request.method() == Method::DELETE { PushRequest::Remove(name) } else { PushRequest::Push(shape, name) })
 }
 
 /// The right to push, or the refusal, if it is none that the viewers' access gives.
@@ -181,7 +181,7 @@ fn deny(denial: &PushDenial) -> Reply {
 }
 
 /// Begins to take a body, of which nothing has been read.
-fn begin(headers: &HeaderMap, wanted: Wanted, right: PushRight, push: &PushOptions) -> Result<Box<dyn Push>, Box<Reply>> {
+fn begin(headers: &HeaderMap, wanted: PushRequest, right: PushRight, push: &PushOptions) -> Result<Box<dyn Push>, Box<Reply>> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if length.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
         let text = "mxr: nothing says where the body ends\nhint: send it chunked, or with its Content-Length";
@@ -189,7 +189,7 @@ fn begin(headers: &HeaderMap, wanted: Wanted, right: PushRight, push: &PushOptio
     }
     let headers = headers.clone();
     let begun = match wanted {
-        Wanted::Push(shape, name) => push.intake.begin(PushHead { name, shape, headers, length }),
+        PushRequest::Push(shape, name) => push.intake.begin(PushHead { name, shape, headers, length }),
         _ => push.intake.begin_several(SeveralHead { headers, length, may_push: Box::new(move |name| right.covers(name)) }),
     };
     begun.map_err(|why| Box::new(refused(&why)))
@@ -276,7 +276,7 @@ fn refuse(status: StatusCode, text: &str) -> Reply {
 }
 
 /// The reply to a publisher that asks how far its parts have come.
-fn received(received: &Received) -> Reply {
+fn received(received: &ReceivedRun) -> Reply {
     let feeds = received.feeds.iter().map(|(name, sequence)| json!({"name": name, "sequence": sequence}));
     response::json(&json!({"process": received.process, "feeds": feeds.collect::<Vec<_>>()}))
 }

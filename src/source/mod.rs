@@ -33,7 +33,6 @@
 //! }
 //! ```
 
-mod back_off;
 mod context;
 pub mod demo;
 pub mod exec;

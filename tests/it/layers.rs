@@ -19,17 +19,18 @@ use crate::support::root;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["run", "config", "cli", "process"]),
     ("run", &["lib", "config", "doctor", "http", "terminal", "conn", "error", "cli", "panic", "process", "systemd"]),
-    ("lib", &["config", "http", "source", "hooks", "terminal", "feed", "conn", "stats", "auth", "error"]),
+    ("lib", &["config", "http", "sink", "source", "hooks", "terminal", "feed", "conn", "stats", "auth", "error"]),
     (
         "config",
         &[
             "doctor",
             "source/exec",
+            "http",
             "source/hub",
             "source/relay",
             "source/replay",
             "source/watch",
-            "http",
+            "sink",
             "source",
             "source/framing",
             "source/screen",
@@ -76,10 +77,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "source/framing/split",
             "error",
             "part",
+            "back_off",
             "file",
             "format",
             "process",
         ],
+    ),
+    (
+        "http",
+        &["sink", "fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "intake", "panic", "sync"],
     ),
     (
         "source/hub",
@@ -89,6 +95,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "source/relay",
         &[
             "source",
+            "loss",
             "source/incoming",
             "client",
             "feed",
@@ -117,7 +124,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("http", &["fanout", "feed", "conn", "wire", "stats", "auth", "part", "escape", "http/page", "intake", "panic", "sync"]),
+    ("sink", &["loss", "client", "feed", "wire", "error", "escape", "panic", "sync"]),
     (
         "source",
         &[
@@ -139,6 +146,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("source/screen", &["source", "source/framing", "feed", "part", "format", "panic", "sync"]),
     ("fanout", &["feed", "conn", "wire", "stats", "format", "panic", "sync"]),
     ("hooks", &["feed", "panic", "process"]),
+    ("loss", &["client", "back_off"]),
     ("source/incoming", &["feed", "source/framing/split", "part", "wire/decode", "format"]),
     ("terminal", &["feed", "stats", "escape"]),
     ("client", &["conn", "error", "escape", "sync"]),
@@ -156,6 +164,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("source/fs_events", &["sync"]),
     ("source/watch/tail", &["file"]),
     ("wire/decode", &["format"]),
+    ("back_off", &[]),
     ("cli", &[]),
     ("escape", &[]),
     ("file", &[]),

@@ -32,6 +32,7 @@ mod page;
 mod partial_writes;
 mod processes;
 mod programs;
+mod publish;
 mod readers;
 mod real_files;
 mod refuse;

@@ -20,7 +20,7 @@ use super::context::{Context, Work};
 use crate::{
     client::HeaderMap,
     error::Result,
-    intake::{Intake, Push, PushHead, PushRefusal, PushShape, Received, SeveralHead},
+    intake::{Intake, Push, PushHead, PushRefusal, PushShape, ReceivedRun, SeveralHead},
     source::incoming::Announced,
 };
 
@@ -87,10 +87,10 @@ impl Intake for Hub {
         Ok(Box::new(SeveralBody::new(head, announced, limit, self.feeds.clone())))
     }
 
-    fn received(&self, run: &str, headers: &HeaderMap) -> std::result::Result<Received, PushRefusal> {
+    fn received(&self, run: &str, headers: &HeaderMap) -> std::result::Result<ReceivedRun, PushRefusal> {
         self.check_way(&Announced::of(headers))?;
         let process = self.feeds.process().ok_or(PushRefusal::Ending)?.to_owned();
-        Ok(Received { process, feeds: self.feeds.received(run) })
+        Ok(ReceivedRun { process, feeds: self.feeds.received(run) })
     }
 
     fn remove(&self, name: &str) -> std::result::Result<(), PushRefusal> {

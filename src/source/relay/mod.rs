@@ -1,7 +1,6 @@
 //! Feeds of other machines as sources: one connection each, while somebody watches. It decides what is asked and when; `client` asks,
 //! and `framing` cuts what comes. It knows nothing of how its own feeds are served.
 
-mod loss;
 mod names;
 mod polling;
 mod root;
@@ -24,11 +23,16 @@ use super::{
     incoming::RemoteFeed,
 };
 use crate::{
-    client::Client,
+    client::{Client, Target},
     error::Result,
     feed::Kind,
     panic::{PanicScope, catch_async},
 };
+
+/// Whether a URL may be the root of another mxr, which has any number of feeds.
+pub fn may_be_root(target: &Target) -> bool {
+    root_of(target).is_some()
+}
 
 /// Feeds of other machines as a source.
 ///

@@ -12,17 +12,12 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{
-    loss::{Loss, Losses, SHORTEST_PAUSE},
-    polling::request_headers,
-    settings::RelaySettings,
-    upstream::Upstream,
-    visit::UpstreamVisits,
-};
+use super::{polling::request_headers, settings::RelaySettings, upstream::Upstream, visit::UpstreamVisits};
 use crate::{
     client::{Awaited, Client, ClientError, Response, StatusCode, Target, header},
     error::Result,
     feed::{Hops, Kind, SourceState, url_name},
+    loss::{Loss, Losses, SHORTEST_PAUSE},
     panic::{PanicScope, catch_async},
     source::{
         Context,

@@ -5,12 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info};
 
-use super::{
-    loss::{GOOD_VISIT, Loss, Losses, Retry, SHORTEST_PAUSE},
-    visit::UpstreamVisits,
-};
+use super::visit::UpstreamVisits;
 use crate::{
     feed::SourceState,
+    loss::{GOOD_VISIT, Loss, Losses, Retry, SHORTEST_PAUSE},
     source::{incoming::RemoteFeed, wanted::Wanted},
 };
 

@@ -13,12 +13,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{loss::Loss, polling::Polling, settings::RelaySettings};
+use super::{polling::Polling, settings::RelaySettings};
 use crate::{
     client::{Awaited, Client, ClientError, Response, ResponseBody, StatusCode, Target, header},
     escape::Escaped,
     feed::Kind,
     format::{Completeness, Media, inspect},
+    loss::Loss,
     source::{
         framing::split::{PartStamp, RawPart, Split},
         incoming::{Announced, PartReader, RemoteFeed, StreamTraits, document_type},

@@ -1,0 +1,14 @@
+//! What else reads feeds, beside viewers: the publisher, which pushes them into a hub. A sink is a reader of a `Subscription` and never
+//! holds up a feed. It knows neither sources nor the server.
+
+mod hub_client;
+mod outgoing;
+mod parts_body;
+mod publish_status;
+mod publisher;
+
+pub use self::{
+    hub_client::HubAccess,
+    publish_status::{PublishState, PublishStatus},
+    publisher::{HubPublisher, PublishSettings},
+};
