@@ -33,7 +33,7 @@ const METHODS: &str = "GET, HEAD, PUT, POST, DELETE";
 
 /// What a request wants to change.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum PushRequest {
     Push(PushShape, String),
     Remove(String),
 }
@@ -59,20 +59,20 @@ pub(super) async fn answer(
     if origin::is_cross_site(request.headers(), visitor) {
         return Ok(refuse(StatusCode::FORBIDDEN, "mxr: a page of another site may not push"));
     }
-    let wanted = match wanted(request, &options.prefix) {
+    let wanted = match read_request(request, &options.prefix) {
         Ok(wanted) => wanted,
         Err(reply) => return Ok(*reply),
     };
-    let (Wanted::Push(_, name) | Wanted::Remove(name)) = &wanted;
+    let (PushRequest::Push(_, name) | PushRequest::Remove(name)) = &wanted;
     let guesser = Guesser { address: visitor.address(), has_left, site: options.site(visitor) };
     if let Some(refused) = admit(request, name, visitor, guesser, push, options).await? {
         return Ok(refused);
     }
     Ok(match wanted {
-        Wanted::Remove(name) => {
+        PushRequest::Remove(name) => {
             push.intake.remove(&name).map_or_else(|why| refused(&why), |()| response::empty(StatusCode::NO_CONTENT))
         }
-        Wanted::Push(shape, name) => match begin(request.headers(), shape, name, push) {
+        PushRequest::Push(shape, name) => match begin(request.headers(), shape, name, push) {
             Ok(begun) => read(begun, body, mark_active, options.stall).await,
             Err(reply) => *reply,
         },
@@ -80,7 +80,7 @@ pub(super) async fn answer(
 }
 
 /// What a request wants, or why it wants nothing that can be done.
-fn wanted(request: &Request<()>, prefix: &str) -> Result<Wanted, Box<Reply>> {
+fn read_request(request: &Request<()>, prefix: &str) -> Result<PushRequest, Box<Reply>> {
     let (shape, feed) = match route(request, prefix) {
         Route::Snapshot { feed, .. } => (PushShape::Part, feed),
         Route::Stream { feeds, .. } => (PushShape::Stream, feeds),
@@ -98,7 +98,7 @@ fn wanted(request: &Request<()>, prefix: &str) -> Result<Wanted, Box<Reply>> {
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Box::new(refuse(StatusCode::BAD_REQUEST, "mxr: the name is not in UTF-8")));
     }
-    Ok(if request.method() == Method::DELETE { Wanted::Remove(name) } else { Wanted::Push(shape, name) })
+    Ok(if request.method() == Method::DELETE { PushRequest::Remove(name) } else { PushRequest::Push(shape, name) })
 }
 
 /// Checks the right to push. Returns the refusal, if it is none that the viewers' access gives.
