@@ -62,6 +62,7 @@ Routes:
      ?token=T        on every route, if the server requires a token
   PUT /snapshot/NAME, POST /stream/NAME, DELETE /stream/NAME
                      push a part, push a stream, end a feed (only in the hub)
+  POST /streams      push parts of several feeds, which X-Feed names (only in the hub)
   Aliases that other camera servers use: /?action=stream, /?action=snapshot,
   /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg
 

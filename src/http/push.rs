@@ -77,7 +77,7 @@ pub(super) async fn answer(
     if origin::is_cross_site(request.headers(), visitor) {
         return Ok(refuse(StatusCode::FORBIDDEN, "mxr: a page of another site may not push"));
     }
-    let wanted = match wanted(request, &options.prefix) {
+    let wanted = match read_request(request, &options.prefix) {
         Ok(wanted) => wanted,
         Err(reply) => return Ok(*reply),
     };
@@ -103,7 +103,7 @@ pub(super) async fn answer(
 }
 
 /// What a request wants, or why it wants nothing that can be done.
-fn wanted(request: &Request<()>, prefix: &str) -> Result<PushRequest, Box<Reply>> {
+fn read_request(request: &Request<()>, prefix: &str) -> Result<PushRequest, Box<Reply>> {
     let (shape, feed) = match route(request, prefix) {
         Route::Snapshot { feed, .. } => (PushShape::Part, feed),
         Route::Stream { feeds, .. } => (PushShape::Stream, feeds),
