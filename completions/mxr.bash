@@ -182,7 +182,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__exec)
-            opts="-t -p -H -U -m -a -v -q -h --split --window --every --when --output --timeout --pty --screen --stderr --always --restart --linger --kill-after --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -p -H -U -m -a -v -q -h --split --window --every --when --output --timeout --pty --screen --stderr --always --restart --linger --kill-after --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -277,6 +277,48 @@ _mxr() {
                     ;;
                 --stale-after)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --publish-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --port)
@@ -549,7 +591,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__hub)
-            opts="-t -p -H -U -m -a -v -q -h --allow --max-feeds --expire --push-token --push-token-file --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -p -H -U -m -a -v -q -h --allow --max-feeds --expire --push-token --push-token-file --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -620,6 +662,48 @@ _mxr() {
                     ;;
                 --stale-after)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --publish-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --port)
@@ -738,7 +822,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__relay)
-            opts="-t -p -H -U -m -a -v -q -h --every --linger --always --upstream-auth-file --upstream-header --upstream-ca --upstream-insecure --upstream-unix --upstream-timeout --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -p -H -U -m -a -v -q -h --every --linger --always --upstream-auth-file --upstream-header --upstream-ca --upstream-insecure --upstream-unix --upstream-timeout --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -839,6 +923,48 @@ _mxr() {
                     ;;
                 --stale-after)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --publish-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --port)
@@ -957,7 +1083,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__serve)
-            opts="-r -t -p -H -U -m -a -v -q -h --demo --fps --once --follow --glob --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-r -t -p -H -U -m -a -v -q -h --demo --fps --once --follow --glob --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1009,6 +1135,48 @@ _mxr() {
                     ;;
                 --stale-after)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --publish-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --port)
@@ -1127,7 +1295,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__stdin)
-            opts="-t -p -H -U -m -a -v -q -h --split --window --screen --tee --exit-on-eof --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -p -H -U -m -a -v -q -h --split --window --screen --tee --exit-on-eof --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1179,6 +1347,48 @@ _mxr() {
                     ;;
                 --stale-after)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --publish-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --port)
@@ -1297,7 +1507,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__up)
-            opts="-p -H -U -m -a -v -q -h --check --on-stale --on-live --stale-after --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-p -H -U -m -a -v -q -h --check --on-stale --on-live --stale-after --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1313,6 +1523,48 @@ _mxr() {
                     ;;
                 --stale-after)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --publish-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --port)
@@ -1431,7 +1683,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__watch)
-            opts="-t -p -H -U -m -a -v -q -h --glob --tail --window --settle --poll --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -p -H -U -m -a -v -q -h --glob --tail --window --settle --poll --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1491,6 +1743,48 @@ _mxr() {
                     ;;
                 --stale-after)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --publish-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --port)
