@@ -103,8 +103,11 @@ impl Client {
         };
         let (head, incoming) = match sent {
             Ok(response) => response.into_parts(),
-            Err(_) if connected.head.is_empty() => return Err(ClientError::Closed),
-            Err(error) => return Err(ClientError::Head { fault: connected.head.fault(&error), head: connected.head.take() }),
+            Err(error) => {
+                // Behind `100 Continue` there may be nothing.
+                let (fault, head) = (connected.head.fault(&error), connected.head.take());
+                return Err(if head.is_empty() { ClientError::Closed } else { ClientError::Head { fault, head } });
+            }
         };
         Ok(Response {
             status: head.status,

@@ -242,7 +242,7 @@ impl Feed {
     pub fn state(&self) -> FeedState {
         let shards = self.shards.iter().map(Shard::lock);
         let (viewers, dropped) =
-            shards.fold((0, 0), |(viewers, dropped), shard| (viewers + shard.subscribers, dropped + shard.dropped));
+            shards.fold((0, 0), |(viewers, dropped), shard| (viewers + shard.subscribers - shard.sinks, dropped + shard.dropped));
         let state = self.shards[0].lock();
         FeedState {
             name: self.name.clone(),

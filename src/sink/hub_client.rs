@@ -12,7 +12,7 @@ use crate::{
     client::{Client, ClientError, ClientSettings, HeaderMap, Method, Response, StatusCode, Target, header},
     error::Result,
     escape::Escaped,
-    feed::Hops,
+    feed::{Hops, url_name},
     loss::{Loss, Retry},
     wire::Boundary,
 };
@@ -107,6 +107,13 @@ impl HubClient {
             let loss = Loss { retry: Retry::Refused, ..Loss::new("what answers there is no hub of mxr") };
             HubRefusal::without_response(loss)
         })
+    }
+
+    /// Removes a feed.
+    pub(super) async fn remove(&mut self, name: &str) -> std::result::Result<(), HubRefusal> {
+        let target = self.target(&format!("stream/{}", url_name(name)))?;
+        let response = self.client.send(Method::DELETE, &target, &self.headers, Bytes::new()).await?;
+        HubRefusal::check(response).await
     }
 
     /// Posts a body that goes on, until the response.

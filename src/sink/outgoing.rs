@@ -18,6 +18,9 @@ const SHARD: usize = 0;
 /// How long a feed that another one publishes is left alone, at first and at most.
 const ASIDE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(15 * 60));
 
+/// How long a feed has to be gone before it is removed there: it may be opened again.
+const GONE_AFTER: Duration = Duration::from_secs(5);
+
 /// What the feeds are called at the hub.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PublishNames {
@@ -65,6 +68,8 @@ struct OutgoingList {
     /// The number of the first mount.
     first: Option<u64>,
     feeds: Vec<OutgoingFeed>,
+    /// Feeds that were removed, by their names there, and when.
+    gone: Vec<(String, Instant)>,
     /// Feeds that the hub refuses, by their names there: until when, and for how long the next time.
     aside: HashMap<String, (Instant, Duration)>,
     /// The name of the hub's process, and how far it has each feed.
@@ -91,6 +96,8 @@ struct OutgoingFeed {
     told: Option<Hops>,
     /// Whether this connection has a part of it.
     has_begun: bool,
+    /// Whether it was removed; its last parts are still sent.
+    is_gone: bool,
 }
 
 impl Outgoing {
@@ -103,6 +110,7 @@ impl Outgoing {
             version: None,
             first: None,
             feeds: Vec::new(),
+            gone: Vec::new(),
             aside: HashMap::new(),
             hub: None,
             received: HashMap::new(),
@@ -181,7 +189,17 @@ impl Outgoing {
         let mut list = self.list.lock();
         let pause = list.aside.get(name).map_or(ASIDE.0, |(_, next)| *next);
         list.aside.insert(name.to_owned(), (Instant::now() + pause, (pause * 2).min(ASIDE.1)));
+        // What was taken, the hub may not have.
+        list.feeds.iter_mut().filter(|feed| feed.name == name).for_each(|feed| feed.begin(None));
         pause
+    }
+
+    /// The names there of feeds that were removed a while ago, and have not returned.
+    pub(super) fn gone(&self) -> Vec<String> {
+        let OutgoingList { feeds, gone, .. } = &mut *self.list.lock();
+        let is_due = |(_, since): &mut (String, Instant)| since.elapsed() >= GONE_AFTER;
+        let due = gone.extract_if(.., is_due).map(|(name, _)| name);
+        due.filter(|name| feeds.iter().all(|feed| feed.name != *name)).collect()
     }
 
     /// Waits for a change of the feeds, or until one is no longer left alone.
@@ -220,8 +238,7 @@ impl OutgoingList {
         }
         self.version = Some(registry.version());
         let list = registry.list();
-        let is_there = |number: u64| list.iter().any(|mounted| mounted.number == number);
-        self.feeds.retain(|feed| is_there(feed.number) || feed.subscription.has_news());
+        self.feeds.iter_mut().for_each(|feed| feed.is_gone = !list.iter().any(|mounted| mounted.number == feed.number));
         for mounted in list.iter() {
             if self.feeds.iter().any(|feed| feed.number == mounted.number) {
                 continue;
@@ -237,17 +254,21 @@ impl OutgoingList {
         }
     }
 
+    /// Forgets the feeds that were removed and whose parts are all taken.
+    fn drop_gone(&mut self) {
+        let is_over = |feed: &mut OutgoingFeed| feed.is_gone && !feed.subscription.has_news();
+        let gone = self.feeds.extract_if(.., is_over).filter(|feed| feed.has_begun);
+        self.gone.extend(gone.map(|feed| (feed.name.clone(), Instant::now())));
+    }
+
     fn take(&mut self, process: &str) -> Option<Vec<u8>> {
+        self.drop_gone();
         let count = self.feeds.len();
         let Self { feeds, aside, hub, .. } = self;
         let next = (0..count).map(|at| (self.turn + at) % count).find_map(|at| {
             let feed = &mut feeds[at];
-            if !is_sent(feed, aside, hub.as_deref()) {
-                // What it had taken before, the hub may not have.
-                feed.has_begun.then(|| feed.begin(None));
-                return None;
-            }
-            Some((at, feed.subscription.take(TakeLimit::ALL)?))
+            let is_next = feed.subscription.has_news() && is_sent(feed, aside, hub.as_deref());
+            is_next.then(|| feed.subscription.take(TakeLimit::ALL).map(|batch| (at, batch)))?
         });
         let (at, batch) = next?;
         self.turn = at + 1;
@@ -277,7 +298,7 @@ impl OutgoingFeed {
         let subscription = subscribe(&feed, after);
         // Shared feeds wake by the registry.
         let waker = mount.shared().is_none().then(|| feed.register_waker(SHARD, changes.clone().into()));
-        Self { number, url_name: url_name(&name), name, feed, subscription, waker, told: None, has_begun: false }
+        Self { number, url_name: url_name(&name), name, feed, subscription, waker, told: None, has_begun: false, is_gone: false }
     }
 
     /// Begins anew, behind what the hub has.
@@ -326,5 +347,5 @@ fn subscribe(feed: &Arc<Feed>, after: Option<u64>) -> Subscription {
         }
         Kind::Newest | Kind::Run => StartAt::default(),
     };
-    feed.subscribe_from(SHARD, start)
+    feed.subscribe_from(SHARD, start).for_sink()
 }

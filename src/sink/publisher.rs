@@ -24,6 +24,8 @@ use crate::{
 /// When the hub is asked whether parts arrive: this long after the first has left, and then from time to time.
 const ASK_AFTER: Duration = Duration::from_secs(10);
 const ASK_EVERY: Duration = Duration::from_secs(60);
+/// How often removed feeds are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the rest may take when this process ends.
 const LAST: Duration = Duration::from_secs(5);
 /// The pause after one feed of several was refused.
@@ -233,6 +235,7 @@ impl HubPublisher {
                         return self.end_of_stream(result, &arrivals);
                     }
                 }
+                () = sleep(LOOK_EVERY) => self.remove_gone().await,
                 () = ask => {
                     if !arrivals.is_expected() {
                         (arrivals.next, arrivals.expected) = (Some(Instant::now() + ASK_AFTER), self.outgoing.latest());
@@ -248,6 +251,16 @@ impl HubPublisher {
                         false => return Ok(EndOfVisit::Held),
                     }
                 }
+            }
+        }
+    }
+
+    /// Removes what is no longer here.
+    async fn remove_gone(&mut self) {
+        for name in self.outgoing.gone() {
+            match self.hub.remove(&name).await {
+                Ok(()) => info!(hub = self.status.url(), feed = name, "the feed is gone here, and removed there"),
+                Err(refusal) => debug!(feed = name, "not removed: {}", refusal.loss.reason),
             }
         }
     }
@@ -291,6 +304,7 @@ impl HubPublisher {
             if chunks.is_empty() {
                 return Ok(EndOfVisit::Over);
             }
+            self.remove_gone().await;
             self.outgoing.begin_body();
             if let Err(refusal) = self.post(&chunks).await {
                 return self.refused(refusal).map(|()| EndOfVisit::OneRefused);

@@ -151,7 +151,8 @@ impl Push for SeveralBody {
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<usize, PushRefusal> {
-        if let Some(lost) = self.lost() {
+        // One that was removed shows when a part of it comes.
+        if let Some(lost) = self.lost().filter(|_| self.body.is_cancelled()) {
             return Err(lost);
         }
         self.bytes += bytes.len() as u64;
