@@ -34,6 +34,8 @@ pub struct SeveralHead {
 pub struct ReceivedRun {
     /// The name of this process in `Via`.
     pub process: String,
+    /// The largest part that is taken, in bytes.
+    pub part_bytes: usize,
     /// The feeds that it has, each with the sequence of its last part.
     pub feeds: Vec<(String, u64)>,
 }

@@ -1,5 +1,7 @@
 //! The options of `--publish`: the hub, the token for it, the names there, and the proxy on the way.
 
+use std::time::Duration;
+
 use super::{Config, access::read_secret, relay};
 use crate::{
     cli::{PublishArgs, Typed},
@@ -9,10 +11,14 @@ use crate::{
     sink::{HubAccess, PublishSettings},
 };
 
+/// The longest silence on the connection to a hub.
+const SILENCE: Duration = Duration::from_secs(10);
+
 impl Config {
     /// The same, which publishes what these options say.
     pub(super) fn publishing(self, publish: PublishArgs, typed: &Typed) -> Result<Self> {
-        let keepalive = self.http.keepalive;
+        // Without a sign of life the hub and proxies on the way would cut the connection.
+        let keepalive = self.http.keepalive.unwrap_or(SILENCE).min(SILENCE);
         let publish = settings(publish, typed)?.map(|settings| PublishSettings { keepalive, ..settings });
         Ok(Self { publish, ..self })
     }
@@ -51,7 +57,7 @@ fn settings(publish: PublishArgs, typed: &Typed) -> Result<Option<PublishSetting
     let client =
         ClientSettings { ca: publish.publish_ca, insecure: publish.publish_insecure, proxies, ..ClientSettings::default() };
     let hub = HubAccess { root, authorization, client };
-    Ok(Some(PublishSettings { hub, name: publish.publish_name, are_several: false, keepalive: None }))
+    Ok(Some(PublishSettings { hub, name: publish.publish_name, are_several: false, keepalive: SILENCE }))
 }
 
 /// The root of the hub, and the token that its URL holds. No error repeats the URL.

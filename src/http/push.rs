@@ -278,7 +278,7 @@ fn refuse(status: StatusCode, text: &str) -> Reply {
 /// The reply to a publisher that asks how far its parts have come.
 fn received(received: &ReceivedRun) -> Reply {
     let feeds = received.feeds.iter().map(|(name, sequence)| json!({"name": name, "sequence": sequence}));
-    response::json(&json!({"process": received.process, "feeds": feeds.collect::<Vec<_>>()}))
+    response::json(&json!({"process": received.process, "max_part": received.part_bytes, "feeds": feeds.collect::<Vec<_>>()}))
 }
 
 fn refused(why: &PushRefusal) -> Reply {

@@ -1,13 +1,13 @@
 //! The requests to a hub: how far it has the parts of this process, a body of parts, and what it says where it refuses. It decides
 //! nothing, and knows no feed but by name.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, io, time::Duration};
 
 use bytes::Bytes;
+use hyper::body::Body;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::parts_body::PartsBody;
 use crate::{
     client::{Client, ClientError, ClientSettings, HeaderMap, Method, Response, StatusCode, Target, header},
     error::Result,
@@ -49,6 +49,8 @@ pub(super) struct HubClient {
 pub(super) struct HubState {
     /// The name of its process.
     pub(super) process: String,
+    /// The largest part that it takes, in bytes.
+    pub(super) max_part: Option<usize>,
     feeds: Vec<ReceivedFeed>,
 }
 
@@ -60,8 +62,8 @@ struct ReceivedFeed {
 
 impl HubState {
     /// How far it has each feed.
-    pub(super) fn received(self) -> HashMap<String, u64> {
-        self.feeds.into_iter().map(|feed| (feed.name, feed.sequence)).collect()
+    pub(super) fn received(&self) -> HashMap<String, u64> {
+        self.feeds.iter().map(|feed| (feed.name.clone(), feed.sequence)).collect()
     }
 }
 
@@ -117,7 +119,10 @@ impl HubClient {
     }
 
     /// Posts a body that goes on, until the response.
-    pub(super) async fn stream(&mut self, body: PartsBody) -> std::result::Result<(), HubRefusal> {
+    pub(super) async fn stream<B>(&mut self, body: B) -> std::result::Result<(), HubRefusal>
+    where
+        B: Body<Data = Bytes, Error = io::Error> + Send + Unpin + 'static,
+    {
         let target = self.target("streams")?;
         let response = self.client.post_stream(&target, &self.headers, body).await?;
         HubRefusal::check(response).await

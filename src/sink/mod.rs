@@ -1,6 +1,7 @@
 //! What else reads feeds, beside viewers: the publisher, which pushes them into a hub. A sink is a reader of a `Subscription` and never
 //! holds up a feed. It knows neither sources nor the server.
 
+mod arrivals;
 mod hub_client;
 mod outgoing;
 mod parts_body;

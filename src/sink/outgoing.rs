@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, task::Wake, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
 
-use super::publish_status::PublishStatus;
+use super::{hub_client::HubState, publish_status::PublishStatus};
 use crate::{
     feed::{Feed, Hops, Kind, Mount, Registry, StartAt, Subscription, TakeLimit, url_name},
     sync::Mutex,
@@ -72,6 +72,8 @@ struct OutgoingList {
     gone: Vec<(String, Instant)>,
     /// Feeds that the hub refuses, by their names there: until when, and for how long the next time.
     aside: HashMap<String, (Instant, Duration)>,
+    /// The largest part that the hub takes, in bytes.
+    max_part: usize,
     /// The name of the hub's process, and how far it has each feed.
     hub: Option<String>,
     received: HashMap<String, u64>,
@@ -98,6 +100,8 @@ struct OutgoingFeed {
     has_begun: bool,
     /// Whether it was removed; its last parts are still sent.
     is_gone: bool,
+    /// Whether a part that is too large was told of.
+    has_said_large: bool,
 }
 
 impl Outgoing {
@@ -112,6 +116,7 @@ impl Outgoing {
             feeds: Vec::new(),
             gone: Vec::new(),
             aside: HashMap::new(),
+            max_part: usize::MAX,
             hub: None,
             received: HashMap::new(),
             generation: 0,
@@ -124,10 +129,11 @@ impl Outgoing {
     }
 
     /// Begins anew, behind what the hub has. Returns the number of this generation.
-    pub(super) fn begin(&self, hub: String, received: HashMap<String, u64>) -> u64 {
+    pub(super) fn begin(&self, hub: &HubState) -> u64 {
         let mut list = self.list.lock();
         list.generation += 1;
-        (list.hub, list.received, list.latest) = (Some(hub), received, None);
+        (list.hub, list.received, list.latest) = (Some(hub.process.clone()), hub.received(), None);
+        list.max_part = hub.max_part.unwrap_or(usize::MAX);
         list.follow(&self.registry, &self.changes);
         let OutgoingList { feeds, received, .. } = &mut *list;
         feeds.iter_mut().for_each(|feed| feed.begin(received.get(&feed.name).copied()));
@@ -263,6 +269,16 @@ impl OutgoingList {
 
     fn take(&mut self, process: &str) -> Option<Vec<u8>> {
         self.drop_gone();
+        loop {
+            let bytes = self.take_next(process)?;
+            // Those of a batch may all be too large.
+            if !bytes.is_empty() {
+                return Some(bytes);
+            }
+        }
+    }
+
+    fn take_next(&mut self, process: &str) -> Option<Vec<u8>> {
         let count = self.feeds.len();
         let Self { feeds, aside, hub, .. } = self;
         let next = (0..count).map(|at| (self.turn + at) % count).find_map(|at| {
@@ -274,10 +290,16 @@ impl OutgoingList {
         self.turn = at + 1;
         let feed = &mut self.feeds[at];
         let mut bytes = Vec::new();
-        batch.parts.parts().for_each(|part| feed.append(&part, process, &mut bytes));
-        feed.has_begun = true;
-        self.latest = Some((feed.name.clone(), batch.parts.last().sequence()));
-        self.status.count_parts(batch.parts.count() as u64);
+        let (small, large): (Vec<_>, Vec<_>) = batch.parts.parts().partition(|part| part.body().len() <= self.max_part);
+        if let Some(part) = large.first() {
+            feed.say_too_large(part.body().len(), self.max_part);
+        }
+        small.iter().for_each(|part| feed.append(part, process, &mut bytes));
+        if let Some(last) = small.last() {
+            feed.has_begun = true;
+            self.latest = Some((feed.name.clone(), last.sequence()));
+        }
+        self.status.count_parts(small.len() as u64);
         Some(bytes)
     }
 
@@ -285,6 +307,7 @@ impl OutgoingList {
         let Self { feeds, aside, hub, .. } = self;
         let sent = feeds.iter_mut().filter(|feed| feed.has_begun && is_sent(feed, aside, hub.as_deref()));
         let newest = sent.filter_map(|feed| Some((feed.subscription.newest_taken()?, feed)));
+        let newest = newest.filter(|(part, _)| part.body().len() <= self.max_part);
         let (part, feed) = newest.min_by_key(|(part, _)| part.body().len())?;
         let mut bytes = Vec::new();
         feed.append(&part, process, &mut bytes);
@@ -298,7 +321,18 @@ impl OutgoingFeed {
         let subscription = subscribe(&feed, after);
         // Shared feeds wake by the registry.
         let waker = mount.shared().is_none().then(|| feed.register_waker(SHARD, changes.clone().into()));
-        Self { number, url_name: url_name(&name), name, feed, subscription, waker, told: None, has_begun: false, is_gone: false }
+        Self {
+            number,
+            url_name: url_name(&name),
+            name,
+            feed,
+            subscription,
+            waker,
+            told: None,
+            has_begun: false,
+            is_gone: false,
+            has_said_large: false,
+        }
     }
 
     /// Begins anew, behind what the hub has.
@@ -308,6 +342,13 @@ impl OutgoingFeed {
             self.subscription = subscribe(&self.feed, after);
         }
         (self.told, self.has_begun) = (None, false);
+    }
+
+    fn say_too_large(&mut self, bytes: usize, limit: usize) {
+        if !std::mem::replace(&mut self.has_said_large, true) {
+            let (feed, hint) = (&self.name, "--max-part of the hub allows more");
+            warn!(feed, bytes, limit, hint, "a part is too large for the hub, and is not published");
+        }
     }
 
     fn has_parts(&self) -> bool {

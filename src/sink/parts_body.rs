@@ -29,7 +29,7 @@ pub(super) struct PartsFeeder {
     outgoing: Arc<Outgoing>,
     generation: u64,
     boundary: Boundary,
-    keepalive: Option<Duration>,
+    keepalive: Duration,
     /// Told of the first part once it is on its way.
     progress: watch::Sender<UploadProgress>,
     last: Instant,
@@ -46,7 +46,7 @@ pub(super) struct UploadProgress {
 }
 
 impl PartsFeeder {
-    pub(super) fn new(outgoing: Arc<Outgoing>, generation: u64, boundary: Boundary, keepalive: Option<Duration>) -> Self {
+    pub(super) fn new(outgoing: Arc<Outgoing>, generation: u64, boundary: Boundary, keepalive: Duration) -> Self {
         let (progress, last) = (watch::Sender::default(), Instant::now());
         Self { outgoing, generation, boundary, keepalive, progress, last, has_ended: false }
     }
@@ -89,15 +89,9 @@ impl PartsFeeder {
                 self.has_ended = true;
                 return self.boundary.close_delimiter_alone();
             }
-            let silence = async {
-                match self.keepalive {
-                    Some(keepalive) => sleep_until(self.last + keepalive).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = self.outgoing.changed() => {}
-                () = silence => {
+                () = sleep_until(self.last + self.keepalive) => {
                     if let Some(bytes) = self.outgoing.repeat(self.generation) {
                         return bytes.into();
                     }

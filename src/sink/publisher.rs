@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::{
+    arrivals::Arrivals,
     hub_client::{HubAccess, HubClient, HubRefusal},
     outgoing::{Outgoing, PublishNames},
     parts_body::{PartsBody, PartsFeeder},
@@ -50,7 +51,7 @@ pub struct PublishSettings {
     /// Whether it comes before all names.
     pub are_several: bool,
     /// The silence after which a part is repeated.
-    pub keepalive: Option<Duration>,
+    pub keepalive: Duration,
 }
 
 /// Publishes the feeds of a registry.
@@ -173,9 +174,7 @@ impl HubPublisher {
     /// One connection.
     async fn visit(&mut self, was_live: bool) -> std::result::Result<EndOfVisit, Loss> {
         let state = self.hub.ask().await.map_err(|refusal| refusal.loss)?;
-        let process = state.process.clone();
-        let received = state.received();
-        let generation = self.outgoing.begin(process, received.clone());
+        let generation = self.outgoing.begin(&state);
         while !self.outgoing.has_parts() {
             if self.outgoing.has_ended() {
                 return Ok(EndOfVisit::Over);
@@ -187,7 +186,7 @@ impl HubPublisher {
         if self.held_until.is_some_and(|until| Instant::now() < until) {
             return self.post_parts(was_live).await;
         }
-        match self.stream(generation, received, was_live).await? {
+        match self.stream(generation, state.received(), was_live).await? {
             EndOfVisit::Held => {
                 self.held_until = Some(Instant::now() + HELD_FOR);
                 let hub = self.status.url();
@@ -297,7 +296,7 @@ impl HubPublisher {
     /// Sends parts in a body for each few of them, until one is refused.
     async fn post_parts(&mut self, was_live: bool) -> std::result::Result<EndOfVisit, Loss> {
         let state = self.hub.ask().await.map_err(|refusal| refusal.loss)?;
-        let generation = self.outgoing.begin(state.process.clone(), state.received());
+        let generation = self.outgoing.begin(&state);
         let (mut asked, mut expected) = (Instant::now(), None);
         loop {
             let chunks = self.chunks(generation).await;
@@ -369,33 +368,5 @@ impl HubPublisher {
         let (first, last) = (self.boundary.first_delimiter(), self.boundary.close_delimiter_alone());
         let parts = chunks.iter().map(Vec::as_slice);
         [&first[..]].into_iter().chain(parts).chain([&last[..]]).collect::<Vec<_>>().concat().into()
-    }
-}
-
-/// What the hub ought to have by now.
-#[derive(Debug, Default)]
-struct Arrivals {
-    /// How far it was before this connection.
-    before: HashMap<String, u64>,
-    /// A part that has left.
-    expected: Option<(String, u64)>,
-    /// When the hub is asked.
-    next: Option<Instant>,
-    /// Whether parts of this connection have arrived.
-    is_proven: bool,
-}
-
-impl Arrivals {
-    /// Whether there is a part to expect that the hub did not have before.
-    fn is_expected(&self) -> bool {
-        let is_new = |(feed, sequence): &(String, u64)| self.before.get(feed).is_none_or(|before| before < sequence);
-        self.expected.as_ref().is_some_and(is_new)
-    }
-
-    fn has_come(&mut self, received: &HashMap<String, u64>) -> bool {
-        let Some((feed, sequence)) = &self.expected else { return true };
-        let has_come = received.get(feed).is_some_and(|received| received >= sequence);
-        self.is_proven |= has_come;
-        has_come
     }
 }

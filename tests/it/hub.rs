@@ -386,3 +386,83 @@ fn what_cannot_be_is_a_usage_error() {
     let failed = mxr(["hub", "--push-token-file"]).arg(folder.file("tokens")).run();
     failed.failure().stderr("cannot use line 2 of --push-token-file");
 }
+
+/// A part of several feeds, with the delimiter behind it.
+fn named_part(feed: &str, lines: &str, sequence: u64, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "X-Feed: {feed}\r\n{lines}Content-Type: text/plain\r\nContent-Length: {length}\r\nX-Timestamp: {sequence}.5\r\n\
+         X-Sequence: {sequence}\r\n\r\n{body}\r\n--B\r\n"
+    )
+}
+
+#[test]
+fn parts_that_name_their_feeds_come_over_one_connection_and_a_repeated_one_is_no_new_part() {
+    let server = hub(&[]);
+    let begin = || {
+        let kind = "Content-Type: multipart/mixed; boundary=B";
+        let mut pusher = begin(&server, "POST", "/streams", &["Transfer-Encoding: chunked", kind]);
+        chunk(&mut pusher, b"--B\r\n");
+        pusher
+    };
+    let mut pusher = begin();
+    let lines = "X-Feed-Kind: lines\r\nX-Feed-Via: 1.1 mxr-there\r\n";
+    let parts = [named_part("a%20b", lines, 1, "one"), named_part("a%20b", "", 2, "two"), named_part("lab%2Fc", "", 7, "seven\n7")];
+    chunk(&mut pusher, parts.concat().as_bytes());
+    let published = |name: &str| feed(&server, name).map_or(0, |feed| feed["published"].as_u64().unwrap());
+    wait_until("they are there", SOON, || published("a b") == 2 && published("lab/c") == 1);
+    assert_eq!(
+        (&feed(&server, "a b").unwrap()["kind"], &feed(&server, "lab/c").unwrap()["kind"]),
+        (&json!("lines"), &json!("newest"))
+    );
+    assert_eq!(feed(&server, "a b").unwrap()["via"], json!(["mxr-there"]));
+    let received = |run: &str| push(&server, "POST", &format!("/streams?received={run}"), &[], b"").json();
+    let mut feeds = received("B")["feeds"].as_array().unwrap().clone();
+    feeds.sort_by_key(|feed| feed["name"].to_string());
+    assert_eq!(feeds, [json!({"name": "a b", "sequence": 2}), json!({"name": "lab/c", "sequence": 7})]);
+    assert_eq!((&received("C")["feeds"], &received("B")["process"]), (&json!([]), &server.state()["process"]));
+    // Another connection of the same process, which sends again what it does not know to have come.
+    drop(pusher);
+    let mut pusher = begin();
+    let parts = [named_part("a%20b", "X-Feed-Kind: lines\r\n", 2, "two"), named_part("a%20b", "", 3, "three")];
+    chunk(&mut pusher, parts.concat().as_bytes());
+    wait_until("the third is there", SOON, || published("a b") == 3);
+    assert_eq!(server.view("/stream/a%20b?history=9&parts=3").part().text(), "one");
+    // What is held back by nobody, but deleted, is told when its next part comes; the other feed goes on until then.
+    assert_eq!(server.request("DELETE", "/stream/a%20b", &[]).head.status, 204);
+    chunk(&mut pusher, named_part("lab%2Fc", "", 8, "eight\n8").as_bytes());
+    wait_until("the other goes on", SOON, || published("lab/c") == 2);
+    chunk(&mut pusher, named_part("a%20b", "", 4, "four").as_bytes());
+    let reply = pusher.reply("POST");
+    assert_eq!((reply.head.status, reply.head.want("X-Feed")), (409, "a%20b"));
+    assert!(reply.text().starts_with("mxr: the feed \"a b\": another pusher has taken this feed over"), "{}", reply.text());
+}
+
+#[test]
+fn a_body_of_several_feeds_is_refused_with_the_name_of_the_feed() {
+    let folder = Folder::new();
+    folder.put("tokens", "right-token-0123456789 lab/*\n");
+    let server = mxr(["hub", "--push-token-file"]).arg(folder.file("tokens")).start();
+    let own = server.state()["process"].as_str().unwrap().to_owned();
+    let token = "Authorization: Bearer right-token-0123456789";
+    let post = |part: &str| {
+        let body = format!("--B\r\n{part}");
+        push(&server, "POST", "/streams", &[token, "Content-Type: multipart/mixed; boundary=B"], body.as_bytes())
+    };
+    let circle = format!("X-Feed-Via: 1.1 mxr-a, 1.1 {own}\r\n");
+    for (part, status, feed, text) in [
+        (named_part("lab%2Fa", "", 1, "x"), 201, None, ""),
+        (named_part("den", "", 1, "x"), 403, Some("den"), "that token is for feeds of other names"),
+        (named_part("lab%2F..", "", 1, "x"), 400, Some("lab%2F.."), "that cannot be the name of a feed"),
+        (named_part("lab%2F%ff", "", 1, "x"), 400, Some("lab%2F%EF%BF%BD"), "it is not in UTF-8"),
+        (named_part("lab%2Fb", &circle, 1, "x"), 508, Some("lab%2Fb"), "it comes from here"),
+        (named_part("lab%2Fa", "", 1, "x").replace("X-Feed", "X-Other"), 415, None, "a part does not name its feed by X-Feed"),
+        (String::new(), 422, None, "there is no whole part"),
+    ] {
+        let reply = post(&part);
+        assert_eq!((reply.head.status, reply.head.get("X-Feed")), (status, feed), "{part}");
+        assert!(reply.text().contains(text), "{}", reply.text());
+    }
+    assert_eq!(push(&server, "POST", "/streams?received=B", &[], b"").head.status, 401);
+    assert_eq!(push(&server, "POST", "/streams", &[token, "Content-Type: text/plain"], b"x\n").head.status, 415);
+}

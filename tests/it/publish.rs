@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    A_WHILE, Ca, Folder, GREEN, Mxr, Nginx, RED, SOON, Server, Upstream, free_port, mxr, png, wait_for, wait_until,
+    A_WHILE, Ca, Folder, GREEN, Mxr, Nginx, RED, SOON, Server, Upstream, free_port, mxr, padded_png, png, wait_for, wait_until,
 };
 
 fn hub(args: &[&str]) -> Server {
@@ -444,5 +444,18 @@ fn a_feed_that_is_removed_here_is_removed_there_and_no_viewer_is_counted_for_it(
     wait_until("one is gone", SOON * 2, || names(&hub) == ["x"]);
     folder.put("a.png", png(GREEN));
     wait_for_part(&hub, "x", &png(GREEN));
+    assert_eq!(publish(&server)["connects"], 1);
+}
+
+#[test]
+fn a_part_that_is_too_large_for_the_hub_is_told_and_smaller_ones_go_on() {
+    let (hub, folder) = (hub(&["--max-part", "2K"]), folder());
+    folder.put("a.png", padded_png(RED, 4000, 1));
+    folder.put("b.png", png(GREEN));
+    let server = watch(&folder, &hub.url("/"), &[]).arg(folder.file("b.png")).start();
+    server.expect_log("a part is too large for the hub, and is not published");
+    wait_for_part(&hub, "b.png", &png(GREEN));
+    folder.put("a.png", png(RED));
+    wait_for_part(&hub, "a.png", &png(RED));
     assert_eq!(publish(&server)["connects"], 1);
 }

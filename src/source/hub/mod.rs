@@ -90,7 +90,7 @@ impl Intake for Hub {
     fn received(&self, run: &str, headers: &HeaderMap) -> std::result::Result<ReceivedRun, PushRefusal> {
         self.check_way(&Announced::of(headers))?;
         let process = self.feeds.process().ok_or(PushRefusal::Ending)?.to_owned();
-        Ok(ReceivedRun { process, feeds: self.feeds.received(run) })
+        Ok(ReceivedRun { process, part_bytes: self.feeds.part_bytes()?, feeds: self.feeds.received(run) })
     }
 
     fn remove(&self, name: &str) -> std::result::Result<(), PushRefusal> {
