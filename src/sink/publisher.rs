@@ -27,8 +27,8 @@ const ASK_AFTER: Duration = Duration::from_secs(10);
 const ASK_EVERY: Duration = Duration::from_secs(60);
 /// How often removed feeds are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the rest may take when this process ends.
-const LAST: Duration = Duration::from_secs(5);
+/// How long the hub may take nothing when this process ends, and how long the rest may take.
+const LAST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// The pause after one feed of several was refused.
 const SHORT: Duration = Duration::from_millis(200);
 /// A body of several parts is not made larger than this, in bytes: nginx takes 1 MiB unless it is told otherwise.
@@ -104,11 +104,11 @@ impl HubPublisher {
 
     /// Publishes until all feeds have ended and the hub has the rest, for which it has a limited time.
     pub async fn run(mut self) {
-        let outgoing = self.outgoing.clone();
+        let (outgoing, status) = (self.outgoing.clone(), self.status.clone());
         let work = async {
             // A panic has been logged.
             while catch_async(PanicScope::Publisher, self.work()).await.is_err() {
-                sleep(LAST).await;
+                sleep(LAST.0).await;
             }
         };
         let mut work = pin!(work);
@@ -116,8 +116,14 @@ impl HubPublisher {
             () = &mut work => return,
             () = outgoing.ended() => {}
         }
-        if timeout(LAST, work).await.is_err() {
-            warn!("the hub does not take the last parts");
+        let deadline = Instant::now() + LAST.1;
+        let mut sent = status.published();
+        while timeout(LAST.0, &mut work).await.is_err() {
+            let before = std::mem::replace(&mut sent, status.published());
+            if sent == before || Instant::now() >= deadline {
+                warn!("the hub does not take the last parts");
+                return;
+            }
         }
     }
 

@@ -348,6 +348,12 @@ fn a_hub_is_reached_through_the_proxy_of_the_environment() {
     let direct = watch(&folder, &hub.url("/"), &["--publish-insecure"]).env("HTTPS_PROXY", &format!("http://{proxy}")).start();
     wait_for_state(&direct, "live");
     assert_eq!(asked.lock().unwrap().len(), count, "this machine is reached without it");
+    // A proxy for plain http takes the requests themselves.
+    let plain = Upstream::serve(|mut asked| drop(asked.reply("403 Forbidden", "text/plain", "no")));
+    let _server = watch(&folder, "http://hub.test/lab", &[]).env("http_proxy", &plain.url("")).start();
+    plain.expect_requests(1);
+    let head = plain.requests()[0].clone();
+    assert!(head.starts_with("POST http://hub.test/lab/streams?received=mxr-") && head.contains("hub.test\r\n"), "{head}");
 }
 
 #[test]
