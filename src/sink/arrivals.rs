@@ -24,11 +24,35 @@ impl Arrivals {
         self.expected.as_ref().is_some_and(is_new)
     }
 
-    /// Whether the hub has what is expected.
+    /// Whether the hub, which has this, gets what has left: at first anything new, later the part that is expected. A feed that it does not
+    /// have any more is another one's there, or was removed, which it tells itself.
     pub(super) fn has_come(&mut self, received: &HashMap<String, u64>) -> bool {
-        let Some((feed, sequence)) = &self.expected else { return true };
-        let has_come = received.get(feed).is_some_and(|received| received >= sequence);
-        self.is_proven |= has_come;
-        has_come
+        if !self.is_proven {
+            let is_new = |(feed, sequence): (&String, &u64)| self.before.get(feed).is_none_or(|before| before < sequence);
+            self.is_proven = received.iter().any(is_new);
+            return self.is_proven;
+        }
+        let has = |(feed, sequence): &(String, u64)| received.get(feed).is_none_or(|received| received >= sequence);
+        self.expected.as_ref().is_none_or(has)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(feeds: &[(&str, u64)]) -> HashMap<String, u64> {
+        feeds.iter().map(|(feed, sequence)| ((*feed).to_owned(), *sequence)).collect()
+    }
+
+    #[test]
+    fn what_the_hub_had_before_proves_nothing_and_anything_new_does() {
+        let mut arrivals = Arrivals { before: of(&[("a", 5)]), expected: Some(("a".to_owned(), 5)), ..Arrivals::default() };
+        assert!(!arrivals.is_expected(), "it is the part that the hub had");
+        assert!(!arrivals.has_come(&of(&[("a", 5)])));
+        assert!(arrivals.has_come(&of(&[("a", 5), ("b", 1)])) && arrivals.is_proven);
+        arrivals.expected = Some(("b".to_owned(), 9));
+        assert!(!arrivals.has_come(&of(&[("a", 9), ("b", 8)])));
+        assert!(arrivals.has_come(&of(&[("b", 9)])) && arrivals.has_come(&of(&[("a", 9)])));
     }
 }

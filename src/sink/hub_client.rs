@@ -171,6 +171,7 @@ impl HubRefusal {
             300..=399 => Some("nothing is published to where it redirects: give that URL".into()),
             401 => Some("--publish-token-file or MXR_PUBLISH_TOKEN gives the token to push that the hub has printed".into()),
             404 | 405 => Some("it takes the URL of a `mxr hub`, with the path that a proxy puts before its routes".into()),
+            409 => Some("--publish-name gives it another name there".into()),
             508 => Some("the hub is this process, or reads from it".into()),
             _ => None,
         };
