@@ -243,7 +243,7 @@ fn what_is_no_hub_is_told() {
 /// A hub of raw bytes: it answers questions, and calls this with each stream.
 fn raw_hub(stream: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Upstream {
     Upstream::serve(move |mut asked| match asked.path().contains("?received=") {
-        true => drop(asked.reply("200 OK", "application/json", r#"{"process": "mxr-other", "feeds": []}"#)),
+        true => _ = asked.reply("200 OK", "application/json", r#"{"process": "mxr-other", "feeds": []}"#),
         false => stream(asked.socket),
     })
 }
@@ -349,7 +349,7 @@ fn a_hub_is_reached_through_the_proxy_of_the_environment() {
     wait_for_state(&direct, "live");
     assert_eq!(asked.lock().unwrap().len(), count, "this machine is reached without it");
     // A proxy for plain http takes the requests themselves.
-    let plain = Upstream::serve(|mut asked| drop(asked.reply("403 Forbidden", "text/plain", "no")));
+    let plain = Upstream::serve(|mut asked| _ = asked.reply("403 Forbidden", "text/plain", "no"));
     let _server = watch(&folder, "http://hub.test/lab", &[]).env("http_proxy", &plain.url("")).start();
     plain.expect_requests(1);
     let head = plain.requests()[0].clone();
