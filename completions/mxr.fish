@@ -31,6 +31,7 @@ complete -c mxr -n "__fish_mxr_needs_command" -f -a "watch" -d 'Push a file when
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
+complete -c mxr -n "__fish_mxr_needs_command" -f -a "hub" -d 'Serve what others push in over HTTP: curl, ffmpeg, a script, other mxr'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "record" -d 'Save the parts of feeds of other machines, with their times'
 complete -c mxr -n "__fish_mxr_needs_command" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
@@ -81,6 +82,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the buil
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Play once instead of in a loop that all share: frames once for each viewer, a RECORDING once for all, from the first viewer on'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the last frame, wait for new ones instead of starting over'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part even if it is identical to the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -129,6 +131,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l route-prefix -d 'Serve
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
 json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part even if it is identical to the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -183,6 +186,7 @@ json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Also copy the input to standard output, after the URLs; if nobody reads that, the input waits after 16 MiB'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'Exit when the input has ended and viewers have its last parts, instead of serving them until Ctrl-C'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part even if it is identical to the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -249,6 +253,7 @@ json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l pty -d 'Let the command see a terminal of 80x24 instead of a pipe, so that it prints line by line and in colour'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l always -d 'Start the command at once, and keep it running while nobody watches'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keep-same -d 'Push a part even if it is identical to the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -301,6 +306,7 @@ json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l always -d 'Read the upstream at once, and also while nobody watches'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keep-same -d 'Push a part even if it is identical to the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -308,6 +314,56 @@ complete -c mxr -n "__fish_mxr_using_subcommand relay" -l trust-proxy -d 'Trust 
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l allow -d 'Names that feeds may have, as a pattern such as \'lab/*\' (repeatable) [default: any]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l max-feeds -d 'Most feeds at once; pushing under a further name gets 429' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l expire -d 'Remove a feed that nobody has pushed into for this long; 0 keeps it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l push-token -d 'Require this token to push; beyond loopback one is generated unless there is one; prefer MXR_PUSH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l push-token-file -d 'Read tokens to push from this file of lines TOKEN, or TOKEN GLOB for feeds whose names match' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l unix-mode -d 'Permissions of the Unix socket, in octal; connecting takes write permission' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l tls-cert -d 'Serve https with the certificates in this file (PEM, the server\'s own first); reloaded when it changes' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l history-bytes -d 'Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l threads -d 'Spread the viewers over N threads; one serves thousands, more help if it is busy and cores are idle' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s a -l auth -d 'Require this user and password (repeatable); prefer MXR_AUTH, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l auth-file -d 'Require a user and password from this file of lines USER:PASSWORD, or USER:HASH with argon2 or bcrypt (htpasswd -B; it compares 72 bytes of a password)' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l token -d 'Require this token, in the URL as ?token=TOKEN or as a bearer token; without TOKEN, last or before another option, one is generated' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l token-file -d 'Read the token from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l allow-host -d 'Accept this name in the Host header (repeatable; * accepts any) besides localhost, addresses and this machine\'s name' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l allow-origin -d 'Let scripts from this origin read the feed (CORS; repeatable; * allows any)' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l allow-embed -d 'Let pages of other sites, or only of these origins, put the viewer page into a frame; they may show pictures anyway' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l route-prefix -d 'Serve below this path, such as /cam, for a proxy that passes it on' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
+json\t'One JSON object per line'"
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l keep-same -d 'Push a part even if it is identical to the one before'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l open -d 'Open the viewer page in the browser (never over SSH)'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l trust-proxy -d 'Trust X-Forwarded-For, -Proto and -Host; only safe if nothing but the proxy can connect'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s v -l verbose -d 'Log more (-v connections, -vv everything)'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s q -l quiet -d 'Log less (-q errors and warnings, -qq nothing)'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
@@ -339,6 +395,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand up" -l route-prefix -d 'Serve be
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
 json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l check -d 'Say what is wrong in the file, or that nothing is, and exit'
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -386,5 +443,6 @@ complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcom
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -f
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -f
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -f -a "bash elvish fish powershell zsh"
 complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay up record doctor completions"

@@ -10,15 +10,18 @@
 //! - [`source`] produces [`part`]s; [`format`](mod@format) knows when one is complete; `file` reads a file as it was at one moment
 //! - [`feed`] holds the newest parts, [`wire`] encodes and decodes them, [`stats`] counts, [`mod@panic`] isolates panics
 //! - [`http`] answers requests over the connections of [`conn`], with the checks of [`auth`]; `fanout` sends parts to viewers
-//! - [`client`] asks other machines over HTTP
+//! - [`client`] asks other machines over HTTP; [`intake`] is the seam between the server and the source of what others push in
 //! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
 //! - [`recording`] writes parts to files and reads them again; [`sink`] takes them from feeds
+//! - [`sink`] pushes the feeds into a hub
+//! - [`recording`] writes the parts of feeds to files and reads them again
 //! - [`doctor`] says what is wrong with a feed or a file
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!
 //! `http` never imports `source`, `source` never imports `http`; only this file and `config` see both.
 
 pub mod auth;
+mod back_off;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -32,7 +35,9 @@ mod file;
 pub mod format;
 pub mod hooks;
 pub mod http;
+pub mod intake;
 mod lease;
+mod loss;
 mod net;
 pub mod panic;
 pub mod part;
@@ -60,7 +65,7 @@ use crate::{
     feed::Registry,
     hooks::{HookSettings, Hooks},
     recording::Archive,
-    sink::{FeedRecorder, RecordOutputs},
+    sink::{FeedRecorder, HubPublisher, RecordOutputs},
     source::{Context, SourceThread, Work},
     stats::Viewers,
     terminal::Terminal,
@@ -74,6 +79,7 @@ pub struct Server {
     recorder: Option<FeedRecorder>,
     viewers: Arc<Viewers>,
     http: http::Options,
+    publisher: Option<HubPublisher>,
     exit_at_end: bool,
     shutdown: CancellationToken,
 }
@@ -93,18 +99,25 @@ impl Server {
         let hooks = Hooks { settings: config.hooks, runtime: Handle::try_current().unwrap_or_else(|_| runtime.clone()) };
         let context = Context { opener, media: config.media, name: config.name, hooks, runtime, shutdown: shutdown.clone() };
         let work = config.source.start(context)?;
+        let publisher = config.publish.map(|settings| HubPublisher::new(settings, &registry)).transpose()?;
+        let published = publisher.as_ref().map(HubPublisher::status);
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
         let recorder = outputs.map(|outputs| FeedRecorder::start(registry.clone(), outputs)).transpose()?;
         let recorded = recorder.as_ref().map(|recorder| recorder.counters().clone()).unwrap_or_default();
         // What is recorded is what viewers can go back to.
         let archive = config.http.archive.or_else(|| path.map(|path| Arc::new(Archive::open(path))));
-        let http = http::Options { recorded, archive, ..config.http };
-        Ok(Self { thread, work, registry, recorder, viewers, http, exit_at_end: config.exit_at_end, shutdown })
+        let http = http::Options { published, recorded, archive, ..config.http };
+        Ok(Self { thread, work, registry, recorder, viewers, http, publisher, exit_at_end: config.exit_at_end, shutdown })
     }
 
     /// The rules for access.
     pub fn access(&mut self) -> &mut auth::Access {
         &mut self.http.access
+    }
+
+    /// Generates a token to push, if others may push and there is none. Returns it.
+    pub fn generate_push_token(&mut self) -> Option<String> {
+        self.http.push.as_mut().filter(|push| push.tokens.is_empty()).map(|push| push.tokens.generate())
     }
 
     /// The options of the HTTP server.
@@ -118,7 +131,7 @@ impl Server {
     /// # Errors
     /// If the source fails for good, the server panics, or the disk does not take the end of the recording.
     pub async fn run(self, listeners: Vec<Listener>, terminal: Terminal) -> Result<()> {
-        let Self { thread, work, registry, recorder, viewers, http, exit_at_end, shutdown } = self;
+        let Self { thread, work, registry, recorder, viewers, http, publisher, exit_at_end, shutdown } = self;
         let status_line = tokio::spawn(terminal.show(registry.clone(), Some(viewers.clone()), http.recorded.clone()));
         let server = http::serve(listeners, registry.clone(), viewers, http, shutdown.clone());
         let source = thread.run(work, shutdown.clone())?;
@@ -138,7 +151,12 @@ impl Server {
             registry.ended().await;
             finish(recorder).await
         };
-        let (result, served, recorded) = tokio::join!(supervise, server, record);
+        let publish = async {
+            if let Some(publisher) = publisher {
+                publisher.run().await;
+            }
+        };
+        let (result, served, recorded, ()) = tokio::join!(supervise, server, record, publish);
         shutdown.cancel();
         status_line.abort();
         result.and(served.map_err(|panicked| Error::new("go on serving", panicked))).and(recorded)

@@ -24,11 +24,13 @@ pub enum PanicScope {
     Source,
     /// A look of the recorder at the feeds.
     Recorder,
+    /// The publisher to a hub.
+    Publisher,
     /// The server itself: a fan-out loop, an acceptor.
     Server,
 }
 
-const NAMES: [&str; 5] = ["viewer", "connection", "source", "recorder", "server"];
+const NAMES: [&str; 6] = ["viewer", "connection", "source", "recorder", "publisher", "server"];
 
 /// Counts of the whole process, to which the panic hook also belongs.
 static PANICS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];

@@ -121,6 +121,12 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
         info!("other machines can reach this address, so viewers need the token in the URL; --public lets anyone watch");
         server.access().generate_token();
     }
+    if listeners.iter().any(Listener::is_exposed)
+        && let Some(token) = server.generate_push_token()
+    {
+        // Not in the log, and apart from the token to look.
+        terminal.say(format!("the token to push: {token}\n"));
+    }
     listen_to_signals(&shutdown, reload)?;
     announce(&listeners, server.http(), show, &terminal);
     systemd::tell_ready(&shutdown);

@@ -2,6 +2,7 @@
 //! or as a cookie that stands for it (for the page). It decides; `http` words the refusal.
 
 mod password;
+mod push;
 mod redact;
 mod shown;
 mod throttle;
@@ -15,8 +16,11 @@ use std::{
 
 use hyper::{Uri, header::HeaderMap};
 
-pub(crate) use self::password::HasLeft;
-pub use self::{password::Passwords, token::Token};
+pub(crate) use self::{
+    password::HasLeft,
+    push::{PushDenial, PushRight},
+};
+pub use self::{password::Passwords, push::PushTokens, token::Token};
 use self::{
     password::{HashTurns, NotHashed, same},
     throttle::{LoginThrottle, TooMany},

@@ -37,6 +37,8 @@ Examples:
   mxr serve ./frames --fps 24         replay a directory of frames
   mxr serve day.mxr --speed 10        play a recording at its own times, here ten times as fast
   mxr relay http://camera/video       serve a camera to everybody, over one connection
+  mxr watch plot.png --publish http://hub:8080/    show it there too, from behind NAT
+  mxr hub                             serve what others push in: curl -T plot.png http://localhost:8080/snapshot/plot.png
   mxr up mxr.toml                     serve several feeds, as a file says
   mxr record http://camera/video -o cam.mxr   save the parts of a feed, with their times
   mxr doctor http://camera/video      say what is wrong with a feed, or that nothing is";
@@ -63,6 +65,9 @@ Routes:
   /healthz           200 while serving
   /quit              end the demo (only in the demo)
      ?token=T        on every route, if the server requires a token
+  PUT /snapshot/NAME, POST /stream/NAME, DELETE /stream/NAME
+                     push a part, push a stream, end a feed (only in the hub)
+  POST /streams      push parts of several feeds, which X-Feed names (only in the hub)
   Aliases that other camera servers use: /?action=stream, /?action=snapshot,
   /stream.mjpg, /api/stream.mjpeg, /api/frame.jpeg
 
@@ -83,6 +88,8 @@ pub enum Command {
     Exec(Exec),
     /// Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr
     Relay(RelayArgs),
+    /// Serve what others push in over HTTP: curl, ffmpeg, a script, other mxr
+    Hub(HubArgs),
     /// Serve several feeds of any kind, as a file says
     Up(Up),
     /// Save the parts of feeds of other machines, with their times
@@ -105,6 +112,7 @@ impl Command {
             Self::Stdin(stdin) => Some(&stdin.common.log),
             Self::Exec(exec) => Some(&exec.common.log),
             Self::Relay(relay) => Some(&relay.common.log),
+            Self::Hub(hub) => Some(&hub.common.log),
             Self::Up(up) => Some(&up.log),
             Self::Record(record) => Some(&record.log),
             Self::Doctor(_) | Self::Completions { .. } => None,
@@ -307,6 +315,37 @@ pub struct RelayArgs {
     pub common: Common,
 }
 
+const HUB_EXAMPLES: &str = "\
+Pushing:
+  curl -T plot.png http://localhost:8080/snapshot/plot.png
+  ffmpeg -i in.mp4 -f mpjpeg -method POST http://localhost:8080/stream/film
+  make 2>&1 | curl -T - -X POST -H 'Content-Type: text/plain' http://localhost:8080/stream/make
+
+A token is shown as -H 'Authorization: Bearer TOKEN', as ?token=TOKEN behind the URL, or as the password of any user.";
+
+#[derive(Debug, Args)]
+#[command(after_help = HUB_EXAMPLES)]
+pub struct HubArgs {
+    /// Names that feeds may have, as a pattern such as 'lab/*' (repeatable) [default: any]
+    #[arg(long, value_name = "GLOB", env = "MXR_ALLOW")]
+    pub allow: Vec<String>,
+    /// Most feeds at once; pushing under a further name gets 429
+    #[arg(long, value_name = "N", default_value_t = 256, env = "MXR_MAX_FEEDS", value_parser = count)]
+    pub max_feeds: usize,
+    /// Remove a feed that nobody has pushed into for this long; 0 keeps it
+    #[arg(long, value_name = "TIME", default_value = "10m", env = "MXR_EXPIRE", value_parser = seconds)]
+    pub expire: Duration,
+    /// Require this token to push; beyond loopback one is generated unless there is one; prefer MXR_PUSH_TOKEN, since other users of
+    /// this machine see the command line
+    #[arg(long, value_name = "TOKEN", env = "MXR_PUSH_TOKEN", hide_env_values = true)]
+    pub push_token: Option<String>,
+    /// Read tokens to push from this file of lines TOKEN, or TOKEN GLOB for feeds whose names match
+    #[arg(long, value_name = "FILE", env = "MXR_PUSH_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    pub push_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// How upstreams are asked.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Upstream")]
@@ -385,6 +424,8 @@ pub struct Up {
     #[command(flatten)]
     pub recording: RecordingArgs,
     #[command(flatten)]
+    pub publish: PublishArgs,
+    #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
     pub access: AccessArgs,
@@ -435,6 +476,8 @@ pub struct Common {
     pub hooks: HookArgs,
     #[command(flatten)]
     pub recording: RecordingArgs,
+    #[command(flatten)]
+    pub publish: PublishArgs,
     #[command(flatten)]
     pub serving: Serving,
     #[command(flatten)]
@@ -526,6 +569,30 @@ pub struct RecordingArgs {
     /// Write each part to a file of its own in this directory, named by time, feed and type
     #[arg(long, value_name = "DIR", env = "MXR_FRAMES", value_hint = ValueHint::DirPath)]
     pub frames: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Publishing")]
+pub struct PublishArgs {
+    /// Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached;
+    /// what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded
+    #[arg(long, value_name = "URL", env = "MXR_PUBLISH", hide_env_values = true, value_hint = ValueHint::Url)]
+    pub publish: Option<String>,
+    /// What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]
+    #[arg(long, value_name = "NAME", env = "MXR_PUBLISH_NAME")]
+    pub publish_name: Option<String>,
+    /// Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line
+    #[arg(long, value_name = "TOKEN", env = "MXR_PUBLISH_TOKEN", hide_env_values = true)]
+    pub publish_token: Option<String>,
+    /// Read the token for the hub from this file
+    #[arg(long, value_name = "FILE", env = "MXR_PUBLISH_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    pub publish_token_file: Option<PathBuf>,
+    /// Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system's
+    #[arg(long, value_name = "FILE", env = "MXR_PUBLISH_CA", value_hint = ValueHint::FilePath)]
+    pub publish_ca: Option<PathBuf>,
+    /// Believe every certificate of an https hub: whoever is on the way can read and change everything
+    #[arg(long, env = "MXR_PUBLISH_INSECURE", value_parser = switch, action = ArgAction::SetTrue)]
+    pub publish_insecure: bool,
 }
 
 #[derive(Debug, Args)]

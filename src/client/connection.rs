@@ -1,6 +1,6 @@
-//! One connection to an upstream: the addresses tried, TLS, and hyper's side of it. Its owner drops it to close it.
+//! One connection to an upstream: the addresses tried, a proxy on the way, TLS, and hyper's side of it. Its owner drops it to close it.
 
-use std::{collections::VecDeque, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -21,7 +21,9 @@ use tokio_util::either::Either;
 use super::{
     failure::{Awaited, ClientError},
     head::{Copied, HeadCopy},
-    target::Origin,
+    proxy,
+    settings::ClientSettings,
+    target::{Origin, Target},
     trust::Trust,
 };
 use crate::sync::Mutex;
@@ -30,6 +32,10 @@ use crate::sync::Mutex;
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// What hyper buffers of a connection at most: a head, and the chunks that a body comes in.
 const MAX_BUFFER: usize = 128 * 1024;
+/// The same of a connection that sends what is newest: what waits in a buffer grows old. A head of more bytes is refused.
+const SMALL_BUFFER: usize = 16 * 1024;
+/// Bytes that wait unsent in the kernel for such a connection, about, and how long it may hear nothing.
+const UNSENT: (u32, Duration) = (16 * 1024, Duration::from_secs(30));
 /// Headers in one response at most.
 const MAX_HEADERS: usize = 256;
 
@@ -47,6 +53,8 @@ pub(super) struct Connected {
     pub(super) head: Arc<HeadCopy>,
     origin: Origin,
     pub(super) peer: Option<SocketAddr>,
+    /// A proxy that takes the requests themselves.
+    pub(super) proxy: Option<Target>,
     pub(super) tls: Option<String>,
     /// Reads and writes; it ends with this.
     _driver: Driver,
@@ -61,43 +69,58 @@ impl Drop for Driver {
 }
 
 impl Connected {
-    /// Opens a connection.
+    /// Opens a connection. `sends`: for a body that goes on, of which the newest counts.
     pub(super) async fn open(
         origin: &Origin,
-        unix: Option<&Path>,
+        settings: &ClientSettings,
         trust: &mut Trust,
-        within: Duration,
+        sends: bool,
     ) -> Result<Self, ClientError> {
+        let (within, proxy) = (settings.connect_timeout, settings.proxies.way_to(origin));
         let deadline = Instant::now() + within;
         let late = |waiting_for| ClientError::Timeout { waiting_for, after: within };
-        let (socket, peer) = match unix {
+        let (mut socket, peer) = match &settings.unix {
             Some(path) => {
                 let socket = timeout_at(deadline, UnixStream::connect(path)).await.map_err(|_| late(Awaited::Connection))?;
                 let socket = socket.map_err(|cause| ClientError::Connect { to: path.display().to_string(), cause })?;
                 (Plain::Right(socket), None)
             }
             None => {
-                let found = timeout_at(deadline, lookup_host((origin.host.as_str(), origin.port))).await;
+                let next = proxy.map_or(origin, Target::origin);
+                let found = timeout_at(deadline, lookup_host((next.host.as_str(), next.port))).await;
                 let found = found.map_err(|_| late(Awaited::Address))?;
-                let addresses = found.map_err(|cause| ClientError::Resolve { host: origin.host.clone(), cause })?;
+                let addresses = found.map_err(|cause| ClientError::Resolve { host: next.host.clone(), cause })?;
                 let dialled = timeout_at(deadline, dial(in_turns(addresses), ATTEMPT_DELAY)).await;
                 let socket = dialled.map_err(|_| late(Awaited::Connection))?;
-                let socket = socket.map_err(|cause| ClientError::Connect { to: origin.to_string(), cause })?;
+                let socket = socket.map_err(|cause| ClientError::Connect { to: next.to_string(), cause })?;
                 let _ = socket.set_nodelay(true);
+                if sends {
+                    keep_new(&socket);
+                }
                 let peer = socket.peer_addr().ok();
                 (Plain::Left(socket), peer)
             }
         };
+        if let Some(proxy) = proxy.filter(|_| origin.is_tls) {
+            let tunnel = timeout_at(deadline, proxy::tunnel(&mut socket, origin, proxy)).await;
+            tunnel.map_err(|_| late(Awaited::Connection))??;
+        }
         let io = if origin.is_tls {
             let session = timeout_at(deadline, trust.handshake(&origin.host, socket)).await;
             Either::Right(session.map_err(|_| late(Awaited::Handshake))??)
         } else {
             Either::Left(socket)
         };
-        Self::new(io, origin.clone(), peer).await
+        let proxy = proxy.filter(|_| !origin.is_tls).cloned();
+        Self::new(io, origin.clone(), (peer, proxy), if sends { SMALL_BUFFER } else { MAX_BUFFER }).await
     }
 
-    async fn new(io: Either<Plain, TlsStream<Plain>>, origin: Origin, peer: Option<SocketAddr>) -> Result<Self, ClientError> {
+    async fn new(
+        io: Either<Plain, TlsStream<Plain>>,
+        origin: Origin,
+        (peer, proxy): (Option<SocketAddr>, Option<Target>),
+        buffer: usize,
+    ) -> Result<Self, ClientError> {
         let tls = match &io {
             Either::Right(session) => session.get_ref().1.protocol_version().and_then(|version| Some(version.as_str()?.to_owned())),
             Either::Left(_) => None,
@@ -111,7 +134,7 @@ impl Connected {
             .allow_spaces_after_header_name_in_responses(true)
             .ignore_invalid_headers_in_responses(true)
             .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_BUFFER)
+            .max_buf_size(buffer)
             .handshake(io)
             .await;
         let (sender, connection) = shaken.map_err(|_| ClientError::Closed)?;
@@ -119,7 +142,7 @@ impl Connected {
             // The request learns of an error.
             let _ = connection.await;
         }));
-        Ok(Self { sender, head, origin, peer, tls, _driver: driver })
+        Ok(Self { sender, head, origin, peer, proxy, tls, _driver: driver })
     }
 
     /// Whether it leads to this server and is still open.
@@ -132,6 +155,17 @@ impl Connected {
         self.head.restart();
         self.sender.ready().await?;
         self.sender.send_request(request).await
+    }
+}
+
+/// Lets little wait in the kernel, and ends a connection whose other end has vanished.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "socket2 sets no such options on macOS"))]
+fn keep_new(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    {
+        let socket = socket2::SockRef::from(socket);
+        let _ = socket.set_tcp_notsent_lowat(UNSENT.0);
+        let _ = socket.set_tcp_user_timeout(Some(UNSENT.1));
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use hyper::header::HeaderValue;
+
 /// A user and a password, as they were before any encoding.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -15,6 +18,17 @@ impl Credentials {
         let credentials = Self { user: user.into(), password: password.into() };
         let can_be_sent = !credentials.user.chars().chain(credentials.password.chars()).any(char::is_control);
         can_be_sent.then_some(credentials)
+    }
+
+    /// The value of `Authorization` for a server that takes one unasked: a user without a password is a token.
+    pub fn authorization(&self) -> Option<HeaderValue> {
+        let value = match self.password.as_str() {
+            "" => format!("Bearer {}", self.user),
+            password => format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{password}", self.user))),
+        };
+        let mut value = HeaderValue::try_from(value).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 
     pub(super) fn user(&self) -> &str {

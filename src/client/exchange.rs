@@ -32,10 +32,10 @@ const SECRET: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
 
 /// A client for one upstream.
 pub struct Client {
-    settings: ClientSettings,
-    trust: Trust,
+    pub(super) settings: ClientSettings,
+    pub(super) trust: Trust,
     /// The connection of the response before, where its body was read to the end.
-    idle: Idle,
+    pub(super) idle: Idle,
     /// How the server before was satisfied.
     login: Option<(Origin, Login)>,
 }
@@ -69,11 +69,10 @@ impl Client {
         *self.idle.lock() = None;
     }
 
-    async fn connect(&mut self, origin: &Origin) -> Result<Connected, ClientError> {
+    pub(super) async fn connect(&mut self, origin: &Origin) -> Result<Connected, ClientError> {
         // The connection before is closed by a task of its own, and some cameras take no second one.
         tokio::task::yield_now().await;
-        let settings = &self.settings;
-        Connected::open(origin, settings.unix.as_deref(), &mut self.trust, settings.connect_timeout).await
+        Connected::open(origin, &self.settings, &mut self.trust, false).await
     }
 }
 

@@ -25,6 +25,13 @@ pub enum ClientError {
         /// What connect(2) said.
         cause: io::Error,
     },
+    /// The proxy makes no connection.
+    Proxy {
+        /// The proxy.
+        proxy: String,
+        /// What it answers.
+        cause: String,
+    },
     /// A deadline has passed.
     Timeout {
         /// What did not come.
@@ -118,6 +125,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::Resolve { host, cause } => write!(f, "{} is not found: {cause}", Escaped(host)),
             Self::Connect { to, cause } => write!(f, "no connection to {}: {cause}", Escaped(to)),
+            Self::Proxy { proxy, cause } => write!(f, "the proxy {proxy} {}", Escaped(cause)),
             Self::Timeout { waiting_for, after } => write!(f, "no {waiting_for} within {}", humantime::format_duration(*after)),
             Self::Tls { cause, .. } => write!(f, "TLS: {}", Escaped(cause)),
             Self::Closed => f.write_str("the server closed the connection without a response"),
@@ -146,6 +154,7 @@ impl ClientError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Tls { hint, .. } => *hint,
+            Self::Proxy { .. } => Some("NO_PROXY names the hosts that are reached without it"),
             Self::Head { fault: HeadFault::Tls, .. } => Some("begin the URL with https://"),
             Self::Head { fault: HeadFault::Rtsp, .. } => Some("use the HTTP port; ffmpeg turns RTSP into MJPEG"),
             Self::PasswordAsked { is_withheld: true, .. } => Some("give the URL that the redirect leads to"),

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 client with which feeds of other machines are read: TLS, passwords, redirects, deadlines, and heads as they were
+//! The HTTP/1.1 client with which feeds of other machines are read, and one's own are sent to them: TLS, passwords, redirects, deadlines, and heads as they were
 //! received. It knows nothing of feeds, parts and multipart.
 //!
 //! ```no_run
@@ -17,8 +17,8 @@
 //! # }
 //! ```
 //!
-//! A client is for one upstream and does one request at a time. `http_proxy` and its like in the environment are ignored: they catch
-//! cameras on the local network too (sigoden/aichat#1013).
+//! A client is for one upstream and does one request at a time. `http_proxy` and its like in the environment are ignored unless its
+//! settings have them: they catch cameras on the local network too (sigoden/aichat#1013).
 
 mod challenge;
 mod connection;
@@ -28,20 +28,23 @@ mod exchange;
 mod failure;
 mod head;
 mod login;
+mod proxy;
 mod response;
 mod settings;
 mod target;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod upload;
 
-pub use hyper::{HeaderMap, StatusCode, header};
+pub use hyper::{HeaderMap, Method, StatusCode, header};
 
 pub use self::{
     credentials::Credentials,
     exchange::Client,
     failure::{Awaited, ClientError, RedirectFault},
     head::HeadFault,
+    proxy::ProxyRules,
     response::{Response, ResponseBody},
     settings::ClientSettings,
     target::{Target, TargetError},

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use hyper::HeaderMap;
 
-use super::credentials::Credentials;
+use super::{credentials::Credentials, proxy::ProxyRules};
 
 /// How upstreams are asked.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct ClientSettings {
     pub insecure: bool,
     /// A Unix socket to connect to, whatever the URL's host is.
     pub unix: Option<PathBuf>,
+    /// The proxies on the way; none for cameras, which are in the local network.
+    pub proxies: ProxyRules,
     /// The time for a connection: looking up the host, connecting, TLS.
     pub connect_timeout: Duration,
     /// The time from the request to the whole head of its response.
@@ -36,6 +38,7 @@ impl Default for ClientSettings {
             ca: None,
             insecure: false,
             unix: None,
+            proxies: ProxyRules::default(),
             connect_timeout: timeout,
             head_timeout: timeout,
             redirects: 5,

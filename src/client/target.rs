@@ -150,6 +150,12 @@ impl Target {
         Ok(Self { path: self::path_and_query(path_and_query)?, ..self.clone() })
     }
 
+    /// The same without user and password.
+    #[must_use]
+    pub fn without_credentials(self) -> Self {
+        Self { credentials: None, ..self }
+    }
+
     /// Whether both are asked for with the same words of the same server.
     pub(super) fn is_same_place(&self, other: &Self) -> bool {
         self.origin == other.origin && self.path == other.path

@@ -5,7 +5,9 @@ mod access;
 mod doctor;
 mod exec;
 mod hook;
+mod hub;
 pub mod invocation;
+mod publish;
 pub mod record;
 mod recording;
 mod relay;
@@ -27,7 +29,7 @@ use crate::{
     format::Media,
     hooks::HookSettings,
     http,
-    sink::RecordTo,
+    sink::{PublishSettings, RecordTo},
     source::{
         SourceStart, StreamParts,
         framing::{FramingSettings, split::Split},
@@ -46,8 +48,6 @@ const MOST_THREADS: usize = 256;
 const FIRST_LINES: usize = 10;
 /// The largest part of a feed of which nothing is said, in bytes.
 const PART_BYTES: usize = 64 << 20;
-/// The longest name of a feed, in bytes.
-const MOST_NAME: usize = 200;
 
 /// Everything `run` needs to know.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub struct Config {
     pub record_to: Option<RecordTo>,
     /// Files and directories that are pushed, into which nothing can be recorded.
     read: Vec<PathBuf>,
+    /// Where the feeds are published, if anywhere.
+    pub publish: Option<PublishSettings>,
     /// What the only feed is called, where the user gave a name.
     pub name: Option<String>,
     /// Where to listen, unless systemd has opened a socket.
@@ -107,6 +109,7 @@ impl Config {
             Command::Stdin(stdin) => Self::stdin(stdin, typed),
             Command::Exec(exec) => Self::exec(exec, typed),
             Command::Relay(relay) => Self::relay(relay, typed),
+            Command::Hub(hub) => Self::hub(hub, typed),
             Command::Up(_) | Command::Record(_) | Command::Doctor(_) | Command::Completions { .. } => {
                 Err(Error::usage("use this command here", "it is no source"))
             }
@@ -134,9 +137,10 @@ impl Config {
         if watch.poll == Some(Duration::ZERO) {
             return Err(Error::usage("use --poll=0", "checking without a pause would keep a core busy"));
         }
-        let read = watch.paths.clone();
+        let (read, are_several) = (watch.paths.clone(), watch.paths.len() > 1);
         let settings = WatchSettings { paths: watch.paths, names, tail, settle: watch.settle, poll: watch.poll };
-        Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)?.reading(read)
+        let config = Self::new(SourceStart::new(|context| watch::source(settings, &context)), watch.common, typed)?;
+        Ok(config.reading(read)?.publishing_several(are_several))
     }
 
     /// From `mxr stdin`.
@@ -152,12 +156,12 @@ impl Config {
     }
 
     fn new(source: SourceStart, common: Common, typed: Typed) -> Result<Self> {
-        let Common { parts, hooks, recording, serving, access, log: _ } = common;
+        let Common { parts, hooks, recording, publish, serving, access, log: _ } = common;
         let mut config = Self::of_server(source, feeds(&parts, &serving)?, &serving, &access, &typed)?;
         (config.media, config.name) = (media(&parts)?, parts.name.as_deref().map(name).transpose()?);
         config.hooks = hook::settings(hooks, config.feeds.interval, &typed)?;
         config.record_to = recording::record_to(recording, &typed)?;
-        Ok(config)
+        config.publishing(publish, &typed)
     }
 
     /// Notes what is pushed, which must not be what is recorded to.
@@ -191,6 +195,7 @@ impl Config {
             hooks: HookSettings::default(),
             record_to: None,
             read: Vec::new(),
+            publish: None,
             name: None,
             feeds,
             place: place(serving),
@@ -261,6 +266,8 @@ fn http_options(serving: &Serving, access: &cli::AccessArgs) -> Result<http::Opt
         trust_proxy: access.trust_proxy,
         keepalive: (!serving.keepalive.is_zero()).then_some(serving.keepalive),
         stall: serving.stall_timeout,
+        push: None,
+        published: None,
         may_quit: false,
         threads: serving.threads,
         ..http::Options::default()
@@ -274,18 +281,12 @@ fn media(parts: &Parts) -> Result<Option<Media>> {
     Media::parse(text).map(Some).map_err(cannot)
 }
 
-/// A name that every browser and proxy leaves as it is in the path of a URL, where it is percent-encoded.
+/// The name of a feed.
 fn name(name: &str) -> Result<String> {
-    let why = match name {
-        _ if name.trim().is_empty() => "it is empty",
-        _ if name.chars().any(char::is_control) => "it has control characters",
-        _ if name.len() > MOST_NAME => "it is longer than 200 bytes",
-        _ if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) => {
-            "a browser would change such a path: between slashes there has to be something other than '.' and '..'"
-        }
-        _ => return Ok(name.to_owned()),
-    };
-    Err(Error::usage(format!("use --name {name:?}"), why))
+    match feed::check_name(name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(why) => Err(Error::usage(format!("use --name {name:?}"), why)),
+    }
 }
 
 fn part_bytes(max_part: ByteSize) -> Result<usize> {

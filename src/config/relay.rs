@@ -41,9 +41,10 @@ impl Config {
         }
         let linger = (!relay.always).then_some(relay.linger);
         let settings = settings(&relay.urls, relay.every, linger, relay.upstream)?;
+        let are_several = settings.upstreams.len() > 1 || settings.upstreams.iter().any(relay::may_be_root);
         let mut config = Self::new(SourceStart::new(|context| relay::source(settings, &context)), relay.common, typed)?;
         config.expect_every(relay.every);
-        Ok(config)
+        Ok(config.publishing_several(are_several))
     }
 }
 

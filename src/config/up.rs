@@ -174,7 +174,8 @@ impl TableReader<'_> {
             let hooks = hook::settings(up.hooks, None, &Typed::default())?;
             let feeds = all_feeds(&up.serving)?;
             let record_to = recording::record_to(up.recording, &typed)?;
-            Ok((Config { hooks, record_to, ..Config::of_server(nothing, feeds, &up.serving, &up.access, &typed)? }, up.log))
+            let server = Config::of_server(nothing, feeds, &up.serving, &up.access, &typed)?;
+            Ok((Config { hooks, record_to, ..server.publishing(up.publish, &typed)?.publishing_several(true) }, up.log))
         });
         let hooks = server.as_ref().map(|(config, _)| config.hooks.clone()).unwrap_or_default();
         let after = server.is_some().then(|| humantime::format_duration(hooks.stale_after).to_string());

@@ -97,7 +97,7 @@ pub(super) fn finding_of_status(status: StatusCode) -> Option<Finding> {
 pub(super) fn finding_of_error(error: &ClientError) -> Option<Finding> {
     use crate::client::Awaited;
     let kind = match error {
-        ClientError::Resolve { .. } | ClientError::Connect { .. } => return None,
+        ClientError::Resolve { .. } | ClientError::Connect { .. } | ClientError::Proxy { .. } => return None,
         ClientError::Timeout { waiting_for: Awaited::Address | Awaited::Connection, .. } => return None,
         ClientError::Timeout { waiting_for: Awaited::Handshake, .. } => &kinds::TLS,
         ClientError::Timeout { .. } | ClientError::Closed => &kinds::NO_RESPONSE,

@@ -32,6 +32,11 @@ impl Kind {
     /// The header with which mxr tells another one the kind of a feed: `newest` or `lines`.
     pub const HEADER: &str = "x-feed-kind";
 
+    /// The kind that this value of the header means.
+    pub fn of_header(value: &str) -> Option<Self> {
+        [Self::Newest, Self::Lines].into_iter().find(|kind| kind.header_value() == Some(value))
+    }
+
     /// The value of that header; none for a run, which is nobody else's.
     pub fn header_value(self) -> Option<&'static str> {
         match self {

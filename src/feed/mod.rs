@@ -9,6 +9,7 @@ mod history;
 mod hops;
 mod limits;
 mod mount;
+mod name;
 mod pace;
 mod prepared;
 mod publisher;
@@ -29,6 +30,7 @@ pub use self::{
     hops::{Hops, HopsGuard},
     limits::{Hold, Kind, Limits, Settings},
     mount::Mount,
+    name::{check_name, url_name},
     pace::interval_at,
     prepared::{Prepared, WeakPrepared},
     publisher::Publisher,

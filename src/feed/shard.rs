@@ -84,6 +84,8 @@ pub(super) struct ShardState {
     pub(super) taken: u64,
     pub(super) subscribers: usize,
     /// Whether there ever was a subscriber: a run whose viewer has not come yet is not abandoned.
+    /// Those of them that are no viewers.
+    pub(super) sinks: usize,
     pub(super) was_watched: bool,
     pub(super) dropped: u64,
     pub(super) ended: bool,

@@ -12,7 +12,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until, timeout_at},
@@ -25,6 +24,7 @@ use super::{
     history::{History, Holder},
     hops::{Hops, HopsGuard, RelayReaders},
     limits::{Hold, Kind, Limits, Settings},
+    name::url_name,
     pace::Pace,
     prepared::Prepared,
     refused::Refused,
@@ -38,8 +38,6 @@ use crate::{
     wire::{self, Block, Boundary, Encoded},
 };
 
-/// The characters of a name that URLs and `X-Feed` keep: the unreserved ones of RFC 3986, section 2.3.
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// From this size on, in bytes, the feed checks whether there is memory for the copy of a body.
 const LARGE: usize = 1 << 20;
 /// The least time between two warnings about refused parts.
@@ -93,7 +91,7 @@ impl Feed {
         let shards = if kind == Kind::Run { &wakers[..1] } else { wakers };
         Arc::new_cyclic(|this: &Weak<Self>| Self {
             this: this.clone(),
-            url_name: utf8_percent_encode(&name, NAME).to_string(),
+            url_name: url_name(&name),
             name,
             kind: AtomicU8::new(kind as u8),
             boundary: settings.boundary.clone(),
@@ -258,7 +256,7 @@ impl Feed {
     pub fn state(&self) -> FeedState {
         let shards = self.shards.iter().map(Shard::lock).filter(|shard| !shard.is_recorders);
         let (viewers, dropped) =
-            shards.fold((0, 0), |(viewers, dropped), shard| (viewers + shard.subscribers, dropped + shard.dropped));
+            shards.fold((0, 0), |(viewers, dropped), shard| (viewers + shard.subscribers - shard.sinks, dropped + shard.dropped));
         let state = self.shards[0].lock();
         FeedState {
             name: self.name.clone(),

@@ -42,7 +42,7 @@ impl Feed {
         self.shard(shard).changed.notify_waiters();
         let next = after.map_or(begin, |after| begin.max(after + 1));
         let missed = after.map(|after| next - after - 1);
-        Subscription { feed: self.clone(), shard, next, catch_up_to, missed, _reader: reader, relay: None }
+        Subscription { feed: self.clone(), shard, next, catch_up_to, missed, _reader: reader, relay: None, is_sink: false }
     }
 
     /// A cursor for a reader that takes every part of a feed of any kind, from the oldest on that this shard has. It is that of
@@ -54,7 +54,16 @@ impl Feed {
         let next = state.oldest();
         drop(state);
         self.shard(shard).changed.notify_waiters();
-        Subscription { feed: self.clone(), shard, next, catch_up_to: u64::MAX, missed: None, _reader: reader, relay: None }
+        Subscription {
+            feed: self.clone(),
+            shard,
+            next,
+            catch_up_to: u64::MAX,
+            missed: None,
+            _reader: reader,
+            relay: None,
+            is_sink: false,
+        }
     }
 }
 
@@ -81,6 +90,8 @@ pub struct Subscription {
     _reader: ReaderGuard,
     /// For a reader that is a relay.
     relay: Option<HopsGuard>,
+    /// Whether it is no viewer's.
+    is_sink: bool,
 }
 
 /// The parts that a reader takes at a time.
@@ -115,6 +126,14 @@ impl Subscription {
     #[must_use]
     pub fn for_relay(mut self, relay: Option<HopsGuard>) -> Self {
         self.relay = relay;
+        self
+    }
+
+    /// The same, not counted among the viewers.
+    #[must_use]
+    pub fn for_sink(mut self) -> Self {
+        self.feed.shard(self.shard).lock().sinks += 1;
+        self.is_sink = true;
         self
     }
 
@@ -207,7 +226,10 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let shard: &Shard = self.feed.shard(self.shard);
-        shard.lock().subscribers -= 1;
+        let mut state = shard.lock();
+        state.subscribers -= 1;
+        state.sinks -= usize::from(self.is_sink);
+        drop(state);
         shard.changed.notify_waiters();
     }
 }

@@ -18,7 +18,7 @@ use super::{
     login::{self, without_token},
     metrics::{self, ViewerDetail},
     options::Options,
-    origin,
+    origin, push,
     reads::Reads,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
@@ -86,10 +86,16 @@ impl RequestHandler {
         let (request, body) = parted(request);
         let headers = request.headers();
         let mut visitor = Visitor::new(caller.peer, caller.is_tls, headers, self.options.trust_proxy);
+        let mut is_body_read = false;
+        let has_left = || caller.transport.lock().has_left();
         let answered = match login::answer_once(&request, &mut visitor, caller.ends, &self.options) {
             Some(reply) => Ok(reply),
+            None if push::may_be(&request, &self.options) => {
+                is_body_read = true;
+                let mark_active = || caller.conn.mark_active();
+                push::answer(&request, body, &mut visitor, &has_left, &mark_active, &self.options).await
+            }
             None if login::is_form(&request, &self.options) => {
-                let has_left = || caller.transport.lock().has_left();
                 login::answer_form(&request, body, &mut visitor, &has_left, &self.options).await
             }
             None => match self.admit(&request, &mut visitor, caller.transport).await {
@@ -99,7 +105,8 @@ impl RequestHandler {
         };
         let mut reply = answered
             .unwrap_or_else(|rejection| login::offer_form(response::reject(&rejection), &rejection, headers, &self.options));
-        if request::has_body(headers) {
+        push::name_methods(&mut reply, &request, &self.options);
+        if request::has_body(headers) && !is_body_read {
             response::close(&mut reply);
         }
         self.viewers.replies.count(reply.status().as_u16());
@@ -111,8 +118,8 @@ impl RequestHandler {
             response::vary(&mut reply, "Origin");
         }
         if enabled!(Level::DEBUG) {
-            let target = self.options.access.redacted_target(request.uri());
-            let method = self.options.access.redacted(request.method().as_str());
+            let target = self.options.redacted(&self.options.access.redacted_target(request.uri()));
+            let method = self.options.redacted(request.method().as_str());
             let status = reply.status().as_u16();
             debug!(peer = visitor.source.map(display), method, target, status, "request");
         }

@@ -1,5 +1,5 @@
 //! The heads of requests on their way to hyper: their length, and what hyper accepts or drops without a word (a fragment, bytes that
-//! are not ASCII, a newer minor version). It parses no header and answers nothing.
+//! are not ASCII, a newer minor version). Of the headers it reads those alone that say where the body ends, and answers nothing.
 
 use std::{
     io,
@@ -10,6 +10,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::body_skip::BodySkip;
 use crate::conn::pending::PendingConn;
 
 /// The longest head in bytes: browsers send the cookies of all ports of a host to each of them, easily 8 KiB together.
@@ -17,6 +18,8 @@ pub(super) const MAX_BYTES: usize = 32 * 1024;
 /// The most lines of a head.
 pub(super) const MAX_LINES: usize = 256;
 const VERSION: &[u8] = b"HTTP/1.";
+/// The first bytes of a line that are kept: enough for the two headers about the length of the body.
+const LINE_START: usize = 64;
 
 /// Why a head is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub(super) struct HeadReader<'a, T> {
     io: T,
     conn: &'a PendingConn,
     scan: HeadScan,
+    /// The body that comes before the next head.
+    body: Option<BodySkip>,
     refused: &'a OnceLock<HeadError>,
 }
 
@@ -47,6 +52,10 @@ struct HeadScan {
     lines: usize,
     /// The bytes of this line, without its end.
     in_line: usize,
+    /// The first of them.
+    line_start: Vec<u8>,
+    /// What the headers say of the body.
+    body: Option<BodySkip>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -62,21 +71,32 @@ enum HeadPlace {
 impl<'a, T> HeadReader<'a, T> {
     /// Notes in `refused` why a head was refused.
     pub(super) fn new(io: T, conn: &'a PendingConn, refused: &'a OnceLock<HeadError>) -> Self {
-        Self { io, conn, scan: HeadScan::default(), refused }
+        Self { io, conn, scan: HeadScan::default(), body: None, refused }
     }
 
     /// How many of the bytes that were just read go to hyper.
     fn pass(&mut self, bytes: &mut [u8]) -> usize {
-        let mut head_starts = 0;
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            match self.scan.byte(byte) {
-                Ok(true) => head_starts = at + 1,
+        let (mut head_starts, mut at) = (0, 0);
+        while at < bytes.len() {
+            if let Some(body) = &mut self.body {
+                let (skipped, is_over) = body.skip(&bytes[at..]);
+                at += skipped;
+                head_starts = at;
+                self.body.take_if(|_| is_over);
+                continue;
+            }
+            match self.scan.byte(&mut bytes[at]) {
+                Ok(true) => {
+                    self.body = self.scan.body.take();
+                    head_starts = at + 1;
+                }
                 Ok(false) => {}
                 Err(error) => {
                     let _ = self.refused.set(error);
                     return head_starts;
                 }
             }
+            at += 1;
         }
         self.conn.note_head(self.scan.bytes);
         bytes.len()
@@ -95,6 +115,9 @@ impl HeadScan {
             return self.line();
         }
         self.in_line += usize::from(*byte != b'\r');
+        if self.line_start.len() < LINE_START {
+            self.line_start.push(*byte);
+        }
         self.place = match (self.place, *byte) {
             (HeadPlace::Method, b' ') => HeadPlace::Target,
             (HeadPlace::Target, b' ') => HeadPlace::Version(0),
@@ -116,15 +139,29 @@ impl HeadScan {
     fn line(&mut self) -> Result<bool, HeadError> {
         let is_empty = std::mem::take(&mut self.in_line) == 0;
         if is_empty && self.lines == 0 {
+            self.line_start.clear();
             return Ok(false);
         }
         if is_empty {
-            *self = Self::default();
+            *self = Self { body: self.body, ..Self::default() };
             return Ok(true);
         }
+        self.body = body_of(&self.line_start).or(self.body);
+        self.line_start.clear();
         self.lines += 1;
         self.place = HeadPlace::Fields;
         if self.lines > MAX_LINES { Err(HeadError::TooManyLines) } else { Ok(false) }
+    }
+}
+
+/// What a line of a head says of the body. Where two lines contradict each other, hyper refuses the request.
+fn body_of(line: &[u8]) -> Option<BodySkip> {
+    let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
+    let value = value.trim();
+    match name {
+        _ if name.eq_ignore_ascii_case("transfer-encoding") => Some(BodySkip::CHUNKED),
+        _ if name.eq_ignore_ascii_case("content-length") => value.parse().ok().filter(|length| *length > 0).map(BodySkip::Bytes),
+        _ => None,
     }
 }
 

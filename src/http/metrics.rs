@@ -20,7 +20,7 @@ use crate::{
     panic,
     part::unix_time,
     recording::RecorderCounters,
-    sink::RecordedCounters,
+    sink::{PublishState, PublishStatus, RecordedCounters},
     stats::Viewers,
 };
 
@@ -55,6 +55,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
             None => options.archive.is_some().into(),
         },
         "frames": options.recorded.frames.as_deref().map(recorded),
+        "publish": options.published.as_deref().map(published),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.rejected.sum(),
         "refused_by_cause": viewers.rejected,
@@ -81,6 +82,17 @@ fn recorded(counters: &RecorderCounters) -> serde_json::Value {
     })
 }
 
+fn published(status: &PublishStatus) -> serde_json::Value {
+    let (state, reason) = status.state();
+    json!({
+        "url": status.url(),
+        "state": state.name(),
+        "reason": reason,
+        "published": status.published(),
+        "connects": status.connects(),
+    })
+}
+
 /// The reply to `/metrics`.
 pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Options) -> Reply {
     let mut registry = Registry::default();
@@ -94,6 +106,7 @@ pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Op
         runs,
         history,
         recorded: options.recorded.clone(),
+        published: options.published.clone(),
         viewers: viewers.clone(),
         denied: options.access.denied(),
     }));
@@ -112,6 +125,7 @@ struct Scrape {
     runs: Vec<FeedState>,
     history: HistoryState,
     recorded: RecordedCounters,
+    published: Option<Arc<PublishStatus>>,
     viewers: Arc<Viewers>,
     /// Wrong or missing passwords and tokens.
     denied: u64,
@@ -122,6 +136,7 @@ impl Collector for Scrape {
         let mut table = Table(encoder);
         self.feeds(&mut table)?;
         self.recorded(&mut table)?;
+        self.published(&mut table)?;
         self.viewers(&mut table)?;
         self.process(&mut table)
     }
@@ -195,6 +210,15 @@ impl Scrape {
         table.counters("mxr_recorded_lost_parts", "Parts not recorded, since the disk was slow, full or broken", lost)?;
         let failing = counted(|counters| counters.is_failing().into()).map(as_gauge);
         table.gauges("mxr_recorded_failing", "1 while parts cannot be recorded", failing)
+    }
+
+    /// Of publishing to a hub.
+    fn published(&self, table: &mut Table<'_>) -> fmt::Result {
+        let Some(status) = &self.published else { return Ok(()) };
+        table.counter("mxr_publish_parts", "Parts sent to the hub, without repeats", status.published())?;
+        table.counter("mxr_publish_connects", "Times that sending to the hub was begun", status.connects())?;
+        let is_live = status.state().0 == PublishState::Live;
+        table.gauge("mxr_publish_live", "1 while parts go to the hub", f64::from(u8::from(is_live)))
     }
 
     fn viewers(&self, table: &mut Table<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! The HTTP server: checks and answers requests, which hyper parses, and hands connections for streams to the fan-out. It knows
 //! feeds, not the sources of their parts.
 
+mod body_skip;
 #[doc(hidden)]
 pub mod fuzz;
 mod handler;
@@ -14,6 +15,7 @@ mod options;
 mod origin;
 mod page;
 mod past;
+mod push;
 mod query;
 mod reads;
 mod request;
@@ -23,4 +25,9 @@ mod server;
 mod snapshot;
 mod workers;
 
-pub use self::{host::Hosts, options::Options, origin::Sites, workers::serve};
+pub use self::{
+    host::Hosts,
+    options::{Options, PushOptions},
+    origin::Sites,
+    workers::serve,
+};

@@ -6,10 +6,11 @@ use hyper::http::uri::Authority;
 
 use super::{host::Hosts, origin::Sites, request::Visitor};
 use crate::{
-    auth::{Access, Site},
+    auth::{Access, PushTokens, Site},
     conn::tls::Tls,
+    intake::Intake,
     recording::Archive,
-    sink::RecordedCounters,
+    sink::{PublishStatus, RecordedCounters},
 };
 
 /// The options of the HTTP server.
@@ -31,6 +32,10 @@ pub struct Options {
     pub keepalive: Option<Duration>,
     /// The time after which a viewer that takes no byte is disconnected.
     pub stall: Duration,
+    /// Where pushed bodies go, if they are taken.
+    pub push: Option<PushOptions>,
+    /// How publishing to a hub goes, if anything is.
+    pub published: Option<Arc<PublishStatus>>,
     /// Whether `/quit` ends the program.
     pub may_quit: bool,
     /// Fan-out loops, each on a thread of its own, at least 1.
@@ -39,6 +44,15 @@ pub struct Options {
     pub recorded: RecordedCounters,
     /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
     pub archive: Option<Arc<Archive>>,
+}
+
+/// How others push in.
+#[derive(Debug)]
+pub struct PushOptions {
+    /// Takes the bodies.
+    pub intake: Arc<dyn Intake>,
+    /// The tokens that give the right to push. Without one, everybody on this machine may who may also look.
+    pub tokens: PushTokens,
 }
 
 impl Default for Options {
@@ -53,6 +67,8 @@ impl Default for Options {
             trust_proxy: false,
             keepalive: Some(Duration::from_secs(5)),
             stall: Duration::from_secs(30),
+            push: None,
+            published: None,
             may_quit: false,
             threads: 1,
             recorded: RecordedCounters::default(),
@@ -62,6 +78,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// A text from a request for the log: without secrets.
+    pub(super) fn redacted(&self, text: &str) -> String {
+        let text = self.access.redacted(text);
+        self.push.as_ref().map_or(text.clone(), |push| push.tokens.redacted(&text))
+    }
+
     /// The site that a visitor's browser believes to be at.
     pub(super) fn site(&self, visitor: &Visitor) -> Site {
         let port = visitor.authority.as_ref().and_then(Authority::port_u16);

@@ -25,7 +25,7 @@ pub(super) enum Rejection {
     Denied { denial: Denial, wants_password: bool },
     /// 508: it has passed this process already.
     Loop,
-    /// 405: neither GET nor HEAD.
+    /// 405: a method that this path does not have.
     Method,
     /// 421: for an https resource, without TLS.
     Insecure,
@@ -84,11 +84,16 @@ fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| Some(SocketAddr::new(bare.parse().ok()?, 0)))
 }
 
-/// Checks that a request is well-formed and for a host that is ours, and notes that host in the visitor.
+/// Checks that a request is one to read, well-formed and for a host that is ours, and notes that host in the visitor.
 pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visitor) -> Result<(), Rejection> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_preflight(request) {
         return Err(Rejection::Method);
     }
+    check_target(request, hosts, visitor)
+}
+
+/// The same for a request of any method.
+pub(super) fn check_target<B>(request: &Request<B>, hosts: &Hosts, visitor: &mut Visitor) -> Result<(), Rejection> {
     if is_body_in_doubt(request.headers()) {
         return Err(Rejection::Malformed("where its body ends is in doubt"));
     }

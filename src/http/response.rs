@@ -115,6 +115,11 @@ pub(super) fn text(status: StatusCode, message: &str) -> Reply {
     finish(builder, format!("{message}\n"))
 }
 
+/// A status that says everything.
+pub(super) fn empty(status: StatusCode) -> Reply {
+    finish(reply(status).header(header::CACHE_CONTROL, "no-store"), "")
+}
+
 /// The head of a stream. For HTTP/1.0 hyper writes a body without a length, up to the end of the connection: many camera clients
 /// cannot read chunked replies (docs/field.md, Players and readers).
 pub(super) fn stream(boundary: &str, mixed: bool) -> Reply {

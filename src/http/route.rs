@@ -198,6 +198,11 @@ pub(super) fn wants_feeds_alone(uri: &Uri) -> bool {
     Query(uri.query().unwrap_or_default()).get("viewers").is_some_and(|value| value == "0")
 }
 
+/// The run that a publisher asks about, if it asks how far its parts have come.
+pub(super) fn received_run(uri: &Uri) -> Option<String> {
+    Query(uri.query().unwrap_or_default()).get("received").map(Cow::into_owned)
+}
+
 fn named(path: &str, under: &str) -> Option<FeedSelector> {
     let name = path.strip_prefix(under).filter(|name| !name.is_empty())?;
     // A feed of a file whose name is not UTF-8 has replacement characters in the place of those bytes.

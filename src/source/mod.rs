@@ -33,13 +33,14 @@
 //! }
 //! ```
 
-mod back_off;
 mod context;
 pub mod demo;
 pub mod exec;
 mod file_systems;
 pub mod framing;
 mod fs_events;
+pub mod hub;
+mod incoming;
 mod kinds;
 pub mod name_filter;
 mod natural_order;

@@ -11,10 +11,11 @@ use super::{
     settings::Restart,
 };
 use crate::{
+    back_off::BackOff,
     error::Result,
     feed::SourceState,
     process::Exit,
-    source::{back_off::BackOff, stream_feed::StreamFeed, wanted::Wanted},
+    source::{stream_feed::StreamFeed, wanted::Wanted},
 };
 
 /// The pause after the first run.

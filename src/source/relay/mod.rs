@@ -1,14 +1,11 @@
 //! Feeds of other machines as sources: one connection each, while somebody watches. It decides what is asked and when; `client` asks,
 //! and `framing` cuts what comes. It knows nothing of how its own feeds are served.
 
-mod announced;
-mod loss;
 mod names;
 mod polling;
 mod root;
 mod settings;
 mod upstream;
-mod upstream_feed;
 mod visit;
 
 use std::pin::Pin;
@@ -19,16 +16,23 @@ pub use self::settings::RelaySettings;
 use self::{
     root::{Root, root_of},
     upstream::Upstream,
-    upstream_feed::UpstreamFeed,
     visit::UpstreamVisits,
 };
-use super::context::{Context, Work};
+use super::{
+    context::{Context, Work},
+    incoming::RemoteFeed,
+};
 use crate::{
-    client::Client,
+    client::{Client, Target},
     error::Result,
     feed::Kind,
     panic::{PanicScope, catch_async},
 };
+
+/// Whether a URL may be the root of another mxr, which has any number of feeds.
+pub fn may_be_root(target: &Target) -> bool {
+    root_of(target).is_some()
+}
 
 /// Feeds of other machines as a source.
 ///
@@ -42,7 +46,7 @@ pub fn source(settings: RelaySettings, context: &Context) -> Result<Work> {
             continue;
         }
         let visits = UpstreamVisits::new(target.clone(), Client::new(settings.client.clone())?, &settings);
-        let feed = UpstreamFeed::new(context.open(name, Kind::Lines), context.media.clone(), None);
+        let feed = RemoteFeed::new(context.open(name, Kind::Lines), context.media.clone(), None);
         works.push(Box::pin(Upstream::new(visits, feed, settings.linger).work()));
     }
     Ok(Box::pin(async move {

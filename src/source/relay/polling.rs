@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::upstream_feed::UpstreamPosition;
 use crate::{
     client::{HeaderMap, Response, Target, header},
     feed::Hops,
+    source::incoming::RemotePosition,
 };
 
 /// How often a request has no conditions: some cameras say "not modified" for days (home-assistant/core#150252).
@@ -49,11 +49,11 @@ impl Polling {
     }
 
     /// What is asked for: a stream of another mxr from where it was read to, a part newer than the last one, or the target itself.
-    pub(super) fn target(&self, target: &Target, position: Option<&UpstreamPosition>, history: Option<usize>) -> Target {
+    pub(super) fn target(&self, target: &Target, position: Option<&RemotePosition>, history: Option<usize>) -> Target {
         let pairs = match (self.sequence.filter(|_| self.has_conditions()), position) {
             (Some(sequence), _) => format!("after={sequence}"),
             (None, _) if self.has_asked => return target.clone(),
-            (None, Some(UpstreamPosition { run, sequence, is_of_edge, .. })) => {
+            (None, Some(RemotePosition { run, sequence, is_of_edge, .. })) => {
                 // The last one comes again, as a sign of life.
                 let after = sequence.saturating_sub(1);
                 let run: String = form_urlencoded::byte_serialize(run.as_bytes()).collect();
@@ -139,11 +139,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn another_mxr_is_asked_for_what_is_newer() {
-        let target = |polling: &Polling, url: &str, position: Option<&UpstreamPosition>, history| {
+        let target = |polling: &Polling, url: &str, position: Option<&RemotePosition>, history| {
             let target = polling.target(&url.parse().unwrap(), position, history);
             format!("{}?{}", target.path(), target.query().unwrap_or_default())
         };
-        let position = UpstreamPosition::for_tests("mxr-1", 7);
+        let position = RemotePosition::for_tests("mxr-1", 7);
         let first = Polling::default();
         assert_eq!(target(&first, "http://a/stream?token=x", Some(&position), Some(9)), "/stream?token=x&after=6&run=mxr-1");
         assert_eq!(target(&first, "http://a/stream", None, Some(9)), "/stream?history=9");

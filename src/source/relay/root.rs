@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::{
     task::{AbortHandle, JoinSet},
@@ -13,25 +12,20 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{
-    announced::Announced,
-    loss::{Loss, Losses, SHORTEST_PAUSE},
-    polling::request_headers,
-    settings::RelaySettings,
-    upstream::Upstream,
-    upstream_feed::UpstreamFeed,
-    visit::UpstreamVisits,
-};
+use super::{polling::request_headers, settings::RelaySettings, upstream::Upstream, visit::UpstreamVisits};
 use crate::{
     client::{Awaited, Client, ClientError, Response, StatusCode, Target, header},
     error::Result,
-    feed::{Hops, Kind, SourceState},
+    feed::{Hops, Kind, SourceState, url_name},
+    loss::{Loss, Losses, SHORTEST_PAUSE},
     panic::{PanicScope, catch_async},
-    source::{Context, wanted::Wanted},
+    source::{
+        Context,
+        incoming::{Announced, RemoteFeed},
+        wanted::Wanted,
+    },
 };
 
-/// The characters of a name that a path keeps (RFC 3986, section 2.3).
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The time from one look at the feeds to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long a feed has to be missing before it is removed: a mxr that was just started may not have found all of its feeds.
@@ -49,7 +43,7 @@ pub(super) struct Root {
     settings: RelaySettings,
     context: Context,
     /// The feed of those who come before it is known what this is.
-    waiting: Option<UpstreamFeed>,
+    waiting: Option<RemoteFeed>,
     feeds: Vec<RootFeed>,
     tasks: JoinSet<()>,
 }
@@ -109,7 +103,7 @@ pub(super) fn root_of(target: &Target) -> Option<Target> {
 impl Root {
     pub(super) fn new(asked: Target, target: Target, name: String, settings: &RelaySettings, context: &Context) -> Result<Self> {
         let client = Client::new(settings.client.clone())?;
-        let waiting = UpstreamFeed::new(context.open(name, Kind::Lines), context.media.clone(), None);
+        let waiting = RemoteFeed::new(context.open(name, Kind::Lines), context.media.clone(), None);
         // Before anybody can ask: a snapshot waits for a source that rests or begins.
         [SourceState::Idle, SourceState::Starting].into_iter().for_each(|state| waiting.publisher().set_source(state));
         let (settings, context) = (settings.clone(), context.clone());
@@ -178,7 +172,9 @@ impl Root {
             // A mxr that is asked in a circle, or a proxy before one that is down.
             status if status == StatusCode::LOOP_DETECTED || status.is_server_error() => Err(Loss::of_status(&response)),
             StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Err(Loss::of_status(&response)),
-            StatusCode::OK if Announced::of(&response).may_be_pictures() => Ok(StateAnswer::Other(Some(Box::new(response)))),
+            StatusCode::OK if Announced::of(&response.headers).may_be_pictures() => {
+                Ok(StateAnswer::Other(Some(Box::new(response))))
+            }
             _ => Ok(StateAnswer::Other(None)),
         }
     }
@@ -231,13 +227,13 @@ impl Root {
     fn open(&mut self, listed: &ListedFeed, process: Option<&str>) {
         let kind = if listed.kind == "lines" { Kind::Lines } else { Kind::Newest };
         let query = self.target.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let path = format!("{}stream/{}{query}", self.target.path(), utf8_percent_encode(&listed.name, NAME));
+        let path = format!("{}stream/{}{query}", self.target.path(), url_name(&listed.name));
         let (Ok(target), Ok(client)) = (self.target.with_path(&path), Client::new(self.settings.client.clone())) else { return };
         let context = Context { name: None, ..self.context.clone() };
         // The name that the user gave is that of the first feed.
         let feed = self.waiting.take().unwrap_or_else(|| {
             let publisher = context.open(self.own_name(&listed.name), kind);
-            UpstreamFeed::new(publisher, context.media.clone(), Some(kind))
+            RemoteFeed::new(publisher, context.media.clone(), Some(kind))
         });
         feed.publisher().set_hops(Hops::of_names(listed.via.iter().map(String::as_str).chain(process)));
         let own_name = feed.name().to_owned();

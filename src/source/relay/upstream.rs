@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info};
 
-use super::{
+use super::visit::UpstreamVisits;
+use crate::{
+    feed::SourceState,
     loss::{GOOD_VISIT, Loss, Losses, Retry, SHORTEST_PAUSE},
-    upstream_feed::UpstreamFeed,
-    visit::UpstreamVisits,
+    source::{incoming::RemoteFeed, wanted::Wanted},
 };
-use crate::{feed::SourceState, source::wanted::Wanted};
 
 /// After a visit with this many new parts the pauses are short again: what gives one and ends would be asked all the time.
 const GOOD_PARTS: u64 = 2;
@@ -18,13 +18,13 @@ const GOOD_PARTS: u64 = 2;
 /// An upstream and its feed.
 pub(super) struct Upstream {
     visits: UpstreamVisits,
-    feed: UpstreamFeed,
+    feed: RemoteFeed,
     wanted: Wanted,
     losses: Losses,
 }
 
 impl Upstream {
-    pub(super) fn new(visits: UpstreamVisits, feed: UpstreamFeed, linger: Option<Duration>) -> Self {
+    pub(super) fn new(visits: UpstreamVisits, feed: RemoteFeed, linger: Option<Duration>) -> Self {
         let wanted = Wanted::of(feed.publisher(), None, linger);
         // Before anybody can ask: a snapshot waits for a source that rests, and for no other.
         feed.publisher().set_source(SourceState::Idle);

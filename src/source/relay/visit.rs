@@ -13,19 +13,17 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    announced::Announced,
-    loss::Loss,
-    polling::Polling,
-    settings::RelaySettings,
-    upstream_feed::{StreamTraits, UpstreamFeed},
-};
+use super::{polling::Polling, settings::RelaySettings};
 use crate::{
     client::{Awaited, Client, ClientError, Response, ResponseBody, StatusCode, Target, header},
     escape::Escaped,
     feed::Kind,
     format::{Completeness, Media, inspect},
-    source::framing::split::{Makes, PartStamp, RawPart, Split, Splitter},
+    loss::Loss,
+    source::{
+        framing::split::{PartStamp, RawPart, Split},
+        incoming::{Announced, PartReader, RemoteFeed, StreamTraits, document_type},
+    },
     wire::begins_as_multipart,
 };
 
@@ -78,8 +76,9 @@ impl UpstreamVisits {
     }
 
     /// Reads the upstream until a stream has ended cleanly.
-    pub(super) async fn visit(&mut self, feed: &mut UpstreamFeed) -> Result<(), Loss> {
+    pub(super) async fn visit(&mut self, feed: &mut RemoteFeed) -> Result<(), Loss> {
         feed.begin();
+        feed.publisher().count_connect();
         self.has_waited = false;
         self.client.wait_for_head(self.timeout);
         let mut polling = Polling::default();
@@ -102,7 +101,7 @@ impl UpstreamVisits {
         }
     }
 
-    async fn take(&mut self, response: Response, polling: &mut Polling, feed: &mut UpstreamFeed) -> Result<Answer, Loss> {
+    async fn take(&mut self, response: Response, polling: &mut Polling, feed: &mut RemoteFeed) -> Result<Answer, Loss> {
         let is_unchanged = matches!(response.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
         if is_unchanged && polling.has_asked() {
             return Ok(Answer::Document);
@@ -110,7 +109,7 @@ impl UpstreamVisits {
         if response.status != StatusCode::OK {
             return Err(Loss::of_status(&response));
         }
-        let announced = Announced::of(&response);
+        let announced = Announced::of(&response.headers);
         if feed.is_loop(&announced.hops) {
             return Err(Loss::new("it is relayed in a circle: the upstream has this feed from here"));
         }
@@ -138,7 +137,7 @@ impl UpstreamVisits {
     }
 
     /// A body that is one part, if it ends soon or has a length; otherwise a stream that does not say of what.
-    async fn document(&mut self, mut response: Response, announced: Announced, feed: &mut UpstreamFeed) -> Result<Answer, Loss> {
+    async fn document(&mut self, mut response: Response, announced: Announced, feed: &mut RemoteFeed) -> Result<Answer, Loss> {
         let limit = feed.publisher().part_bytes();
         let body = if announced.is_document() {
             response.body.read_to_end(limit, self.timeout).await?
@@ -149,7 +148,7 @@ impl UpstreamVisits {
             }
             first
         };
-        let media = self.media_of(announced.media, &body);
+        let media = document_type(announced.media, Path::new(self.target.path()), &body);
         if feed.has_pictures() && announced.stamp.sequence.is_none() && !media.is_image() {
             return Err(Loss::new(format!("the server answers with text in place of a picture: {}", beginning(&body))));
         }
@@ -166,21 +165,13 @@ impl UpstreamVisits {
         Ok(Answer::Document)
     }
 
-    /// The type of a document: the one that was told, unless that says nothing, or the body is a picture in spite of it.
-    fn media_of(&self, told: Option<Media>, body: &[u8]) -> Media {
-        let guess = Media::guess(Path::new(self.target.path()), body);
-        let is_raster = |media: &Media| media.is_image() && media.essence() != "image/svg+xml";
-        let is_wrong = |told: &Media| told.is_text() && is_raster(&Media::guess(Path::new(""), body));
-        told.filter(|told| told.essence() != "application/octet-stream" && !is_wrong(told)).unwrap_or(guess)
-    }
-
     /// A body that goes on and is not multipart by its type: lines, if it is text, or what its first bytes show.
     async fn unannounced(
         &mut self,
         body: ResponseBody,
         first: Bytes,
         announced: Announced,
-        feed: &mut UpstreamFeed,
+        feed: &mut RemoteFeed,
     ) -> Result<Answer, Loss> {
         let is_json = |media: &Media| media.essence() == "application/json";
         let has_text_type = announced.media.as_ref().is_some_and(|media| media.is_text() || is_json(media));
@@ -207,7 +198,7 @@ impl UpstreamVisits {
         mut body: ResponseBody,
         mut parts: PartReader,
         first: Bytes,
-        feed: &mut UpstreamFeed,
+        feed: &mut RemoteFeed,
     ) -> Result<usize, Loss> {
         let is_mxr = parts.stream.is_of_mxr;
         let mut whole = parts.push(&first, feed);
@@ -246,47 +237,6 @@ impl UpstreamVisits {
     fn silent(&self, is_dripping: bool) -> Loss {
         let what = if is_dripping { "whole part" } else { "data" };
         Loss::new(format!("no {what} within {}", humantime::format_duration(self.timeout)))
-    }
-}
-
-/// Cuts one stream into parts.
-struct PartReader {
-    splitter: Box<dyn Splitter>,
-    bodies: Vec<RawPart>,
-    refused: u64,
-    stream: StreamTraits,
-    /// Whether it turned out to be text after there were pictures.
-    is_error: bool,
-}
-
-impl PartReader {
-    fn new(split: &Split, stream: StreamTraits, feed: &UpstreamFeed) -> Self {
-        let is_text = feed.media().or(stream.media.as_ref()).is_none_or(Media::is_utf8_text);
-        let splitter = split.splitter(feed.publisher().part_bytes(), is_text);
-        Self { splitter, bodies: Vec::new(), refused: 0, stream, is_error: false }
-    }
-
-    /// Takes the bytes of one read, and returns the number of parts that they complete.
-    fn push(&mut self, bytes: &[u8], feed: &mut UpstreamFeed) -> usize {
-        self.splitter.push(bytes, &mut self.bodies);
-        self.publish(feed)
-    }
-
-    /// Takes the end of the stream.
-    fn finish(&mut self, feed: &mut UpstreamFeed) -> usize {
-        self.splitter.finish(&mut self.bodies);
-        self.publish(feed)
-    }
-
-    fn publish(&mut self, feed: &mut UpstreamFeed) -> usize {
-        let refused = self.splitter.refused();
-        feed.publisher().count_refused(refused - std::mem::replace(&mut self.refused, refused));
-        self.stream.is_text |= self.splitter.makes() == Some(Makes::Text);
-        if self.stream.is_text && feed.has_pictures() {
-            self.is_error = true;
-            self.bodies.clear();
-        }
-        feed.take(&mut self.bodies, &self.stream)
     }
 }
 

@@ -20,6 +20,12 @@ pub struct Headers {
     pub time: Option<SystemTime>,
     /// `X-Sequence`, which mxr sends.
     pub sequence: Option<u64>,
+    /// `X-Feed`: the feed of the part in a stream of several, percent-encoded.
+    pub feed: Option<String>,
+    /// `X-Feed-Kind`, of that feed.
+    pub feed_kind: Option<String>,
+    /// `X-Feed-Via`: the processes that the feed has passed, as `Via` has them.
+    pub feed_via: Option<String>,
 }
 
 impl Headers {
@@ -50,6 +56,9 @@ impl Headers {
             }
             "x-timestamp" => self.time = time(value),
             "x-sequence" => self.sequence = value.parse().ok(),
+            "x-feed" => self.feed = Some(value.to_owned()),
+            "x-feed-kind" => self.feed_kind = Some(value.to_owned()),
+            "x-feed-via" => self.feed_via = Some(value.to_owned()),
             _ => {}
         }
     }
@@ -254,7 +263,13 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(5_000_001);
         assert_eq!(
             read,
-            Headers { media: Some(Media::from_known("image/jpeg")), length: Some(42), time: Some(time), sequence: Some(7) }
+            Headers {
+                media: Some(Media::from_known("image/jpeg")),
+                length: Some(42),
+                time: Some(time),
+                sequence: Some(7),
+                ..Headers::default()
+            }
         );
         let nonsense = [
             "Content-Length: -1",

@@ -157,7 +157,7 @@ impl Connection {
         let head = self.head();
         assert!(head.get("Transfer-Encoding").is_none(), "a finite reply says its length: {head:?}");
         let body = match head.get("Content-Length") {
-            _ if method == "HEAD" || head.status == 304 => Vec::new(),
+            _ if method == "HEAD" || matches!(head.status, 204 | 304) => Vec::new(),
             Some(length) => self.exactly(length.parse().expect("a length")),
             None => self.rest(),
         };

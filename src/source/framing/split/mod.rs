@@ -15,6 +15,7 @@ mod text;
 mod text_first;
 
 pub use self::{
+    multipart::whole_part,
     rule::{Markup, Split},
     splitter::{Makes, PartStamp, RawPart, Splitter},
 };

@@ -25,15 +25,20 @@ impl Multipart {
 
     fn take_parts(&mut self, bodies: &mut Vec<RawPart>) {
         for part in self.parts.drain(..) {
-            let media = part.headers.media.unwrap_or_else(|| Media::guess(Path::new(""), &part.body));
-            if !part.has_end && inspect(&media, &part.body).completeness == Completeness::Truncated {
-                self.truncated += 1;
-            } else {
-                let stamp = PartStamp { time: part.headers.time, sequence: part.headers.sequence };
-                bodies.push(RawPart { media: Some(media), bytes: part.body, class: None, stamp });
+            match whole_part(part) {
+                Some(part) => bodies.push(part),
+                None => self.truncated += 1,
             }
         }
     }
+}
+
+/// A decoded part; `None` if the end of its stream has cut it off.
+pub fn whole_part(part: Decoded) -> Option<RawPart> {
+    let media = part.headers.media.unwrap_or_else(|| Media::guess(Path::new(""), &part.body));
+    let is_whole = part.has_end || inspect(&media, &part.body).completeness != Completeness::Truncated;
+    let stamp = PartStamp { time: part.headers.time, sequence: part.headers.sequence };
+    is_whole.then_some(RawPart { media: Some(media), bytes: part.body, class: None, stamp })
 }
 
 impl Splitter for Multipart {

@@ -1,5 +1,5 @@
-//! The feed of an upstream: which parts are new, what time they have, and how far a feed of another mxr has been read, so that none is
-//! published twice. It knows no connection.
+//! A feed of another machine: which parts are new, what time they have, and how far a feed of another mxr has been read, so that none
+//! is published twice. It knows no connection.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,13 +20,14 @@ const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
 /// The least time between two warnings about lines that the upstream dropped.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// The feed of an upstream.
-pub(super) struct UpstreamFeed {
+/// A feed of another machine.
+#[derive(Debug)]
+pub(in crate::source) struct RemoteFeed {
     publisher: Publisher,
     /// The type of every part, if the user set one.
     media: Option<Media>,
     kind: Option<Kind>,
-    position: Option<UpstreamPosition>,
+    position: Option<RemotePosition>,
     /// The time of the newest line that was published, and the number of lines that have it.
     newest: (Option<SystemTime>, usize),
     /// The same when an edge was started again, of lines that it may give once more, in its own numbers.
@@ -46,42 +47,42 @@ pub(super) struct UpstreamFeed {
 
 /// The last part of another mxr's feed that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UpstreamPosition {
+pub(in crate::source) struct RemotePosition {
     /// The boundary of its process.
-    pub(super) run: String,
+    pub(in crate::source) run: String,
     /// Its number.
-    pub(super) sequence: u64,
+    pub(in crate::source) sequence: u64,
     time: Option<SystemTime>,
     /// Whether that process is an edge, so that another one in its place may have the same lines.
-    pub(super) is_of_edge: bool,
+    pub(in crate::source) is_of_edge: bool,
 }
 
 /// What is known of all parts of one stream.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StreamTraits {
+pub(in crate::source) struct StreamTraits {
     /// The boundary.
-    pub(super) run: Option<String>,
+    pub(in crate::source) run: Option<String>,
     /// Whether the upstream is an edge.
-    pub(super) is_of_edge: bool,
+    pub(in crate::source) is_of_edge: bool,
     /// The kind of their feed, if the upstream tells it.
-    pub(super) kind: Option<Kind>,
+    pub(in crate::source) kind: Option<Kind>,
     /// Whether another mxr sends them.
-    pub(super) is_of_mxr: bool,
+    pub(in crate::source) is_of_mxr: bool,
     /// Whether they are pieces of text, each of which counts.
-    pub(super) is_text: bool,
+    pub(in crate::source) is_text: bool,
     /// Their type, if the stream has one type for all.
-    pub(super) media: Option<Media>,
+    pub(in crate::source) media: Option<Media>,
 }
 
 #[cfg(test)]
-impl UpstreamPosition {
-    pub(super) fn for_tests(run: &str, sequence: u64) -> Self {
+impl RemotePosition {
+    pub(in crate::source) fn for_tests(run: &str, sequence: u64) -> Self {
         Self { run: run.to_owned(), sequence, time: None, is_of_edge: false }
     }
 }
 
-impl UpstreamFeed {
-    pub(super) fn new(publisher: Publisher, media: Option<Media>, kind: Option<Kind>) -> Self {
+impl RemoteFeed {
+    pub(in crate::source) fn new(publisher: Publisher, media: Option<Media>, kind: Option<Kind>) -> Self {
         Self {
             publisher,
             media,
@@ -98,57 +99,66 @@ impl UpstreamFeed {
         }
     }
 
-    pub(super) fn publisher(&self) -> &Publisher {
+    pub(in crate::source) fn publisher(&self) -> &Publisher {
         &self.publisher
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::source) fn name(&self) -> &str {
         self.publisher.name()
     }
 
     /// Whether there has been a picture, so that text would be an error message.
-    pub(super) fn has_pictures(&self) -> bool {
+    pub(in crate::source) fn has_pictures(&self) -> bool {
         self.has_pictures
     }
 
     /// Whether there was a whole part since the last `begin`, a repeated one too.
-    pub(super) fn has_made_part(&self) -> bool {
+    pub(in crate::source) fn has_made_part(&self) -> bool {
         self.has_made_part
     }
 
+    /// Forgets that there were pictures: text may follow.
+    pub(in crate::source) fn forget_pictures(&mut self) {
+        self.has_pictures = false;
+    }
+
     /// New parts since the last `begin`.
-    pub(super) fn new_parts(&self) -> u64 {
+    pub(in crate::source) fn new_parts(&self) -> u64 {
         self.new_parts
     }
 
     /// From where on another mxr is asked for its parts: every line counts, and of pictures the newest.
-    pub(super) fn resumes_from(&self) -> Option<&UpstreamPosition> {
+    pub(in crate::source) fn resumes_from(&self) -> Option<&RemotePosition> {
         self.position.as_ref().filter(|_| self.kind == Some(Kind::Lines))
     }
 
+    /// The number of the last part of this run that was read, if it was the run that was read last.
+    pub(in crate::source) fn sequence_in(&self, run: &str) -> Option<u64> {
+        self.position.as_ref().filter(|last| last.run == run).map(|last| last.sequence)
+    }
+
     /// The type of every part, if the user set one.
-    pub(super) fn media(&self) -> Option<&Media> {
+    pub(in crate::source) fn media(&self) -> Option<&Media> {
         self.media.as_ref()
     }
 
     /// The names for `Via` of a request. Those of the readers are not among them: any viewer could name the upstream.
-    pub(super) fn via(&self) -> Hops {
+    pub(in crate::source) fn via(&self) -> Hops {
         Hops::of_names([self.publisher.process()])
     }
 
     /// Whether a response that has passed these processes comes from this one.
-    pub(super) fn is_loop(&self, hops: &Hops) -> bool {
+    pub(in crate::source) fn is_loop(&self, hops: &Hops) -> bool {
         hops.has(self.publisher.process())
     }
 
-    /// Begins another visit to the upstream.
-    pub(super) fn begin(&mut self) {
+    /// Begins another stream.
+    pub(in crate::source) fn begin(&mut self) {
         (self.has_made_part, self.new_parts, self.awaits_number) = (false, 0, true);
-        self.publisher.count_connect();
     }
 
     /// Takes the parts that have come, and returns how many whole ones they are, repeated ones too.
-    pub(super) fn take(&mut self, parts: &mut Vec<RawPart>, stream: &StreamTraits) -> usize {
+    pub(in crate::source) fn take(&mut self, parts: &mut Vec<RawPart>, stream: &StreamTraits) -> usize {
         let (whole, mut lines) = (parts.len(), Vec::new());
         for raw in parts.drain(..) {
             if self.is_repeat(raw.stamp, stream) {
@@ -173,7 +183,7 @@ impl UpstreamFeed {
         if whole > 0 && !self.has_made_part {
             self.has_made_part = true;
             if matches!(*self.publisher.feed().state().source(), SourceState::Lost { .. }) {
-                info!(feed = self.name(), "the upstream is live again");
+                info!(feed = self.name(), "it is live again");
             }
             self.publisher.set_source(SourceState::Live);
         }
@@ -212,7 +222,7 @@ impl UpstreamFeed {
         self.known = newest.filter(|_| was_of_edge && self.kind == Some(Kind::Lines)).map(|newest| (newest, lines));
         // An edge that has not reached its own upstream yet does not know that it is one.
         let is_of_edge = is_of_edge || was_of_edge;
-        self.position = Some(UpstreamPosition { run: run.to_owned(), sequence, time, is_of_edge });
+        self.position = Some(RemotePosition { run: run.to_owned(), sequence, time, is_of_edge });
     }
 
     /// Whether a line was read before its edge was started again. The first one that is newer ends the doubt.
@@ -275,8 +285,8 @@ mod tests {
     use super::*;
     use crate::source::Context;
 
-    fn feed() -> UpstreamFeed {
-        UpstreamFeed::new(Context::for_tests(None).open("feed", Kind::Lines), None, None)
+    fn feed() -> RemoteFeed {
+        RemoteFeed::new(Context::for_tests(None).open("feed", Kind::Lines), None, None)
     }
 
     fn raw(media: &str, body: &'static str, sequence: Option<u64>, seconds: Option<u64>) -> RawPart {
@@ -285,7 +295,7 @@ mod tests {
         RawPart { media, bytes: Bytes::from_static(body.as_bytes()), class: None, stamp: PartStamp { time, sequence } }
     }
 
-    fn published(feed: &UpstreamFeed) -> u64 {
+    fn published(feed: &RemoteFeed) -> u64 {
         feed.publisher().feed().state().published
     }
 

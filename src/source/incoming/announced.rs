@@ -1,84 +1,81 @@
-//! What the head of a response says of its body. It reads no body.
+//! What the head of a response, or of a request that pushes, says of its body. It reads no body.
 
 use crate::{
-    client::{Response, header},
+    client::{HeaderMap, header},
     feed::{Hops, Kind},
     format::Media,
     source::framing::split::PartStamp,
     wire::{Headers, boundary_of},
 };
 
-/// What the head of a response says of its body.
+/// What the head of a message says of its body.
 #[derive(Debug)]
-pub(super) struct Announced {
+pub(in crate::source) struct Announced {
     /// Its type, where it has one that is well-formed.
-    pub(super) media: Option<Media>,
+    pub(in crate::source) media: Option<Media>,
     /// `boundary=` of a multipart body.
-    pub(super) boundary: Option<String>,
+    pub(in crate::source) boundary: Option<String>,
     /// Whether the body is sent compressed, which nobody has asked for.
-    pub(super) coding: Option<String>,
+    pub(in crate::source) coding: Option<String>,
     /// Whether its length is known.
-    pub(super) has_length: bool,
+    pub(in crate::source) has_length: bool,
     /// The kind of the feed, which mxr tells.
-    pub(super) kind: Option<Kind>,
+    pub(in crate::source) kind: Option<Kind>,
     /// The time and the number of a part that is the whole body.
-    pub(super) stamp: PartStamp,
+    pub(in crate::source) stamp: PartStamp,
     /// The processes that it has passed.
-    pub(super) hops: Hops,
+    pub(in crate::source) hops: Hops,
 }
 
 impl Announced {
-    /// Reads the head of this response.
-    pub(super) fn of(response: &Response) -> Self {
+    /// Reads this head.
+    pub(in crate::source) fn of(headers: &HeaderMap) -> Self {
+        let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let mut part = Headers::default();
-        for (name, value) in &response.headers {
+        for (name, value) in headers {
             part.field(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
         }
-        let content_type = response.header(header::CONTENT_TYPE).unwrap_or_default();
+        let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
         let is_multipart = content_type.trim_start().to_ascii_lowercase().starts_with("multipart/");
-        let coding = response.header(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"));
-        let via = response.headers.get_all(header::VIA).iter().filter_map(|value| value.to_str().ok());
+        let coding = text(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+        let via = headers.get_all(header::VIA).iter().filter_map(|value| value.to_str().ok());
         Self {
             boundary: boundary_of(content_type).filter(|_| is_multipart),
             // A camera may write a type that cannot be parsed.
             media: part.media.or_else(|| is_multipart.then(|| Media::from_known("multipart/x-mixed-replace"))),
             coding: coding.map(str::to_owned),
-            has_length: response.headers.contains_key(header::CONTENT_LENGTH),
-            kind: match response.header(Kind::HEADER) {
-                Some("lines") => Some(Kind::Lines),
-                Some("newest") => Some(Kind::Newest),
-                _ => None,
-            },
+            has_length: headers.contains_key(header::CONTENT_LENGTH),
+            kind: text(header::HeaderName::from_static(Kind::HEADER)).and_then(Kind::of_header),
             stamp: PartStamp { time: part.time, sequence: part.sequence },
             hops: Hops::of_via(via),
         }
     }
 
     /// Whether the body is parts with headers.
-    pub(super) fn is_multipart(&self) -> bool {
+    pub(in crate::source) fn is_multipart(&self) -> bool {
         self.media.as_ref().is_some_and(|media| media.as_str().to_ascii_lowercase().starts_with("multipart/"))
     }
 
     /// Whether the body may be pictures without an end: `ffmpeg -f mpjpeg` names no type for them.
-    pub(super) fn may_be_pictures(&self) -> bool {
+    pub(in crate::source) fn may_be_pictures(&self) -> bool {
         let is_unnamed = |media: &Media| media.essence() == "application/octet-stream";
         self.is_multipart() || !self.has_length && self.media.as_ref().is_none_or(is_unnamed)
     }
 
     /// Whether the body is a picture.
-    pub(super) fn is_image(&self) -> bool {
+    pub(in crate::source) fn is_image(&self) -> bool {
         self.media.as_ref().is_some_and(Media::is_image)
     }
 
     /// Whether the body is a sequence of lines, by its type alone.
-    pub(super) fn is_of_lines(&self) -> bool {
+    pub(in crate::source) fn is_of_lines(&self) -> bool {
         const LINES: [&str; 5] =
             ["text/event-stream", "application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/json-seq"];
         self.media.as_ref().is_some_and(|media| LINES.contains(&media.essence()))
     }
 
     /// Whether the body is a document, however long it takes to come.
-    pub(super) fn is_document(&self) -> bool {
+    pub(in crate::source) fn is_document(&self) -> bool {
         const DOCUMENTS: [&str; 5] = ["text/html", "application/xhtml+xml", "image/svg+xml", "application/xml", "text/xml"];
         self.has_length || self.media.as_ref().is_some_and(|media| DOCUMENTS.contains(&media.essence()))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Each pause is twice as long as the one before.
 #[derive(Debug)]
-pub(super) struct BackOff {
+pub(crate) struct BackOff {
     shortest: Duration,
     longest: Duration,
     /// After an attempt of this length the pause is the shortest again.
@@ -14,12 +14,12 @@ pub(super) struct BackOff {
 
 impl BackOff {
     /// Pauses from the shortest to the longest; the shortest again after an attempt of the length of `long_run`.
-    pub(super) fn new(shortest: Duration, longest: Duration, long_run: Duration) -> Self {
+    pub(crate) fn new(shortest: Duration, longest: Duration, long_run: Duration) -> Self {
         Self { shortest, longest, long_run, next: shortest }
     }
 
     /// The pause after an attempt of this length.
-    pub(super) fn after(&mut self, run: Duration) -> Duration {
+    pub(crate) fn after(&mut self, run: Duration) -> Duration {
         if run >= self.long_run {
             self.next = self.shortest;
         }
@@ -29,7 +29,7 @@ impl BackOff {
     }
 
     /// The same with full jitter: any time up to that pause, so that many that have lost one thing do not return together.
-    pub(super) fn jittered(&mut self, run: Duration) -> Duration {
+    pub(crate) fn jittered(&mut self, run: Duration) -> Duration {
         self.after(run).mul_f64(rand::random())
     }
 }

@@ -1,0 +1,144 @@
+//! The options of `--publish`: the hub, the token for it, the names there, and the proxy on the way.
+
+use std::time::Duration;
+
+use super::{Config, access::read_secret, relay};
+use crate::{
+    cli::{PublishArgs, Typed},
+    client::{ClientSettings, ProxyRules, Target, header},
+    error::{Error, Result},
+    feed,
+    sink::{HubAccess, PublishSettings},
+};
+
+/// The longest silence on the connection to a hub.
+const SILENCE: Duration = Duration::from_secs(10);
+
+impl Config {
+    /// The same, which publishes what these options say.
+    pub(super) fn publishing(self, publish: PublishArgs, typed: &Typed) -> Result<Self> {
+        // Without a sign of life the hub and proxies on the way would cut the connection.
+        let keepalive = self.http.keepalive.unwrap_or(SILENCE).min(SILENCE);
+        let publish = settings(publish, typed)?.map(|settings| PublishSettings { keepalive, ..settings });
+        Ok(Self { publish, ..self })
+    }
+
+    /// The same, whose feeds may be several: they are named below `--publish-name`.
+    pub(super) fn publishing_several(self, are_several: bool) -> Self {
+        let publish = self.publish.map(|settings| PublishSettings { are_several, ..settings });
+        Self { publish, ..self }
+    }
+}
+
+fn settings(publish: PublishArgs, typed: &Typed) -> Result<Option<PublishSettings>> {
+    let others = ["publish_name", "publish_token", "publish_token_file", "publish_ca", "publish_insecure"];
+    let Some(url) = publish.publish.as_deref().filter(|url| !url.is_empty()) else {
+        return match others.into_iter().find(|option| typed.has(option)) {
+            Some(option) => {
+                let error = Error::usage(format!("use --{}", option.replace('_', "-")), "nothing is published");
+                Err(error.hint("--publish URL publishes to a hub"))
+            }
+            None => Ok(None),
+        };
+    };
+    if publish.publish_insecure && publish.publish_ca.is_some() {
+        return Err(Error::usage("use --publish-ca with --publish-insecure", "one believes some certificates, the other all"));
+    }
+    if let Some(name) = &publish.publish_name {
+        feed::check_name(name).map_err(|why| Error::usage(format!("use --publish-name {name:?}"), why))?;
+    }
+    let (root, in_url) = root(url)?;
+    let authorization = authorization(&publish, in_url)?;
+    let proxies = ProxyRules::of_environment(|name| std::env::var(name).ok());
+    let proxies = proxies.map_err(|(variable, why)| {
+        let error = Error::usage(format!("use the proxy of {variable}"), why);
+        error.hint("it looks like http://proxy:3128; NO_PROXY names the hosts that are reached without it")
+    })?;
+    let client =
+        ClientSettings { ca: publish.publish_ca, insecure: publish.publish_insecure, proxies, ..ClientSettings::default() };
+    let hub = HubAccess { root, authorization, client };
+    Ok(Some(PublishSettings { hub, name: publish.publish_name, are_several: false, keepalive: SILENCE }))
+}
+
+/// The root of the hub, and the token that its URL holds. No error repeats the URL.
+fn root(url: &str) -> Result<(Target, Option<header::HeaderValue>)> {
+    let target = relay::target(url).map_err(|error| error.map(&|text| text.replace("use the URL", "use the URL of --publish")))?;
+    let path = target.path().trim_end_matches('/').to_owned() + "/";
+    let of_query = match target.query() {
+        None | Some("") => None,
+        Some(query) => {
+            let token = query.strip_prefix("token=").filter(|token| !token.is_empty() && !token.contains('&'));
+            let error = || Error::usage("use the URL of --publish", "it has a query").hint("it is that of the root of a hub");
+            Some(bearer(token.ok_or_else(error)?)?)
+        }
+    };
+    let of_user = target.credentials().and_then(|credentials| credentials.authorization());
+    if of_query.is_some() && of_user.is_some() {
+        return Err(Error::usage("use the URL of --publish", "it has two tokens"));
+    }
+    let root = target.with_path(&path).map_err(|why| Error::usage("use the URL of --publish", why))?;
+    Ok((root.without_credentials(), of_query.or(of_user)))
+}
+
+fn authorization(publish: &PublishArgs, in_url: Option<header::HeaderValue>) -> Result<Option<header::HeaderValue>> {
+    let typed = publish.publish_token.as_deref().filter(|token| !token.is_empty()).map(bearer).transpose()?;
+    let read = |path: &std::path::PathBuf| bearer(read_secret(path, "--publish-token-file")?.trim());
+    let filed = publish.publish_token_file.as_ref().map(read).transpose()?;
+    let mut tokens = [in_url, typed, filed].into_iter().flatten();
+    let token = tokens.next();
+    match tokens.next() {
+        Some(_) => Err(Error::usage("use two tokens to publish", "there can be only one: in the URL, a file or MXR_PUBLISH_TOKEN")),
+        None => Ok(token),
+    }
+}
+
+fn bearer(token: &str) -> Result<header::HeaderValue> {
+    let value = header::HeaderValue::try_from(format!("Bearer {token}"));
+    let is_word = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut value = value.ok().filter(|_| is_word).ok_or_else(|| Error::usage("use the token to publish", "it is not one word"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str, token: Option<&str>) -> std::result::Result<(String, Option<String>), String> {
+        let publish = PublishArgs {
+            publish: Some(url.to_owned()),
+            publish_name: None,
+            publish_token: token.map(str::to_owned),
+            publish_token_file: None,
+            publish_ca: None,
+            publish_insecure: false,
+        };
+        let settings = settings(publish, &Typed::default()).map_err(|error| error.to_string())?.unwrap();
+        let shown = settings.hub.authorization.map(|value| value.to_str().unwrap().to_owned());
+        Ok((settings.hub.root.to_string(), shown))
+    }
+
+    #[test]
+    fn a_token_stands_in_the_url_or_beside_it_and_is_never_shown() {
+        for (url, token, shown) in [
+            ("http://hub:8080", None, None),
+            ("http://secret@hub:8080/", None, Some("Bearer secret")),
+            ("http://any:secret@hub:8080", None, Some("Basic YW55OnNlY3JldA==")),
+            ("http://hub:8080/?token=secret", None, Some("Bearer secret")),
+            ("http://hub:8080/", Some("secret"), Some("Bearer secret")),
+        ] {
+            let (root, authorization) = read(url, token).unwrap();
+            assert_eq!((root.as_str(), authorization.as_deref()), ("http://hub:8080/", shown), "{url}");
+        }
+        assert_eq!(read("https://hub.example/lab", None).unwrap().0, "https://hub.example/lab/");
+        for (url, token) in [
+            ("http://hub/?key=secret", None),
+            ("http://secret@hub/", Some("secret")),
+            ("ftp://secret@hub/", None),
+            ("http://hub/", Some("two secret words")),
+        ] {
+            let error = read(url, token).unwrap_err();
+            assert!(error.starts_with("mxr: cannot use ") && !error.contains("secret"), "{url}: {error}");
+        }
+    }
+}

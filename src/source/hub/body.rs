@@ -1,0 +1,229 @@
+//! The bodies that are pushed: one part, or a stream of them. Each takes its feed over with its first bytes.
+
+use std::{path::Path, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::feeds::{HubFeed, HubFeeds, Pusher};
+use crate::{
+    feed::Kind,
+    format::Media,
+    intake::{Push, PushHead, PushOutcome, PushRefusal},
+    source::{
+        framing::split::{Markup, PartStamp, RawPart, Split},
+        incoming::{Announced, PartReader, StreamTraits, document_type},
+    },
+};
+
+/// Types that programs write where nobody has told them one: curl and wget for a POST, browsers for bytes.
+const SAYS_NOTHING: [&str; 3] = ["application/x-www-form-urlencoded", "application/octet-stream", "binary/octet-stream"];
+
+/// The type of a body, unless it says nothing.
+fn told_type(announced: &Announced) -> Option<Media> {
+    let says = |media: &Media| !SAYS_NOTHING.iter().any(|nothing| media.essence().eq_ignore_ascii_case(nothing));
+    announced.media.clone().filter(says)
+}
+
+/// A body that is one part.
+pub(super) struct PartBody {
+    name: String,
+    media: Option<Media>,
+    stamp: PartStamp,
+    bytes: Vec<u8>,
+    held: usize,
+    limit: usize,
+    feeds: Arc<HubFeeds>,
+    pusher: Pusher,
+}
+
+impl PartBody {
+    /// A body of at most `limit` bytes. Where its length is known, there has to be room for it.
+    pub(super) fn new(head: PushHead, announced: Announced, limit: usize, feeds: Arc<HubFeeds>) -> Result<Self, PushRefusal> {
+        let held = head.length.map_or(0, |length| length as usize);
+        feeds.hold(held)?;
+        let media = told_type(&announced);
+        let (stamp, bytes, pusher) = (announced.stamp, Vec::new(), Pusher::of_one());
+        Ok(Self { name: head.name, media, stamp, bytes, held, limit, feeds, pusher })
+    }
+}
+
+impl Push for PartBody {
+    fn note_end(&mut self, _: &'static str) {}
+
+    fn push(&mut self, bytes: &[u8]) -> Result<usize, PushRefusal> {
+        let length = self.bytes.len() + bytes.len();
+        if length > self.limit {
+            return Err(PushRefusal::TooLarge(self.limit));
+        }
+        if length > self.held {
+            self.feeds.hold(length - self.held)?;
+            self.held = length;
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(0)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<PushOutcome, PushRefusal> {
+        if self.bytes.is_empty() {
+            return Err(PushRefusal::Empty);
+        }
+        let media = document_type(self.media.take(), Path::new(&self.name), &self.bytes);
+        if media.essence() == "application/octet-stream" {
+            let why = "neither its Content-Type nor its name nor its content says what it is".to_owned();
+            return Err(PushRefusal::Type(why));
+        }
+        let bytes = std::mem::take(&mut self.bytes).into();
+        let part = RawPart { media: Some(media), bytes, class: None, stamp: self.stamp };
+        let (feed, is_new_feed) = self.feeds.take_over(&self.name, &self.pusher)?;
+        feed.with(&self.pusher, |feed| {
+            feed.forget_pictures();
+            feed.take(&mut vec![part], &StreamTraits { kind: Some(Kind::Newest), ..StreamTraits::default() })
+        })?;
+        feed.leave_live(&self.pusher);
+        Ok(PushOutcome { parts: 1, is_new_feed })
+    }
+
+    fn replaced(&self) -> CancellationToken {
+        // It has the feed only for an instant.
+        CancellationToken::new()
+    }
+}
+
+impl Drop for PartBody {
+    fn drop(&mut self) {
+        self.feeds.release(self.held);
+    }
+}
+
+/// A body of parts one after the other.
+pub(super) struct StreamBody {
+    name: String,
+    rule: Split,
+    traits: StreamTraits,
+    /// Whether nothing but its bytes says what it is.
+    is_guessed: bool,
+    taken: Option<TakenFeed>,
+    bytes: u64,
+    parts: u64,
+    /// Why it ends, if it is cut off.
+    end: &'static str,
+    feeds: Arc<HubFeeds>,
+    pusher: Pusher,
+}
+
+/// The feed, once it is that of this body.
+struct TakenFeed {
+    feed: Arc<HubFeed>,
+    reader: PartReader,
+    is_new: bool,
+}
+
+impl StreamBody {
+    pub(super) fn new(name: String, announced: Announced, feeds: Arc<HubFeeds>) -> Self {
+        let (rule, traits) = rule_of(announced);
+        let is_guessed = rule == Split::Auto && traits.media.is_none();
+        Self {
+            name,
+            rule,
+            traits,
+            is_guessed,
+            taken: None,
+            bytes: 0,
+            parts: 0,
+            end: "its pusher is gone",
+            feeds,
+            pusher: Pusher::of_one(),
+        }
+    }
+
+    /// The feed, which it takes over if it has not done so yet.
+    fn take_over(&mut self) -> Result<&mut TakenFeed, PushRefusal> {
+        match self.taken {
+            Some(ref mut taken) => Ok(taken),
+            None => {
+                let (feed, is_new) = self.feeds.take_over(&self.name, &self.pusher)?;
+                let reader = feed.with(&self.pusher, |feed| {
+                    feed.forget_pictures();
+                    PartReader::new(&self.rule, self.traits.clone(), feed)
+                })?;
+                info!(feed = self.name, "a pusher has come");
+                Ok(self.taken.insert(TakenFeed { feed, reader, is_new }))
+            }
+        }
+    }
+}
+
+/// Where the parts of a body end, and what is known of them.
+fn rule_of(announced: Announced) -> (Split, StreamTraits) {
+    if announced.is_multipart() {
+        let traits = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
+        return (Split::Multipart(announced.boundary), traits);
+    }
+    let media = told_type(&announced);
+    let is_of_lines = announced.is_of_lines();
+    match media {
+        Some(media) if is_of_lines => (Split::Lines, StreamTraits { is_text: true, media: Some(media), ..StreamTraits::default() }),
+        Some(media) if Markup::of(&media).is_some() => {
+            let markup = Markup::of(&media).unwrap_or(Markup::Json);
+            (Split::Documents { markup, is_recognized: false }, StreamTraits { media: Some(media), ..StreamTraits::default() })
+        }
+        Some(media) if media.is_text() => {
+            (Split::Lines, StreamTraits { is_text: true, media: Some(media), ..StreamTraits::default() })
+        }
+        // Pictures one behind the other show their types themselves.
+        _ => (Split::Auto, StreamTraits::default()),
+    }
+}
+
+impl Push for StreamBody {
+    fn note_end(&mut self, reason: &'static str) {
+        self.end = reason;
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<usize, PushRefusal> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let is_first = self.bytes == 0;
+        self.bytes += bytes.len() as u64;
+        if is_first && self.is_guessed && bytes.contains(&0) && !is_known(bytes) {
+            let why = "neither its Content-Type nor its first bytes say what it is".to_owned();
+            return Err(PushRefusal::Type(why));
+        }
+        let pusher = self.pusher.clone();
+        let TakenFeed { feed, reader, .. } = self.take_over()?;
+        let whole = feed.with(&pusher, |feed| reader.push(bytes, feed))?;
+        self.parts += whole as u64;
+        Ok(whole)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<PushOutcome, PushRefusal> {
+        let (bytes, mut parts) = (self.bytes, self.parts);
+        let Some(TakenFeed { feed, mut reader, is_new }) = self.taken.take() else { return Err(PushRefusal::Empty) };
+        parts += feed.with(&self.pusher, |feed| reader.finish(feed))? as u64;
+        feed.leave(&self.pusher, "its pusher has ended");
+        info!(feed = self.name, parts, "the pusher has ended");
+        if parts == 0 { Err(PushRefusal::NoPart(bytes)) } else { Ok(PushOutcome { parts, is_new_feed: is_new }) }
+    }
+
+    fn replaced(&self) -> CancellationToken {
+        self.pusher.body.clone()
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        if let Some(TakenFeed { feed, .. }) = self.taken.take() {
+            if !self.pusher.has_lost_it() {
+                info!(feed = self.name, "{}", self.end);
+            }
+            feed.leave(&self.pusher, self.end);
+        }
+    }
+}
+
+/// Whether these first bytes are of a format that is recognized.
+fn is_known(bytes: &[u8]) -> bool {
+    Media::guess(Path::new(""), bytes).essence() != "application/octet-stream" || crate::wire::begins_as_multipart(bytes)
+}
