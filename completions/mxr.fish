@@ -52,8 +52,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l on-stale -d 'Run this 
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
@@ -104,8 +104,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l on-stale -d 'Run this 
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
@@ -157,8 +157,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l on-stale -d 'Run this 
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
@@ -224,8 +224,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand exec" -l on-stale -d 'Run this w
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
@@ -277,8 +277,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand relay" -l on-stale -d 'Run this 
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand relay" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
@@ -368,8 +368,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-stale -d 'Run this whe
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand up" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand up" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
@@ -408,8 +408,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand record" -l every -d 'Ask for a p
 complete -c mxr -n "__fish_mxr_using_subcommand record" -l name -d 'What the feed is called [default: the name of the host]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand record" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger parts are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand record" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand record" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand record" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand record" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand record" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand record" -l upstream-auth-file -d 'Read user and password for the upstream from this file, a line USER:PASSWORD; other users of this machine see the command line' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand record" -l upstream-header -d 'Send this header to the upstream, or with @FILE those in a file, one a line (repeatable); a secret belongs in a file or in MXR_UPSTREAM_HEADER' -r

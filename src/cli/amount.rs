@@ -125,14 +125,24 @@ pub enum TimeOrSize {
     Size(u64),
 }
 
+/// How much of something that goes on, and how it was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// As it was typed.
+    pub text: String,
+    /// What that means.
+    pub amount: TimeOrSize,
+}
+
 /// A time or a size, each with its unit: `10m` is ten minutes, `10M` ten MiB.
-pub(super) fn stretch(text: &str) -> Result<TimeOrSize, String> {
+pub(super) fn stretch(text: &str) -> Result<Stretch, String> {
     let wrong = "it must be a time such as 10m, 1h or 7d, or a size such as 100MB or 10G (10m is minutes, 10M is MiB)";
     if text.trim().bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong.to_owned());
     }
     let size = |_| size(text).map(|size| TimeOrSize::Size(size.as_u64()));
-    seconds(text).map(TimeOrSize::Time).or_else(size).map_err(|_| wrong.to_owned())
+    let amount = seconds(text).map(TimeOrSize::Time).or_else(size).map_err(|_| wrong.to_owned())?;
+    Ok(Stretch { text: text.trim().to_owned(), amount })
 }
 
 #[cfg(test)]
@@ -226,7 +236,7 @@ mod tests {
             ("10G", Ok(TimeOrSize::Size(10 << 30))),
             ("64KiB", Ok(TimeOrSize::Size(65_536))),
         ] {
-            assert_eq!(super::stretch(text), stretch, "{text}");
+            assert_eq!(super::stretch(text).map(|stretch| stretch.amount), stretch, "{text}");
         }
         for wrong in ["", "10", "m", "10x", "-1h", "much"] {
             assert!(super::stretch(wrong).is_err_and(|why| why.contains("10m is minutes")), "{wrong}");

@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint
 use clap_complete::Shell;
 
 use super::{
-    amount::{RecordedTime, TimeOrSize, cells, count, milliseconds, moment, port, rate, seconds, size, stretch},
+    amount::{RecordedTime, Stretch, cells, count, milliseconds, moment, port, rate, seconds, size, stretch},
     split_words::SplitWords,
 };
 
@@ -559,13 +559,14 @@ pub struct RecordingArgs {
     /// it is one, ends with /, or --segment or --keep is given. What is recorded does not rest
     #[arg(short = 'o', long, value_name = "FILE|DIR", env = "MXR_RECORD", value_hint = ValueHint::AnyPath)]
     pub record: Option<PathBuf>,
-    /// Begin a new file in DIR after this time or size, such as 10m or 100MB [default: a 24th of --keep, else never]
+    /// Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep,
+    /// else never]
     #[arg(long, value_name = "TIME|SIZE", env = "MXR_SEGMENT", value_parser = stretch)]
-    pub segment: Option<TimeOrSize>,
-    /// Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB; only files that mxr
-    /// has recorded, and never the newest
+    pub segment: Option<Stretch>,
+    /// Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K
+    /// on; only files that mxr has recorded, and never the newest
     #[arg(long, value_name = "TIME|SIZE", env = "MXR_KEEP", value_parser = stretch)]
-    pub keep: Option<TimeOrSize>,
+    pub keep: Option<Stretch>,
     /// Write each part to a file of its own in this directory, named by time, feed and type
     #[arg(long, value_name = "DIR", env = "MXR_FRAMES", value_hint = ValueHint::DirPath)]
     pub frames: Option<PathBuf>,

@@ -9,7 +9,7 @@ mod split_words;
 mod suggest;
 
 pub use self::{
-    amount::{RecordedTime, TimeOrSize, is_cells},
+    amount::{RecordedTime, Stretch, TimeOrSize, is_cells},
     args::*,
     completions::completions,
     keys::{KeyValue, Keys, Misuse, is_for_all_feeds, sources, unknown},

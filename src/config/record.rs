@@ -40,6 +40,11 @@ impl RecordConfig {
         let Some(record_to) = recording::record_to(args.recording, typed)? else {
             return Err(Error::usage("record", "nothing says where to").hint("-o FILE, -o DIR/ or --frames DIR does"));
         };
+        if let Some(path) = relay::path_of(&args.urls) {
+            let to = record_to.path().or(record_to.frames.as_deref()).map(|to| to.display().to_string()).unwrap_or_default();
+            let option = if record_to.path().is_some() { "--record" } else { "--frames" };
+            return Err(relay::not_a_url(path, "record", &format!("mxr watch {path} {option} {to}")));
+        }
         if args.record_for == Some(Duration::ZERO) {
             return Err(Error::usage("use --for 0", "nothing would be recorded"));
         }
@@ -49,7 +54,7 @@ impl RecordConfig {
             source: SourceStart::new(|context| upstreams::source(settings, &context)),
             feeds: feed::Settings::new(Boundary::random(), limits),
             name: given.as_deref().map(name).transpose()?,
-            record_to,
+            record_to: RecordTo { tells_feeds: true, ..record_to },
             record_for: args.record_for,
         })
     }

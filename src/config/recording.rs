@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use humantime::format_duration;
-
 use crate::{
-    cli::{RecordingArgs, TimeOrSize, Typed},
+    cli::{RecordingArgs, Stretch, TimeOrSize, Typed},
     error::{Error, Result},
     recording::{Keep, SegmentLimit},
     sink::RecordTo,
@@ -37,10 +35,10 @@ pub(super) fn record_to(args: RecordingArgs, typed: &Typed) -> Result<Option<Rec
     let is_file = is_file(&path, segment.is_some() || keep.is_some());
     if is_file {
         check_file(&path, typed)?;
-        return Ok(Some(RecordTo { file: Some(path), folder: None, frames }));
+        return Ok(Some(RecordTo { file: Some(path), folder: None, frames, tells_feeds: false }));
     }
-    let folder = (path, segment_limit(segment, keep)?, keep.map(kept));
-    Ok(Some(RecordTo { file: None, folder: Some(folder), frames }))
+    let folder = (path, segment_limit(segment.as_ref(), keep.as_ref())?, keep.as_ref().map(kept));
+    Ok(Some(RecordTo { file: None, folder: Some(folder), frames, tells_feeds: false }))
 }
 
 fn check_unused(typed: &Typed, has_frames: bool) -> Result<()> {
@@ -70,45 +68,43 @@ fn check_file(path: &Path, typed: &Typed) -> Result<()> {
     Err(error.hint(format!("name a directory, such as --record {}/", path.with_extension("").display())))
 }
 
-fn segment_limit(segment: Option<TimeOrSize>, keep: Option<TimeOrSize>) -> Result<Option<SegmentLimit>> {
-    match keep {
-        Some(TimeOrSize::Time(time)) if time < LEAST.0 => {
-            return Err(Error::usage(format!("use --keep {}", format_duration(time)), "the least is 1s"));
-        }
-        Some(TimeOrSize::Size(bytes)) if bytes < LEAST.1 => {
-            return Err(Error::usage(format!("use --keep {bytes}"), "the least is 64K"));
-        }
-        _ => {}
+fn segment_limit(segment: Option<&Stretch>, keep: Option<&Stretch>) -> Result<Option<SegmentLimit>> {
+    [("keep", keep, ""), ("segment", segment, ": each is a file")]
+        .into_iter()
+        .try_for_each(|(option, stretch, why)| stretch.map_or(Ok(()), |stretch| check_least(option, stretch, why)))?;
+    if let Some((segment, keep)) = segment.zip(keep).filter(|(segment, keep)| is_larger(segment.amount, keep.amount)) {
+        let what = format!("use --segment {} with --keep {}", segment.text, keep.text);
+        return Err(Error::usage(what, "one segment is more than what is kept, and only whole segments are deleted"));
     }
-    match (segment, keep) {
-        (Some(TimeOrSize::Time(time)), _) if time < LEAST.0 => {
-            Err(Error::usage(format!("use --segment {}", format_duration(time)), "the least is 1s: each is a file"))
-        }
-        (Some(TimeOrSize::Size(bytes)), _) if bytes < LEAST.1 => {
-            Err(Error::usage(format!("use --segment {bytes}"), "the least is 64K: each is a file"))
-        }
-        (Some(TimeOrSize::Time(segment)), Some(TimeOrSize::Time(keep))) if segment > keep => {
-            let what = format!("use --segment {} with --keep {}", format_duration(segment), format_duration(keep));
-            Err(larger(what))
-        }
-        (Some(TimeOrSize::Size(segment)), Some(TimeOrSize::Size(keep))) if segment > keep => {
-            Err(larger(format!("use --segment {segment} with --keep {keep}")))
-        }
-        (Some(TimeOrSize::Time(time)), _) => Ok(Some(SegmentLimit::Time(time))),
-        (Some(TimeOrSize::Size(bytes)), _) => Ok(Some(SegmentLimit::Bytes(bytes))),
+    Ok(match (segment.map(|segment| segment.amount), keep.map(|keep| keep.amount)) {
+        (Some(TimeOrSize::Time(time)), _) => Some(SegmentLimit::Time(time)),
+        (Some(TimeOrSize::Size(bytes)), _) => Some(SegmentLimit::Bytes(bytes)),
         // Only whole segments are deleted.
-        (None, Some(TimeOrSize::Time(keep))) => Ok(Some(SegmentLimit::Time((keep / SEGMENTS).max(LEAST.0)))),
-        (None, Some(TimeOrSize::Size(keep))) => Ok(Some(SegmentLimit::Bytes((keep / u64::from(SEGMENTS)).max(LEAST.1)))),
-        (None, None) => Ok(None),
+        (None, Some(TimeOrSize::Time(keep))) => Some(SegmentLimit::Time((keep / SEGMENTS).max(LEAST.0))),
+        (None, Some(TimeOrSize::Size(keep))) => Some(SegmentLimit::Bytes((keep / u64::from(SEGMENTS)).max(LEAST.1))),
+        (None, None) => None,
+    })
+}
+
+fn check_least(option: &str, stretch: &Stretch, why: &str) -> Result<()> {
+    let least = match stretch.amount {
+        TimeOrSize::Time(time) if time < LEAST.0 => "1s",
+        TimeOrSize::Size(bytes) if bytes < LEAST.1 => "64K",
+        _ => return Ok(()),
+    };
+    Err(Error::usage(format!("use --{option} {}", stretch.text), format!("the least is {least}{why}")))
+}
+
+fn is_larger(segment: TimeOrSize, keep: TimeOrSize) -> bool {
+    match (segment, keep) {
+        (TimeOrSize::Time(segment), TimeOrSize::Time(keep)) => segment > keep,
+        (TimeOrSize::Size(segment), TimeOrSize::Size(keep)) => segment > keep,
+        _ => false,
     }
 }
 
-fn larger(what: String) -> Error {
-    Error::usage(what, "one segment is more than what is kept, and only whole segments are deleted")
-}
-
-fn kept(keep: TimeOrSize) -> Keep {
-    match keep {
+fn kept(keep: &Stretch) -> Keep {
+    match keep.amount {
         TimeOrSize::Time(time) => Keep::Age(time),
         TimeOrSize::Size(bytes) => Keep::Bytes(bytes),
     }
@@ -138,8 +134,10 @@ mod tests {
     use super::*;
 
     fn to(record: &str, segment: Option<TimeOrSize>, keep: Option<TimeOrSize>) -> std::result::Result<RecordTo, String> {
+        let stretch = |amount| Stretch { text: "TYPED".to_owned(), amount };
+        let (segment, keep) = (segment.map(stretch), keep.map(stretch));
+        let typed = Typed::of_names([segment.as_ref().map(|_| "segment"), keep.as_ref().map(|_| "keep")].into_iter().flatten());
         let args = RecordingArgs { record: Some(record.into()), segment, keep, frames: None };
-        let typed = Typed::of_names([segment.map(|_| "segment"), keep.map(|_| "keep")].into_iter().flatten());
         record_to(args, &typed).map(Option::unwrap).map_err(|error| error.to_string())
     }
 

@@ -57,9 +57,22 @@ pub(super) fn settings(urls: &[String], every: Duration, linger: Option<Duration
     if urls.iter().enumerate().any(|(at, url)| urls[..at].contains(url)) {
         return Err(Error::usage("use the URLs", "one of them is there twice, and an upstream has one connection"));
     }
+    if let Some(path) = path_of(urls) {
+        return Err(not_a_url(path, "relay", &format!("mxr watch {path}")));
+    }
     let upstreams = urls.iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
     let timeout = args.upstream_timeout;
     Ok(RelaySettings { upstreams, timeout, client: client(args)?, every, linger })
+}
+
+/// What is a path and no URL.
+pub(super) fn path_of(urls: &[String]) -> Option<&str> {
+    urls.iter().map(String::as_str).find(|url| !url.contains("://") && Path::new(url).exists())
+}
+
+/// The mistake, with the command that does it. A file that is there is no secret.
+pub(super) fn not_a_url(path: &str, verb: &str, command: &str) -> Error {
+    Error::usage(format!("{verb} {path}"), "it is a path, not a URL").hint(format!("for what is on this machine: {command}"))
 }
 
 /// A URL, which may hold a password: no error repeats it.

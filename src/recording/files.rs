@@ -8,6 +8,7 @@ use tracing::warn;
 use super::{
     appender::{Appender, RecordedPart},
     head::RunClock,
+    known_parts::KnownParts,
     part_writer::PartWriter,
     place::{Opened, Place},
 };
@@ -18,6 +19,8 @@ pub(super) struct RecordingFiles {
     place: Box<dyn Place>,
     clock: RunClock,
     file: Option<OpenRecording>,
+    /// What was recorded before.
+    known: KnownParts,
 }
 
 /// The file that is written.
@@ -47,18 +50,24 @@ impl RecordingFiles {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ok(None),
             _ => Err(why),
         })?;
-        Ok(Self { place, clock: RunClock::start(), file: opened.map(|opened| OpenRecording::new(opened, Instant::now())) })
+        let file = opened.map(|opened| OpenRecording::new(opened, Instant::now()));
+        let known = KnownParts::of(place.recorded_before());
+        Ok(Self { place, clock: RunClock::start(), file, known })
     }
 }
 
 impl PartWriter for RecordingFiles {
-    fn write(&mut self, part: &RecordedPart) -> io::Result<()> {
+    fn write(&mut self, part: &RecordedPart) -> io::Result<bool> {
+        if self.known.take(part) {
+            return Ok(false);
+        }
         // The most that a head takes, with a name that is percent-encoded.
         let more = (part.body.len() + part.media.as_str().len() + 3 * part.feed.len() + 300) as u64;
         let full = self.file.take_if(|file| {
             let age = part.at.saturating_duration_since(file.first);
             file.appender.parts() > 0 && self.place.is_full(file.appender.size(), age, more)
         });
+        let has_closed = full.is_some();
         if let Some(mut full) = full {
             let _ = full.appender.sync();
         }
@@ -66,7 +75,11 @@ impl PartWriter for RecordingFiles {
             Some(file) => file,
             none => none.insert(OpenRecording::new(self.place.open(part.time)?, part.at)),
         };
-        file.appender.append(part, self.clock.read(part.at))
+        file.appender.append(part, self.clock.read(part.at))?;
+        if has_closed {
+            self.place.tidy_after_file(Some(&file.path));
+        }
+        Ok(true)
     }
 
     fn sync(&mut self) {

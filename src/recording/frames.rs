@@ -38,10 +38,10 @@ impl FrameFolder {
     /// # Errors
     /// Those of creating and writing the file, which is then removed.
     pub fn write(&self, part: &RecordedPart) -> io::Result<PathBuf> {
-        let (time, feed, ending) = (utc(part.time), file_name(&part.feed), ending(&part.media));
+        let (stem, ending) = (stem(part), ending(&part.media));
         let (mut file, path) = create_new(&self.0, |number| match number {
-            0 => format!("{time}-{feed}-{}.{ending}", part.sequence),
-            _ => format!("{time}-{feed}-{}-{number}.{ending}", part.sequence),
+            0 => format!("{stem}.{ending}"),
+            _ => format!("{stem}-{number}.{ending}"),
         })?;
         file.write_all(&part.body).inspect_err(|_| {
             let _ = fs::remove_file(&path);
@@ -51,9 +51,20 @@ impl FrameFolder {
 }
 
 impl PartWriter for FrameFolder {
-    fn write(&mut self, part: &RecordedPart) -> io::Result<()> {
-        Self::write(self, part).map(drop)
+    fn write(&mut self, part: &RecordedPart) -> io::Result<bool> {
+        // What an upstream still holds comes again in each run.
+        let path = self.0.join(format!("{}.{}", stem(part), ending(&part.media)));
+        let has_length = fs::symlink_metadata(&path).is_ok_and(|there| there.is_file() && there.len() == part.body.len() as u64);
+        if has_length && fs::read(&path).is_ok_and(|there| there == part.body) {
+            return Ok(false);
+        }
+        Self::write(self, part).map(|_| true)
     }
+}
+
+/// The name of a part's file without its ending.
+fn stem(part: &RecordedPart) -> String {
+    format!("{}-{}-{}", utc(part.time), file_name(&part.feed), part.sequence)
 }
 
 /// The name for a recording that somebody downloads, of one feed or of several, which begins at this time.

@@ -19,6 +19,7 @@ mod files;
 mod frames;
 mod head;
 mod index;
+mod known_parts;
 mod moment;
 mod pacing;
 mod part_writer;

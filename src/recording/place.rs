@@ -3,18 +3,21 @@
 
 use std::{
     fmt::Debug,
-    fs::{File, OpenOptions, create_dir, read_dir},
+    fs::{File, OpenOptions, create_dir, metadata, read_dir, remove_file},
     io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use rustix::fs::{Access, FlockOperation, access, flock};
+use rustix::{
+    fs::{Access, FlockOperation, access, flock},
+    io::Errno,
+};
 
 use super::{
     appender::{Appender, Cut},
     retention::Retention,
-    segments::segment_name,
+    segments::{segment_name, segments_of},
 };
 
 /// A file that a place has opened.
@@ -54,6 +57,16 @@ pub trait Place: Debug + Send {
     fn tidy(&mut self, current: Option<&Path>) {
         let _ = current;
     }
+
+    /// The same when a file is full, unless that would take much of the time.
+    fn tidy_after_file(&mut self, current: Option<&Path>) {
+        let _ = current;
+    }
+
+    /// Files that were recorded here before, the newest first.
+    fn recorded_before(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 /// One file, which is appended to.
@@ -62,10 +75,18 @@ pub struct SingleFile(pub PathBuf);
 
 impl Place for SingleFile {
     fn prepare(&mut self) -> io::Result<Option<Opened>> {
-        self.open(SystemTime::now()).map(Some)
+        match metadata(&self.0) {
+            // The first part makes it, so that a recording without a part leaves no file.
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                access(folder_of(&self.0), Access::WRITE_OK | Access::EXEC_OK)?;
+                Ok(None)
+            }
+            _ => self.open(SystemTime::now()).map(Some),
+        }
     }
 
     fn open(&mut self, _: SystemTime) -> io::Result<Opened> {
+        let is_new = metadata(&self.0).is_err();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.0)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
@@ -73,9 +94,19 @@ impl Place for SingleFile {
         // Two programs that append to one file would write over each other's parts.
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| io::Error::new(io::ErrorKind::WouldBlock, "another program records to it"))?;
-        let (appender, cut) = Appender::open(file)?;
-        sync_folder(self.0.parent().unwrap_or(Path::new("")));
+        let opened = Appender::open(file).inspect_err(|_| {
+            // A file without a head says nothing.
+            if is_new {
+                let _ = remove_file(&self.0);
+            }
+        });
+        let (appender, cut) = opened?;
+        sync_folder(folder_of(&self.0));
         Ok(Opened { appender, path: self.0.clone(), cut })
+    }
+
+    fn recorded_before(&self) -> Vec<PathBuf> {
+        vec![self.0.clone()]
     }
 }
 
@@ -88,24 +119,48 @@ pub enum SegmentLimit {
     Bytes(u64),
 }
 
+/// Looking through a directory for so long is done whenever a segment is full; with very many of them it would take all of the time.
+const CHEAP: Duration = Duration::from_millis(200);
+
 /// A directory of segments.
 #[derive(Debug)]
 pub struct SegmentPlace {
     folder: PathBuf,
     limit: Option<SegmentLimit>,
     retention: Option<Retention>,
+    /// When it was tidied last, and how long that took.
+    tidied: Option<(Instant, Duration)>,
+    /// The directory, locked against programs that would delete each other's files.
+    lock: Option<File>,
 }
 
 impl SegmentPlace {
     /// Writes into this directory, which is made at the start.
     pub fn new(folder: PathBuf, limit: Option<SegmentLimit>, retention: Option<Retention>) -> Self {
-        Self { folder, limit, retention }
+        Self { folder, limit, retention, tidied: None, lock: None }
+    }
+
+    /// Several programs may record to a directory, unless one of them deletes.
+    fn lock(&mut self) -> io::Result<()> {
+        let (operation, refused) = match &self.retention {
+            Some(_) => (FlockOperation::NonBlockingLockExclusive, "another program records to it, whose files would be deleted"),
+            None => (FlockOperation::NonBlockingLockShared, "another program records to it and deletes files there"),
+        };
+        let folder = File::open(&self.folder)?;
+        match flock(&folder, operation) {
+            Err(Errno::WOULDBLOCK) => return Err(io::Error::new(io::ErrorKind::WouldBlock, refused)),
+            // Not every file system can lock a directory.
+            _ => self.lock = Some(folder),
+        }
+        Ok(())
     }
 }
 
 impl Place for SegmentPlace {
     fn prepare(&mut self) -> io::Result<Option<Opened>> {
-        prepare_folder(&self.folder).map(|()| None)
+        prepare_folder(&self.folder)?;
+        self.lock()?;
+        Ok(None)
     }
 
     fn open(&mut self, time: SystemTime) -> io::Result<Opened> {
@@ -117,7 +172,7 @@ impl Place for SegmentPlace {
             }
             Err(why) => {
                 // A file without a whole head says nothing; each try would leave one.
-                let _ = std::fs::remove_file(&path);
+                let _ = remove_file(&path);
                 Err(why)
             }
         }
@@ -133,8 +188,21 @@ impl Place for SegmentPlace {
 
     fn tidy(&mut self, current: Option<&Path>) {
         if let Some(retention) = &mut self.retention {
+            let start = Instant::now();
             retention.tidy(&self.folder, current);
+            self.tidied = Some((start, start.elapsed()));
         }
+    }
+
+    fn tidy_after_file(&mut self, current: Option<&Path>) {
+        if self.tidied.is_none_or(|(start, took)| took <= CHEAP || start.elapsed() >= 10 * took) {
+            self.tidy(current);
+        }
+    }
+
+    fn recorded_before(&self) -> Vec<PathBuf> {
+        let segments = segments_of(&self.folder).unwrap_or_default();
+        segments.into_iter().rev().map(|segment| segment.path).collect()
     }
 }
 
@@ -148,9 +216,13 @@ pub(super) fn prepare_folder(folder: &Path) -> io::Result<()> {
     Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
+/// The directory of a file.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes the name of a new file reach the disk, without which a power cut loses the whole file. Not every file system can do it.
 fn sync_folder(folder: &Path) {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 

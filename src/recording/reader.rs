@@ -69,6 +69,18 @@ impl Recording {
         self.walk.start()
     }
 
+    /// A cursor before the last parts: those in so many bytes at the end.
+    ///
+    /// # Errors
+    /// Those of read(2).
+    pub(super) fn tail(&self, bytes: u64) -> io::Result<u64> {
+        let start = self.start();
+        match self.walk.file().metadata()?.len().checked_sub(bytes).filter(|at| *at > start) {
+            Some(at) => Ok(self.walk.find(at)?.unwrap_or(start)),
+            None => Ok(start),
+        }
+    }
+
     /// The part at or behind a cursor, which moves behind it; `None` at the end for now. Damaged bytes are passed over.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! feed and no file.
 
 use std::{
+    collections::HashSet,
     io,
     sync::{
         Arc,
@@ -28,12 +29,14 @@ pub struct RecorderSettings {
     pub retry: Duration,
     /// How often it looks for what is not kept, whether parts come or not.
     pub tidy: Duration,
+    /// Whether it logs the first part of each feed.
+    pub tells_feeds: bool,
 }
 
 impl Default for RecorderSettings {
     fn default() -> Self {
         let second = Duration::from_secs(1);
-        Self { queue_bytes: 64 << 20, sync: second, retry: second, tidy: 10 * second }
+        Self { queue_bytes: 64 << 20, sync: second, retry: second, tidy: 10 * second, tells_feeds: false }
     }
 }
 
@@ -43,6 +46,8 @@ pub struct RecorderCounters {
     recorded: AtomicU64,
     bytes: AtomicU64,
     lost: AtomicU64,
+    repeated: AtomicU64,
+    feeds: AtomicUsize,
     is_failing: AtomicBool,
     is_behind: AtomicBool,
     queued: AtomicUsize,
@@ -64,6 +69,16 @@ impl RecorderCounters {
         self.lost.load(Relaxed)
     }
 
+    /// Parts that were not recorded, since a recording that goes on has them.
+    pub fn repeated(&self) -> u64 {
+        self.repeated.load(Relaxed)
+    }
+
+    /// Feeds of which parts were recorded.
+    pub fn feeds(&self) -> usize {
+        self.feeds.load(Relaxed)
+    }
+
     /// Whether the last part that was tried could not be written, or parts find no room in the queue.
     pub fn is_failing(&self) -> bool {
         self.is_failing.load(Relaxed) || self.is_behind.load(Relaxed)
@@ -75,7 +90,7 @@ impl RecorderCounters {
     }
 
     fn done(&self) -> u64 {
-        self.recorded().wrapping_add(self.lost())
+        self.recorded().wrapping_add(self.lost()).wrapping_add(self.repeated())
     }
 }
 
@@ -106,7 +121,8 @@ impl Recorder {
         let (queue, parts) = channel();
         let (at_end, ended) = channel();
         let counters = Arc::new(RecorderCounters::default());
-        let work = RecorderLoop { writer, settings, counters: counters.clone(), failing: None, _at_end: at_end };
+        let work =
+            RecorderLoop { writer, settings, counters: counters.clone(), failing: None, feeds: HashSet::new(), _at_end: at_end };
         Builder::new().name("recorder".to_owned()).spawn(move || work.run(&parts))?;
         Ok(Self { queue, counters, settings, ended })
     }
@@ -179,6 +195,8 @@ struct RecorderLoop {
     settings: RecorderSettings,
     counters: Arc<RecorderCounters>,
     failing: Option<Failing>,
+    /// Those of which a part was recorded.
+    feeds: HashSet<Arc<str>>,
     _at_end: Sender<()>,
 }
 
@@ -214,7 +232,8 @@ impl RecorderLoop {
             _ => Some(self.writer.write(part)),
         };
         match outcome {
-            Some(Ok(())) => self.succeeded(part),
+            Some(Ok(true)) => self.succeeded(part),
+            Some(Ok(false)) => _ = self.counters.repeated.fetch_add(1, Relaxed),
             Some(Err(why)) => self.failed(Some(&why)),
             None => self.failed(None),
         }
@@ -223,6 +242,13 @@ impl RecorderLoop {
     fn succeeded(&mut self, part: &RecordedPart) {
         self.counters.recorded.fetch_add(1, Relaxed);
         self.counters.bytes.fetch_add(part.body.len() as u64, Relaxed);
+        if !self.feeds.contains(&part.feed) {
+            self.feeds.insert(part.feed.clone());
+            self.counters.feeds.store(self.feeds.len(), Relaxed);
+            if self.settings.tells_feeds {
+                info!(feed = %part.feed, media = part.media.as_str(), "the first part is recorded");
+            }
+        }
         if let Some(failing) = self.failing.take() {
             self.counters.is_failing.store(false, Relaxed);
             info!(lost = failing.lost, "the recording goes on");

@@ -24,7 +24,7 @@ use super::{
 pub enum Keep {
     /// What is younger than this.
     Age(Duration),
-    /// The youngest that have at most these bytes together.
+    /// The newest, by their names, that have at most these bytes together.
     Bytes(u64),
 }
 
@@ -45,6 +45,8 @@ struct SeenSegment {
     age: Duration,
     /// The time of its last change, by the clock of the machine.
     changed: SystemTime,
+    /// The last look at it.
+    looked: Instant,
 }
 
 /// A segment that may be deleted.
@@ -77,10 +79,18 @@ impl Retention {
         };
         let there: HashSet<_> = candidates.iter().filter_map(|found| found.segment.path.file_name()).collect();
         self.seen.retain(|name, _| there.contains(name.as_os_str()));
-        candidates.sort_by(|a, b| a.age.cmp(&b.age).then_with(|| b.segment.cmp(&a.segment)));
+        let is_current = |candidate: &Candidate| Some(candidate.segment.path.as_path()) == current;
+        candidates.sort_by(|a, b| {
+            let by_age = match self.keep {
+                Keep::Age(_) => a.age.cmp(&b.age),
+                // Changes that were seen in one look do not tell which file is older; its name does.
+                Keep::Bytes(_) => is_current(b).cmp(&is_current(a)),
+            };
+            by_age.then_with(|| b.segment.cmp(&a.segment))
+        });
         let newest = current.map(Path::to_owned).or_else(|| Some(candidates.first()?.segment.path.clone()));
         let mut before = 0;
-        let too_old = candidates.into_iter().filter(|candidate| {
+        candidates.retain(|candidate| {
             before += candidate.bytes;
             let is_kept = match self.keep {
                 Keep::Age(limit) => candidate.age <= limit,
@@ -88,7 +98,8 @@ impl Retention {
             };
             !is_kept && Some(&candidate.segment.path) != newest.as_ref()
         });
-        too_old.filter(delete).count()
+        // The oldest first, if it does not come to the end.
+        candidates.iter().rev().filter(|candidate| delete(candidate)).count()
     }
 
     /// A file of a segment's name, if it is a recording.
@@ -97,16 +108,19 @@ impl Retention {
         let changed = metadata.modified().unwrap_or(segment.start).max(segment.start);
         let name = segment.path.file_name()?.to_owned();
         let seen = match self.seen.get(&name) {
-            Some(seen) if seen.changed == changed => *seen,
-            // A part has come since the last look.
-            Some(_) => SeenSegment { at: now, age: Duration::ZERO, changed },
+            Some(seen) if seen.changed == changed => SeenSegment { looked: now, ..*seen },
+            // A part has come since the last look; whatever the clock says, not before it.
+            Some(seen) => {
+                let age = wall.duration_since(changed).unwrap_or_default().min(now.saturating_duration_since(seen.looked));
+                SeenSegment { at: now, age, changed, looked: now }
+            }
             None if is_recording(&segment.path) => {
                 let is_trusted = [changed, wall].iter().all(|time| *time >= SystemTime::UNIX_EPOCH + FIRST);
                 if !is_trusted {
                     info!(file = %segment.path.display(), "its age counts from now, since a clock was not set");
                 }
                 let age = wall.duration_since(changed).ok().filter(|_| is_trusted).unwrap_or_default();
-                SeenSegment { at: now, age, changed }
+                SeenSegment { at: now, age, changed, looked: now }
             }
             None => return None,
         };

@@ -29,6 +29,8 @@ pub struct RecordTo {
     pub folder: Option<(PathBuf, Option<SegmentLimit>, Option<Keep>)>,
     /// A directory with a file for each part.
     pub frames: Option<PathBuf>,
+    /// Whether the first part of each feed is logged.
+    pub tells_feeds: bool,
 }
 
 impl RecordTo {
@@ -48,9 +50,9 @@ pub struct RecordedCounters {
 }
 
 impl RecordedCounters {
-    /// Whether a part was recorded.
+    /// Whether a part was recorded, or was there already.
     pub fn has_parts(&self) -> bool {
-        self.recording.iter().chain(&self.frames).any(|counters| counters.recorded() > 0)
+        self.recording.iter().chain(&self.frames).any(|counters| counters.recorded() + counters.repeated() > 0)
     }
 
     /// Logs what was recorded.
@@ -59,7 +61,11 @@ impl RecordedCounters {
     /// If parts are still being lost.
     pub fn report(&self) -> Result<()> {
         for counters in self.recording.iter().chain(&self.frames) {
-            info!(parts = counters.recorded(), bytes = counters.bytes(), lost = counters.lost(), "recorded");
+            let (parts, bytes, feeds) = (counters.recorded(), counters.bytes(), counters.feeds());
+            info!(parts, bytes, feeds, lost = counters.lost(), "recorded");
+            if counters.repeated() > 0 {
+                info!(parts = counters.repeated(), "not recorded again: the recording had them");
+            }
             if counters.is_failing() {
                 return Err(Error::new("record the last parts", format!("{} parts are lost", counters.lost())));
             }
@@ -81,7 +87,9 @@ impl RecordOutputs {
     /// # Errors
     /// If something cannot be recorded to. A file that is there and no recording stays as it is.
     pub fn open(to: RecordTo) -> Result<Self> {
-        let settings = RecorderSettings::default();
+        let settings = RecorderSettings { tells_feeds: to.tells_feeds, ..RecorderSettings::default() };
+        // Of two recorders one tells it.
+        let of_frames = RecorderSettings { tells_feeds: to.tells_feeds && to.path().is_none(), ..settings };
         let paths: Vec<PathBuf> = to.path().map(Path::to_owned).into_iter().chain(to.frames.clone()).collect();
         let file = to.file.map(|path| {
             let opened = Recorder::start(Box::new(SingleFile(path.clone())), settings);
@@ -93,7 +101,7 @@ impl RecordOutputs {
         });
         let frames = to.frames.map(|path| {
             let folder = FrameFolder::prepare(path.clone());
-            let started = folder.and_then(|folder| Recorder::of_writer(Box::new(folder), settings));
+            let started = folder.and_then(|folder| Recorder::of_writer(Box::new(folder), of_frames));
             started.map_err(|why| cannot(&path, why))
         });
         let outputs = Self { recording: file.or(folder).transpose()?, frames: frames.transpose()? };
@@ -153,6 +161,7 @@ fn cannot(path: &Path, why: std::io::Error) -> Error {
     let error = Error::new(format!("record to {}", path.display()), &why);
     match why.kind() {
         std::io::ErrorKind::InvalidData => error.hint("mxr overwrites nothing: name a file that is not there, or a recording"),
+        std::io::ErrorKind::WouldBlock => error.hint("name another file or directory"),
         std::io::ErrorKind::NotFound => error.hint("the directory for it has to be there"),
         _ => error,
     }

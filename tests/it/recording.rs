@@ -194,7 +194,8 @@ fn what_a_killed_program_has_recorded_is_there_but_for_the_last_part_at_most() {
         let rest = String::from_utf8_lossy(&viewer.rest()).into_owned();
         let sequences = rest.split("X-Sequence: ").skip(1).filter_map(|rest| rest.split_once("\r\n")?.0.parse().ok());
         last = sequences.last().unwrap_or(last);
-        let (parts, rest) = recorded_before_a_kill(&file);
+        // The first part makes the file.
+        let (parts, rest) = if file.exists() { recorded_before_a_kill(&file) } else { Default::default() };
         torn += u64::from(rest > 0);
         let bodies: Vec<_> = (0..parts.len()).map(|seed| padded_png(BLUE, 100_000, seed as u32)).collect();
         expect_bodies(&parts, &bodies);
@@ -226,6 +227,65 @@ fn a_second_run_continues_the_file_and_a_second_program_is_refused_it() {
     assert_eq!(texts(&parts), ["run 0", "run 1"]);
     assert_eq!((parts[0].sequence, parts[1].sequence), (1, 1));
     assert_ne!(parts[0].clock.0, parts[1].clock.0, "times of two runs are not compared");
+}
+
+#[test]
+fn a_recording_of_another_mxr_that_goes_on_has_each_part_once() {
+    let folder = Folder::new();
+    folder.put("mxr.toml", "[feed.lines]\nexec = ['seq', '1', '300']\n[feed.picture]\nwatch = 'a.png'\n");
+    folder.put("a.png", png(RED));
+    let origin = mxr(["up"]).current_dir(&folder.path()).start();
+    for out in ["cont.mxr", "days/", "frames"] {
+        let option = if out == "frames" { "--frames" } else { "-o" };
+        let run = || {
+            let running = mxr(["record", &origin.url("/"), option]).arg(folder.path().join(out)).spawn();
+            running.expect_log("recording");
+            running
+        };
+        let first = run();
+        ["lines", "picture"].iter().for_each(|feed| first.expect_log(&format!("the first part is recorded feed={feed}")));
+        let parts = || match out {
+            "cont.mxr" => recorded(&folder.file(out)).len(),
+            "days/" => segments(&folder.file(out)).iter().map(|file| recorded(file).len()).sum(),
+            _ => fs::read_dir(folder.file(out)).unwrap().count(),
+        };
+        wait_until("all are recorded", SOON * 2, || match out {
+            "cont.mxr" => recorded_before_a_kill(&folder.file(out)).0.len() == 301,
+            "days/" => segments(&folder.file(out)).iter().map(|file| recorded_before_a_kill(file).0.len()).sum::<usize>() == 301,
+            _ => parts() == 301,
+        });
+        first.stop().success().stderr("recorded parts=301").stderr("feeds=2 lost=0");
+        let again = mxr(["record", &origin.url("/"), "--for", "3s", option]).arg(folder.path().join(out)).run().success();
+        again.stderr("recorded parts=0").stderr("not recorded again: the recording had them parts=");
+        assert_eq!(parts(), 301, "{out}");
+    }
+    origin.stop().success();
+}
+
+#[test]
+fn a_file_to_be_recorded_is_told_to_be_watched() {
+    let folder = Folder::new();
+    folder.put("plot.png", png(RED));
+    let run = |words: &str| mxr(words.split(' ')).current_dir(&folder.path()).run().usage_error();
+    run("record plot.png -o s.mxr")
+        .stderr("mxr: cannot record plot.png: it is a path, not a URL")
+        .stderr("hint: for what is on this machine: mxr watch plot.png --record s.mxr");
+    run("record plot.png --frames f").stderr("mxr watch plot.png --frames f");
+    run("relay plot.png").stderr("mxr: cannot relay plot.png: it is a path, not a URL").stderr("mxr watch plot.png");
+    run("record other.png -o s.mxr").stderr("the URL has no scheme");
+    assert!(!folder.file("s.mxr").exists());
+}
+
+#[test]
+fn a_directory_in_which_one_program_deletes_is_refused_to_others() {
+    let folder = Folder::new();
+    let days = folder.file("days/");
+    let server = mxr(["serve", "--demo", "--keep", "1G", "-o"]).arg(&days).start();
+    for keep in [&["--keep", "1h"][..], &[]] {
+        let other = mxr(["serve", "--demo", "--port", "0", "-o"]).arg(&days).args(keep).run().failure();
+        other.stderr("mxr: cannot record to ").stderr("another program records to it").stderr("hint: name another");
+    }
+    server.stop().success();
 }
 
 #[test]
@@ -271,6 +331,9 @@ fn options_that_do_not_go_together_are_told_what_would() {
         ("serve --demo -o new.mxr --segment 1h", "cannot use --segment with --record new.mxr", "--record new/"),
         ("serve --demo -o new/ --segment 2h --keep 1h", "cannot use --segment 2h with --keep 1h: ", ""),
         ("serve --demo -o new/ --segment 0s", "cannot use --segment 0s: the least is 1s", ""),
+        ("serve --demo -o new/ --segment 50K", "cannot use --segment 50K: the least is 64K", ""),
+        ("serve --demo -o new/ --keep 1.5KB", "cannot use --keep 1.5KB: the least is 64K", ""),
+        ("serve --demo -o new/ --segment 1.5M --keep 1MB", "cannot use --segment 1.5M with --keep 1MB: ", ""),
         ("serve --demo -o -", "cannot use --record -: a recording is written into a file", "curl"),
         ("serve --demo -o new/ --keep 10", "10m is minutes", ""),
         ("serve frames -o frames/", "cannot use --record here: frames/ is what is pushed", "record to another directory"),
@@ -286,7 +349,7 @@ fn options_that_do_not_go_together_are_told_what_would() {
     }
     // A variable is for the commands that can use it.
     let server = mxr(["serve", "--demo", "-o"]).arg(folder.file("new.mxr")).env("MXR_KEEP", "1h").start();
-    assert!(folder.file("new.mxr").is_file());
+    wait_until("it is recorded", SOON, || folder.file("new.mxr").is_file());
     server.stop().success();
     let server = mxr(["serve", "--demo"]).env("MXR_KEEP", "1h").start();
     assert_eq!(counters(&server), false);
@@ -430,7 +493,7 @@ fn mxr_record_ends_by_itself_after_its_time_and_says_what_is_missing() {
     });
     let file = folder.file("a.mxr");
     let finished = mxr(["record", &upstream.url("/"), "--for", "2s", "-o"]).arg(&file).run().success();
-    finished.stderr("recorded parts=1");
+    finished.stderr("recorded parts=1").stderr("feeds=1 lost=0");
     expect_bodies(&recorded(&file), &[png(RED)]);
     mxr(["record", "http://127.0.0.1:1/"])
         .run()
@@ -444,7 +507,9 @@ fn mxr_record_ends_by_itself_after_its_time_and_says_what_is_missing() {
     let waiting = mxr(["record", "http://127.0.0.1:1/video", "-o"]).arg(folder.file("b.mxr")).spawn();
     waiting.expect_log("127.0.0.1:1");
     waiting.stop().success().stderr("recorded parts=0");
-    assert_eq!(recorded(&folder.file("b.mxr")), []);
+    for name in ["b.mxr", "c.mxr"] {
+        assert!(!folder.file(name).exists(), "{name}: what has no part leaves no file");
+    }
 }
 
 #[test]

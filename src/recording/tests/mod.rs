@@ -1,6 +1,7 @@
 //! What the room promises, on real files.
 
 mod archives;
+mod continued;
 mod crashes;
 mod readers;
 mod recorders;

@@ -88,6 +88,7 @@ const EAGER: RecorderSettings = RecorderSettings {
     sync: Duration::from_millis(1),
     retry: Duration::ZERO,
     tidy: Duration::from_millis(1),
+    tells_feeds: false,
 };
 
 #[test]
@@ -151,9 +152,10 @@ fn a_part_larger_than_the_queue_is_recorded() {
 #[test]
 fn two_runs_in_one_file_are_told_apart() {
     let (_folder, path) = recording_of(&[]);
-    for _ in 0..2 {
+    for run in 0..2 {
         let recorder = Recorder::start(Box::new(SingleFile(path.clone())), EAGER).unwrap();
-        assert!((1..=3).all(|sequence| recorder.push(recorded(sequence, "a"))));
+        let part = |sequence| RecordedPart { time: at((run * 10 + sequence) as f64), ..recorded(sequence, "a") };
+        assert!((1..=3).all(|sequence| recorder.push(part(sequence))));
         recorder.finish();
     }
     assert_eq!(sequences(&path), [1, 2, 3, 1, 2, 3]);

@@ -71,6 +71,63 @@ fn the_oldest_go_where_bytes_are_limited() {
 }
 
 #[test]
+fn the_oldest_go_first_however_many_segments_are_closed_between_two_looks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (start, wall) = (Instant::now(), SystemTime::now());
+    let begun = |millis: u64| wall - Duration::from_millis(90_000 - millis);
+    let first = segment(folder.path(), begun(0), "a");
+    let size = std::fs::metadata(&first).unwrap().len();
+    let [mut by_size, mut by_age] = [Keep::Bytes(size * 3 + 1), Keep::Age(Duration::from_secs(65))].map(Retention::new);
+    for retention in [&mut by_size, &mut by_age] {
+        assert_eq!(retention.tidy_at(folder.path(), Some(&first), (start, begun(100))), 0, "it is written");
+    }
+    // Until the next look the first one gets a part more, and nine others are begun and closed, some within a millisecond.
+    let later = |seconds: u64| (start + Duration::from_secs(seconds), begun(100) + Duration::from_secs(seconds));
+    let mut all: Vec<_> = (1..10).map(|number| segment(folder.path(), begun(1000 * (number / 2 * 2)), "a")).collect();
+    all.insert(0, first);
+    let touched = std::fs::File::options().write(true).open(&all[0]).unwrap();
+    touched.set_modified(begun(500)).unwrap();
+    by_age.tidy_at(folder.path(), all.last().map(PathBuf::as_path), later(10));
+    assert!(all.iter().all(|path| path.exists()));
+    // The oldest are 65 seconds old, and the younger ones are not.
+    by_age.tidy_at(folder.path(), all.last().map(PathBuf::as_path), later(67));
+    let left = |all: &[PathBuf]| all.iter().map(|path| path.exists()).collect::<Vec<_>>();
+    let kept = left(&all);
+    assert!(kept.is_sorted() && !kept[0] && kept[9], "{kept:?}");
+    by_size.tidy_at(folder.path(), all.last().map(PathBuf::as_path), later(68));
+    assert_eq!(left(&all), [vec![false; 7], vec![true; 3]].concat());
+}
+
+#[test]
+fn the_file_that_is_written_counts_first_whatever_its_name_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [4, 3, 2, 1].map(|hours| segment(folder.path(), ago(hours), "a"));
+    let size = std::fs::metadata(&paths[0]).unwrap().len();
+    // The clock was set back.
+    assert_eq!(Retention::new(Keep::Bytes(size * 2 + 1)).tidy(folder.path(), Some(&paths[1])), 2);
+    assert_eq!(paths.map(|path| path.exists()), [false, true, false, true]);
+}
+
+#[test]
+fn no_more_is_kept_than_is_asked_for_and_one_file_however_fast_parts_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let (limit, keep) = (SegmentLimit::Bytes(20_000), Keep::Bytes(100_000));
+    let place = SegmentPlace::new(folder.path().to_owned(), Some(limit), Some(Retention::new(keep)));
+    let settings = RecorderSettings { tidy: Duration::from_secs(3600), ..RecorderSettings::default() };
+    let recorder = Recorder::start(Box::new(place), settings).unwrap();
+    (1..=200).for_each(|sequence| assert!(recorder.push(recorded(sequence, vec![b'x'; 9000]))));
+    recorder.finish();
+    let segments = segments_of(folder.path()).unwrap();
+    let bytes: u64 = segments.iter().map(|segment| std::fs::metadata(&segment.path).unwrap().len()).sum();
+    assert!((60_000..=120_000).contains(&bytes), "{bytes} of 1,800,000 recorded");
+    let newest = heads_of(&mut Recording::open(&segments.last().unwrap().path).unwrap());
+    assert_eq!(newest.last().unwrap().headers.sequence, Some(200));
+    let first = heads_of(&mut Recording::open(&segments[0].path).unwrap())[0].headers.sequence.unwrap();
+    let all = segments.iter().map(|segment| heads_of(&mut Recording::open(&segment.path).unwrap()).len() as u64).sum::<u64>();
+    assert_eq!(first + all - 1, 200, "none is missing in between");
+}
+
+#[test]
 fn files_of_others_are_never_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
