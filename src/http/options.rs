@@ -8,7 +8,7 @@ use super::{host::Hosts, origin::Sites, request::Visitor};
 use crate::{
     auth::{Access, Site},
     conn::tls::Tls,
-    recording::Archive,
+    recording::{Archive, PlayedTime},
     sink::RecordedCounters,
 };
 
@@ -39,6 +39,8 @@ pub struct Options {
     pub recorded: RecordedCounters,
     /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
     pub archive: Option<Arc<Archive>>,
+    /// The time that plays of a recording, from which `-10m` and `last=30s` count back; by the clock without one.
+    pub playing: Option<Arc<PlayedTime>>,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
             threads: 1,
             recorded: RecordedCounters::default(),
             archive: None,
+            playing: None,
         }
     }
 }
