@@ -13,7 +13,9 @@ fn recording_at(times: &[f64]) -> (TempDir, Arc<Archive>) {
         appender.append(&part, ClockReading { name: 1, at: Duration::from_secs(sequence) }).unwrap();
     }
     let archive = Arc::new(Archive::open(path));
-    archive.refresh().unwrap();
+    while archive.refresh().is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     (folder, archive)
 }
 
