@@ -33,6 +33,7 @@ pub(super) fn explain(mut error: Error) -> Error {
         error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
     }
     if let Some(tip) = tip(&error) {
+        error.remove(ContextKind::SuggestedSubcommand);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
     }
     error
@@ -70,6 +71,9 @@ fn tip(error: &Error) -> Option<String> {
         ErrorKind::UnknownArgument if has("--screen") && context(error, ContextKind::InvalidArg).is_some_and(is_cells) => {
             Some(format!("'--screen={}' says the size", context(error, ContextKind::InvalidArg)?))
         }
+        ErrorKind::InvalidSubcommand if context(error, ContextKind::InvalidSubcommand).is_some_and(plays) => {
+            Some("'mxr serve RECORDING' plays a recording".to_owned())
+        }
         ErrorKind::InvalidSubcommand => {
             let name = context(error, ContextKind::InvalidSubcommand)?;
             let (is_folder, name) = (Path::new(name).is_dir(), existing(name)?);
@@ -83,7 +87,7 @@ fn tip(error: &Error) -> Option<String> {
                     Some(format!("'mxr watch {name}' pushes that file whenever it changes, 'mxr stdin < {name}' pushes its lines"))
                 }
                 "doctor" => Some("'mxr doctor' looks at one feed or file at a time".to_owned()),
-                _ => Some("'mxr watch' takes several files, 'mxr serve' one directory of frames".to_owned()),
+                _ => Some("'mxr watch' takes several files, 'mxr serve' one directory of frames or one recording".to_owned()),
             }
         }
         ErrorKind::MissingRequiredArgument => {
@@ -107,6 +111,11 @@ pub fn unknown_variables() -> Vec<(String, Option<String>)> {
     let known: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).chain(OF_HOOKS).collect();
     unknown.retain(|name| !known.contains(&name.as_str()));
     unknown.into_iter().map(|name| (name.clone(), nearest(&name, &known))).collect()
+}
+
+/// Whether a word is what other programs call it to play a recording.
+fn plays(word: &str) -> bool {
+    matches!(word, "play" | "replay" | "playback")
 }
 
 /// The known variable that looks most like this one, as clap finds the option that was meant.

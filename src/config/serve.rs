@@ -1,11 +1,12 @@
 //! What the options of `mxr serve` mean: the demo, a directory of frames, or a recording.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{Config, hook, interval, names};
 use crate::{
     cli::{RecordedTime, Serve, Typed},
     error::{Error, Result},
+    recording::PlayedTime,
     source::{
         SourceStart, demo,
         playback::{self, PlayTime, PlaybackSettings, is_recording},
@@ -58,7 +59,10 @@ impl Config {
         if serve.once && serve.follow {
             return Err(Error::usage("use --once with --follow", "one ends after the last frame, the other waits for more"));
         }
-        check_no_recording(&typed, "frames have no times of their own; --fps says how fast they are played")?;
+        // Of a path that is not there nobody knows what it would be.
+        if path.exists() {
+            check_no_recording(&typed, "frames have no times of their own; --fps says how fast they are played")?;
+        }
         let mode = match (serve.once, serve.follow) {
             (true, _) => Mode::Once,
             (_, true) => Mode::Follow,
@@ -97,7 +101,11 @@ impl Config {
             return Err(Error::usage("use --from with --to", "it is the later one"));
         }
         let (archive, read) = (playback::archive_of(&settings.path), vec![settings.path.clone()]);
-        let mut config = Self::new(SourceStart::new(|context| playback::source(settings, &context)), serve.common, typed)?;
+        let playing = Arc::new(PlayedTime::default());
+        let plays = playing.clone();
+        let start = SourceStart::new(|context| playback::source(settings, plays, &context));
+        let mut config = Self::new(start, serve.common, typed)?;
+        config.http.playing = Some(playing);
         // What is in it was recorded because it counts.
         config.feeds.limits.keep_same = true;
         // Feeds that have other names here are not found in it.

@@ -16,6 +16,7 @@ use crate::{
     file::{self, OpenFile, Reading},
     format::{Completeness, Media, inspect},
     lease::{Leases, Writers},
+    recording::FileHead,
     source::{events_refused, silent_file_system, watch::newest_file},
 };
 
@@ -135,6 +136,12 @@ impl PathLook {
         (facts.content_type, facts.bytes) = (media.to_string(), body.len() as u64);
         if body.is_empty() {
             return self.add(&kinds::EMPTY, "");
+        }
+        if let Some(head) = FileHead::of_mxr(body) {
+            facts.content_type = format!("multipart/mixed; boundary={}", head.boundary);
+            let cure = format!("Play it with mxr serve {}.", path.display());
+            self.findings.push(Finding::of(&kinds::RECORDING, "").cured_by(Some(&cure)));
+            return;
         }
         let inspection = inspect(&media, body);
         facts.completeness = match inspection.completeness {

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use hyper::{Method, Request, StatusCode, Uri, body::Incoming, header};
@@ -19,6 +19,7 @@ use super::{
     metrics::{self, ViewerDetail},
     options::Options,
     origin, push,
+    query::QueryNow,
     reads::Reads,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
@@ -143,7 +144,7 @@ impl RequestHandler {
             // It has no secret, and gives away nothing.
             return sites.allowed_origin(request.headers()).map(|_| Route::Preflight).ok_or(Rejection::ForeignSite);
         }
-        let route = route::route(request, prefix);
+        let route = route::route_at(request, prefix, self.now());
         // The reply reveals nothing, and the caller has no password: a container runtime, a load balancer.
         if route == Route::Health {
             return Ok(route);
@@ -157,6 +158,12 @@ impl RequestHandler {
             true => Err(Rejection::Loop),
             false => Ok(route),
         }
+    }
+
+    /// The time from which queries count back: the one that plays, of a recording.
+    fn now(&self) -> QueryNow {
+        let playing = self.options.playing.as_ref().and_then(|playing| playing.get());
+        playing.map_or_else(|| QueryNow::Clock(SystemTime::now()), QueryNow::Playing)
     }
 
     async fn answer_route<B>(

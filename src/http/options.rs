@@ -9,7 +9,7 @@ use crate::{
     auth::{Access, PushTokens, Site},
     conn::tls::Tls,
     intake::Intake,
-    recording::Archive,
+    recording::{Archive, PlayedTime},
     sink::{PublishStatus, RecordedCounters},
 };
 
@@ -44,6 +44,8 @@ pub struct Options {
     pub recorded: RecordedCounters,
     /// What is recorded of the feeds, so that `/snapshot?at=` and others go back in time beyond what the feeds hold.
     pub archive: Option<Arc<Archive>>,
+    /// The time that plays of a recording, from which `-10m` and `last=30s` count back; by the clock without one.
+    pub playing: Option<Arc<PlayedTime>>,
 }
 
 /// How others push in.
@@ -73,6 +75,7 @@ impl Default for Options {
             threads: 1,
             recorded: RecordedCounters::default(),
             archive: None,
+            playing: None,
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::{
     feed::{Feed, HeldParts, HeldPlace},
     part::stamp,
     recording::{
-        Archive, ArchivePart, ArchiveStretch, Export, Extent, FoundReader, Indexing, PartHead, RecordedPart, Recording, Seek,
-        spread,
+        Archive, ArchivePart, ArchiveStretch, Export, Extent, FoundReader, Indexing, NewestParts, OpeningPart, PartHead,
+        RecordedPart, Recording, Seek, SpreadPart, spread,
     },
     stats::Lease,
     wire::Encoded,
@@ -79,6 +79,19 @@ pub(super) struct ListedPart {
     pub(super) sequence: Option<u64>,
     pub(super) media: String,
     pub(super) bytes: u64,
+}
+
+impl ListedPart {
+    fn recorded(found: &ArchivePart, reader: &mut FoundReader) -> Option<Self> {
+        let head = reader.head(found).ok()?;
+        let media = head.headers.media.as_ref().map(ToString::to_string).unwrap_or_default();
+        Some(Self { time: found.time, sequence: head.headers.sequence, media, bytes: head.length })
+    }
+
+    fn held(part: &Encoded) -> Self {
+        let (sequence, media) = (Some(part.sequence()), part.media().to_string());
+        Self { time: stamp_of(part), sequence, media, bytes: part.body().len() as u64 }
+    }
 }
 
 /// A part's place.
@@ -190,24 +203,18 @@ impl PastFeed {
         let recorded = self.archive.as_ref().and_then(|archive| archive.span(&self.name)).map_or(0, |span| span.count);
         let count = recorded + alone.len();
         let alone: Vec<_> = alone.into_iter().filter(|(time, _)| (stretch.0..=stretch.1).contains(time)).collect();
-        let recorded = self.archive.as_ref().map_or(0, |archive| archive.count(&self.name, stretch));
-        let (in_files, in_memory): (Vec<_>, Vec<_>) =
-            spread(recorded + alone.len(), max).into_iter().partition(|position| *position < recorded);
-        let found = self.archive.as_ref().map(|archive| archive.pick(&self.name, stretch, in_files)).unwrap_or_default();
+        let times: Vec<SystemTime> = alone.iter().map(|(time, _)| *time).collect();
+        let places = match &self.archive {
+            Some(archive) => archive.spread(&self.name, stretch, &times, max),
+            None => spread(times.len(), max).into_iter().map(SpreadPart::Other).collect(),
+        };
         let mut reader = FoundReader::default();
-        let listed = found.into_iter().filter_map(|found| {
-            // Deleted meanwhile.
-            let head = reader.head(&found).ok()?;
-            let media = head.headers.media.as_ref().map(ToString::to_string).unwrap_or_default();
-            Some(ListedPart { time: found.time, sequence: head.headers.sequence, media, bytes: head.length })
+        let parts = places.into_iter().filter_map(|place| match place {
+            // Not if it was deleted meanwhile.
+            SpreadPart::Recorded(found) => ListedPart::recorded(&found, &mut reader),
+            SpreadPart::Other(position) => alone.get(position).map(|(_, place)| ListedPart::held(&held.part(*place))),
         });
-        let held = in_memory.into_iter().filter_map(|position| alone.get(position - recorded)).map(|(time, place)| {
-            let part = held.part(*place);
-            let (sequence, media) = (Some(part.sequence()), part.media().to_string());
-            ListedPart { time: *time, sequence, media, bytes: part.body().len() as u64 }
-        });
-        let mut parts: Vec<_> = listed.chain(held).collect();
-        parts.sort_by_key(|part| part.time);
+        let parts = parts.collect();
         Ok(PartList { span, count, parts })
     }
 }
@@ -262,8 +269,8 @@ pub(super) struct Download {
     pub(super) leases: Vec<Weak<Lease>>,
 }
 
-/// Prepares the download of a stretch of these feeds; `only`: of the first of them alone, otherwise of all that is recorded. `None`
-/// if there is no part in it.
+/// Prepares the download of a stretch of these feeds; `only`: of the first of them alone, otherwise of all that is recorded. A stretch
+/// that begins at a time begins with what each feed showed then. `None` if there is nothing up to its end.
 pub(super) fn download(
     feeds: &[PastFeed],
     archive: Option<&Arc<Archive>>,
@@ -271,6 +278,7 @@ pub(super) fn download(
     (from, to): (SystemTime, SystemTime),
     newest: Option<usize>,
 ) -> Result<Option<Download>, Indexing> {
+    let (from, to) = (stamp(from), stamp(to));
     let held: Vec<_> = feeds.iter().map(|feed| (feed, feed.held())).collect();
     archive.map_or(Ok(()), Archive::refresh)?;
     let alone = held.iter().flat_map(|(feed, held)| {
@@ -279,16 +287,65 @@ pub(super) fn download(
     });
     let mut alone: Vec<_> = alone.filter(|(time, ..)| (from..=to).contains(time)).collect();
     alone.sort_by_key(|(time, ..)| *time);
-    let newest = newest.unwrap_or(usize::MAX);
-    alone.drain(..alone.len().saturating_sub(newest));
-    let recorded = newest - alone.len();
-    let extents = archive.map(|archive| archive.extents(only, (from, to), Some(recorded))).unwrap_or_default();
-    let starts = extents.first().map(Extent::start).into_iter().chain(alone.first().map(|(time, ..)| *time));
-    let Some(start) = starts.min() else { return Ok(None) };
-    let (parts, leases) = alone.into_iter().map(|(_, name, held, place)| lend(name, &held.part(place))).unzip();
+    let mut opening = if from > SystemTime::UNIX_EPOCH { opening(&held, archive, only, from)? } else { Vec::new() };
+    let (mut from, mut without) = (from, 0);
+    if let Some(newest) = newest {
+        let times: Vec<SystemTime> = alone.iter().map(|(time, ..)| *time).collect();
+        let found = match archive {
+            Some(archive) => archive.newest(only, (from, to), &times, newest),
+            None => newest_of(&times, from, newest),
+        };
+        opening.drain(..opening.len().saturating_sub(newest - found.count));
+        (from, without) = (found.from, found.without);
+        alone.retain(|(time, ..)| *time >= from);
+    }
+    let extents = archive.map(|archive| archive.extents(only, (from, to))).unwrap_or_default();
+    let starts = extents.iter().map(Extent::start).chain(alone.first().map(|(time, ..)| *time));
+    let Some(start) = starts.chain(opening.iter().map(|_| from)).min() else { return Ok(None) };
+    let (opening, mut leases): (Vec<_>, Vec<_>) = opening.into_iter().map(|(name, place)| open_with(name, place)).unzip();
+    let (parts, lent): (_, Vec<_>) = alone.into_iter().map(|(_, name, held, place)| lend(name, &held.part(place))).unzip();
+    leases.extend(lent.into_iter().map(Some));
     let unnamed = archive.map(|archive| archive.unnamed().to_owned()).unwrap_or_default();
-    let stretch = ArchiveStretch { feed: only.map(str::to_owned), from, to, unnamed };
-    Ok(Some(Download { export: Export::new(stretch, extents, parts), start, leases }))
+    let stretch = ArchiveStretch { feed: only.map(str::to_owned), from, to, without, unnamed };
+    let leases = leases.into_iter().flatten().collect();
+    Ok(Some(Download { export: Export::new(stretch, opening, extents, parts), start, leases }))
+}
+
+/// What `Archive::newest` says where nothing is recorded.
+fn newest_of(times: &[SystemTime], from: SystemTime, newest: usize) -> NewestParts {
+    let Some(first) = times.len().checked_sub(newest) else { return NewestParts { count: times.len(), from, without: 0 } };
+    let from = times.get(first).copied().unwrap_or(from);
+    NewestParts { count: newest, from, without: first - times.partition_point(|time| *time < from) }
+}
+
+/// What each feed showed when a stretch began, in the order of time; nothing of a feed with a part of that very time.
+fn opening(
+    held: &[(&PastFeed, HeldParts)],
+    archive: Option<&Arc<Archive>>,
+    only: Option<&str>,
+    from: SystemTime,
+) -> Result<Vec<(String, PastPlace)>, Indexing> {
+    let is_gone = |name: &String| held.iter().all(|(feed, _)| feed.name != *name);
+    let recorded = archive.filter(|_| only.is_none()).map(|archive| archive.feeds()).unwrap_or_default();
+    let gone = recorded.into_iter().filter(is_gone).map(|name| PastFeed { archive: archive.cloned(), feed: None, name });
+    let gone: Vec<_> = gone.map(|feed| (feed, HeldParts::default())).collect();
+    let mut opening = Vec::new();
+    for (feed, held) in held.iter().map(|(feed, held)| (*feed, held)).chain(gone.iter().map(|(feed, held)| (feed, held))) {
+        let shown = feed.find(held, Seek::At(from))?.filter(|place| place.time() < from);
+        opening.extend(shown.map(|place| (feed.name.clone(), place)));
+    }
+    opening.sort_by_key(|(_, place)| place.time());
+    Ok(opening)
+}
+
+fn open_with(name: String, place: PastPlace) -> (OpeningPart, Option<Weak<Lease>>) {
+    match place {
+        PastPlace::Recorded(found) => (OpeningPart::Found(found), None),
+        PastPlace::Held(part) => {
+            let (part, lease) = lend(name.into(), &part);
+            (OpeningPart::Held(part), Some(lease))
+        }
+    }
 }
 
 fn lend(feed: Arc<str>, part: &Encoded) -> (RecordedPart, Weak<Lease>) {

@@ -22,6 +22,22 @@ pub(super) struct ShownQuery {
     pub(super) step: Option<PastStep>,
 }
 
+/// The time from which a query counts back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum QueryNow {
+    /// By the clock.
+    Clock(SystemTime),
+    /// Of a recording that is played.
+    Playing(SystemTime),
+}
+
+impl QueryNow {
+    fn time(self) -> SystemTime {
+        let (Self::Clock(time) | Self::Playing(time)) = self;
+        time
+    }
+}
+
 /// To the part before or after the one that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PastStep {
@@ -50,9 +66,9 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn time(self, key: &str, now: SystemTime) -> Result<Option<SystemTime>, String> {
+    fn time(self, key: &str, now: QueryNow) -> Result<Option<SystemTime>, String> {
         let read = |value: Cow<'_, str>| {
-            moment(&value, now).ok_or_else(|| {
+            moment(&value, now.time()).ok_or_else(|| {
                 format!(
                     "{key} is not a time: {value:?}\n\
                      hint: a time is 1764000000.5 (seconds since 1970), 2025-11-24T16:00:00Z, or -10m (so long before now)"
@@ -63,8 +79,8 @@ impl<'a> Query<'a> {
     }
 
     /// `at`, with `step`.
-    pub(super) fn shown(self) -> Result<Option<ShownQuery>, String> {
-        let Some(at) = self.time("at", SystemTime::now())? else { return Ok(None) };
+    pub(super) fn shown(self, now: QueryNow) -> Result<Option<ShownQuery>, String> {
+        let Some(at) = self.time("at", now)? else { return Ok(None) };
         let step = match self.get("step").as_deref().map(str::trim) {
             None => None,
             Some("-1") => Some(PastStep::Back),
@@ -76,14 +92,19 @@ impl<'a> Query<'a> {
     }
 
     /// `from` and `to`, and `last`, which counts back from now.
-    pub(super) fn stretch(self) -> Result<(SystemTime, SystemTime), String> {
-        let now = SystemTime::now();
+    pub(super) fn stretch(self, now: QueryNow) -> Result<(SystemTime, SystemTime), String> {
         let last = self.get("last").map(|last| {
             let unit = if last.bytes().all(|digit| digit.is_ascii_digit()) { "s" } else { "" };
-            moment(&format!("-{last}{unit}"), now).ok_or_else(|| format!("last is not a length of time, such as 30s: {last:?}"))
+            moment(&format!("-{last}{unit}"), now.time())
+                .ok_or_else(|| format!("last is not a length of time, such as 30s: {last:?}"))
         });
         let from = self.time("from", now)?.max(last.transpose()?).unwrap_or(SystemTime::UNIX_EPOCH);
-        let to = self.time("to", now)?.unwrap_or(SystemTime::UNIX_EPOCH + LATEST);
+        let end = match now {
+            // Parts that are played later are there already.
+            QueryNow::Playing(time) if self.get("last").is_some() => time,
+            _ => SystemTime::UNIX_EPOCH + LATEST,
+        };
+        let to = self.time("to", now)?.unwrap_or(end);
         if from > to { Err("from is after to".to_owned()) } else { Ok((from, to)) }
     }
 
@@ -106,30 +127,43 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
+    fn now() -> QueryNow {
+        QueryNow::Clock(SystemTime::now())
+    }
+
     #[test]
     fn a_part_of_the_past_is_asked_for_by_its_time_and_steps_from_it() {
         let shown = |at, step| Ok(Some(ShownQuery { at, step }));
-        assert_eq!(Query("at=100&after=x").shown(), shown(at(100), None));
-        assert_eq!(Query("at=100&step=-1").shown(), shown(at(100), Some(PastStep::Back)));
-        assert_eq!(Query("at=100&step=1").shown(), shown(at(100), Some(PastStep::Forward)));
-        assert_eq!(Query("at=100&step=+1").shown(), shown(at(100), Some(PastStep::Forward)));
-        assert_eq!(Query("step=1").shown(), Ok(None));
+        assert_eq!(Query("at=100&after=x").shown(now()), shown(at(100), None));
+        assert_eq!(Query("at=100&step=-1").shown(now()), shown(at(100), Some(PastStep::Back)));
+        assert_eq!(Query("at=100&step=1").shown(now()), shown(at(100), Some(PastStep::Forward)));
+        assert_eq!(Query("at=100&step=+1").shown(now()), shown(at(100), Some(PastStep::Forward)));
+        assert_eq!(Query("step=1").shown(now()), Ok(None));
         for nonsense in ["at=", "at=x", "at=NaN", "at=1e300", "at=-5", "at=100&step=2", "at=100&step=0", "at=100&step=", "at=%00"] {
-            assert!(Query(nonsense).shown().is_err(), "{nonsense}");
+            assert!(Query(nonsense).shown(now()).is_err(), "{nonsense}");
         }
     }
 
     #[test]
     fn a_stretch_has_its_ends_in_order() {
-        assert_eq!(Query("").stretch(), Ok((at(0), at(0) + LATEST)));
-        assert_eq!(Query("from=1&to=2").stretch(), Ok((at(1), at(2))));
-        assert_eq!(Query("from=2&to=2").stretch(), Ok((at(2), at(2))));
-        let (from, _) = Query("last=30s").stretch().unwrap();
+        assert_eq!(Query("").stretch(now()), Ok((at(0), at(0) + LATEST)));
+        assert_eq!(Query("from=1&to=2").stretch(now()), Ok((at(1), at(2))));
+        assert_eq!(Query("from=2&to=2").stretch(now()), Ok((at(2), at(2))));
+        let (from, _) = Query("last=30s").stretch(now()).unwrap();
         assert!(from.elapsed().unwrap() >= Duration::from_secs(30), "{from:?}");
-        assert_eq!(Query("last=1000years&from=7").stretch().unwrap().0, at(7), "the later of both");
+        assert_eq!(Query("last=1000years&from=7").stretch(now()).unwrap().0, at(7), "the later of both");
         for nonsense in ["from=2&to=1", "last=x", "last=", "last=-1s", "from=-1", "last=30s&to=1"] {
-            assert!(Query(nonsense).stretch().is_err(), "{nonsense}");
+            assert!(Query(nonsense).stretch(now()).is_err(), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn what_counts_back_in_a_recording_that_is_played_does_so_from_the_time_that_plays() {
+        let now = QueryNow::Playing(at(1000));
+        assert_eq!(Query("last=30s").stretch(now), Ok((at(970), at(1000))));
+        assert_eq!(Query("from=-10m").stretch(now), Ok((at(400), at(0) + LATEST)));
+        assert_eq!(Query("last=30s&to=2000").stretch(now), Ok((at(970), at(2000))));
+        assert_eq!(Query("at=-10m").shown(now), Ok(Some(ShownQuery { at: at(400), step: None })));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     headers::{is_browser, is_img, is_navigation, prefers_mixed, text},
-    query::{Query, ShownQuery},
+    query::{Query, QueryNow, ShownQuery},
 };
 use crate::{fanout::Accepts, feed::interval_at, wire::Layout};
 
@@ -108,9 +108,14 @@ pub(super) enum After {
 
 /// Reads a request for something below `prefix`.
 pub(super) fn route<B>(request: &Request<B>, prefix: &str) -> Route {
+    route_at(request, prefix, QueryNow::Clock(SystemTime::now()))
+}
+
+/// The same where times count back from this one.
+pub(super) fn route_at<B>(request: &Request<B>, prefix: &str, now: QueryNow) -> Route {
     match normal(request.uri().path()).strip_prefix(prefix) {
         Some("") => Route::Slash,
-        Some(path) if path.starts_with('/') => route_to(path, request),
+        Some(path) if path.starts_with('/') => route_to(path, request, now),
         _ => Route::NotFound,
     }
 }
@@ -138,14 +143,14 @@ fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
-fn route_to<B>(path: &str, request: &Request<B>) -> Route {
+fn route_to<B>(path: &str, request: &Request<B>, now: QueryNow) -> Route {
     let headers = request.headers();
     let query = Query(request.uri().query().unwrap_or_default());
     let stream = |feeds| match stream_query(headers, query, feeds == FeedSelector::All) {
         Ok(query) => Route::Stream { feeds, query },
         Err(why) => Route::BadQuery(why),
     };
-    let snapshot = |feed| match query.shown() {
+    let snapshot = |feed| match query.shown(now) {
         Ok(Some(shown)) => Route::Shown { feed, shown },
         Ok(None) => match query.number("after") {
             Ok(after) => Route::Snapshot { feed, after },
@@ -153,11 +158,11 @@ fn route_to<B>(path: &str, request: &Request<B>) -> Route {
         },
         Err(why) => Route::BadQuery(why),
     };
-    let parts = |feed| match query.stretch().and_then(|stretch| Ok((stretch, query.max()?))) {
+    let parts = |feed| match query.stretch(now).and_then(|stretch| Ok((stretch, query.max()?))) {
         Ok((stretch, max)) => Route::Parts { feed, stretch, max },
         Err(why) => Route::BadQuery(why),
     };
-    let recording = |feed| match query.stretch().and_then(|stretch| Ok((stretch, query.newest()?))) {
+    let recording = |feed| match query.stretch(now).and_then(|stretch| Ok((stretch, query.newest()?))) {
         Ok((stretch, newest)) => Route::Recording { feed, stretch, newest },
         Err(why) => Route::BadQuery(why),
     };

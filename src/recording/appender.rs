@@ -135,8 +135,8 @@ impl Appender {
     /// Those of the medium. The recording is as before, or made so before the next part is written.
     pub fn append(&mut self, part: &RecordedPart, clock: ClockReading) -> io::Result<()> {
         self.mend()?;
-        let head =
-            part_head(&part.media, part.body.len(), (part.time, part.sequence), &of_feed(&part.feed, part.kind), Some(clock));
+        let of_feed = of_feed(&part.feed, part.kind);
+        let head = part_head(&part.media, part.body.len(), (part.time, part.sequence), &of_feed, (Some(clock), None));
         let (delimiter, close) = (self.boundary.delimiter(), self.boundary.close_delimiter());
         self.bytes.clear();
         // One large part is no reason to keep its memory.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
@@ -17,10 +17,10 @@ use tracing::debug;
 
 use super::{
     catalog::{Catalog, CatalogFile},
-    export::Extent,
-    head::PartHead,
+    found::{ArchivePart, Extent},
     index::{FeedIndex, Indexed, micros, time_of},
-    reader::Recording,
+    order,
+    reader::spread,
     segments::Segment,
 };
 use crate::sync::Mutex;
@@ -67,13 +67,24 @@ pub enum Seek {
     After(SystemTime),
 }
 
-/// A part that was found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ArchivePart {
-    /// Its time; that of the part before it if it has none.
-    pub time: SystemTime,
-    file: Arc<Path>,
-    at: u64,
+/// A part of those that are recorded and of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpreadPart {
+    /// It is recorded.
+    Recorded(ArchivePart),
+    /// One of the others, by its position.
+    Other(usize),
+}
+
+/// Where the newest parts begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewestParts {
+    /// How many there are.
+    pub count: usize,
+    /// The time of the first of them; the beginning of the range if they are all.
+    pub from: SystemTime,
+    /// How many other parts of that time come before.
+    pub without: usize,
 }
 
 /// The times of a feed's parts.
@@ -189,51 +200,45 @@ impl Archive {
         times.iter().map(|time| !has(micros(*time))).collect()
     }
 
-    /// How many parts of a feed have times in this range.
-    pub fn count(&self, feed: &str, (from, to): (SystemTime, SystemTime)) -> usize {
-        let catalog = self.catalog.lock();
-        indexes(&catalog, feed).flat_map(|(_, _, index)| index.between(micros(from), micros(to))).map(<[_]>::len).sum()
+    /// At most `max` of the parts of a feed with times in this range and of these others, whose times ascend: spread evenly over both
+    /// in the order of time, with the first and the last.
+    pub fn spread(&self, feed: &str, range: (SystemTime, SystemTime), others: &[SystemTime], max: usize) -> Vec<SpreadPart> {
+        let (catalog, others) = (self.catalog.lock(), indexed(others));
+        let pieces = pieces(&catalog, Some(feed), range, &others);
+        let picked = order::pick(&pieces, spread(order::count(&pieces), max));
+        let place = |(file, part): (Option<&CatalogFile>, Indexed)| {
+            file.map_or(SpreadPart::Other(part.at as usize), |file| SpreadPart::Recorded(found_in(file, part)))
+        };
+        picked.map(place).collect()
     }
 
-    /// Of the parts that `count` counts, in the order in which they were recorded, those at these positions, which ascend from 0.
-    pub fn pick(
-        &self,
-        feed: &str,
-        (from, to): (SystemTime, SystemTime),
-        positions: impl IntoIterator<Item = usize>,
-    ) -> Vec<ArchivePart> {
-        let catalog = self.catalog.lock();
-        let pieces = indexes(&catalog, feed)
-            .flat_map(|(_, file, index)| index.between(micros(from), micros(to)).map(move |piece| (file, piece)));
-        let (mut begin, mut positions, mut picked) = (0, positions.into_iter().peekable(), Vec::new());
-        for (file, piece) in pieces {
-            while let Some(position) = positions.next_if(|position| *position < begin + piece.len()) {
-                picked.extend(piece.get(position.saturating_sub(begin)).map(|part| found_in(file, *part)));
-            }
-            begin += piece.len();
-        }
-        picked
+    /// Where the newest so many parts begin, of one feed or of all with times in this range and of these others, whose times ascend.
+    pub fn newest(&self, feed: Option<&str>, range: (SystemTime, SystemTime), others: &[SystemTime], newest: usize) -> NewestParts {
+        let (catalog, others) = (self.catalog.lock(), indexed(others));
+        let pieces = pieces(&catalog, feed, range, &others);
+        let count = order::count(&pieces);
+        let Some(first) = count.checked_sub(newest) else { return NewestParts { count, from: range.0, without: 0 } };
+        let from = order::pick(&pieces, [first]).next().map_or(micros(range.0), |(_, part)| part.micros);
+        let before: usize = pieces.iter().map(|(_, parts)| parts.partition_point(|part| part.micros < from)).sum();
+        NewestParts { count: count - first, from: time_of(from), without: first - before }
     }
 
-    /// Where the parts with times in this range are, of one feed or of all; of the range the newest parts alone, if their number is
-    /// given.
-    pub fn extents(&self, feed: Option<&str>, (from, to): (SystemTime, SystemTime), newest: Option<usize>) -> Vec<Extent> {
+    /// Where the parts with times in this range are, of one feed or of all.
+    pub fn extents(&self, feed: Option<&str>, (from, to): (SystemTime, SystemTime)) -> Vec<Extent> {
         let catalog = self.catalog.lock();
-        let (mut extents, mut left) = (Vec::new(), newest.unwrap_or(usize::MAX));
-        for (_, file) in catalog.files().rev() {
+        let extent = |file: &CatalogFile| {
             let indexes = file.feeds.iter().filter(|(name, _)| feed.is_none_or(|feed| feed == *name));
-            let pieces: Vec<_> = indexes.flat_map(|(_, index)| index.between(micros(from), micros(to))).collect();
-            let count: usize = pieces.iter().map(|piece| piece.len()).sum();
-            if count == 0 || left == 0 {
-                continue;
-            }
-            let last = pieces.iter().filter_map(|piece| piece.last()).map(|part| part.at).max().unwrap_or(0);
-            let (first, time) = nth_newest(&pieces, count.min(left));
-            left -= count.min(left);
-            extents.push(Extent { file: file.path.clone(), first, last, time: time_of(time) });
-        }
-        extents.reverse();
-        extents
+            let pieces = indexes.flat_map(|(_, index)| index.between(micros(from), micros(to)));
+            let ends = pieces.filter_map(|piece| Some((*piece.first()?, *piece.last()?)));
+            let (first, last) = ends.reduce(|(first, last), (other_first, other_last)| {
+                (
+                    if other_first.at < first.at { other_first } else { first },
+                    if other_last.at > last.at { other_last } else { last },
+                )
+            })?;
+            Some(Extent { file: file.path.clone(), first: first.at, last: last.at, time: time_of(first.micros) })
+        };
+        catalog.files().filter_map(|(_, file)| extent(file)).collect()
     }
 
     /// The name of the feed of a part that has none.
@@ -262,6 +267,27 @@ fn indexing(catalog: &Catalog) -> Indexing {
 
 fn found_in(file: &CatalogFile, part: Indexed) -> ArchivePart {
     ArchivePart { time: time_of(part.micros), file: file.path.clone(), at: part.at }
+}
+
+/// Others than those that are recorded, by their positions.
+fn indexed(times: &[SystemTime]) -> Vec<Indexed> {
+    times.iter().zip(0..).map(|(time, at)| Indexed { at, micros: micros(*time) }).collect()
+}
+
+/// The parts of one feed or of all with times in a range, in pieces of files, and others.
+fn pieces<'a>(
+    catalog: &'a Catalog,
+    feed: Option<&str>,
+    (from, to): (SystemTime, SystemTime),
+    others: &'a [Indexed],
+) -> Vec<(Option<&'a CatalogFile>, &'a [Indexed])> {
+    let mut pieces = Vec::new();
+    for (_, file) in catalog.files() {
+        let indexes = file.feeds.iter().filter(|(name, _)| feed.is_none_or(|feed| feed == *name));
+        pieces.extend(indexes.flat_map(|(_, index)| index.between(micros(from), micros(to))).map(|piece| (Some(file), piece)));
+    }
+    pieces.push((None, others));
+    pieces
 }
 
 type InFile<'a, T> = (&'a Segment, &'a CatalogFile, T);
@@ -301,47 +327,4 @@ fn is_certain(catalog: &Catalog, found_in: Option<&Segment>, until: u64) -> bool
             || found_in.is_some_and(|found_in| segment < found_in || segment == found_in && is_passed)
             || (found_in.is_none() && is_passed)
     })
-}
-
-/// The offset and the time of the part from which on there are so many, at least one, in the order of the file.
-fn nth_newest(pieces: &[&[Indexed]], count: usize) -> (u64, u64) {
-    let all: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let first = if all == count {
-        pieces.iter().filter_map(|piece| piece.first()).min_by_key(|part| part.at).copied()
-    } else {
-        // No piece has more of the newest than so many at its end.
-        let ends = pieces.iter().flat_map(|piece| &piece[piece.len().saturating_sub(count)..]);
-        let mut parts: Vec<Indexed> = ends.copied().collect();
-        let before = parts.len() - count;
-        let (_, nth, _) = parts.select_nth_unstable_by_key(before, |part| part.at);
-        Some(*nth)
-    };
-    first.map_or((0, 0), |part| (part.at, part.micros))
-}
-
-/// Reads parts that were found, best in the order of their files: the last one stays open.
-#[derive(Debug, Default)]
-pub struct FoundReader {
-    open: Option<(Arc<Path>, Recording)>,
-}
-
-impl FoundReader {
-    /// The head of a part.
-    ///
-    /// # Errors
-    /// Those of open(2) and read(2); `NotFound` also if there is another part now.
-    pub fn head(&mut self, found: &ArchivePart) -> io::Result<PartHead> {
-        let recording = match &mut self.open {
-            Some((file, recording)) if *file == found.file => recording,
-            open => &mut open.insert((found.file.clone(), Recording::open(&found.file)?)).1,
-        };
-        let part = recording.part_at(found.at)?;
-        let is_it = |part: &PartHead| part.headers.time.is_none_or(|time| micros(time) == micros(found.time));
-        part.filter(is_it).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    /// The file of the part whose head was read last.
-    pub fn into_recording(self) -> Option<Recording> {
-        self.open.map(|(_, recording)| recording)
-    }
 }

@@ -4,8 +4,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    path::Path,
-    sync::Arc,
     time::SystemTime,
     vec::IntoIter,
 };
@@ -15,6 +13,7 @@ use tracing::debug;
 
 use super::{
     appender::RecordedPart,
+    found::{ArchivePart, Extent, FoundReader},
     head::{PartHead, file_head, of_feed, part_head},
     index::{micros, time_of},
     reader::Recording,
@@ -23,25 +22,6 @@ use crate::{format::Media, wire::Boundary};
 
 /// Bytes that are read and sent at a time.
 const CHUNK: usize = 256 << 10;
-
-/// The wanted parts of a file: those of the wanted feed with times in the wanted range, between two offsets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extent {
-    pub(super) file: Arc<Path>,
-    /// The offset of the first part.
-    pub(super) first: u64,
-    /// The offset of the last part.
-    pub(super) last: u64,
-    /// The time of the first part.
-    pub(super) time: SystemTime,
-}
-
-impl Extent {
-    /// The time of the first part.
-    pub fn start(&self) -> SystemTime {
-        self.time
-    }
-}
 
 /// Which parts of the extents.
 #[derive(Debug, Clone)]
@@ -52,8 +32,29 @@ pub struct ArchiveStretch {
     pub from: SystemTime,
     /// Up to this time.
     pub to: SystemTime,
+    /// So many of the first parts with the time `from` are left out.
+    pub without: usize,
     /// The name for parts without a feed.
     pub unnamed: String,
+}
+
+/// A part with which a copy begins, since it was shown when the stretch began.
+#[derive(Debug)]
+pub enum OpeningPart {
+    /// It is recorded.
+    Found(ArchivePart),
+    /// It is in memory.
+    Held(RecordedPart),
+}
+
+impl OpeningPart {
+    /// Its time.
+    pub fn time(&self) -> SystemTime {
+        match self {
+            Self::Found(found) => found.time,
+            Self::Held(part) => part.time,
+        }
+    }
 }
 
 /// The bytes of a recording that is made while it is read.
@@ -61,6 +62,7 @@ pub struct ArchiveStretch {
 pub struct Export {
     boundary: Boundary,
     stretch: ArchiveStretch,
+    opening: VecDeque<OpeningPart>,
     extents: VecDeque<Extent>,
     /// The file that is read, the cursor in it, and where it is read from and to.
     open: Option<(Recording, u64, Extent)>,
@@ -81,6 +83,8 @@ pub struct Export {
 enum ExportBody {
     /// Of the part that was read last, from this offset on.
     File(PartHead, u64),
+    /// Of a part that the copy begins with.
+    Found(Box<Recording>, PartHead, u64),
     Memory(Bytes),
 }
 
@@ -92,11 +96,11 @@ enum ExportStage {
 }
 
 impl Export {
-    /// The parts of these files and these parts in memory, merged by their times.
-    pub fn new(stretch: ArchiveStretch, extents: Vec<Extent>, held: Vec<RecordedPart>) -> Self {
-        let (boundary, extents, held) = (Boundary::random(), extents.into(), held.into_iter().peekable());
-        let (open, next, times, body) = (None, None, HashMap::new(), None);
-        Self { boundary, stretch, extents, open, next, times, held, body, parts: 0, stage: ExportStage::Head }
+    /// The parts of these files and these parts in memory, merged by their times, after those with which it begins.
+    pub fn new(stretch: ArchiveStretch, opening: Vec<OpeningPart>, extents: Vec<Extent>, held: Vec<RecordedPart>) -> Self {
+        let (boundary, opening, extents) = (Boundary::random(), opening.into(), extents.into());
+        let (open, next, times, body, held) = (None, None, HashMap::new(), None, held.into_iter().peekable());
+        Self { boundary, stretch, opening, extents, open, next, times, held, body, parts: 0, stage: ExportStage::Head }
     }
 
     /// The next bytes, about 256 KiB; `None` at the end. Files that were deleted meanwhile are left out.
@@ -140,6 +144,11 @@ impl Export {
                 }
                 None => Bytes::new(),
             },
+            Some(ExportBody::Found(recording, part, offset)) => {
+                let piece = recording.body_piece(part, *offset, limit)?;
+                *offset += piece.len() as u64;
+                piece
+            }
         };
         if piece.is_empty() {
             self.body = None;
@@ -149,35 +158,81 @@ impl Export {
 
     /// Writes the head of the next part. Returns whether there is one.
     fn begin_part(&mut self, chunk: &mut Vec<u8>) -> io::Result<bool> {
-        if self.next.is_none() {
-            self.next = self.next_in_files()?;
+        while let Some(opening) = self.opening.pop_front() {
+            if self.begin_opening(opening, chunk) {
+                return Ok(true);
+            }
         }
-        let held = match &self.next {
-            Some((_, time)) => self.held.next_if(|held| micros(held.time) <= *time),
-            None => self.held.next(),
-        };
+        loop {
+            if self.next.is_none() {
+                self.next = self.next_in_files()?;
+            }
+            let held = match &self.next {
+                Some((_, time)) => self.held.next_if(|held| micros(held.time) <= *time),
+                None => self.held.next(),
+            };
+            if let Some(held) = held {
+                if !self.is_left_out(micros(held.time)) {
+                    self.write_held(held, None, chunk);
+                    return Ok(true);
+                }
+            } else if let Some((part, time)) = self.next.take() {
+                if !self.is_left_out(time) {
+                    self.write_head(&part, time_of(time), part.shown, chunk);
+                    self.body = Some(ExportBody::File(part, 0));
+                    return Ok(true);
+                }
+            } else {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether it is one of the parts at the beginning that are too many.
+    fn is_left_out(&mut self, time: u64) -> bool {
+        let is_left_out = self.stretch.without > 0 && time == micros(self.stretch.from);
+        self.stretch.without -= usize::from(is_left_out);
+        is_left_out
+    }
+
+    /// Writes the head of a part that is shown when the stretch begins. One that was deleted meanwhile is left out.
+    fn begin_opening(&mut self, opening: OpeningPart, chunk: &mut Vec<u8>) -> bool {
+        let shown = Some(self.stretch.from);
+        match opening {
+            OpeningPart::Held(part) => self.write_held(part, shown, chunk),
+            OpeningPart::Found(found) => {
+                let mut reader = FoundReader::default();
+                let head = reader.head(&found).inspect_err(|why| debug!("left out of a download: {why}"));
+                let Some((recording, head)) = reader.into_recording().zip(head.ok()) else { return false };
+                // A clock that goes on from there would count the time in which it only stood.
+                self.write_head(&PartHead { clock: None, ..head.clone() }, found.time, shown, chunk);
+                self.body = Some(ExportBody::Found(Box::new(recording), head, 0));
+            }
+        }
+        true
+    }
+
+    fn write_held(&mut self, part: RecordedPart, shown: Option<SystemTime>, chunk: &mut Vec<u8>) {
+        let RecordedPart { feed, media, time, sequence, kind, body, .. } = part;
         self.parts += 1;
-        if let Some(RecordedPart { feed, media, time, sequence, kind, body, .. }) = held {
-            chunk.extend_from_slice(&self.boundary.delimiter());
-            chunk.extend_from_slice(&part_head(&media, body.len(), (time, sequence), &of_feed(&feed, kind), None));
-            self.body = Some(ExportBody::Memory(body));
-        } else if let Some((part, time)) = self.next.take() {
-            let media = part.headers.media.clone().unwrap_or_else(|| Media::from_known("application/octet-stream"));
-            let feed = part.feed.as_deref().unwrap_or(&self.stretch.unnamed);
-            let (time, sequence) = (time_of(time), part.headers.sequence.unwrap_or(self.parts));
-            chunk.extend_from_slice(&self.boundary.delimiter());
-            chunk.extend_from_slice(&part_head(
-                &media,
-                part.length as usize,
-                (time, sequence),
-                &of_feed(feed, part.kind.as_deref()),
-                part.clock,
-            ));
-            self.body = Some(ExportBody::File(part, 0));
-        } else {
-            return Ok(false);
-        }
-        Ok(true)
+        chunk.extend_from_slice(&self.boundary.delimiter());
+        chunk.extend_from_slice(&part_head(&media, body.len(), (time, sequence), &of_feed(&feed, kind), (None, shown)));
+        self.body = Some(ExportBody::Memory(body));
+    }
+
+    fn write_head(&mut self, part: &PartHead, time: SystemTime, shown: Option<SystemTime>, chunk: &mut Vec<u8>) {
+        self.parts += 1;
+        let media = part.headers.media.clone().unwrap_or_else(|| Media::from_known("application/octet-stream"));
+        let feed = part.feed.as_deref().unwrap_or(&self.stretch.unnamed);
+        let stamp = (time, part.headers.sequence.unwrap_or(self.parts));
+        chunk.extend_from_slice(&self.boundary.delimiter());
+        chunk.extend_from_slice(&part_head(
+            &media,
+            part.length as usize,
+            stamp,
+            &of_feed(feed, part.kind.as_deref()),
+            (part.clock, shown),
+        ));
     }
 
     fn next_in_files(&mut self) -> io::Result<Option<(PartHead, u64)>> {
@@ -203,7 +258,7 @@ impl Export {
 
     /// The time of a part, if it is one of the stretch.
     fn wanted(&mut self, part: &PartHead) -> Option<u64> {
-        let ArchiveStretch { feed, from, to, unnamed } = &self.stretch;
+        let ArchiveStretch { feed, from, to, unnamed, .. } = &self.stretch;
         let name = part.feed.as_deref().unwrap_or(unnamed);
         if feed.as_deref().is_some_and(|feed| feed != name) {
             return None;

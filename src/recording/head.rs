@@ -11,6 +11,7 @@ use rand::Rng;
 
 use crate::{
     format::Media,
+    part::Timestamp,
     wire::{BlockLook, Boundary, Headers, boundary_of, look_for_headers, part_headers},
 };
 
@@ -69,6 +70,11 @@ impl FileHead {
         let boundary = block.boundary.or_else(|| lines.lines().find_map(boundary_in))?;
         let line_end = if bytes[..block.end].ends_with(b"\r\n") { 2 } else { 0 };
         Some(Self { boundary, version, end: (block.end - line_end) as u64, has_line_end: line_end > 0 })
+    }
+
+    /// The head of a recording that mxr has made, of whatever version, if the bytes begin with one.
+    pub fn of_mxr(bytes: &[u8]) -> Option<Self> {
+        Self::read(&bytes[..bytes.len().min(1 << 10)]).filter(|head| head.version.is_some())
     }
 
     fn from_delimiter(bytes: &[u8]) -> Option<Self> {
@@ -146,6 +152,8 @@ pub struct PartHead {
     pub kind: Option<String>,
     /// The clock that never jumps.
     pub clock: Option<ClockReading>,
+    /// When it is shown in a copy of a stretch that begins with it, though it is older.
+    pub shown: Option<SystemTime>,
     /// The offset of the body.
     pub body: u64,
     /// Its bytes.
@@ -179,6 +187,10 @@ impl PartHead {
             self.kind = Some(value.to_owned());
         } else if name.eq_ignore_ascii_case("X-Clock") {
             self.clock = ClockReading::parse(value);
+        } else if name.eq_ignore_ascii_case("X-Shown") {
+            let mut shown = Headers::default();
+            shown.field("X-Timestamp", value);
+            self.shown = shown.time;
         } else {
             self.headers.field(name, value);
         }
@@ -202,9 +214,10 @@ pub(super) fn part_head(
     length: usize,
     stamp: (SystemTime, u64),
     of_feed: &str,
-    clock: Option<ClockReading>,
+    (clock, shown): (Option<ClockReading>, Option<SystemTime>),
 ) -> Vec<u8> {
     let clock = clock.map_or_else(String::new, |clock| format!("X-Clock: {clock}\r\n"));
+    let shown = shown.map_or_else(String::new, |shown| format!("X-Shown: {}\r\n", Timestamp(shown)));
     let (time, sequence) = stamp;
-    part_headers(media, length, time, sequence, &format!("{of_feed}{clock}"))
+    part_headers(media, length, time, sequence, &format!("{of_feed}{clock}{shown}"))
 }

@@ -16,11 +16,13 @@ mod archive;
 mod catalog;
 mod export;
 mod files;
+mod found;
 mod frames;
 mod head;
 mod index;
 mod known_parts;
 mod moment;
+mod order;
 mod pacing;
 mod part_writer;
 mod place;
@@ -33,11 +35,12 @@ mod walk;
 
 pub use self::{
     appender::{Appender, Cut, Medium, RecordedPart},
-    archive::{Archive, ArchivePart, ArchiveSpan, FoundReader, Indexing, Seek},
-    export::{ArchiveStretch, Export, Extent},
+    archive::{Archive, ArchiveSpan, Indexing, NewestParts, Seek, SpreadPart},
+    export::{ArchiveStretch, Export, OpeningPart},
+    found::{ArchivePart, Extent, FoundReader},
     frames::{FrameFolder, download_name},
     head::{ClockReading, FileHead, PartHead, RunClock},
-    moment::moment,
+    moment::{PlayedTime, moment},
     pacing::Pacing,
     part_writer::PartWriter,
     place::{Opened, Place, SegmentLimit, SegmentPlace, SingleFile},

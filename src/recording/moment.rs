@@ -1,9 +1,30 @@
-//! A moment as people and programs write it: seconds since 1970, RFC 3339, or so long before now. It knows no recording.
+//! A moment as people and programs write it: seconds since 1970, RFC 3339, or so long before now. It reads no recording.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
+
+use super::index::{micros, time_of};
 
 /// The first second that no date can say, that of the year 10000. Later moments count as the one before it.
 const END: u64 = 253_402_300_800;
+
+/// The time in a recording that is being played; none before its first part.
+#[derive(Debug, Default)]
+pub struct PlayedTime(AtomicU64);
+
+impl PlayedTime {
+    /// Notes that a part of this time is played.
+    pub fn set(&self, time: SystemTime) {
+        self.0.store(micros(time), Relaxed);
+    }
+
+    /// The time of the part that was played last.
+    pub fn get(&self) -> Option<SystemTime> {
+        Some(self.0.load(Relaxed)).filter(|micros| *micros > 0).map(time_of)
+    }
+}
 
 /// Reads seconds since 1970 with or without a fraction, RFC 3339 with a time zone (`2026-11-29T13:34:00Z`), or a time before now with its
 /// unit (`-10m`). `None` for all else.

@@ -26,7 +26,9 @@ impl Pacing {
 
     /// How long after the first part this next one is due.
     pub fn due(&mut self, part: &PartHead) -> Duration {
-        let now = (part.clock, part.headers.time);
+        // A copy of a stretch begins with what was shown then, however old that was.
+        let clock = part.clock.filter(|_| part.shown.is_none());
+        let now = (clock, part.shown.or(part.headers.time));
         if let Some(last) = self.last.replace(now) {
             let pause = pause_between(last, now).unwrap_or(self.otherwise);
             self.elapsed = self.elapsed.saturating_add(self.idle_limit.map_or(pause, |limit| pause.min(limit)));

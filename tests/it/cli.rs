@@ -391,7 +391,7 @@ fn file_names_are_escaped_in_logs_errors_and_hints() {
     assert!(is_text(&output) && !output.contains("\nFORGED"), "{output:?}");
     assert!(output.contains(&format!("frame={}\n", folder.file("plain name.png").display())), "{output:?}");
     let output = mxr(["serve", "--port", "0"]).arg(folder.file(NAME)).run().stderr;
-    assert!(is_text(&output) && output.starts_with("mxr: cannot read the directory"), "{output:?}");
+    assert!(is_text(&output) && output.starts_with("mxr: cannot serve "), "{output:?}");
     let server = mxr(["watch"]).arg(folder.file(NAME)).start();
     let output = server.get("/stream/x").text();
     assert!(is_text(&output) && output.contains("hint: there is e"), "{output:?}");

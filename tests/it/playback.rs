@@ -11,7 +11,8 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    A_WHILE, BLUE, Folder, GREEN, Part, RED, SOON, Server, jpeg, mxr, png, printed_by, python, recorded, tool, wait_until,
+    A_WHILE, BLUE, Connection, Folder, GREEN, Part, RED, SOON, Server, jpeg, mxr, png, printed_by, python, recorded, tool,
+    wait_until,
 };
 
 const BOUNDARY: &str = "mxr-0123456789abcdef0123456789abcdef";
@@ -215,6 +216,23 @@ fn the_slider_of_the_page_goes_over_all_that_is_played() {
 }
 
 #[test]
+fn what_counts_back_does_so_from_the_time_that_plays() {
+    let recorded = Tape::new().line(0.0, "one").line(100.0, "two").line(101.0, "three").line(10_000.0, "four");
+    let server = recorded.serve(&["--from", "+101s"]);
+    let text = |path: &str| String::from_utf8(server.get(path).body).unwrap();
+    let has = |path: &str| {
+        let mut connection = Connection::open(&server.host);
+        connection.send(format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", server.host));
+        let copy = String::from_utf8(connection.reply("GET").body).unwrap();
+        ["one", "two", "three", "four"].map(|line| copy.contains(&format!("\r\n\r\n{line}\r\n")))
+    };
+    assert_eq!(has("/recording?last=30s"), [true, true, true, false], "what was shown then, and no part of later");
+    assert_eq!(has("/recording/log?last=500ms"), [false, true, true, false]);
+    assert_eq!([text("/snapshot/log?at=-0s"), text("/snapshot/log?at=-1s"), text("/snapshot/log?at=-1m")], ["three", "two", "one"]);
+    assert_eq!(server.get("/parts/log?from=-30s&to=-0s").json()["parts"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn speed_idle_limit_and_a_stretch_go_together() {
     let recorded = Tape::new().line(0.0, "a").line(1.0, "b").line(61.0, "c").line(62.0, "d");
     let run = |args: &[&str]| {
@@ -343,6 +361,7 @@ fn parts_without_times_come_at_the_rate_that_is_asked_for() {
 fn a_file_that_cannot_be_played_is_refused_with_the_reason() {
     let folder = Folder::new();
     let recorded = Tape::new().line(0.0, "one");
+    let long = Tape::new().line(0.0, "one").line(60.0, "two");
     let newer = String::from_utf8(recorded.whole()).unwrap().replace("mxr 1", "mxr 2");
     for (bytes, why) in [
         (&b""[..], "it is empty"),
@@ -364,6 +383,14 @@ fn a_file_that_cannot_be_played_is_refused_with_the_reason() {
         .run()
         .failure()
         .stderr("hint: it goes from 2025-11-24");
+    // Neither is said before both are counted from the parts.
+    mxr(["serve"])
+        .arg(long.saved())
+        .args(["--from", "+30s", "--to", "+10s"])
+        .run()
+        .failure()
+        .stderr("is later than --to, 2025-11-24T16:00:10");
+    mxr(["serve"]).arg(long.saved()).args(["--from", "-1s", "--to", "+1s"]).run().failure().stderr("is later than --to");
     folder.put("mjpeg", [jpeg(RED), jpeg(BLUE)].concat());
     mxr(["serve"]).arg(folder.file("mjpeg")).args(["--to", "-1m"]).run().failure().stderr("have no times");
     for (args, why) in [
@@ -379,6 +406,24 @@ fn a_file_that_cannot_be_played_is_refused_with_the_reason() {
     frames.put("1.png", png(RED));
     mxr(["serve"]).arg(frames.path()).args(["--speed", "2"]).run().usage_error().stderr("frames have no times");
     mxr(["serve", "--speed", "2"]).run().usage_error().stderr("there is no RECORDING");
+}
+
+#[test]
+fn what_is_no_recording_here_is_told_with_the_command_for_it() {
+    let recorded = Tape::new().line(0.0, "one");
+    let path = recorded.saved();
+    for args in [&["nope.mxr"][..], &["nope.mxr", "--speed", "2"]] {
+        mxr(["serve"]).args(args).run().failure().stderr("cannot serve nope.mxr: there is no such file or directory");
+    }
+    mxr(["serve", "http://camera:8080/"]).run().failure().stderr("hint: mxr relay http://camera:8080/");
+    mxr(["serve", "--glob", "*.png"]).arg(&path).run().failure().stderr("--glob selects from a directory of frames");
+    mxr(["serve"]).arg(&path).arg(&path).run().usage_error().stderr("one directory of frames or one recording");
+    mxr(["play"]).arg(&path).run().usage_error().stderr("'mxr serve RECORDING' plays").no_stderr("relay");
+    let watched = mxr(["watch"]).arg(&path).start();
+    watched.expect_log("this is a recording");
+    watched.expect_log(&format!("mxr serve {}", path.display()));
+    let found = String::from_utf8(mxr(["doctor"]).arg(&path).run().stdout).unwrap();
+    assert!(found.contains("It is a recording") && found.contains("mxr serve") && !found.contains("octet-stream"), "{found}");
 }
 
 #[test]

@@ -476,6 +476,95 @@ fn segments_that_are_deleted_have_no_past_and_do_no_harm() {
 }
 
 #[test]
+fn lists_and_the_newest_parts_go_by_time_where_what_is_held_is_older_than_what_is_recorded() {
+    let folder = Folder::new();
+    let mut server = stdin(&["--history", "100", "--segment", "64K", "--record", &folder.file("days/").display().to_string()]);
+    for number in 1..=40 {
+        server.write(format!("line {number} {}\n", "x".repeat(10_000)));
+        wait_until("the line is published", SOON, || server.state()["feeds"][0]["published"] == number);
+    }
+    let segments = || {
+        let names = std::fs::read_dir(folder.file("days")).into_iter().flatten().flatten();
+        let mut paths: Vec<_> = names.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
+    };
+    wait_until("all are recorded", SOON, || {
+        segments()
+            .iter()
+            .map(|path| std::fs::read(path).map_or(0, |bytes| bytes.windows(5).filter(|at| at == b"line ").count()))
+            .sum::<usize>()
+            == 40
+    });
+    let paths = segments();
+    assert!(paths.len() >= 4, "{paths:?}");
+    // As --keep does: the lines of these are held and not recorded.
+    paths[..paths.len() / 2].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let sequences = |query: &str| -> Vec<u64> {
+        let list = server.get(&format!("/parts/log?{query}")).json();
+        assert_eq!(list["count"], 40);
+        list["parts"].as_array().unwrap().iter().map(|part| part["sequence"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(sequences("max=4"), [1, 14, 27, 40]);
+    assert_eq!(sequences("max=1"), [40]);
+    assert_eq!(sequences("max=100"), (1..=40).collect::<Vec<_>>());
+    for (path, number) in [("/recording/log?parts=5", 5), ("/recording?parts=3", 3), ("/recording/log?parts=39", 39)] {
+        let numbers = bodies(&download(&server, path).body);
+        let numbers: Vec<u64> = numbers.iter().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+        assert_eq!(numbers, (41 - number..=40).collect::<Vec<_>>(), "{path}");
+    }
+}
+
+#[test]
+fn a_stretch_begins_with_what_each_feed_showed_then() {
+    let folder = Folder::new();
+    let begin = 1_764_000_000.0;
+    let parts: [(&str, f64, &[u8]); 5] = [
+        ("plot", 0.0, b"old plot"),
+        ("plot", 5.0, b"plot"),
+        ("log", 6.0, b"one"),
+        ("log", 3600.0, b"two"),
+        ("log", 3601.0, b"three"),
+    ];
+    let path = crafted(&folder, "all.mxr", &parts.map(|(feed, time, body)| (feed, begin + time, body)));
+    // Nothing that plays has a part in it: all comes from the recording.
+    let server = mxr(["stdin", "--name", "other", "--record"]).arg(&path).stdin(Stdio::piped()).start();
+    let of = |query: &str| {
+        let reply = download(&server, &format!("/recording{query}"));
+        if reply.head.status == 200 { bodies(&reply.body) } else { vec![reply.head.status.to_string()] }
+    };
+    let second = |second: f64| format!("{}", begin + second);
+    assert_eq!(of(&format!("?from={}", second(3600.0))), ["plot", "two", "three"], "of log there is a part of that very time");
+    assert_eq!(of(&format!("?from={}&to={}", second(3599.0), second(3600.0))), ["plot", "one", "two"]);
+    assert_eq!(of(&format!("/plot?from={}", second(100.0))), ["plot"], "what stands still");
+    assert_eq!(of(&format!("?from={}&to={}", second(4.0), second(4.5))), ["old plot"]);
+    assert_eq!(of("?last=30s"), ["plot", "three"]);
+    assert_eq!(of(&format!("?to={}", second(-1.0))), ["404"]);
+    assert_eq!(of(&format!("?from={}&to={}", second(-9.0), second(-1.0))), ["404"], "nothing up to its end");
+    // They count as parts of it, and the newest go before.
+    assert_eq!(of(&format!("?from={}&parts=3", second(3599.0))), ["one", "two", "three"]);
+    assert_eq!(of(&format!("?from={}&parts=1", second(3599.0))), ["three"]);
+    assert_eq!(of("?parts=4"), ["plot", "one", "two", "three"]);
+    let copy = String::from_utf8(download(&server, &format!("/recording?from={}", second(3600.0))).body).unwrap();
+    let (time, shown) = (format!("X-Timestamp: {:.6}\r\n", begin + 5.0), format!("X-Shown: {:.6}\r\n", begin + 3600.0));
+    assert!(copy.contains(&time) && copy.matches(&shown).count() == 1, "it keeps its time: {copy}");
+    // It is played without the hour in which nothing came.
+    folder.put("copy.mxr", copy);
+    let played = mxr(["serve", "--once"]).arg(folder.file("copy.mxr")).start();
+    let parts = played.view("/streams").parts_to_end();
+    assert_eq!(parts.last().map(|part| String::from_utf8_lossy(&part.body).into_owned()).as_deref(), Some("three"));
+}
+
+#[test]
+fn a_stretch_in_which_nothing_changed_has_what_is_held() {
+    let server = lines(&["--history", "10"], 1..=2);
+    let last = times(&server.get("/parts")).pop().unwrap();
+    let after = format!("{:.6}", last.parse::<f64>().unwrap() + 5.0);
+    assert_eq!(bodies(&download(&server, &format!("/recording?from={after}")).body), ["line 2"]);
+    assert_eq!(bodies(&download(&server, &format!("/recording/log?from={after}&parts=7")).body), ["line 2"]);
+}
+
+#[test]
 fn a_long_stretch_is_downloaded_in_little_memory_and_ends_with_its_client() {
     let folder = Folder::new();
     let body = vec![b'x'; 3 << 20];

@@ -16,6 +16,8 @@ of_kinds! {
         "The directory has no file that would be shown", "Names that begin with a dot and copies of editors are left out.";
     EMPTY: "file-empty", Breaks, [],
         "The file is empty", "Look at the program that writes it.";
+    RECORDING: "file-recording", Note, [],
+        "It is a recording of feeds, of which mxr watch would push the bytes", "Play it with mxr serve FILE.";
     TORN: "file-torn", Breaks, [Chromium],
         "The file is not whole", "Look at the program that writes it.";
     FILE_UNLIKE: "file-not-its-type", Breaks, [Chromium],

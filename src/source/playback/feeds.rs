@@ -6,6 +6,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
+    sync::Arc,
     task::Poll,
     time::{Duration, Instant, SystemTime},
 };
@@ -18,7 +19,7 @@ use crate::{
     feed::{Kind, Publisher, Refused, SourceState},
     format::Media,
     part::Part,
-    recording::PartHead,
+    recording::{PartHead, PlayedTime},
     source::{
         Context,
         kinds::{is_text, kind_of_part},
@@ -40,6 +41,7 @@ pub(super) struct PlayedFeeds {
     /// The name for parts that have none, after the file.
     stem: String,
     feeds: HashMap<String, PlayedFeed>,
+    playing: Arc<PlayedTime>,
     warned: Option<Instant>,
 }
 
@@ -69,8 +71,8 @@ impl PlayedFeed {
 }
 
 impl PlayedFeeds {
-    pub(super) fn new(context: &Context, stem: String) -> Self {
-        Self { context: context.clone(), stem, feeds: HashMap::new(), warned: None }
+    pub(super) fn new(context: &Context, stem: String, playing: Arc<PlayedTime>) -> Self {
+        Self { context: context.clone(), stem, feeds: HashMap::new(), playing, warned: None }
     }
 
     /// The largest body that they accept, in bytes.
@@ -118,6 +120,11 @@ impl PlayedFeeds {
         self.set_source(&SourceState::Live);
     }
 
+    /// Notes the time that plays, where no part has just it.
+    pub(super) fn play_at(&self, time: SystemTime) {
+        self.playing.set(time);
+    }
+
     /// Notes that the recording cannot be read for now.
     pub(super) fn lose(&mut self, reason: &str) {
         self.set_source(&SourceState::Lost { reason: reason.to_owned() });
@@ -145,6 +152,10 @@ impl PlayedFeeds {
     /// Publishes a part with what was read of it; after the `last` its feed ends.
     pub(super) fn publish(&mut self, found: &FoundPart, body: io::Result<Bytes>, last: bool) {
         let head = &found.head;
+        // What was shown when a stretch began is older than what plays.
+        if let Some(time) = head.shown.or(head.headers.time) {
+            self.playing.set(time);
+        }
         let name = self.name_of(head).to_owned();
         if !self.feeds.contains_key(&name) {
             self.open(name.clone(), false, Kind::Newest);

@@ -150,8 +150,10 @@ impl RecordedFiles {
     pub(super) fn first_time(&mut self) -> Result<Option<SystemTime>, Unplayable> {
         self.begin(None)?;
         while let Some(part) = self.next()? {
-            if part.head.headers.time.is_some() {
-                return Ok(part.head.headers.time);
+            // A copy of a stretch begins with older parts, which are shown from its beginning on.
+            let time = part.head.shown.or(part.head.headers.time);
+            if time.is_some() {
+                return Ok(time);
             }
         }
         Ok(None)
@@ -194,7 +196,7 @@ pub(super) fn has_segments(folder: &Path) -> bool {
 /// Whether a file has our head, of whatever version.
 pub(super) fn is_ours(path: &Path) -> bool {
     let start = file::open_regular(None, path).ok().flatten().and_then(|file| start_of(&file).ok());
-    start.and_then(|start| FileHead::read(&start)).is_some_and(|head| head.version.is_some())
+    start.is_some_and(|start| FileHead::of_mxr(&start).is_some())
 }
 
 fn start_of(file: &File) -> io::Result<Vec<u8>> {

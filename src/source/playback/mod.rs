@@ -19,7 +19,7 @@ use super::context::{Context, Work, name_of};
 use crate::{
     error::{Error, Result},
     format::Media,
-    recording::{Archive, Recording},
+    recording::{Archive, PlayedTime, Recording},
 };
 
 pub use self::settings::{PlayTime, PlaybackSettings};
@@ -62,14 +62,14 @@ pub fn archive_of(path: &Path) -> Option<Arc<Archive>> {
     has_archive.then(|| Arc::new(Archive::open(path)))
 }
 
-/// A recording as a source.
+/// A recording as a source, which tells the time that plays.
 ///
 /// # Errors
 /// Where it cannot be read, or has no part to play.
-pub fn source(settings: PlaybackSettings, context: &Context) -> Result<Work> {
+pub fn source(settings: PlaybackSettings, playing: Arc<PlayedTime>, context: &Context) -> Result<Work> {
     let path = settings.path.clone();
     let files = RecordedFiles::new(path.clone(), context.part_bytes());
-    let feeds = PlayedFeeds::new(context, stem_of(&path));
+    let feeds = PlayedFeeds::new(context, stem_of(&path), playing);
     let player = RecordingPlayer::begin(settings, files, feeds).map_err(|why| cannot_serve(&path, why))?;
     Ok(Box::pin(async move {
         player.play().await;

@@ -129,6 +129,7 @@ impl RecordingPlayer {
         if let Some(from) = self.stretch.from.filter(|_| !shown.is_empty()) {
             self.schedule.begin_at(from);
             shown.iter().for_each(|part| self.publish(part));
+            self.feeds.play_at(from);
             self.next = first;
         } else if let Some(first) = first {
             self.schedule.deadline(&first.head, anchor);
@@ -239,7 +240,13 @@ impl PlayStretch {
             PlayTime::AfterStart(after) => first.checked_add(after).unwrap_or(first),
             PlayTime::BeforeEnd(before) => last.checked_sub(before).unwrap_or(first),
         };
-        Ok(Self { from: settings.from.map(time), to: settings.to.map(time) })
+        let stretch = Self { from: settings.from.map(time), to: settings.to.map(time) };
+        match (stretch.from, stretch.to) {
+            (Some(from), Some(to)) if from > to => {
+                Err(Unplayable::new(format!("--from, {}, is later than --to, {}", shown(from), shown(to))))
+            }
+            _ => Ok(stretch),
+        }
     }
 
     /// Why nothing can be played.

@@ -84,7 +84,7 @@ fn at(seconds: f64) -> SystemTime {
 fn player(settings: PlaybackSettings) -> Result<RecordingPlayer, Unplayable> {
     let context = Context::for_tests(None);
     let files = RecordedFiles::new(settings.path.clone(), 1 << 20);
-    RecordingPlayer::begin(settings, files, PlayedFeeds::new(&context, "stem".to_owned()))
+    RecordingPlayer::begin(settings, files, PlayedFeeds::new(&context, "stem".to_owned(), std::sync::Arc::default()))
 }
 
 /// The result of something that waits for nothing.

@@ -8,7 +8,7 @@ mod player;
 mod run_frames;
 mod ticker;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -30,16 +30,30 @@ use crate::{
 
 pub use self::frame_cache::{DirSettings, Mode};
 
+/// Why there is nothing to play at a path, which may be meant as something else.
+fn unreadable(path: &Path, error: io::Error) -> Error {
+    let typed = path.to_string_lossy();
+    match error.kind() {
+        io::ErrorKind::NotFound if typed.starts_with("http://") || typed.starts_with("https://") => {
+            let error = Error::new(format!("serve {typed}"), "it is a URL, no file and no directory");
+            error.hint(format!("mxr relay {typed}"))
+        }
+        io::ErrorKind::NotFound => Error::new(format!("serve {typed}"), "there is no such file or directory"),
+        io::ErrorKind::NotADirectory if path.exists() => {
+            let error =
+                Error::new(format!("serve {typed} with --glob"), "--glob selects from a directory of frames, and this is a file");
+            error.hint("a recording is played without --glob; to push one file, use `mxr watch FILE`")
+        }
+        _ => Error::new(format!("read the directory {typed}"), error),
+    }
+}
+
 /// A directory as a source.
 ///
 /// # Errors
 /// Where the directory cannot be read.
 pub fn source(dir: DirSettings, context: &Context) -> Result<Work> {
-    let cannot = |error| Error::new(format!("read the directory {}", dir.path.display()), error);
-    std::fs::read_dir(&dir.path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotADirectory => cannot(error).hint("to push one file, use `mxr watch FILE`"),
-        _ => cannot(error),
-    })?;
+    std::fs::read_dir(&dir.path).map_err(|error| unreadable(&dir.path, error))?;
     let (name, interval) = (name_of(&dir.path), dir.interval);
     let frames = FrameCache::new(&dir, context.media.clone(), context.part_bytes(), FileWriters::new(context));
     let mut listing = Listing::new(&dir);

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{Level, debug, info};
+use tracing::{Level, debug, info, warn};
 
 use super::{
     growth::{Growth, tail_option},
@@ -29,6 +29,7 @@ use crate::{
     file::{self, OpenFile, Reading, Signature},
     format::{self, Completeness, Inspection, Media},
     part::Part,
+    recording::FileHead,
 };
 
 /// How much longer than a tick of the file system's clock a file must have rested after a close: a write that began within the
@@ -55,6 +56,7 @@ pub(super) struct WatchedPath {
     not_listed: Option<String>,
     settling: Settling,
     growth: Growth,
+    has_warned_of_recording: bool,
     /// Whether the kernel makes up its bytes at each read (`file::is_generated`).
     is_generated: bool,
     log: PathLog,
@@ -94,6 +96,7 @@ impl WatchedPath {
             not_listed: None,
             settling: Settling::new(times),
             growth: Growth::default(),
+            has_warned_of_recording: false,
             is_generated: false,
             log: PathLog::default(),
         }
@@ -368,6 +371,7 @@ impl WatchedPath {
     /// Publishes a part; with `as_it_is`, the log says what is odd about it.
     fn publish(&mut self, part: Part, file: &Path, as_it_is: Option<(Level, String)>) {
         self.hint_at_growth(&part, file);
+        self.warn_of_recording(&part, file);
         let (bytes, media) = (part.body.len(), part.media.clone());
         let is_new = match self.publisher.publish(part) {
             Ok(()) => {
@@ -389,6 +393,15 @@ impl WatchedPath {
         if before.is_some_and(|before| self.growth.is_worth_a_hint(before.body(), &part.body)) {
             let (path, hint) = (file.display(), tail_option(file) + " sends only the new lines");
             info!(feed = self.publisher.name(), %path, hint, "this text grows, and is sent whole each time");
+        }
+    }
+
+    /// Warns, once, of a recording, whose bytes show nothing.
+    fn warn_of_recording(&mut self, part: &Part, file: &Path) {
+        if !self.has_warned_of_recording && FileHead::of_mxr(&part.body).is_some() {
+            self.has_warned_of_recording = true;
+            let (path, hint) = (file.display(), format!("mxr serve {}", file.display()));
+            warn!(feed = self.publisher.name(), %path, hint, "this is a recording, and its bytes are pushed, not what was recorded");
         }
     }
 
