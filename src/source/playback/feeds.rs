@@ -41,6 +41,8 @@ pub(super) struct PlayedFeeds {
     stem: String,
     feeds: HashMap<String, PlayedFeed>,
     warned: Option<Instant>,
+    /// Whether the log says that a feed has another name here.
+    has_told_name: bool,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,7 @@ impl PlayedFeed {
 
 impl PlayedFeeds {
     pub(super) fn new(context: &Context, stem: String) -> Self {
-        Self { context: context.clone(), stem, feeds: HashMap::new(), warned: None }
+        Self { context: context.clone(), stem, feeds: HashMap::new(), warned: None, has_told_name: false }
     }
 
     /// The largest body that they accept, in bytes.
@@ -146,6 +148,7 @@ impl PlayedFeeds {
     pub(super) fn publish(&mut self, found: &FoundPart, body: io::Result<Bytes>, last: bool) {
         let head = &found.head;
         let name = self.name_of(head).to_owned();
+        self.tell_name(head, &name);
         if !self.feeds.contains_key(&name) {
             self.open(name.clone(), false, Kind::Newest);
         }
@@ -171,6 +174,15 @@ impl PlayedFeeds {
         };
         if let Err(why @ (Refused::TooLarge | Refused::HasBoundary | Refused::NoMemory)) = published {
             self.say(&name, &why.to_string());
+        }
+    }
+
+    /// Says once that the name of a feed is not taken.
+    fn tell_name(&mut self, head: &PartHead, name: &str) {
+        if let Some(feed) = head.feed.as_deref().filter(|feed| !self.has_told_name && !is_usable(feed)) {
+            self.has_told_name = true;
+            let shown: String = feed.chars().take(LONGEST).collect();
+            warn!(feed = ?shown, "no URL can have this name: it is played as {name}, as all feeds with such names are");
         }
     }
 
