@@ -321,7 +321,14 @@ fn all_feeds(serving: &Serving) -> Result<feed::Settings> {
 
 fn interval(flag: &str, fps: f64) -> Result<Duration> {
     let interval = interval_at(fps).filter(|_| fps <= 1000.0);
-    interval.ok_or_else(|| Error::usage(format!("use {flag} {fps}"), "the range is from one part a day to 1000 parts a second"))
+    interval.ok_or_else(|| {
+        Error::usage(format!("use {flag} {}", short(fps)), "the range is from one part a day to 1000 parts a second")
+    })
+}
+
+/// A number without a hundred digits.
+fn short(number: f64) -> String {
+    if number == 0.0 || (1e-9..1e9).contains(&number.abs()) { number.to_string() } else { format!("{number:e}") }
 }
 
 fn names(glob: Option<String>) -> Result<NameFilter> {

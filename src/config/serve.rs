@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Config, hook, interval, names};
+use super::{Config, hook, interval, names, short};
 use crate::{
     cli::{RecordedTime, Serve, Typed},
     error::{Error, Result},
@@ -84,7 +84,7 @@ impl Config {
             return Err(error.hint("parts that are recorded meanwhile are played in the next round"));
         }
         if !(SPEEDS.0..=SPEEDS.1).contains(&serve.speed) {
-            return Err(Error::usage(format!("use --speed {}", serve.speed), "the range is from 0.001 to 1000"));
+            return Err(Error::usage(format!("use --speed {}", short(serve.speed)), "the range is from 0.001 to 1000"));
         }
         let settings = PlaybackSettings {
             path,

@@ -61,7 +61,8 @@ impl AskedFeed {
         let refreshed = recorded.refresh();
         let name = match &self.selector {
             FeedSelector::Named(name) | FeedSelector::Camera(name) => recorded.has(name).then(|| name.clone()),
-            FeedSelector::Number(number) => recorded.feeds().into_iter().nth(*number),
+            // A feed that is not found yet may come before.
+            FeedSelector::Number(number) => refreshed.map(|()| recorded.feeds().into_iter().nth(*number))?,
             FeedSelector::All => None,
         };
         match name {

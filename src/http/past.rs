@@ -156,10 +156,21 @@ impl PastFeed {
         }))
     }
 
+    /// Whether the feed plays what is recorded.
+    fn is_played(&self) -> bool {
+        self.archive.as_ref().is_some_and(|archive| archive.is_played())
+    }
+
+    /// Whether the recording has all that the feed holds, also where no times tell it: a part without one is played at the time of the
+    /// clock.
+    fn is_all_recorded(&self) -> bool {
+        self.is_played() && self.archive.as_ref().is_some_and(|archive| archive.has(&self.name))
+    }
+
     /// The earliest and the latest time.
     fn span(&self, held: &HeldParts) -> Option<(SystemTime, SystemTime)> {
         let recorded = self.archive.as_ref().and_then(|archive| archive.span(&self.name));
-        let held = held.times().map(|(time, _)| time);
+        let held = held.times().map(|(time, _)| time).filter(|_| !self.is_all_recorded());
         let ends = recorded.map(|span| [span.first, span.last]).into_iter().flatten().chain(held);
         ends.map(|time| (time, time)).reduce(|(first, last), (time, _)| (first.min(time), last.max(time)))
     }
@@ -170,8 +181,8 @@ impl PastFeed {
         let recorded = match self.archive.as_ref().map(|archive| archive.find(&self.name, seek)) {
             None => None,
             Some(Ok(found)) => found.map(PastPlace::Recorded),
-            // What is held is newer than what is not read yet.
-            Some(Err(_)) if in_memory.is_some() && !matches!(seek, Seek::After(_)) => None,
+            // What is held is newer than what is not read yet, unless it was played from anywhere in the recording.
+            Some(Err(_)) if in_memory.is_some() && !matches!(seek, Seek::After(_)) && !self.is_played() => None,
             Some(Err(indexing)) => return Err(indexing),
         };
         let both = recorded.into_iter().chain(in_memory);
@@ -184,6 +195,9 @@ impl PastFeed {
 
     /// The parts that are held and not recorded, in the order of their times.
     fn held_alone(&self, held: &HeldParts) -> Vec<(SystemTime, HeldPlace)> {
+        if self.is_all_recorded() {
+            return Vec::new();
+        }
         let mut parts: Vec<_> = held.times().collect();
         if let Some(archive) = &self.archive {
             let times: Vec<SystemTime> = parts.iter().map(|(time, _)| *time).collect();

@@ -38,6 +38,7 @@ pub struct Archive {
     unnamed: String,
     catalog: Mutex<Catalog>,
     is_indexing: AtomicBool,
+    is_played: bool,
 }
 
 /// The index does not go so far yet.
@@ -104,7 +105,17 @@ impl Archive {
     pub fn open(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let unnamed = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self { path, unnamed, catalog: Mutex::default(), is_indexing: AtomicBool::new(false) }
+        Self { path, unnamed, catalog: Mutex::default(), is_indexing: AtomicBool::new(false), is_played: false }
+    }
+
+    /// The same of a recording that is played: what its feeds hold is in it.
+    pub fn open_played(path: impl Into<PathBuf>) -> Self {
+        Self { is_played: true, ..Self::open(path) }
+    }
+
+    /// Whether its feeds play it.
+    pub fn is_played(&self) -> bool {
+        self.is_played
     }
 
     /// The path.

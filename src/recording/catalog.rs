@@ -3,7 +3,9 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs, io,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
     path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -12,7 +14,7 @@ use std::{
 use tracing::debug;
 
 use super::{
-    head::PartHead,
+    head::{FileHead, PartHead},
     index::FeedIndex,
     reader::Recording,
     segments::{Segment, segments_of},
@@ -58,6 +60,8 @@ pub(super) struct CatalogFile {
     read: Option<Signature>,
     /// Where the next part begins.
     cursor: Option<u64>,
+    /// The last part that was read, by its offset and the mark of its head and the file's.
+    last: Option<(u64, u64)>,
 }
 
 impl Catalog {
@@ -179,7 +183,7 @@ impl Catalog {
 
 impl CatalogFile {
     fn new(path: &Path) -> Self {
-        Self { path: path.into(), feeds: BTreeMap::new(), seen: None, read: None, cursor: None }
+        Self { path: path.into(), feeds: BTreeMap::new(), seen: None, read: None, cursor: None, last: None }
     }
 
     /// Whether the index goes to the end.
@@ -190,9 +194,13 @@ impl CatalogFile {
     fn note(&mut self, signature: Signature) {
         let is_other = self.seen.is_some_and(|seen| !signature.is_of_same_file(&seen));
         if is_other || self.cursor.is_some_and(|cursor| signature.size < cursor) {
-            (self.feeds, self.cursor) = (BTreeMap::new(), None);
+            self.forget();
         }
         self.seen = Some(signature);
+    }
+
+    fn forget(&mut self) {
+        (self.feeds, self.cursor, self.last) = (BTreeMap::new(), None, None);
     }
 
     fn read_on(&mut self, unnamed: &str, until: Instant) {
@@ -208,22 +216,49 @@ impl CatalogFile {
 
     fn read_parts(&mut self, unnamed: &str, until: Instant) -> io::Result<bool> {
         let mut recording = Recording::open(&self.path)?;
+        if let Some((at, mark)) = self.last
+            && recording.part_at(at)?.is_none_or(|part| mark_of(recording.head(), &part) != mark)
+        {
+            // Another file was copied over it.
+            self.forget();
+        }
+        let mut last = None;
+        let is_done = self.read_parts_of(&mut recording, unnamed, until, &mut last);
+        self.last = last.map(|part| (part.at, mark_of(recording.head(), &part))).or(self.last);
+        is_done
+    }
+
+    fn read_parts_of(
+        &mut self,
+        recording: &mut Recording,
+        unnamed: &str,
+        until: Instant,
+        last: &mut Option<PartHead>,
+    ) -> io::Result<bool> {
         let mut cursor = self.cursor.unwrap_or_else(|| recording.start());
         loop {
             for _ in 0..AT_ONCE {
-                let Some(part) = next_part(&mut recording, &mut cursor)? else { return Ok(true) };
+                let Some(part) = next_part(recording, &mut cursor)? else { return Ok(true) };
                 self.cursor = Some(cursor);
                 let feed = part.feed.as_deref().unwrap_or(unnamed);
                 match self.feeds.get_mut(feed) {
                     Some(index) => index.push(part.at, part.headers.time),
                     None => self.feeds.entry(feed.to_owned()).or_default().push(part.at, part.headers.time),
                 }
+                *last = Some(part);
             }
             if Instant::now() >= until {
                 return Ok(false);
             }
         }
     }
+}
+
+/// Tells a part from another one at its place.
+fn mark_of(head: &FileHead, part: &PartHead) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{head:?} {part:?}").hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The next part of a file that another thread or program may be writing to. What looked damaged may have been written meanwhile.

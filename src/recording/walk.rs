@@ -4,6 +4,10 @@
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use memchr::memmem;
+use rustix::{
+    fs::{SeekFrom, seek},
+    io::Errno,
+};
 
 use super::head::{MAX_HEAD, PartHead};
 
@@ -128,7 +132,7 @@ impl Walk {
         let size = self.size()?;
         if end > size {
             // Not searched for another delimiter: bytes of the body may look like one.
-            return Ok(Step::End(WalkEnd { at: head.at, torn: size - head.at, foreign: 0 }));
+            return Ok(Step::End(WalkEnd { at: head.at, torn: size.saturating_sub(head.at), foreign: 0 }));
         }
         // What the last head needed may lie far before: the bytes behind the body are looked at alone.
         let after = read_at(&self.file, end, wanted)?;
@@ -141,7 +145,7 @@ impl Walk {
         // An empty body has its delimiter right behind the empty line, and shares no bytes with it.
         Ok(match self.find(head.body)? {
             Some(end) => Step::Part(PartHead { length: end - head.body, ..head }),
-            None => Step::End(WalkEnd { at: head.at, torn: size - head.at, foreign: 0 }),
+            None => Step::End(WalkEnd { at: head.at, torn: size.saturating_sub(head.at), foreign: 0 }),
         })
     }
 
@@ -158,6 +162,9 @@ impl Walk {
     pub(super) fn find(&self, from: u64) -> io::Result<Option<u64>> {
         let (finder, mut at, keep) = (memmem::Finder::new(&self.delimiter), from, self.delimiter.len() as u64 - 1);
         loop {
+            // No delimiter is in a hole, which may be larger than any disk.
+            let Some(data) = self.data_from(at) else { return Ok(None) };
+            at = data;
             let bytes = read_at(&self.file, at, 1 << 18)?;
             match finder.find(&bytes) {
                 Some(found) => return Ok(Some(at + found as u64)),
@@ -169,11 +176,22 @@ impl Walk {
 
     fn is_zero_from(&self, mut at: u64) -> io::Result<bool> {
         loop {
+            let Some(data) = self.data_from(at) else { return Ok(true) };
+            at = data;
             let bytes = read_at(&self.file, at, 1 << 16)?;
             if bytes.is_empty() || bytes.iter().any(|byte| *byte != 0) {
                 return Ok(bytes.is_empty());
             }
             at += bytes.len() as u64;
+        }
+    }
+
+    /// Where the next bytes begin that are not in a hole; `None` if there are none. Of a file system without holes it is this offset.
+    fn data_from(&self, at: u64) -> Option<u64> {
+        match seek(&self.file, SeekFrom::Data(at)) {
+            Ok(data) => Some(data.max(at)),
+            Err(Errno::NXIO) => None,
+            Err(_) => Some(at),
         }
     }
 

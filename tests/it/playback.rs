@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::{
     A_WHILE, BLUE, Connection, Folder, GREEN, Part, RED, SOON, Server, jpeg, mxr, png, printed_by, python, recorded, tool,
-    wait_until,
+    wait_for, wait_until,
 };
 
 const BOUNDARY: &str = "mxr-0123456789abcdef0123456789abcdef";
@@ -233,6 +233,54 @@ fn what_counts_back_does_so_from_the_time_that_plays() {
 }
 
 #[test]
+fn a_time_shows_the_right_part_also_while_what_plays_is_being_indexed() {
+    let mut recorded = Tape::new();
+    for second in 0..20_000 {
+        recorded = recorded.line(f64::from(second), &second.to_string());
+    }
+    let path = recorded.saved();
+    for (query, text) in [("", "15000"), ("&step=-1", "14999"), ("&step=1", "15001")] {
+        let server = mxr(["serve"]).arg(&path).args(["--history", "10"]).start();
+        // A slow machine is told to come again.
+        let reply = wait_for("the index", SOON, || {
+            let reply = server.get(&format!("/snapshot/log?at={}{query}", BEGIN + 15_000.5));
+            (reply.head.status != 503).then_some(reply)
+        });
+        assert_eq!((reply.head.status, reply.text()), (200, text.to_owned()), "{query}");
+    }
+}
+
+#[test]
+fn parts_without_a_time_are_listed_once() {
+    let folder = Folder::new();
+    let part = |text: &str| format!("--B\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\n{text}\r\n");
+    folder.put("cam", format!("{}{}{}--B--\r\n", part("a"), part("b"), part("c")));
+    let server = mxr(["serve"]).arg(folder.file("cam")).args(["--fps", "20", "--history", "10"]).start();
+    wait_until("all are played", SOON, || server.state()["feeds"][0]["published"].as_u64() >= Some(3));
+    let parts = server.get("/parts/cam").json();
+    assert_eq!((parts["count"].as_u64(), parts["parts"].as_array().map(Vec::len)), (Some(3), Some(3)));
+    let mut connection = Connection::open(&server.host);
+    connection.send(format!("GET /recording/cam HTTP/1.0\r\nHost: {}\r\n\r\n", server.host));
+    assert_eq!(connection.reply("GET").text().matches("Content-Length: 1\r\n").count(), 3);
+}
+
+#[test]
+fn a_name_that_is_not_taken_and_a_segment_that_is_not_played_are_told_once() {
+    let folder = Folder::new();
+    let odd = Tape::new().part("..", 0.0, "text/plain", "one").line(0.01, "two").part("a%00b", 0.02, "text/plain", "three");
+    folder.put("20251124T160000.000Z.mxr", odd.whole());
+    folder.put("20251124T160000.050Z.mxr", "torn");
+    folder.put("20251124T160000.060Z.mxr", "no recording\n");
+    let server = mxr(["serve"]).arg(folder.path()).args(["--speed", "1000"]).start();
+    wait_until("three rounds", SOON, || {
+        let feeds = server.state()["feeds"].as_array().unwrap().clone();
+        feeds.iter().any(|feed| feed["name"] == "log" && feed["published"].as_u64() >= Some(3))
+    });
+    server.expect_logs("no URL can have this name", 1);
+    server.expect_logs("not played", 2);
+}
+
+#[test]
 fn speed_idle_limit_and_a_stretch_go_together() {
     let recorded = Tape::new().line(0.0, "a").line(1.0, "b").line(61.0, "c").line(62.0, "d");
     let run = |args: &[&str]| {
@@ -395,6 +443,8 @@ fn a_file_that_cannot_be_played_is_refused_with_the_reason() {
     mxr(["serve"]).arg(folder.file("mjpeg")).args(["--to", "-1m"]).run().failure().stderr("have no times");
     for (args, why) in [
         (&["--speed", "0"][..], "cannot use --speed 0"),
+        (&["--speed", "1e308"], "cannot use --speed 1e308:"),
+        (&["--fps", "1e308"], "cannot use --fps 1e308:"),
         (&["--follow"], "cannot use --follow with a recording"),
         (&["--from", "yesterday"], "a time looks like"),
         (&["--from", "3", "--to", "2"], "it is the later one"),

@@ -293,6 +293,31 @@ fn a_file_that_is_replaced_or_cut_is_read_anew() {
 }
 
 #[test]
+fn a_file_that_a_longer_one_is_copied_over_is_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("a.mxr"), folder.path().join("other"));
+    append(&path, &[("a", 1.0), ("a", 2.0)]);
+    append(&other, &[("b", 4.0), ("a", 5.0), ("a", 6.0), ("a", 7.0)]);
+    let archive = archive(&path);
+    assert_eq!(find(&archive, Seek::At(at(9.0))), "2");
+    std::fs::write(&path, std::fs::read(&other).unwrap()).unwrap();
+    assert_eq!(["6", "none"], [at(6.5), at(4.5)].map(|time| find(&archive, Seek::At(time))));
+    assert_eq!((archive.span("a").map(|span| span.count), archive.has("b")), (Some(3), true));
+    // Other parts below the same head.
+    let stamped = |times: &[u64]| -> String {
+        let parts = times.iter().map(|time| format!("--B\r\nX-Timestamp: {time}\r\nContent-Length: 1\r\n\r\nx\r\n"));
+        parts.chain(["--B--\r\n".to_owned()]).collect()
+    };
+    let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    for (times, count) in [(&[1, 2][..], 2), (&[3, 4, 5], 3), (&[3, 4, 5, 6], 4), (&[3, 9, 9, 9], 4)] {
+        std::fs::write(&path, stamped(times)).unwrap();
+        archive.refresh().unwrap();
+        let last = time(*times.last().unwrap());
+        assert_eq!(archive.span("a").map(|span| (span.count, span.last)), Some((count, last)));
+    }
+}
+
+#[test]
 fn what_is_no_recording_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     segment(folder.path(), &[("a", 1.0)]);

@@ -156,3 +156,46 @@ fn seeking_reads_heads_alone() {
     assert_eq!(heads_of(&mut recording).len(), 20);
     assert!(recording.bytes_read() <= (64 + 20 * 4) << 10, "{} bytes were read", recording.bytes_read());
 }
+
+#[test]
+fn a_file_that_shrinks_while_it_is_read_ends_there() {
+    let bodies = vec![&[b'x'; 3000][..]; 60];
+    let without_length = format!("--B\r\n{}", "\r\nbody\r\n--B\r\n".repeat(9000));
+    for size in [0, 150] {
+        for before in (0..60).chain(0..3) {
+            let (_folder, path) = recording_of(&bodies);
+            if before < 3 {
+                std::fs::write(&path, &without_length).unwrap();
+            }
+            let mut recording = Recording::open(&path).unwrap();
+            let mut cursor = recording.start();
+            (0..before).for_each(|_| drop(recording.next_part(&mut cursor).unwrap().unwrap()));
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+            let after = std::iter::from_fn(|| recording.next_part(&mut cursor).unwrap()).count();
+            assert!(after < 9000);
+        }
+    }
+}
+
+#[test]
+fn a_hole_of_terabytes_takes_no_time() {
+    const HUGE: u64 = 1 << 42;
+    let (_folder, path) = recording_of(&[b"first", b"second"]);
+    let whole = std::fs::read(&path).unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    for cut in [whole.len(), whole.len() - 3, whole.len() - 60] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        file.set_len(HUGE).unwrap();
+        assert!(bodies_of(&path).len() <= 2);
+        append_to(&path, &[b"third"]);
+        assert_eq!(bodies_of(&path).last().unwrap(), "third");
+        assert!(file.metadata().unwrap().len() < 10_000, "it is cut off");
+    }
+    // Parts behind a hole are found, and not cut off.
+    std::fs::write(&path, &whole).unwrap();
+    let boundary = Recording::open(&path).unwrap().head().boundary.clone();
+    let last = format!("\r\n--{boundary}\r\nContent-Length: 4\r\n\r\nlast\r\n--{boundary}--\r\n");
+    file.set_len(whole.len() as u64 - 3).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, last.as_bytes(), HUGE).unwrap();
+    assert_eq!(bodies_of(&path), ["first", "second", "last"]);
+}

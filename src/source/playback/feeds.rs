@@ -43,6 +43,8 @@ pub(super) struct PlayedFeeds {
     feeds: HashMap<String, PlayedFeed>,
     playing: Arc<PlayedTime>,
     warned: Option<Instant>,
+    /// Whether the log says that a feed has another name here.
+    has_told_name: bool,
 }
 
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl PlayedFeed {
 
 impl PlayedFeeds {
     pub(super) fn new(context: &Context, stem: String, playing: Arc<PlayedTime>) -> Self {
-        Self { context: context.clone(), stem, feeds: HashMap::new(), playing, warned: None }
+        Self { context: context.clone(), stem, feeds: HashMap::new(), playing, warned: None, has_told_name: false }
     }
 
     /// The largest body that they accept, in bytes.
@@ -157,6 +159,7 @@ impl PlayedFeeds {
             self.playing.set(time);
         }
         let name = self.name_of(head).to_owned();
+        self.tell_name(head, &name);
         if !self.feeds.contains_key(&name) {
             self.open(name.clone(), false, Kind::Newest);
         }
@@ -182,6 +185,15 @@ impl PlayedFeeds {
         };
         if let Err(why @ (Refused::TooLarge | Refused::HasBoundary | Refused::NoMemory)) = published {
             self.say(&name, &why.to_string());
+        }
+    }
+
+    /// Says once that the name of a feed is not taken.
+    fn tell_name(&mut self, head: &PartHead, name: &str) {
+        if let Some(feed) = head.feed.as_deref().filter(|feed| !self.has_told_name && !is_usable(feed)) {
+            self.has_told_name = true;
+            let shown: String = feed.chars().take(LONGEST).collect();
+            warn!(feed = ?shown, "no URL can have this name: it is played as {name}, as all feeds with such names are");
         }
     }
 

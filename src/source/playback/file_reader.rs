@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    recording::{PartHead, Recording, SavedStream},
+    recording::{FileHead, PartHead, Recording, SavedStream},
     source::framing::split::{RawPart, Split, Splitter},
     wire::{Headers, begins_as_multipart},
 };
@@ -154,17 +154,17 @@ impl FileReader {
     }
 
     /// Which file this is, and how far it was read, if one can return there.
-    pub(super) fn place(&self) -> Option<((u64, u64), u64)> {
+    pub(super) fn place(&self) -> Option<(FileIdentity, u64)> {
         match self {
-            Self::Walked { file, cursor, .. } => Some((identity(file)?, *cursor)),
+            Self::Walked { recording, file, cursor } => Some((identity(file, recording)?, *cursor)),
             Self::Decoded(_) | Self::Pictures(_) => None,
         }
     }
 
     /// The reader at a place; `None` if it is one in another file.
-    pub(super) fn at(mut self, place: (u64, u64), to: u64) -> Option<Self> {
+    pub(super) fn at(mut self, place: &FileIdentity, to: u64) -> Option<Self> {
         match &mut self {
-            Self::Walked { file, cursor, .. } if identity(file) == Some(place) => *cursor = to,
+            Self::Walked { recording, file, cursor } if identity(file, recording).as_ref() == Some(place) => *cursor = to,
             _ => return None,
         }
         Some(self)
@@ -220,8 +220,17 @@ impl PictureFile {
     }
 }
 
-fn identity(file: &File) -> Option<(u64, u64)> {
-    file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+/// Tells files apart, also one from another that was copied over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+    head: FileHead,
+}
+
+fn identity(file: &File, recording: &Recording) -> Option<FileIdentity> {
+    let metadata = file.metadata().ok()?;
+    Some(FileIdentity { device: metadata.dev(), inode: metadata.ino(), head: recording.head().clone() })
 }
 
 /// The rule for pictures, if the bytes begin with one.

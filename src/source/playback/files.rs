@@ -2,6 +2,7 @@
 //! knows no time but those in the names of segments, and no feed.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 
 use tracing::warn;
 
-use super::file_reader::{FileReader, FoundPart, Unplayable};
+use super::file_reader::{FileIdentity, FileReader, FoundPart, Unplayable};
 use crate::{
     file,
     recording::{FileHead, Segment, segments_of},
@@ -26,8 +27,8 @@ pub(super) struct RecordedFiles {
     current: Option<CurrentFile>,
     /// A single file, which may be deleted while it plays.
     kept: Option<File>,
-    /// The file of which the log says that it cannot be read.
-    said: Option<PathBuf>,
+    /// The files of which the log says that they cannot be read, each with the reason.
+    said: HashMap<PathBuf, String>,
 }
 
 #[derive(Debug)]
@@ -40,14 +41,14 @@ struct CurrentFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FilePosition {
     segment: Option<Segment>,
-    file: (u64, u64),
+    file: FileIdentity,
     cursor: u64,
 }
 
 impl RecordedFiles {
     pub(super) fn new(path: PathBuf, limit: usize) -> Self {
         let is_folder = path.is_dir();
-        Self { path, is_folder, limit, current: None, kept: None, said: None }
+        Self { path, is_folder, limit, current: None, kept: None, said: HashMap::new() }
     }
 
     /// Goes to the beginning; in a directory, to the beginning of the segment that has this time.
@@ -59,6 +60,8 @@ impl RecordedFiles {
             return Ok(());
         }
         let segments = segments_of(&self.path)?;
+        // Of files that are gone nothing is said any more.
+        self.said.retain(|path, _| path.exists());
         let earlier = from.map_or(0, |from| segments.partition_point(|segment| segment.start <= from));
         let is_found = (0..earlier).rev().any(|at| self.open_first(&segments[at..=at]).is_ok());
         if is_found { Ok(()) } else { self.open_first(&segments[earlier..]) }
@@ -99,9 +102,9 @@ impl RecordedFiles {
     }
 
     fn say(&mut self, path: &Path, why: &str) {
-        if self.said.as_deref() != Some(path) {
+        if self.said.get(path).map(String::as_str) != Some(why) {
             warn!(file = %path.display(), "not played: {why}");
-            self.said = Some(path.to_owned());
+            self.said.insert(path.to_owned(), why.to_owned());
         }
     }
 
@@ -134,7 +137,7 @@ impl RecordedFiles {
             Some(segment) => open_segment(segment, self.limit),
             None => self.open_single().and_then(|file| FileReader::of(file, self.limit)),
         };
-        let reader = opened.ok().and_then(|reader| reader.at(position.file, position.cursor));
+        let reader = opened.ok().and_then(|reader| reader.at(&position.file, position.cursor));
         self.current = reader.map(|reader| CurrentFile { segment: position.segment.clone(), reader });
         self.current.is_some()
     }

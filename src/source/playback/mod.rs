@@ -59,7 +59,7 @@ fn visible_names(folder: &Path) -> Vec<PathBuf> {
 pub fn archive_of(path: &Path) -> Option<Arc<Archive>> {
     let is_walked = || Recording::open(path).is_ok_and(|mut recording| recording.is_walkable().unwrap_or(false));
     let has_archive = path.is_dir() || is_walked();
-    has_archive.then(|| Arc::new(Archive::open(path)))
+    has_archive.then(|| Arc::new(Archive::open_played(path)))
 }
 
 /// A recording as a source, which tells the time that plays.

@@ -302,3 +302,12 @@ fn a_short_delay_is_made_up_for_and_a_long_one_is_not() {
     assert_eq!(schedule.deadline(&head(4.0), begin + second * 13), begin + second * 14);
     assert_eq!(schedule.restart(), begin + second * 15);
 }
+
+#[test]
+fn a_recording_that_is_copied_over_the_one_that_plays_is_played_from_its_beginning() {
+    let (tape, other) = (Tape::of_lines(&[0.0, 1.0]), Tape::of_lines(&[5.0, 6.0, 7.0, 8.0]));
+    let mut player = tape.player();
+    assert_eq!(told(&mut player).0, "0:0 1:1");
+    std::fs::write(tape.path(), std::fs::read(other.path()).unwrap()).unwrap();
+    assert_eq!(told(&mut player).0, "0:5 1:6 2:7 3:8");
+}
