@@ -294,5 +294,5 @@ pub(super) fn download(
 fn lend(feed: Arc<str>, part: &Encoded) -> (RecordedPart, Weak<Lease>) {
     let (body, lease) = part.lend_body();
     let (media, time, sequence) = (part.media().clone(), stamp_of(part), part.sequence());
-    (RecordedPart { feed, media, time, sequence, at: std::time::Instant::now(), body }, lease)
+    (RecordedPart { feed, media, time, sequence, at: std::time::Instant::now(), kind: None, body }, lease)
 }

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    head::{ClockReading, FileHead, MAX_HEAD, VERSION, file_head, is_torn_head, part_head},
+    head::{ClockReading, FileHead, MAX_HEAD, VERSION, file_head, is_torn_head, of_feed, part_head},
     walk::{Step, Walk, read_at},
 };
 use crate::{format::Media, wire::Boundary};
@@ -31,6 +31,8 @@ pub struct RecordedPart {
     pub sequence: u64,
     /// When it came, by the clock that never jumps.
     pub at: Instant,
+    /// The kind of its feed, as on the wire (`newest` or `lines`), where it is known.
+    pub kind: Option<&'static str>,
     /// The body.
     pub body: Bytes,
 }
@@ -133,7 +135,8 @@ impl Appender {
     /// Those of the medium. The recording is as before, or made so before the next part is written.
     pub fn append(&mut self, part: &RecordedPart, clock: ClockReading) -> io::Result<()> {
         self.mend()?;
-        let head = part_head(&part.media, part.body.len(), (part.time, part.sequence), &part.feed, Some(clock));
+        let head =
+            part_head(&part.media, part.body.len(), (part.time, part.sequence), &of_feed(&part.feed, part.kind), Some(clock));
         let (delimiter, close) = (self.boundary.delimiter(), self.boundary.close_delimiter());
         self.bytes.clear();
         // One large part is no reason to keep its memory.

@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::{
     appender::RecordedPart,
-    head::{PartHead, file_head, part_head},
+    head::{PartHead, file_head, of_feed, part_head},
     index::{micros, time_of},
     reader::Recording,
 };
@@ -157,16 +157,22 @@ impl Export {
             None => self.held.next(),
         };
         self.parts += 1;
-        if let Some(RecordedPart { feed, media, time, sequence, body, .. }) = held {
+        if let Some(RecordedPart { feed, media, time, sequence, kind, body, .. }) = held {
             chunk.extend_from_slice(&self.boundary.delimiter());
-            chunk.extend_from_slice(&part_head(&media, body.len(), (time, sequence), &feed, None));
+            chunk.extend_from_slice(&part_head(&media, body.len(), (time, sequence), &of_feed(&feed, kind), None));
             self.body = Some(ExportBody::Memory(body));
         } else if let Some((part, time)) = self.next.take() {
             let media = part.headers.media.clone().unwrap_or_else(|| Media::from_known("application/octet-stream"));
             let feed = part.feed.as_deref().unwrap_or(&self.stretch.unnamed);
             let (time, sequence) = (time_of(time), part.headers.sequence.unwrap_or(self.parts));
             chunk.extend_from_slice(&self.boundary.delimiter());
-            chunk.extend_from_slice(&part_head(&media, part.length as usize, (time, sequence), feed, part.clock));
+            chunk.extend_from_slice(&part_head(
+                &media,
+                part.length as usize,
+                (time, sequence),
+                &of_feed(feed, part.kind.as_deref()),
+                part.clock,
+            ));
             self.body = Some(ExportBody::File(part, 0));
         } else {
             return Ok(false);

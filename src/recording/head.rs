@@ -142,6 +142,8 @@ pub struct PartHead {
     pub headers: Headers,
     /// The feed's name, decoded.
     pub feed: Option<String>,
+    /// The kind of the feed, as on the wire.
+    pub kind: Option<String>,
     /// The clock that never jumps.
     pub clock: Option<ClockReading>,
     /// The offset of the body.
@@ -173,6 +175,8 @@ impl PartHead {
     fn take(&mut self, name: &str, value: &str) {
         if name.eq_ignore_ascii_case("X-Feed") {
             self.feed = Some(percent_decode_str(value).decode_utf8_lossy().into_owned());
+        } else if name.eq_ignore_ascii_case("X-Feed-Kind") {
+            self.kind = Some(value.to_owned());
         } else if name.eq_ignore_ascii_case("X-Clock") {
             self.clock = ClockReading::parse(value);
         } else {
@@ -186,16 +190,21 @@ impl PartHead {
     }
 }
 
+/// The header lines about a part's feed.
+pub(super) fn of_feed(name: &str, kind: Option<&str>) -> String {
+    let kind = kind.map_or_else(String::new, |kind| format!("X-Feed-Kind: {kind}\r\n"));
+    format!("X-Feed: {}\r\n{kind}", utf8_percent_encode(name, NAME))
+}
+
 /// The header lines of a part with the empty line after them.
 pub(super) fn part_head(
     media: &Media,
     length: usize,
     stamp: (SystemTime, u64),
-    feed: &str,
+    of_feed: &str,
     clock: Option<ClockReading>,
 ) -> Vec<u8> {
-    let feed = utf8_percent_encode(feed, NAME);
     let clock = clock.map_or_else(String::new, |clock| format!("X-Clock: {clock}\r\n"));
     let (time, sequence) = stamp;
-    part_headers(media, length, time, sequence, &format!("X-Feed: {feed}\r\n{clock}"))
+    part_headers(media, length, time, sequence, &format!("{of_feed}{clock}"))
 }

@@ -118,15 +118,17 @@ impl Collector {
         if self.version != Some(self.registry.version()) {
             self.follow();
         }
-        let mut taken: Vec<(Arc<str>, Encoded)> = Vec::new();
+        let mut taken = Vec::new();
         for feed in &mut self.feeds {
+            let source = feed.subscription.feed().clone();
             let batches = std::iter::from_fn(|| feed.subscription.take(TakeLimit::ALL));
             for batch in batches.take(MOST_BATCHES) {
                 self.outputs.count_lost(batch.dropped);
-                taken.extend(batch.parts.parts().map(|part| (feed.name.clone(), part)));
+                let kind = source.kind().header_value();
+                taken.extend(batch.parts.parts().map(|part| TakenPart { feed: feed.name.clone(), kind, part }));
             }
         }
-        taken.sort_by_key(|(_, part)| part.published_at());
+        taken.sort_by_key(|taken| taken.part.published_at());
         let is_idle = taken.is_empty();
         let mut rest = &taken[..];
         while !rest.is_empty() {
@@ -158,11 +160,18 @@ impl RecordedFeed {
     }
 }
 
+/// A part that waits to be handed over.
+struct TakenPart {
+    feed: Arc<str>,
+    kind: Option<&'static str>,
+    part: Encoded,
+}
+
 /// How many of these parts, at least one, are copied together.
-fn together(parts: &[(Arc<str>, Encoded)]) -> usize {
+fn together(parts: &[TakenPart]) -> usize {
     let mut bytes = 0;
-    let fits = parts.iter().take_while(|(_, part)| {
-        bytes += part.body().len();
+    let fits = parts.iter().take_while(|taken| {
+        bytes += taken.part.body().len();
         bytes <= MOST_BYTES
     });
     fits.count().max(1)
@@ -170,10 +179,10 @@ fn together(parts: &[(Arc<str>, Encoded)]) -> usize {
 
 /// The parts with one copy of their bodies: while they wait for the disk they must not keep their blocks, which count as memory of
 /// viewers.
-fn recorded(parts: &[(Arc<str>, Encoded)]) -> Vec<RecordedPart> {
-    let bodies: Vec<&[u8]> = parts.iter().map(|(_, part)| part.body()).collect();
+fn recorded(parts: &[TakenPart]) -> Vec<RecordedPart> {
+    let bodies: Vec<&[u8]> = parts.iter().map(|taken| taken.part.body()).collect();
     let (bodies, mut end) = (Bytes::from(bodies.concat()), 0);
-    let part = |(feed, part): &(Arc<str>, Encoded)| {
+    let part = |TakenPart { feed, kind, part }: &TakenPart| {
         let start = end;
         end += part.body().len();
         RecordedPart {
@@ -182,6 +191,7 @@ fn recorded(parts: &[(Arc<str>, Encoded)]) -> Vec<RecordedPart> {
             time: part.time(),
             sequence: part.sequence(),
             at: part.published_at(),
+            kind: *kind,
             body: bodies.slice(start..end),
         }
     };

@@ -31,6 +31,7 @@ fn recorded(sequence: u64, body: impl Into<Bytes>) -> RecordedPart {
         time: at(sequence as f64),
         sequence,
         at: Instant::now(),
+        kind: None,
         body: body.into(),
     }
 }
@@ -72,7 +73,12 @@ fn a_recording_has_these_bytes() {
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
     let mut appender = Appender::begin(Box::new(file)).unwrap();
     let reading = |micros| ClockReading { name: 0x3f2a, at: Duration::from_micros(micros) };
-    let picture = RecordedPart { feed: "plots/grün".into(), media: Media::from_known("image/png"), ..recorded(7, "12345") };
+    let picture = RecordedPart {
+        feed: "plots/grün".into(),
+        media: Media::from_known("image/png"),
+        kind: Some("newest"),
+        ..recorded(7, "12345")
+    };
     appender.append(&picture, reading(1_500_000)).unwrap();
     appender.append(&recorded(8, ""), reading(2_500_000)).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
@@ -81,7 +87,7 @@ fn a_recording_has_these_bytes() {
         text.replace(&boundary, "B"),
         "Content-Type: multipart/mixed; boundary=B\r\nX-Recording: mxr 1\r\n\
          \r\n--B\r\nContent-Type: image/png\r\nContent-Length: 5\r\nX-Timestamp: 1764000007.000000\r\nX-Sequence: 7\r\n\
-         X-Feed: plots%2Fgr%C3%BCn\r\nX-Clock: 00003f2a 1.500000\r\n\r\n12345\
+         X-Feed: plots%2Fgr%C3%BCn\r\nX-Feed-Kind: newest\r\nX-Clock: 00003f2a 1.500000\r\n\r\n12345\
          \r\n--B\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nX-Timestamp: 1764000008.000000\r\nX-Sequence: 8\r\n\
          X-Feed: a\r\nX-Clock: 00003f2a 2.500000\r\n\r\n\
          \r\n--B--\r\n"
@@ -90,6 +96,7 @@ fn a_recording_has_these_bytes() {
     let mut recording = Recording::open(&path).unwrap();
     let head = heads_of(&mut recording).remove(0);
     assert_eq!((head.feed.as_deref(), head.clock), (Some("plots/grün"), Some(reading(1_500_000))));
+    assert_eq!(head.kind.as_deref(), Some("newest"));
     assert_eq!((head.headers.time, head.headers.sequence), (Some(picture.time), Some(7)));
     assert!(Boundary::parse(&recording.head().boundary).is_ok());
 }

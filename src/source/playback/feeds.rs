@@ -53,9 +53,11 @@ struct PlayedFeed {
 }
 
 impl PlayedFeed {
-    /// Decides the kind by its first part, and by pictures or documents that follow lines.
-    fn decide(&mut self, part: &Part) {
+    /// Decides the kind as the recording tells it; otherwise by the first part, and by pictures or documents that follow lines.
+    fn decide(&mut self, part: &Part, told: Option<&str>) {
         let kind = match self.kind {
+            _ if told == Kind::Lines.header_value() => Kind::Lines,
+            _ if told == Kind::Newest.header_value() => Kind::Newest,
             None => kind_of_part(&part.media, &part.body),
             Some(Kind::Lines) if !is_text(&part.media) => Kind::Newest,
             Some(_) => return,
@@ -161,7 +163,7 @@ impl PlayedFeeds {
             }
         };
         let part = part_of(head, body, self.context.media.as_ref());
-        feed.decide(&part);
+        feed.decide(&part, head.kind.as_deref());
         let published = if last {
             self.feeds.remove(&name).map_or(Ok(()), |feed| feed.publisher.publish_last(part))
         } else {

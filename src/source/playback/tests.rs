@@ -45,7 +45,7 @@ impl Tape {
     fn record(&mut self, feed: &str, stamp: f64, clock: f64, media: &str, body: impl Into<Bytes>) {
         self.sequence += 1;
         let (feed, media, time) = (feed.into(), Media::from_known(media), at(stamp));
-        let part = RecordedPart { feed, media, time, sequence: self.sequence, at: Instant::now(), body: body.into() };
+        let part = RecordedPart { feed, media, time, sequence: self.sequence, at: Instant::now(), kind: None, body: body.into() };
         self.appender.append(&part, ClockReading { name: 7, at: Duration::from_secs_f64(clock) }).unwrap();
     }
 
