@@ -43,6 +43,12 @@ fn wait_for_last_line(browser: &Browser, line: &str) {
     wait_until(&format!("the last line is {line:?}"), SOON, || last_line(browser) == json!(line));
 }
 
+/// Waits until the page says this about what a key did.
+fn wait_until_told(browser: &Browser, text: &str) {
+    let told = || browser.run("return document.querySelector('#told').textContent", json!([]));
+    wait_until(&format!("the page says {text:?}"), SOON, || told().as_str().is_some_and(|told| told.contains(text)));
+}
+
 /// A property of the slider.
 fn slider(browser: &Browser, property: &str) -> Value {
     browser.run("return document.querySelector('#slider')[arguments[0]]", json!([property]))
@@ -176,6 +182,18 @@ fn go_through(browser: &Browser, times: &[(f64, f64)]) {
     // The parts of all tiles are one row of steps.
     browser.press(RIGHT);
     wait_for_last_line(browser, "line 0");
+    browser.press(RIGHT);
+    wait_for_colour(browser, PALETTE[1]);
+    // Back by the same steps: the line was shown already, and the picture not yet.
+    browser.press(LEFT);
+    wait_for_colour(browser, PALETTE[0]);
+    wait_until("the slider is at the line", SOON, || (number(&slider(browser, "value")) + zero - times[0].1).abs() < 1e-5);
+    wait_for_last_line(browser, "line 0");
+    browser.press(LEFT);
+    wait_until("the log has no line yet again", SOON, || browser.text().contains("No part yet"));
+    browser.press(LEFT);
+    wait_until_told(browser, "there is no earlier part");
+    browser.press(RIGHT);
     browser.press(RIGHT);
     wait_for_colour(browser, PALETTE[1]);
 }
@@ -340,10 +358,26 @@ fn keys_lead_to_a_minute_and_to_a_clock_time(kind: Kind) {
     wait_for(1);
     let shown = browser.run("return document.querySelector('#day').textContent", json!([]));
     assert_eq!(shown, json!(&date.as_str().unwrap()[..10]), "the date is there where it is not today");
-    type_in("soon");
-    assert_eq!(browser.run("return document.activeElement.id", json!([])), json!("when"), "what is no time stays to be mended");
-    browser.press(ESCAPE);
+    let place = slider(&browser, "value");
+    // Its letters are keys of the page as well.
+    for text in ["foo", "25:00", "1:2:3:4", "bgs?"] {
+        type_in(text);
+        wait_until_told(&browser, "a time is 14:05");
+        let when = "const when = document.querySelector('#when');
+            return [document.activeElement.id, when.getAttribute('aria-invalid'), when.value.slice(when.selectionStart, when.selectionEnd)]";
+        assert_eq!(browser.run(when, json!([])), json!(["when", "true", text]), "it stays, to be mended");
+        // The next letter replaces it, and is not judged yet.
+        browser.press("1");
+        let when = "const when = document.querySelector('#when'); return [when.value, when.getAttribute('aria-invalid')]";
+        assert_eq!(browser.run(when, json!([])), json!(["1", null]));
+        browser.press(ESCAPE);
+        assert_eq!(browser.run("return document.querySelector('#when').hidden", json!([])), json!(true));
+    }
+    assert_eq!(slider(&browser, "value"), place, "none of this went anywhere");
     wait_for_headers(&browser, "history");
+    type_in("2001-01-01 14:05");
+    wait_until_told(&browser, "the first part is of ");
+    wait_for(1);
     browser.press(ESCAPE);
     wait_for(4);
     assert!(!headers(&browser).contains("history"), "{}", headers(&browser));
@@ -357,6 +391,75 @@ fn keys_lead_to_a_minute_and_to_a_clock_time_in_chromium() {
 #[test]
 fn keys_lead_to_a_minute_and_to_a_clock_time_in_firefox() {
     keys_lead_to_a_minute_and_to_a_clock_time(Kind::Firefox);
+}
+
+fn a_tile_says_that_its_past_is_no_longer_kept(kind: Kind) {
+    let folder = Folder::new();
+    put_aged(&folder, "old.png", png(RED), Duration::from_secs(3600));
+    folder.put("a.png", png(PALETTE[0]));
+    let server = mxr(["watch"]).arg(folder.file("a.png")).arg(folder.file("old.png")).args(["--history", "2"]).start();
+    for (at, colour) in PALETTE.into_iter().enumerate().skip(3) {
+        folder.put("a.png", png(colour));
+        published(&server, 0, at - 1);
+    }
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/"));
+    wait_for_colour(&browser, PALETTE[5]);
+    let reach = || number(&slider(&browser, "max")) - number(&slider(&browser, "min"));
+    wait_until("the slider reaches as far as the oldest feed", SOON, || reach() > 3500.0);
+    move_to(&browser, number(&slider(&browser, "min")) + 60.0);
+    wait_for_colour(&browser, RED);
+    wait_until("the other feed says so", SOON, || browser.text().contains("no longer kept"));
+    browser.press(RIGHT);
+    wait_for_colour(&browser, PALETTE[4]);
+    assert!(!browser.text().contains("no longer kept"));
+}
+
+#[test]
+fn a_tile_says_that_its_past_is_no_longer_kept_in_chromium() {
+    a_tile_says_that_its_past_is_no_longer_kept(Kind::Chromium);
+}
+
+#[test]
+fn a_tile_says_that_its_past_is_no_longer_kept_in_firefox() {
+    a_tile_says_that_its_past_is_no_longer_kept(Kind::Firefox);
+}
+
+/// A moment whose 30 seconds before are empty: two feeds an hour apart.
+fn where_nothing_came_nothing_is_saved_and_the_page_says_so(kind: Kind) {
+    let folder = Folder::new();
+    put_aged(&folder, "old.png", png(RED), Duration::from_secs(3600));
+    folder.put("a.png", png(BLUE));
+    let server = mxr(["watch"]).arg(folder.file("a.png")).arg(folder.file("old.png")).args(["--history", "50"]).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    browser.go(&server.url("/#a.png"));
+    wait_for_colour(&browser, BLUE);
+    let reach =
+        || slider(&browser, "max").as_str().map_or(0.0, |_| number(&slider(&browser, "max")) - number(&slider(&browser, "min")));
+    wait_until("the slider reaches back", SOON, || reach() > 3500.0);
+    move_to(&browser, number(&slider(&browser, "min")) + 60.0);
+    wait_for_headers(&browser, "history");
+    browser.run(CATCH_DOWNLOADS, json!([]));
+    browser.press("b");
+    wait_until_told(&browser, "nothing came in these 30 s");
+    // A refusal has its own reason, or none.
+    browser.run("window.fetch = async () => new Response('', {status: 503})", json!([]));
+    browser.press("b");
+    wait_until_told(&browser, "not saved: HTTP 503");
+    browser.run("window.fetch = async () => { throw TypeError() }", json!([]));
+    browser.press("b");
+    wait_until_told(&browser, "not saved: no answer");
+    assert_eq!(browser.run("return window.saved", json!([])), json!([]));
+}
+
+#[test]
+fn where_nothing_came_nothing_is_saved_and_the_page_says_so_in_chromium() {
+    where_nothing_came_nothing_is_saved_and_the_page_says_so(Kind::Chromium);
+}
+
+#[test]
+fn where_nothing_came_nothing_is_saved_and_the_page_says_so_in_firefox() {
+    where_nothing_came_nothing_is_saved_and_the_page_says_so(Kind::Firefox);
 }
 
 /// Keeps what the page would save, in `window.saved`.
@@ -391,6 +494,7 @@ fn the_seconds_before_and_a_film_are_saved(kind: Kind) {
     let (path, head) = (saved()[0][1].clone(), saved()[0][2].clone());
     assert_eq!(path, json!("/recording/a.png?last=30s"));
     assert_eq!(head, json!(b"Cont".to_vec()));
+    wait_until_told(&browser, "saving 30 s");
     // Any page may be without a recorder of its own, and then has no button.
     if browser.run("return document.querySelector('[title*=WebM]').hidden", json!([])) == json!(true) {
         return;

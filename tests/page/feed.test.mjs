@@ -88,6 +88,16 @@ test('a feed that has ended without a part waits for none', () => {
   assert.equal(feed.card.textContent, 'No part');
 });
 
+test('a feed says whether a past part never was or is no longer kept', () => {
+  const feed = feedWith({ state: 'live' });
+  Object.assign(feed, { past: 5, isGone: () => true });
+  feed.label();
+  assert.equal(feed.card.textContent, 'Parts of this time are no longer kept');
+  feed.isGone = () => false;
+  feed.label();
+  assert.equal(feed.card.textContent, 'No part yet');
+});
+
 test('old parts of a recording that is played count for its rate, others do not', () => {
   for (const replay of [true, undefined]) {
     const feed = feedWith({ state: 'live', replay });

@@ -93,14 +93,43 @@ const picture = (time) => new Response('PNG', { headers: { 'content-type': 'imag
 
 test('the server is asked for a moment, and what the page has seen is shown where it does not answer', async () => {
   const feed = named('a/b', { remote: true });
-  const { past, asked } = pastOf(feed, { 'snapshot/a%2Fb?at=20': picture(19.5), 'snapshot/a%2Fb?at=20&step=-1': picture(18), 'snapshot/a%2Fb?at=1': 404 });
+  const { past, asked } = pastOf(feed, { 'snapshot/a%2Fb?at=20': picture(19.5), 'snapshot/a%2Fb?at=19.999999': picture(18), 'snapshot/a%2Fb?at=1': 404 });
   past.see(feed, part(5));
   const [shown] = await past.at(feed, 20);
   assert.deepEqual([shown.time, shown.sequence, shown.type, shown.feed], [19.5, 7, 'image/png', 'a/b']);
   assert.equal(await past.beside(feed, 20, -1), 18);
   assert.deepEqual(await past.at(feed, 1), []);
   assert.deepEqual(times(await past.at(feed, 30)), [5]);
-  assert.deepEqual(asked.slice(0, 2), ['GET snapshot/a%2Fb?at=20', 'HEAD snapshot/a%2Fb?at=20&step=-1']);
+  assert.deepEqual(asked.slice(0, 2), ['GET snapshot/a%2Fb?at=20', 'HEAD snapshot/a%2Fb?at=19.999999']);
+});
+
+test('a step back leads to the last part before the time, be it the one that is shown', async () => {
+  const plot = named('plot', { remote: true });
+  const { past, asked } = pastOf(plot, { 'snapshot/plot?at=49.647999': picture(49.613), 'snapshot/plot?at=49.648&step=1': picture(50) });
+  assert.equal(await past.beside(plot, 49.648, -1), 49.613);
+  assert.equal(await past.beside(plot, 49.648, 1), 50);
+  // In the digits that a number of today has.
+  await past.beside(plot, 1764423249.648, -1);
+  assert.equal(asked.at(-1), 'HEAD snapshot/plot?at=1764423249.647999');
+});
+
+test('what the server no longer keeps is shown if the page has seen it', async () => {
+  const feed = named('a', { remote: true });
+  const { past } = pastOf(feed, { 'snapshot/a?at=6': 404, 'snapshot/a?at=6.999999': 404 });
+  past.see(feed, part(5));
+  assert.deepEqual(times(await past.at(feed, 6)), [5]);
+  assert.equal(await past.beside(feed, 7, -1), 5);
+});
+
+test('a feed whose oldest part is not its first has lost what was before', () => {
+  const { past } = pastOf(named('a'), {});
+  const isGone = (settings, time) => past.isGone(named('a', settings), time);
+  assert.equal(isGone({ first: 10, oldest: { sequence: 7 } }, 5), true);
+  assert.equal(isGone({ first: 10, oldest: { sequence: 1 } }, 5), false);
+  // Deleted since the server was asked how far it goes.
+  assert.equal(isGone({ first: 10, oldest: { sequence: 1 } }, 11), true);
+  assert.equal(isGone({ seen: [{ sequence: 3 }] }, 5), true);
+  assert.equal(isGone({ first: null }, 5), false);
 });
 
 test('lines come as a recording, whose head is left out', async () => {
@@ -118,11 +147,11 @@ test('how far the server goes back is asked once for each feed on the screen', a
   const asked = [];
   const get = async (path) => {
     asked.push(path);
-    return Response.json({ first: 1, last: 9, count: 5, parts: [] });
+    return Response.json({ first: 1, last: 9, count: 5, parts: [{ time: 1, sequence: 4 }] });
   };
   const past = makePast({ get }, feeds);
   await past.measure();
   await past.measure();
   assert.deepEqual(asked, ['parts/a?max=2']);
-  assert.deepEqual([past.firstOf(feeds[0]), feeds[0].latest], [1, 9]);
+  assert.deepEqual([past.firstOf(feeds[0]), feeds[0].latest, feeds[0].oldest.sequence], [1, 9, 4]);
 });

@@ -35,7 +35,7 @@ class Feed {
     set(this, {kind, ended, published, trouble, replay: source?.replay, outcome: state === 'ended' && reason})
     // Whether the server can go back: each viewer's run is its own.
     this.remote = kind !== 'run' && (recording || history > 1)
-    this.card.textContent = `No part${ended ? '' : ' yet'}`
+    this.label()
     if (restarted || kind === 'run') this.last = 0
   }
 
@@ -161,7 +161,14 @@ class Feed {
     this.put(this.before)
   }
 
+  // What stands in the place of a part.
+  label() {
+    const isGone = this.past && this.isGone?.(this, this.past)
+    this.card.textContent = isGone ? 'Parts of this time are no longer kept' : `No part${this.ended ? '' : ' yet'}`
+  }
+
   empty() {
+    this.label()
     this.shown = this.shows = this.renderer = null
     this.view.replaceChildren(this.card)
     refresh()

@@ -102,7 +102,7 @@ function makeLink(place, on) {
     if (reply.ok) return reply
     // A refusal of mxr is a line of text, that of a proxy a page.
     const isPlain = /^text\/plain/.test(reply.headers.get('content-type')),
-      reason = /40[13]/.test(reply.status) ? 'open the URL that mxr prints' : isPlain ? (await reply.text()).split('\n')[0] : `HTTP ${reply.status}`
+      reason = /40[13]/.test(reply.status) ? 'open the URL that mxr prints' : isPlain && (await reply.text()).split('\n')[0] || `HTTP ${reply.status}`
     throw set(Error(reason), {status: reply.status})
   }
 

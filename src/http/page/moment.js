@@ -69,7 +69,9 @@ async function stepTo(by) {
     shown = focus ? [focus] : feeds.filter(feed => feed.visible),
     times = (await Promise.all(shown.map(feed => past.beside(feed, at, by)))).filter(Boolean)
   // Behind the last part all is live.
-  if (moment === from && (times.length || by > 0)) await goTo(by < 0 ? max(...times) : min(...times))
+  if (moment !== from) return
+  if (!times.length && by < 0) return tell('there is no earlier part')
+  await goTo(by < 0 ? max(...times) : min(...times))
 }
 
 const stepBySeconds = seconds => goTo(timeShown() + seconds)
@@ -83,24 +85,41 @@ async function settle() {
   if (moment === at && shown <= at) goTo(shown)
 }
 
-function askWhen() {
-  ui.when.hidden = !ui.when.hidden
-  ui.when.value = ''
-  if (!ui.when.hidden) ui.when.focus()
+// Opens the box for a time; its button closes it, too.
+function askWhen(click) {
+  if (ui.past.hidden) return tell('there is no earlier part')
+  if (click && !ui.when.hidden) return closeWhen()
+  set(ui.when, {hidden: false, value: '', ariaInvalid: null})
+  ui.when.focus()
 }
+
+const closeWhen = () => ui.when.hidden = true
 
 function goToWhen({key}) {
-  if (key === 'Escape') askWhen()
+  if (key === 'Escape') closeWhen()
   if (key !== 'Enter') return
-  const ends = span(),
+  const [first, last] = span(),
     // Before now, or before what is played of a recording.
-    time = timeOf(ui.when.value, timeShown(), ends, ends[1] > liveTime() ? liveTime() : serverNow())
-  ui.when.ariaInvalid = isNaN(time)
-  if (!isNaN(time)) askWhen(goTo(time))
+    end = last > liveTime() ? liveTime() : serverNow(),
+    time = timeOf(ui.when.value, timeShown(), [first, last], end)
+  if (isNaN(time)) {
+    ui.when.ariaInvalid = true
+    ui.when.select()
+    return tell('a time is 14:05, 14:05:30, 2026-11-29 14:05 or -10m')
+  }
+  closeWhen(goTo(time))
+  tell(time < first ? `the first part is of ${stamp(first)}` : time > max(last, end) && `the last part is of ${stamp(last)}`)
 }
 
-// The seconds before what is shown, as the server has them.
-function saveSeconds() {
-  const before = moment ? `from=${moment - BEFORE}&to=${moment}` : `last=${BEFORE}s`
-  make('a', {href: place(`recording${focus ? `/${encoded(focus)}` : ''}?${before}`), download: ''}).click()
+// The seconds before what is shown, as the server has them. It is asked first: of a refusal a download says nothing.
+async function saveSeconds() {
+  const before = moment ? `from=${moment - BEFORE}&to=${moment}` : `last=${BEFORE}s`,
+    path = `recording${focus ? `/${encoded(focus)}` : ''}?${before}`
+  try {
+    await link.get(path, AbortSignal.timeout(ANSWER_MS), 'HEAD')
+    make('a', {href: place(path), download: ''}).click()
+    tell(`saving ${BEFORE} s`)
+  } catch ({status, message}) {
+    tell(status === 404 ? `nothing came in these ${BEFORE} s` : `not saved: ${status ? message : 'no answer'}`)
+  }
 }

@@ -6,6 +6,7 @@ const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node =>
   // In a frame without cookies the token stays in the address, and every request repeats it.
   query = location.search.slice(1),
   place = path => base + path + (query && (/\?/.test(path) ? '&' : '?') + query),
+  TOLD_MS = 8e3,
   feeds = [],
   byName = new Map(),
   // Tells which feeds are on the screen, or nearly.
@@ -15,7 +16,7 @@ const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node =>
     refresh()
   }, {root: ui.feeds, rootMargin: '300px'})
 // The feed that fills the page; undefined while all are tiled.
-let focus, started, paused, refreshing, cost = 0, refreshed = 0, film
+let focus, started, paused, refreshing, telling, cost = 0, refreshed = 0, film
 
 const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
@@ -75,7 +76,7 @@ function feedOf(name) {
   feeds.push(feed)
   byName.set(name, feed)
   ui.feeds.append(set(feed.el, {feed: name}))
-  set(feed, {paused, past: moment, visible: false, look: past.at})
+  set(feed, {paused, past: moment, visible: false, look: past.at, isGone: past.isGone})
   screen.observe(feed.el)
   return feed
 }
@@ -143,6 +144,13 @@ function say(node, text) {
   if (node.textContent !== (text ||= '')) node.textContent = text
 }
 
+// Says for a while what a key has done, or why it has done nothing.
+function tell(text) {
+  clearTimeout(telling)
+  say(ui.told, text)
+  telling = setTimeout(say, TOLD_MS, ui.told)
+}
+
 // Updates all states, texts and buttons: at each change, and twice a second for the ages. With many feeds it waits, so that it
 // takes a fifth of the time.
 function refresh() {
@@ -171,6 +179,8 @@ function update() {
     say(feed.state, state)
     say(feed.detail, SAYS[state]?.(feed))
     say(feed.readings, feed.newest && feed.shown !== null && readings(feed))
+    // How far back the server goes may be known only now.
+    if (feed.shown === null) feed.label()
   }
   ui.picture.hidden = !picture()
   ui.text.hidden = !log()
@@ -212,7 +222,7 @@ const toggle = key => buttons[key].ariaPressed = document.body.classList.toggle(
 
 // A key, its action, its description, the place of its button, the text on the button.
 const ACTIONS = [
-  ['Escape', click => moment && !click ? live() : go(), 'back to live, to all feeds', 'first', '‹ all'],
+  ['Escape', click => click ? go() : !ui.when.hidden ? closeWhen() : moment ? live() : go(), 'back to live, to all feeds', 'first', '‹ all'],
   ['-', () => picture()?.zoomBy(.8), 'zoom out', 'picture', '−'],
   ['0', () => picture()?.toggle(), 'fit, actual size', 'picture', 'fit'],
   ['+', () => picture()?.zoomBy(1.25), 'zoom in', 'picture', '+'],
@@ -257,6 +267,7 @@ ui.filter.oninput = () => {
 ui.slider.oninput = () => goTo(+ui.slider.value + origin)
 ui.slider.onpointerup = settle
 ui.when.onkeydown = goToWhen
+ui.when.oninput = () => ui.when.ariaInvalid = null
 ui.copy.onclick = () => {
   ui.snippet.select()
   // Over plain http from another host there is no navigator.clipboard.

@@ -32,14 +32,14 @@ function makePast({get}, feeds) {
     while (feed.seen.length) drop(feed)
   }
 
-  // Asks the server, and takes what the page has seen where it gives no answer; that there is no part is one.
-  const look = (feed, there, here) => feed.remote ? there().catch(error => error.status === 404 ? undefined : here()) : here()
+  // Asks the server; where it gives no answer or keeps no part, the page may have seen one.
+  const look = (feed, there, here) => feed.remote ? there().catch(() => here()) : here()
 
   // What a feed showed at a time: one part, or the last lines, oldest first; nothing before its first.
-  const at = async (feed, time) => await look(feed, () => feed.kind === 'lines' ? linesAt(feed, time) : partAt(feed, time), () => {
+  const at = async (feed, time) => look(feed, () => feed.kind === 'lines' ? linesAt(feed, time) : partAt(feed, time), () => {
     const parts = seenOf(feed).filter(part => part.time <= time)
     return parts.slice(feed.kind === 'lines' ? -PAST_LINES : -1)
-  }) ?? []
+  })
 
   async function partAt(feed, time) {
     const reply = await ask(feed, `snapshot/NAME?at=${time}`)
@@ -58,9 +58,10 @@ function makePast({get}, feeds) {
     return lines
   }
 
-  // The time of the part before a time (`by` is -1) or after it (1); undefined if there is none.
+  // The time of the last part before a time (`by` is -1) or of the first after it (1); undefined if there is none. The part that is
+  // shown at a time may be before it, and `step=-1` would leave that one out; times are whole microseconds.
   const beside = (feed, time, by) => look(feed,
-    async () => +(await ask(feed, `snapshot/NAME?at=${time}&step=${by}`, 'HEAD')).headers.get('x-timestamp'),
+    async () => +(await ask(feed, `snapshot/NAME?at=${by < 0 ? (time - 1e-6).toFixed(6) : `${time}&step=1`}`, 'HEAD')).headers.get('x-timestamp'),
     () => {
       const times = seenOf(feed).map(part => part.time)
       return by < 0 ? times.findLast(other => other < time) : times.find(other => other > time)
@@ -75,7 +76,7 @@ function makePast({get}, feeds) {
     measuring = true
     for (let feed; feed = feeds.find(isDue);) {
       feed.measured = now()
-      await ask(feed, 'parts/NAME?max=2').then(reply => reply.json()).then(({first, last}) => set(feed, {first, latest: last}), () => {})
+      await ask(feed, 'parts/NAME?max=2').then(reply => reply.json()).then(({first, last, parts}) => set(feed, {first, latest: last, oldest: parts[0]}), () => {})
     }
     measuring = false
   }
@@ -83,7 +84,10 @@ function makePast({get}, feeds) {
   // When the oldest part came that can be shown.
   const firstOf = feed => min(feed.first ?? Infinity, (feed.lines ? feed.lines.lines.find(line => line.time) : feed.seen[0])?.time ?? Infinity)
 
-  return {see, forget, at, beside, measure, firstOf}
+  // Whether a feed that shows nothing at a time had parts then: its oldest is not number one, or was deleted since that was asked.
+  const isGone = (feed, time) => (feed.oldest ?? feed.seen[0])?.sequence > 1 || !!feed.first && time >= feed.first
+
+  return {see, forget, at, beside, measure, firstOf, isGone}
 }
 
 const SECONDS = {s: 1, m: 60, h: 3600, d: 86400}
