@@ -230,7 +230,8 @@ fn a_file_that_is_deleted_meanwhile_is_followed_by_another() {
 #[test]
 fn no_part_is_lost_in_a_file_that_was_deleted_cut_or_overwritten() {
     let (_other, other) = recording_of(&[b"of another recording", &[b'y'; 5000]]);
-    let changes: [(&str, fn(&Path, &Path), &[u64]); 6] = [
+    type Change = fn(&Path, &Path);
+    let changes: [(&str, Change, &[u64]); 6] = [
         ("deleted", |path, _| std::fs::remove_file(path).unwrap(), &[2, 3, 4]),
         ("emptied", |path, _| set_size(path, |_| 0), &[2, 3, 4]),
         ("cut in its part", |path, _| set_size(path, |size| size - 50), &[2, 3, 4]),
