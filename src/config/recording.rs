@@ -2,7 +2,7 @@
 //! nothing.
 
 use std::{
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -113,20 +113,34 @@ fn kept(keep: &Stretch) -> Keep {
 /// A source that reads a directory or a recording would read what is recorded into it, and that again.
 pub(super) fn check_not_read(to: Option<&RecordTo>, read: &[PathBuf]) -> Result<()> {
     let Some(to) = to else { return Ok(()) };
-    let of_file = to.file.as_ref().map(|file| ("--record", file.parent().unwrap_or(Path::new("")).to_owned()));
+    // A link may lead into another directory.
+    let of_file = to.file.as_ref().map(|file| file.canonicalize().unwrap_or_else(|_| file.clone()));
+    let of_parent = of_file.as_ref().and_then(|file| file.parent()).map(|folder| ("--record", folder.to_owned()));
     let of_itself = to.file.as_ref().map(|file| ("--record", file.clone()));
     let of_folder = to.folder.as_ref().map(|(folder, ..)| ("--record", folder.clone()));
     let of_frames = to.frames.as_ref().map(|folder| ("--frames", folder.clone()));
-    let whole = |path: &Path| if path.as_os_str().is_empty() { Path::new(".") } else { path }.canonicalize().ok();
-    let is_read = |folder: &Path| whole(folder).is_some_and(|folder| read.iter().any(|read| whole(read).as_ref() == Some(&folder)));
-    match [of_file, of_itself, of_folder, of_frames].into_iter().flatten().find(|(_, folder)| is_read(folder)) {
-        Some((option, folder)) => {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
-            let why = format!("{} is what is pushed, so each recorded part would become one", folder.display());
+    let is_read = |path: &Path| identity(path).is_some_and(|own| read.iter().any(|read| is_or_holds(read, own)));
+    match [of_parent, of_itself, of_folder, of_frames].into_iter().flatten().find(|(_, path)| is_read(path)) {
+        Some((option, path)) => {
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
+            let why = format!("{} is what is pushed, so each recorded part would become one", path.display());
             Err(Error::usage(format!("use {option} here"), why).hint("record to another directory"))
         }
         None => Ok(()),
     }
+}
+
+/// A file or directory under whatever name: its device, its number, and how many names it has.
+fn identity(path: &Path) -> Option<(u64, u64, u64)> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    path.metadata().ok().map(|found| (found.dev(), found.ino(), if found.is_file() { found.nlink() } else { 1 }))
+}
+
+/// Whether this is what is read, or a directory with another name of a file.
+fn is_or_holds(read: &Path, own: (u64, u64, u64)) -> bool {
+    let is_own = |path: &Path| identity(path) == Some(own);
+    let holds = || read.read_dir().is_ok_and(|entries| entries.flatten().any(|entry| is_own(&entry.path())));
+    is_own(read) || own.2 > 1 && holds()
 }
 
 #[cfg(test)]
@@ -184,6 +198,37 @@ mod tests {
             (None, size(0)),
         ] {
             assert!(limit(segment, keep).is_err(), "{segment:?} {keep:?}");
+        }
+    }
+
+    #[test]
+    fn a_recording_under_another_name_of_what_is_read_is_refused() {
+        let there = tempfile::tempdir().unwrap();
+        let path = |name: &str| there.path().join(name);
+        for folder in ["played", "mine"] {
+            std::fs::create_dir(path(folder)).unwrap();
+        }
+        std::fs::write(path("played/a.mxr"), "").unwrap();
+        std::fs::hard_link(path("played/a.mxr"), path("mine/hard.mxr")).unwrap();
+        std::os::unix::fs::symlink(path("played/a.mxr"), path("mine/link.mxr")).unwrap();
+        std::fs::write(path("played/b.mxr"), "").unwrap();
+        std::os::unix::fs::symlink(path("played/b.mxr"), path("mine/beside.mxr")).unwrap();
+        std::fs::write(path("mine/own.mxr"), "").unwrap();
+        std::fs::hard_link(path("mine/own.mxr"), path("mine/own2.mxr")).unwrap();
+        let is_refused = |file: &str, read: &str| {
+            let to = RecordTo { file: Some(path(file)), ..RecordTo::default() };
+            check_not_read(Some(&to), &[path(read)]).is_err()
+        };
+        for (file, read, expected) in [
+            ("mine/hard.mxr", "played/a.mxr", true),
+            ("mine/hard.mxr", "played", true),
+            ("mine/link.mxr", "played/a.mxr", true),
+            ("mine/beside.mxr", "played", true),
+            ("mine/own.mxr", "played", false),
+            ("mine/own.mxr", "played/a.mxr", false),
+            ("mine/new.mxr", "played", false),
+        ] {
+            assert_eq!(is_refused(file, read), expected, "{file} {read}");
         }
     }
 }

@@ -62,8 +62,10 @@ pub struct Hold {
 
 impl Hold {
     /// For a reader of every part: blocks wait until it has taken them, as far as there is room. It takes them at once, so that only one
-    /// without a processor finds none.
-    pub(super) const UNTIL_TAKEN: Self = Self { history: 0, parts: usize::MAX, bytes: 32 << 20, asked: 0 };
+    /// without a processor finds none. There is room beside the largest part.
+    pub(super) fn until_taken(part_bytes: usize) -> Self {
+        Self { history: 0, parts: usize::MAX, bytes: part_bytes.saturating_add(32 << 20), asked: 0 }
+    }
 }
 
 /// How much a feed holds, and the parts that it accepts.

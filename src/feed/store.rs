@@ -447,12 +447,12 @@ impl Feed {
     /// Holds blocks for the readers. The caller has locked `publishing`.
     fn hold(&self, blocks: &[Arc<Block>], last: bool) {
         let (kind, mut released) = (self.kind(), Vec::new());
-        let hold = self.limits.hold(kind);
+        let (hold, until_taken) = (self.limits.hold(kind), Hold::until_taken(self.limits.part_bytes));
         let newest_before = self.shards[0].lock().newest_block();
         self.change(|state| {
             match state.is_recorders {
                 // The feed's own blocks are those of the other shards.
-                true => blocks.iter().for_each(|block| state.hold(block, Hold::UNTIL_TAKEN, drop)),
+                true => blocks.iter().for_each(|block| state.hold(block, until_taken, drop)),
                 false => blocks.iter().for_each(|block| state.hold(block, hold, |old| released.push(old))),
             }
             state.ended |= last;

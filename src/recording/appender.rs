@@ -5,7 +5,8 @@ use std::{
     fmt::Debug,
     fs::File,
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -54,9 +55,17 @@ pub trait Medium: Debug + Send {
     /// # Errors
     /// Those of fdatasync(2).
     fn sync(&mut self) -> io::Result<()>;
+    /// The file that it is, if other programs may delete, move or cut it.
+    fn file(&self) -> Option<&File> {
+        None
+    }
 }
 
 impl Medium for File {
+    fn file(&self) -> Option<&File> {
+        Some(self)
+    }
+
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.write_all_at(bytes, at)
     }
@@ -163,6 +172,33 @@ impl Appender {
             (self.is_torn, self.is_synced) = (false, false);
         }
         Ok(())
+    }
+
+    /// Whether the file has no name any more: what is written to it is lost.
+    pub fn is_deleted(&self) -> bool {
+        self.medium.file().and_then(|file| file.metadata().ok()).is_some_and(|file| file.nlink() == 0)
+    }
+
+    /// Whether another program has cut the file, or written another one over it: a part would stand behind zeros, or behind a head that
+    /// is not its own.
+    pub fn is_overwritten(&self) -> bool {
+        let Some((file, found)) = self.medium.file().and_then(|file| Some((file, file.metadata().ok()?))) else { return false };
+        if self.is_torn {
+            return found.len() < self.end;
+        }
+        let close = self.boundary.close_delimiter();
+        found.len() < self.size()
+            || found.len() > self.size() && read_at(file, self.end, close.len()).is_ok_and(|bytes| bytes[..] != close[..])
+    }
+
+    /// Whether this path leads to another file by now, or to none.
+    pub fn is_moved_from(&self, path: &Path) -> bool {
+        let Some(own) = self.medium.file().and_then(|file| file.metadata().ok()) else { return false };
+        match std::fs::metadata(path) {
+            Ok(there) => (there.dev(), there.ino()) != (own.dev(), own.ino()),
+            // A link to nothing, or a directory that has become a file, leads nowhere either.
+            Err(why) => matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
     }
 
     /// Returns once all parts are on the disk; at once if they are.

@@ -11,7 +11,7 @@ use std::{
 use super::{
     appender::RecordedPart,
     part_writer::PartWriter,
-    place::{create_new, prepare_folder},
+    place::{create_new, of_path, prepare_folder},
     segments::utc,
 };
 use crate::format::Media;
@@ -43,8 +43,9 @@ impl FrameFolder {
             0 => format!("{stem}.{ending}"),
             _ => format!("{stem}-{number}.{ending}"),
         })?;
-        file.write_all(&part.body).inspect_err(|_| {
+        file.write_all(&part.body).map_err(|why| {
             let _ = fs::remove_file(&path);
+            of_path(&path, &why)
         })?;
         Ok(path)
     }

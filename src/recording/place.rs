@@ -5,12 +5,13 @@ use std::{
     fmt::Debug,
     fs::{File, OpenOptions, create_dir, metadata, read_dir, remove_file},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
 
 use rustix::{
-    fs::{Access, FlockOperation, access, flock},
+    fs::{Access, FlockOperation, OFlags, access, flock},
     io::Errno,
 };
 
@@ -73,21 +74,10 @@ pub trait Place: Debug + Send {
 #[derive(Debug)]
 pub struct SingleFile(pub PathBuf);
 
-impl Place for SingleFile {
-    fn prepare(&mut self) -> io::Result<Option<Opened>> {
-        match metadata(&self.0) {
-            // The first part makes it, so that a recording without a part leaves no file.
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                access(folder_of(&self.0), Access::WRITE_OK | Access::EXEC_OK)?;
-                Ok(None)
-            }
-            _ => self.open(SystemTime::now()).map(Some),
-        }
-    }
-
-    fn open(&mut self, _: SystemTime) -> io::Result<Opened> {
+impl SingleFile {
+    fn open_it(&self) -> io::Result<Opened> {
         let is_new = metadata(&self.0).is_err();
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.0)?;
+        let file = open_or_create(&self.0)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
@@ -104,10 +94,47 @@ impl Place for SingleFile {
         sync_folder(folder_of(&self.0));
         Ok(Opened { appender, path: self.0.clone(), cut })
     }
+}
+
+impl Place for SingleFile {
+    fn prepare(&mut self) -> io::Result<Option<Opened>> {
+        match metadata(&self.0) {
+            // The first part makes it, so that a recording without a part leaves no file.
+            Err(why) if why.kind() == io::ErrorKind::NotFound && !self.0.is_symlink() => {
+                access(folder_of(&self.0), Access::WRITE_OK | Access::EXEC_OK)?;
+                Ok(None)
+            }
+            _ => self.open_it().map(Some),
+        }
+    }
+
+    fn open(&mut self, _: SystemTime) -> io::Result<Opened> {
+        self.open_it().map_err(|why| of_path(&self.0, &why))
+    }
 
     fn recorded_before(&self) -> Vec<PathBuf> {
         vec![self.0.clone()]
     }
+}
+
+/// Opens a file, or makes it, but not what a link to nothing names. A FIFO without a reader is not waited for.
+fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+    match options.open(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => match options.create_new(true).open(path) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists && path.is_symlink() => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link to a file that is not there"))
+            }
+            created => created,
+        },
+        opened => opened,
+    }
+}
+
+/// The same error with the path that it is about.
+pub(super) fn of_path(path: &Path, why: &io::Error) -> io::Error {
+    io::Error::new(why.kind(), format!("{why} ({})", path.display()))
 }
 
 /// When a segment is full.
@@ -165,6 +192,8 @@ impl Place for SegmentPlace {
 
     fn open(&mut self, time: SystemTime) -> io::Result<Opened> {
         let (file, path) = create_new(&self.folder, |number| segment_name(time, number))?;
+        // Its owner alone may delete it. Not every file system can lock, and it is no recording before it has a head.
+        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         match Appender::begin(Box::new(file)) {
             Ok(appender) => {
                 sync_folder(&self.folder);
@@ -226,17 +255,36 @@ fn sync_folder(folder: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-/// The most files of one name.
-const MAX_NUMBER: u32 = 10_000;
-
-/// Creates a file that is not there, under the first name that is free.
+/// Creates a file that is not there, under the first name that is free. A directory that was deleted is made again.
 pub(super) fn create_new(folder: &Path, name: impl Fn(u32) -> String) -> io::Result<(File, PathBuf)> {
-    for number in 0..MAX_NUMBER {
+    let create = |number: u32| {
         let path = folder.join(name(number));
-        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
-            opened => return Ok((opened?, path)),
-        }
+        let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        created.map(|file| (file, path.clone())).map_err(|why| of_path(&path, &why))
+    };
+    let mut created = create(0);
+    if created.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::NotFound) {
+        prepare_folder(folder).map_err(|why| of_path(folder, &why))?;
+        created = create(0);
     }
-    Err(io::ErrorKind::AlreadyExists.into())
+    let mut number = 0;
+    while number < u32::MAX && created.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::AlreadyExists) {
+        // Another program may take the name meanwhile.
+        number = first_free(number + 1, |number| folder.join(name(number)).symlink_metadata().is_ok());
+        created = create(number);
+    }
+    created
+}
+
+/// The first number from this one on that is not taken, if there are no gaps. Looks at few, however many are taken.
+pub(super) fn first_free(from: u32, is_taken: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (from, from);
+    while high < u32::MAX && is_taken(high) {
+        (low, high) = (high + 1, high.saturating_mul(2));
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_taken(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
 }

@@ -21,7 +21,8 @@ use super::{appender::RecordedPart, files::RecordingFiles, part_writer::PartWrit
 /// The bounds and intervals of a recorder.
 #[derive(Debug, Clone, Copy)]
 pub struct RecorderSettings {
-    /// Bytes that may wait: bodies, and what stands beside each. One part may always wait, whatever its size.
+    /// Bytes that may wait: bodies, and what stands beside each. One part may always wait, whatever its size, and
+    /// counts as half of them at most.
     pub queue_bytes: usize,
     /// How often what was written is made to reach the disk.
     pub sync: Duration,
@@ -134,7 +135,7 @@ impl Recorder {
 
     /// Hands parts over that came together; all of them find room, or none.
     pub fn push_all(&self, parts: Vec<RecordedPart>) -> bool {
-        let (count, bytes) = (parts.len() as u64, queued_bytes(&parts));
+        let (count, bytes) = (parts.len() as u64, self.settings.charge(&parts));
         let before = self.counters.queued.fetch_add(bytes, Relaxed);
         let has_room = before == 0 || before.saturating_add(bytes) <= self.settings.queue_bytes;
         let is_taken = has_room && self.queue.send(parts).is_ok();
@@ -177,9 +178,13 @@ impl Recorder {
     }
 }
 
-/// The memory of parts that wait.
-fn queued_bytes(parts: &[RecordedPart]) -> usize {
-    parts.iter().fold(0, |bytes, part| bytes.saturating_add(part.body.len()).saturating_add(size_of::<RecordedPart>()))
+impl RecorderSettings {
+    /// The room in the queue that parts take. One alone takes half of it at most, so that small ones find room behind a large one.
+    fn charge(&self, parts: &[RecordedPart]) -> usize {
+        let most = if parts.len() == 1 { self.queue_bytes / 2 } else { usize::MAX };
+        let bytes = |part: &RecordedPart| part.body.len().saturating_add(size_of::<RecordedPart>());
+        parts.iter().map(bytes).fold(0, usize::saturating_add).min(most)
+    }
 }
 
 /// A failure that lasts.
@@ -216,7 +221,7 @@ impl RecorderLoop {
             let until = next_sync.map_or(next_tidy, |next| next_tidy.min(next));
             match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(parts) => {
-                    self.counters.queued.fetch_sub(queued_bytes(&parts), Relaxed);
+                    self.counters.queued.fetch_sub(self.settings.charge(&parts), Relaxed);
                     parts.iter().for_each(|part| self.record(part));
                     next_sync.get_or_insert_with(|| Instant::now() + self.settings.sync);
                 }

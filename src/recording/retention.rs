@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rustix::fs::OFlags;
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
 use tracing::{info, warn};
 
 use super::{
@@ -72,6 +75,8 @@ impl Retention {
     pub(super) fn tidy_at(&mut self, folder: &Path, current: Option<&Path>, now: (Instant, SystemTime)) -> usize {
         let mut candidates = match segments_of(folder) {
             Ok(segments) => segments.into_iter().filter_map(|segment| self.look(segment, now)).collect::<Vec<_>>(),
+            // The next part makes a directory again that was deleted.
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return 0,
             Err(why) => {
                 warn!(folder = %folder.display(), "cannot look for old recordings: {why}");
                 return 0;
@@ -130,20 +135,26 @@ impl Retention {
     }
 }
 
-/// Whether a regular file has the head of a recording. A link that has taken its place is not followed.
-fn is_recording(path: &Path) -> bool {
+/// Opens a regular file that has the head of a recording. A link that has taken its place is not followed.
+fn open_recording(path: &Path) -> Option<fs::File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    let read = || {
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if file.metadata()?.is_file() { read_at(&file, 0, 1 << 10) } else { Ok(Vec::new()) }
-    };
-    read().is_ok_and(|bytes| FileHead::read(&bytes).is_some_and(|head| head.version.is_some()))
+    let open = |writes| fs::OpenOptions::new().read(true).write(writes).custom_flags(flags).open(path);
+    // A file system of the network locks only what can be written.
+    let file = open(true).or_else(|_| open(false)).ok()?;
+    let bytes = file.metadata().ok().filter(fs::Metadata::is_file).and_then(|_| read_at(&file, 0, 1 << 10).ok())?;
+    FileHead::read(&bytes).is_some_and(|head| head.version.is_some()).then_some(file)
+}
+
+fn is_recording(path: &Path) -> bool {
+    open_recording(path).is_some()
 }
 
 fn delete(candidate: &Candidate) -> bool {
     let path = &candidate.segment.path;
     // Another file may have taken its name.
-    if !is_recording(path) {
+    let Some(file) = open_recording(path) else { return false };
+    // Another program records to it, however long ago its last part came.
+    if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
         return false;
     }
     match fs::remove_file(path) {

@@ -8,9 +8,11 @@ use std::{
     },
     task::{Wake, Waker},
     thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use tracing::warn;
 
 use super::outputs::{RecordOutputs, RecordedCounters};
 use crate::{
@@ -25,6 +27,8 @@ use crate::{
 const MOST_BATCHES: usize = 1000;
 /// The most bytes of parts that are copied together.
 const MOST_BYTES: usize = 256 << 10;
+/// How often at most it is said that parts are lost.
+const TELL: Duration = Duration::from_secs(10);
 
 /// A thread that takes every part of all feeds.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl FeedRecorder {
         let body = move || {
             let waker: Waker = Arc::new(Unpark(thread::current())).into();
             let key = registry.register_waker(shard, waker.clone());
-            let mut collector = Collector { registry, shard, outputs, waker, version: None, feeds: Vec::new() };
+            let mut collector = Collector { registry, shard, outputs, waker, version: None, feeds: Vec::new(), told: None };
             collector.run(&is_told);
             collector.registry.remove_waker(shard, key);
             collector.outputs
@@ -90,6 +94,8 @@ struct Collector {
     /// The version of the list that was read last.
     version: Option<u64>,
     feeds: Vec<RecordedFeed>,
+    /// When it was said last that parts are lost.
+    told: Option<Instant>,
 }
 
 /// A feed that is recorded.
@@ -123,7 +129,13 @@ impl Collector {
             let source = feed.subscription.feed().clone();
             let batches = std::iter::from_fn(|| feed.subscription.take(TakeLimit::ALL));
             for batch in batches.take(MOST_BATCHES) {
-                self.outputs.count_lost(batch.dropped);
+                if batch.dropped > 0 {
+                    self.outputs.count_lost(batch.dropped);
+                    if self.told.is_none_or(|told| told.elapsed() >= TELL) {
+                        self.told = Some(Instant::now());
+                        warn!(feed = %feed.name, lost = batch.dropped, "parts came faster than the recorder took them, and are lost");
+                    }
+                }
                 let kind = source.kind().header_value();
                 taken.extend(batch.parts.parts().map(|part| TakenPart { feed: feed.name.clone(), kind, part }));
             }

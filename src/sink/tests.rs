@@ -208,13 +208,32 @@ fn parts_that_find_no_reader_in_time_are_dropped_and_counted() {
     let publisher = opener.open("pictures", Kind::Newest);
     let feed: &Arc<Feed> = publisher.feed();
     let mut reader = feed.subscribe_to_all(registry.recorder_shard().unwrap());
-    // There is room for 32 MiB of them.
+    // There is room for 32 MiB and the largest part.
     publish(&publisher, 10, 5 << 20);
     let (mut parts, mut dropped) = (0, 0);
     while let Some(batch) = reader.take(TakeLimit::ALL) {
         parts += batch.parts.count() as u64;
         dropped += batch.dropped;
     }
-    assert_eq!((parts, dropped), (6, 4));
+    assert_eq!((parts, dropped), (7, 3));
     assert_eq!((feed.state().held, feed.state().dropped), (1, 0), "viewers have their own count");
+}
+
+#[test]
+fn the_largest_part_waits_for_its_reader_beside_small_ones() {
+    let settings = Settings { has_recorder: true, ..Settings::new(Boundary::random(), Limits::new(None, 40 << 20, true)) };
+    let (opener, registry) = Registry::new(settings);
+    let publisher = opener.open("pictures", Kind::Newest);
+    let mut reader = publisher.feed().subscribe_to_all(registry.recorder_shard().unwrap());
+    for bytes in [1000, 40 << 20, 1000, 1000] {
+        publish(&publisher, 1, bytes);
+    }
+    let batches: Vec<_> = std::iter::from_fn(|| reader.take(TakeLimit::ALL)).collect();
+    assert_eq!(
+        batches
+            .iter()
+            .map(|batch| (batch.parts.count() as u64, batch.dropped))
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)),
+        (4, 0)
+    );
 }

@@ -71,7 +71,7 @@ impl Place for LimitedPlace {
     }
 }
 
-fn wait_for(is_so: impl Fn() -> bool) {
+fn wait_for(mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(60), "waited in vain");
@@ -227,4 +227,117 @@ fn a_file_that_is_deleted_meanwhile_is_followed_by_another() {
     });
     recorder.finish();
     assert_eq!(sequences(&path)[0], 2);
+}
+
+#[test]
+fn no_part_is_lost_in_a_file_that_was_deleted_cut_or_overwritten() {
+    let (_other, other) = recording_of(&[b"of another recording", &[b'y'; 5000]]);
+    type Change = fn(&Path, &Path);
+    let changes: [(&str, Change, &[u64]); 6] = [
+        ("deleted", |path, _| std::fs::remove_file(path).unwrap(), &[2, 3, 4]),
+        ("emptied", |path, _| set_size(path, |_| 0), &[2, 3, 4]),
+        ("cut in its part", |path, _| set_size(path, |size| size - 50), &[2, 3, 4]),
+        ("cut behind its part", |path, _| set_size(path, |size| size - 1), &[1, 2, 3, 4]),
+        ("overwritten", |path, other| _ = std::fs::copy(other, path).unwrap(), &[1, 2, 2, 3, 4]),
+        (
+            "deleted and copied back",
+            |path, _| {
+                let bytes = std::fs::read(path).unwrap();
+                std::fs::remove_file(path).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            },
+            &[1, 2, 3, 4],
+        ),
+    ];
+    for (name, change, expected) in changes {
+        let (_folder, path) = recording_of(&[]);
+        let recorder = Recorder::start(Box::new(SingleFile(path.clone())), RecorderSettings::default()).unwrap();
+        let counters = recorder.counters();
+        recorder.push(recorded(1, "a"));
+        wait_for(|| counters.recorded() == 1);
+        change(&path, &other);
+        assert!((2..5).all(|sequence| recorder.push(recorded(sequence, "b"))));
+        recorder.finish();
+        assert_eq!((sequences(&path), counters.lost()), (expected.to_vec(), 0), "{name}");
+    }
+}
+
+fn set_size(path: &Path, size: impl Fn(u64) -> u64) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(size(file.metadata().unwrap().len())).unwrap();
+}
+
+#[test]
+fn what_was_moved_is_recorded_to_until_another_file_can_be_begun() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let nowhere = elsewhere.path().join("target");
+    let obstacles: [fn(&Path, &Path); 4] = [
+        |path, _| std::fs::write(path, "of another program").unwrap(),
+        |path, _| std::fs::create_dir(path).unwrap(),
+        |path, _| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success()),
+        |path, nowhere| std::os::unix::fs::symlink(nowhere, path).unwrap(),
+    ];
+    for obstacle in obstacles {
+        let (folder, path) = recording_of(&[]);
+        let moved = folder.path().join("moved.mxr");
+        let recorder = Recorder::start(Box::new(SingleFile(path.clone())), EAGER).unwrap();
+        let counters = recorder.counters();
+        let mut pushed = 0;
+        let mut push = || {
+            pushed += 1;
+            recorder.push(recorded(pushed, "a"));
+            wait_for(|| counters.recorded() == pushed);
+            pushed
+        };
+        push();
+        std::fs::rename(&path, &moved).unwrap();
+        obstacle(&path, &nowhere);
+        (0..20).for_each(|_| {
+            push();
+            std::thread::sleep(EAGER.tidy);
+        });
+        assert_eq!(sequences(&moved), (1..=21).collect::<Vec<_>>());
+        std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path)).unwrap();
+        wait_for(|| push() > 0 && path.exists());
+        let last = push();
+        recorder.finish();
+        assert_eq!([sequences(&moved), sequences(&path)].concat(), (1..=last).collect::<Vec<_>>());
+        assert_eq!(counters.lost(), 0);
+    }
+    assert!(!nowhere.exists(), "no link makes a file");
+}
+
+#[test]
+fn a_directory_that_is_deleted_is_made_again() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("days");
+    let place = SegmentPlace::new(folder.clone(), None, Some(Retention::new(Keep::Age(Duration::from_secs(60)))));
+    let segments = Recorder::start(Box::new(place), RecorderSettings::default()).unwrap();
+    let frames = FrameFolder::prepare(folder.clone()).unwrap();
+    let frames = Recorder::of_writer(Box::new(frames), RecorderSettings::default()).unwrap();
+    for recorder in [segments, frames] {
+        let counters = recorder.counters();
+        recorder.push(recorded(1, "a"));
+        wait_for(|| counters.recorded() == 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+        recorder.push(recorded(2, "b"));
+        recorder.finish();
+        assert_eq!((counters.recorded(), counters.lost()), (2, 0));
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn small_parts_find_room_behind_a_large_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mxr");
+    let disk = Disk::with_room(1 << 20);
+    let recorder = Recorder::start(Box::new(LimitedPlace(disk.clone(), path.clone())), EAGER).unwrap();
+    disk.stall(true);
+    for (sequence, bytes) in [(1, 10), (2, 10_000), (3, 10)] {
+        assert!(recorder.push(recorded(sequence, vec![b'x'; bytes])));
+    }
+    disk.stall(false);
+    recorder.finish();
+    assert_eq!(sequences(&path), [1, 2, 3]);
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::recording::place::SegmentPlace;
+use crate::recording::place::{SegmentPlace, first_free};
 
 fn segment(folder: &Path, start: SystemTime, body: &str) -> PathBuf {
     let mut opened = SegmentPlace::new(folder.to_owned(), None, None).open(start).unwrap();
@@ -205,4 +205,43 @@ fn parts_become_files_whatever_their_feed_is_called() {
             format!("20251124T160003.000Z-{}-3.bin", "_".repeat(100)),
         ]
     );
+}
+
+#[test]
+fn a_segment_that_another_program_records_to_is_not_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = SegmentPlace::new(folder.path().to_owned(), None, None).open(ago(100)).unwrap();
+    std::fs::File::options().write(true).open(&theirs.path).unwrap().set_modified(ago(100)).unwrap();
+    let ours = segment(folder.path(), ago(0), "b");
+    for (keep, is_written, deleted) in
+        [(Keep::Age(Duration::from_secs(60)), true, 0), (Keep::Bytes(0), true, 0), (Keep::Bytes(0), false, 1)]
+    {
+        if !is_written {
+            // Its program has ended.
+            std::fs::rename(&theirs.path, folder.path().join("aside")).unwrap();
+            std::fs::copy(folder.path().join("aside"), &theirs.path).unwrap();
+        }
+        assert_eq!(Retention::new(keep).tidy(folder.path(), Some(&ours)), deleted, "{keep:?}");
+        assert_eq!(theirs.path.exists(), deleted == 0);
+    }
+}
+
+#[test]
+fn any_number_of_files_may_have_the_same_time() {
+    for taken in [0, 1, 2, 3, 100, 10_000, 5_000_000, u32::MAX] {
+        let looks = std::cell::Cell::new(0);
+        let found = first_free(1, |number| {
+            looks.set(looks.get() + 1);
+            number < taken
+        });
+        assert_eq!(found, taken.max(1));
+        assert!(looks.get() <= 64, "{taken}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = (0..40).map(|_| segment(folder.path(), at(0.0), "a"));
+    let expected: Vec<_> = (0..40).map(|number| folder.path().join(segment_name(at(0.0), number))).collect();
+    assert_eq!(numbers.collect::<Vec<_>>(), expected);
+    let nowhere = folder.path().join("none/deeper");
+    let error = SegmentPlace::new(nowhere.clone(), None, None).open(at(0.0)).unwrap_err();
+    assert!(error.to_string().contains(&nowhere.display().to_string()), "{error}");
 }
