@@ -55,6 +55,11 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -s o -l record -d 'Record
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -107,6 +112,11 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -s o -l record -d 'Record
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -160,6 +170,11 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s o -l record -d 'Record
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -227,6 +242,11 @@ complete -c mxr -n "__fish_mxr_using_subcommand exec" -s o -l record -d 'Record 
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -280,6 +300,11 @@ complete -c mxr -n "__fish_mxr_using_subcommand relay" -s o -l record -d 'Record
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -327,6 +352,10 @@ complete -c mxr -n "__fish_mxr_using_subcommand hub" -l history -d 'Parts kept f
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l on-stale -d 'Run this when a feed has had no new part for --stale-after, or its source is lost: sh -c CMD, with MXR_FEED, MXR_AGE (seconds) and MXR_REASON in its environment' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l on-live -d 'Run this in the same way when the feed is live again' -r -f -a "(__fish_complete_command)"
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l stale-after -d 'How long without a new part is stale; an interval that is longer, of --every, --fps or --max-fps, comes on top' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -s o -l record -d 'Record every part of all feeds, with its time, to this file, which is continued if it is there; or to files in a directory, if it is one, ends with /, or --segment or --keep is given. What is recorded does not rest' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
@@ -371,6 +400,11 @@ complete -c mxr -n "__fish_mxr_using_subcommand up" -s o -l record -d 'Record ev
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l segment -d 'Begin a new file in DIR after this time or size, such as 10m or 100MB, from 1s or 64K on [default: a 24th of --keep, else never]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -432,17 +466,18 @@ complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l json -d 'Print JSON, 
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "serve" -d 'Play the built-in demo, a directory of frames, or a recording'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "record" -d 'Save the parts of feeds of other machines, with their times'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay up record doctor completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "serve" -d 'Play the built-in demo, a directory of frames, or a recording'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "watch" -d 'Push a file whenever it changes; for a directory, whichever file in it changed'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "stdin" -d 'Push what arrives on standard input: lines, or concatenated pictures'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "exec" -d 'Push what a command prints, while somebody watches: one process for all viewers'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "relay" -d 'Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "hub" -d 'Serve what others push in over HTTP: curl, ffmpeg, a script, other mxr'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "up" -d 'Serve several feeds of any kind, as a file says'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "record" -d 'Save the parts of feeds of other machines, with their times'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "doctor" -d 'Say what is wrong with a feed or a file, or that nothing is'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c mxr -n "__fish_mxr_using_subcommand help; and not __fish_seen_subcommand_from serve watch stdin exec relay hub up record doctor completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -f
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -f
 complete -c mxr -n "__fish_mxr_using_subcommand completions" -f -a "bash elvish fish powershell zsh"
-complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay up record doctor completions"
+complete -c mxr -n "__fish_mxr_using_subcommand help" -f -a "serve watch stdin exec relay hub up record doctor completions"
