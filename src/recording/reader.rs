@@ -90,7 +90,7 @@ impl Recording {
             match self.walk.step(*cursor)? {
                 Step::Part(part) => {
                     *cursor = part.end();
-                    return Ok(Some(part));
+                    return Ok(Some(*part));
                 }
                 Step::Damaged(next) => {
                     self.damaged += 1;
@@ -143,7 +143,7 @@ impl Recording {
     pub(super) fn part_at(&mut self, cursor: u64) -> io::Result<Option<PartHead>> {
         self.walk.forget();
         Ok(match self.walk.step(cursor)? {
-            Step::Part(part) => Some(part),
+            Step::Part(part) => Some(*part),
             Step::Damaged(_) | Step::End(_) => None,
         })
     }

@@ -18,7 +18,7 @@ const LOOKS: (usize, usize) = (4 << 10, 64 << 10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// A part with a body that is all there.
-    Part(PartHead),
+    Part(Box<PartHead>),
     /// No part: those before are all, for now.
     End(WalkEnd),
     /// Bytes that are no part; the next one may begin at this offset.
@@ -127,7 +127,7 @@ impl Walk {
         let (end, wanted) = (head.body.saturating_add(head.length), self.delimiter.len());
         // Of a small part all is read already.
         if let Some(after) = self.in_window(end, wanted) {
-            return if self.delimiter == after { Ok(Step::Part(head)) } else { self.not_a_part(head.at) };
+            return if self.delimiter == after { Ok(Step::Part(Box::new(head))) } else { self.not_a_part(head.at) };
         }
         let size = self.size()?;
         if end > size {
@@ -136,7 +136,7 @@ impl Walk {
         }
         // What the last head needed may lie far before: the bytes behind the body are looked at alone.
         let after = read_at(&self.file, end, wanted)?;
-        if self.delimiter.starts_with(&after) { Ok(Step::Part(head)) } else { self.not_a_part(head.at) }
+        if self.delimiter.starts_with(&after) { Ok(Step::Part(Box::new(head))) } else { self.not_a_part(head.at) }
     }
 
     /// A part without `Content-Length`, as other programs write it.
@@ -144,7 +144,7 @@ impl Walk {
         let size = self.size()?;
         // An empty body has its delimiter right behind the empty line, and shares no bytes with it.
         Ok(match self.find(head.body)? {
-            Some(end) => Step::Part(PartHead { length: end - head.body, ..head }),
+            Some(end) => Step::Part(Box::new(PartHead { length: end - head.body, ..head })),
             None => Step::End(WalkEnd { at: head.at, torn: size.saturating_sub(head.at), foreign: 0 }),
         })
     }
