@@ -61,7 +61,7 @@ fn pass(mut browser: TcpStream, host: &str, passes: Passes, asked: &Mutex<Vec<St
     let mut server = TcpStream::connect(host).ok()?;
     server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).ok()?;
     if passes == Passes::Pieces && is_stream {
-        let number = asked.lock().unwrap().len() as u64;
+        let number = asked.lock().unwrap().iter().filter(|target| target.starts_with("/stream")).count() as u64;
         // Without a pattern, so that the cuts fall anywhere in a part; the head has some 400 bytes.
         let bytes = 500 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 9973;
         std::io::copy(&mut server.take(bytes), &mut browser).ok()?;
