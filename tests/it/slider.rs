@@ -54,8 +54,9 @@ fn slider(browser: &Browser, property: &str) -> Value {
     browser.run("return document.querySelector('#slider')[arguments[0]]", json!([property]))
 }
 
+/// No number before the page has set it.
 fn number(value: &Value) -> f64 {
-    value.as_str().unwrap().parse().unwrap()
+    value.as_str().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
 }
 
 /// The time of the newest part of a feed, once it has this many.

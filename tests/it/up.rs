@@ -193,7 +193,7 @@ fn the_value_of_a_variable_is_never_told() {
         .env("SECRET", "S3cret")
         .run()
         .failure()
-        .stderr("the directory ${SECRET}")
+        .stderr("cannot serve ${SECRET}")
         .no_stderr("S3cret");
     // What stands in the file itself is not repeated either where it is a secret.
     let literal = "[server]\nauth = 'S3cret'\ntoken = 'S3 cret'\ntoken-file = S3cret\n[feed.a]\nstdin = 1";
@@ -361,10 +361,10 @@ fn a_source_that_fails_ends_its_own_feed_alone() {
     let folder = Folder::new();
     folder.put("a.txt", "one");
     let text = "[feed.a]\nwatch = 'a.txt'\n[feed.b]\nserve = 'missing'";
-    up(&folder, text).run().failure().stderr("cannot read the directory missing");
+    up(&folder, text).run().failure().stderr("cannot serve missing");
     let server = up(&folder, "[feed.a]\nwatch = 'a.txt'").start();
     read_again(&server, &folder, text, READ);
-    server.expect_log("cannot read the directory missing");
+    server.expect_log("cannot serve missing");
     assert_eq!(names(&server), ["a"]);
     std::fs::create_dir(folder.file("missing")).unwrap();
     std::fs::write(Path::new(&folder.file("missing")).join("1.png"), png(RED)).unwrap();
