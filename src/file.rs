@@ -12,6 +12,16 @@ use std::{
 use bytes::Bytes;
 use rustix::fs::OFlags;
 
+/// Reads what there is, also after a signal.
+pub(crate) fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Tells two states of a path apart: by the file itself, its size and its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature {

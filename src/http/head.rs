@@ -146,7 +146,10 @@ impl HeadScan {
             *self = Self { body: self.body, ..Self::default() };
             return Ok(true);
         }
-        self.body = body_of(&self.line_start).or(self.body);
+        // Chunks count where there is a length as well (RFC 9112, section 6.3).
+        if !matches!(self.body, Some(BodySkip::Chunks(_))) {
+            self.body = body_of(&self.line_start).or(self.body);
+        }
         self.line_start.clear();
         self.lines += 1;
         self.place = HeadPlace::Fields;
@@ -154,7 +157,7 @@ impl HeadScan {
     }
 }
 
-/// What a line of a head says of the body. Where two lines contradict each other, hyper refuses the request.
+/// What a line of a head says of the body. Where two lengths contradict each other, hyper refuses the request.
 fn body_of(line: &[u8]) -> Option<BodySkip> {
     let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
     let value = value.trim();
@@ -233,6 +236,19 @@ mod tests {
             let (heads, error) = scanned(sent.as_bytes());
             assert_eq!((heads.concat(), error), (passed.as_bytes().to_vec(), None), "{sent:?}");
         }
+    }
+
+    #[test]
+    fn chunks_count_where_a_head_also_has_a_length() {
+        let body = |lines: &str| {
+            let mut scan = HeadScan::default();
+            format!("PUT / HTTP/1.1\r\n{lines}\r\n").bytes().for_each(|mut byte| assert!(scan.byte(&mut byte).is_ok()));
+            scan.body
+        };
+        let (length, chunked) = ("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n");
+        assert_eq!((body(length), body("Content-Length: 0\r\n")), (Some(BodySkip::Bytes(5)), None));
+        assert_eq!(body(&[length, chunked].concat()), Some(BodySkip::CHUNKED));
+        assert_eq!(body(&[chunked, length].concat()), Some(BodySkip::CHUNKED));
     }
 
     #[test]

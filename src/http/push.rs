@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-
 use hyper::{
     Method, Request, StatusCode,
     body::Incoming,

@@ -58,9 +58,7 @@ impl RecordingFiles {
         let known = KnownParts::of(place.recorded_before());
         Ok(Self { place, clock: RunClock::start(), file, known })
     }
-}
 
-impl RecordingFiles {
     /// Leaves a file in which a part would be lost.
     fn leave_lost_file(&mut self) {
         let Some(file) = &self.file else { return };

@@ -4,14 +4,17 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Seek, SeekFrom},
 };
 
 use super::{
     head::{FileHead, MAX_HEAD},
     walk::read_at,
 };
-use crate::wire::{Bounds, Decoded, Decoder};
+use crate::{
+    file::read_some,
+    wire::{Bounds, Decoded, Decoder},
+};
 
 /// Bytes of one read.
 const READ: usize = 64 << 10;
@@ -46,14 +49,12 @@ impl SavedStream {
         let mut buffer = vec![0; READ];
         while self.parts.is_empty() && !self.is_end {
             let mut parts = Vec::new();
-            match self.file.read(&mut buffer) {
-                Ok(0) => {
+            match read_some(&mut self.file, &mut buffer)? {
+                0 => {
                     self.decoder.finish(&mut parts);
                     self.is_end = true;
                 }
-                Ok(read) => self.decoder.push(&buffer[..read], &mut parts),
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                Err(why) => return Err(why),
+                read => self.decoder.push(&buffer[..read], &mut parts),
             }
             self.parts.extend(parts);
         }

@@ -17,7 +17,6 @@ use crate::{
 const SHARD: usize = 0;
 /// How long a feed that another one publishes is left alone, at first and at most.
 const ASIDE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(15 * 60));
-
 /// How long a feed has to be gone before it is removed there: it may be opened again.
 const GONE_AFTER: Duration = Duration::from_secs(5);
 

@@ -9,7 +9,7 @@ use super::feeds::{HubFeed, HubFeeds, Pusher};
 use crate::{
     feed::Kind,
     format::Media,
-    intake::{Push, PushHead, PushOutcome, PushRefusal},
+    intake::{Push, PushOutcome, PushRefusal},
     source::{
         framing::split::{Markup, PartStamp, RawPart, Split},
         incoming::{Announced, PartReader, StreamTraits, document_type},
@@ -31,20 +31,16 @@ pub(super) struct PartBody {
     media: Option<Media>,
     stamp: PartStamp,
     bytes: Vec<u8>,
-    held: usize,
     limit: usize,
     feeds: Arc<HubFeeds>,
     pusher: Pusher,
 }
 
 impl PartBody {
-    /// A body of at most `limit` bytes. Where its length is known, there has to be room for it.
-    pub(super) fn new(head: PushHead, announced: Announced, limit: usize, feeds: Arc<HubFeeds>) -> Result<Self, PushRefusal> {
-        let held = head.length.map_or(0, |length| length as usize);
-        feeds.hold(held)?;
-        let media = told_type(&announced);
-        let (stamp, bytes, pusher) = (announced.stamp, Vec::new(), Pusher::of_one());
-        Ok(Self { name: head.name, media, stamp, bytes, held, limit, feeds, pusher })
+    /// A body of at most `limit` bytes. It takes room as it comes: one that only says its length keeps nobody out.
+    pub(super) fn new(name: String, announced: &Announced, limit: usize, feeds: Arc<HubFeeds>) -> Self {
+        let (media, stamp, pusher) = (told_type(announced), announced.stamp, Pusher::of_one());
+        Self { name, media, stamp, bytes: Vec::new(), limit, feeds, pusher }
     }
 }
 
@@ -52,14 +48,10 @@ impl Push for PartBody {
     fn note_end(&mut self, _: &'static str) {}
 
     fn push(&mut self, bytes: &[u8]) -> Result<usize, PushRefusal> {
-        let length = self.bytes.len() + bytes.len();
-        if length > self.limit {
+        if self.bytes.len() + bytes.len() > self.limit {
             return Err(PushRefusal::TooLarge(self.limit));
         }
-        if length > self.held {
-            self.feeds.hold(length - self.held)?;
-            self.held = length;
-        }
+        self.feeds.hold(bytes.len())?;
         self.bytes.extend_from_slice(bytes);
         Ok(0)
     }
@@ -73,7 +65,9 @@ impl Push for PartBody {
             let why = "neither its Content-Type nor its name nor its content says what it is".to_owned();
             return Err(PushRefusal::Type(why));
         }
-        let bytes = std::mem::take(&mut self.bytes).into();
+        let bytes = std::mem::take(&mut self.bytes);
+        self.feeds.release(bytes.len());
+        let bytes = bytes.into();
         let part = RawPart { media: Some(media), bytes, class: None, stamp: self.stamp };
         let (feed, is_new_feed) = self.feeds.take_over(&self.name, &self.pusher)?;
         feed.with(&self.pusher, |feed| {
@@ -92,7 +86,7 @@ impl Push for PartBody {
 
 impl Drop for PartBody {
     fn drop(&mut self) {
-        self.feeds.release(self.held);
+        self.feeds.release(self.bytes.len());
     }
 }
 
@@ -160,19 +154,17 @@ fn rule_of(announced: Announced) -> (Split, StreamTraits) {
         let traits = StreamTraits { run: announced.boundary.clone(), kind: announced.kind, ..StreamTraits::default() };
         return (Split::Multipart(announced.boundary), traits);
     }
-    let media = told_type(&announced);
-    let is_of_lines = announced.is_of_lines();
-    match media {
-        Some(media) if is_of_lines => (Split::Lines, StreamTraits { is_text: true, media: Some(media), ..StreamTraits::default() }),
-        Some(media) if Markup::of(&media).is_some() => {
-            let markup = Markup::of(&media).unwrap_or(Markup::Json);
-            (Split::Documents { markup, is_recognized: false }, StreamTraits { media: Some(media), ..StreamTraits::default() })
+    // Pictures one behind the other show their types themselves.
+    let Some(media) = told_type(&announced) else { return (Split::Auto, StreamTraits::default()) };
+    let markup = Markup::of(&media).filter(|_| !announced.is_of_lines());
+    let is_text = markup.is_none() && (announced.is_of_lines() || media.is_text());
+    match markup {
+        Some(markup) => {
+            let traits = StreamTraits { media: Some(media), ..StreamTraits::default() };
+            (Split::Documents { markup, is_recognized: false }, traits)
         }
-        Some(media) if media.is_text() => {
-            (Split::Lines, StreamTraits { is_text: true, media: Some(media), ..StreamTraits::default() })
-        }
-        // Pictures one behind the other show their types themselves.
-        _ => (Split::Auto, StreamTraits::default()),
+        None if is_text => (Split::Lines, StreamTraits { is_text, media: Some(media), ..StreamTraits::default() }),
+        None => (Split::Auto, StreamTraits::default()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     fmt,
     fs::File,
-    io::{self, Read, Seek},
+    io::{self, Seek},
     os::unix::fs::{FileExt, MetadataExt},
     sync::Arc,
 };
@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    file::read_some,
     recording::{FileHead, PartHead, Recording, SavedStream},
     source::framing::split::{RawPart, Split, Splitter},
     wire::{Headers, begins_as_multipart},
@@ -199,14 +200,12 @@ impl PictureFile {
         let mut buffer = vec![0; READ];
         while self.found.len() < pictures && !self.is_end {
             let mut found = Vec::new();
-            match self.file.read(&mut buffer) {
-                Ok(0) => {
+            match read_some(&mut self.file, &mut buffer)? {
+                0 => {
                     self.splitter.finish(&mut found);
                     self.is_end = true;
                 }
-                Ok(read) => self.splitter.push(&buffer[..read], &mut found),
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                Err(why) => return Err(why),
+                read => self.splitter.push(&buffer[..read], &mut found),
             }
             self.found.extend(found);
         }
