@@ -1,13 +1,12 @@
 //! `mxr hub`: what is pushed in becomes a feed byte for byte, under a name that its pusher chooses; and what is refused is refused with
 //! a sentence, before its body is read.
 
-use std::{process::Command, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    A_WHILE, Browser, Connection, Folder, GREEN, Kind, Page, RED, Reply, SOON, Server, jpeg, multipart, mxr, noise, png, tool,
-    wait_until,
+    A_WHILE, Browser, Connection, Folder, GREEN, Kind, Page, RED, Reply, SOON, Server, jpeg, multipart, mxr, noise, png, wait_until,
 };
 
 fn hub(args: &[&str]) -> Server {
@@ -331,44 +330,6 @@ fn a_cut_pusher_leaves_no_torn_part_and_the_next_one_goes_on() {
     assert_eq!(push(&server, "POST", "/stream/cam", &[kind], &body).head.status, 204);
     assert!(pictures.contains(&server.get("/snapshot/cam").body));
     assert_eq!(feed(&server, "cam").unwrap()["refused"], 0);
-}
-
-#[test]
-fn programs_that_people_have_push_byte_for_byte() {
-    let server = hub(&[]);
-    let folder = Folder::new();
-    folder.put("a.png", noise(150_000, 1));
-    let file = folder.file("a.png");
-    let file = file.to_str().unwrap();
-    let url = |name: &str| server.url(&format!("/snapshot/{name}"));
-    let python = "import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[2], open(sys.argv[1], 'rb').read(), method='PUT'))";
-    let programs: &[(&str, &[&str])] = &[
-        ("curl", &["-sSf", "-T", file]),
-        ("curl", &["-sSf", "-X", "POST", "-H", "Content-Type:", "--data-binary", &format!("@{file}")]),
-        ("curl", &["-sSf", "-0", "-T", file]),
-        ("curl", &["-sSf", "-H", "Transfer-Encoding: chunked", "-T", file]),
-        ("wget", &["-qO-", "--post-file", file]),
-        ("wget", &["-qO-", "--method=PUT", "--body-file", file]),
-        ("python3", &["-c", python, file]),
-    ];
-    for (number, (program, args)) in programs.iter().enumerate() {
-        let Some(path) = tool(&[program]) else { continue };
-        let name = number.to_string();
-        let done = Command::new(path).args(*args).arg(url(&name)).status().unwrap();
-        assert!(done.success(), "{program} {args:?}");
-        assert_eq!(server.get(&format!("/snapshot/{name}")).body, noise(150_000, 1), "{program} {args:?}");
-    }
-    let Some(ffmpeg) = tool(&["ffmpeg"]) else { return };
-    for (number, args) in [&["-f", "mpjpeg"][..], &["-f", "mjpeg"], &["-f", "image2pipe", "-c:v", "png"]].iter().enumerate() {
-        for method in ["POST", "PUT"] {
-            let url = server.url(&format!("/stream/ff{number}{method}"));
-            let film = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=1"];
-            let done = Command::new(&ffmpeg).args(film).args(*args).args(["-method", method, &url]).status().unwrap();
-            assert!(done.success(), "{args:?} {method}");
-            let made = feed(&server, &format!("ff{number}{method}")).unwrap();
-            assert_eq!((&made["published"], &made["kind"]), (&json!(10), &json!("newest")), "{args:?} {method}");
-        }
-    }
 }
 
 #[test]

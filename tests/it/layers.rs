@@ -88,7 +88,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "source/hub",
-        &["source/incoming", "source", "feed", "source/framing/split", "error", "wire/decode", "format", "intake", "sync"],
+        &[
+            "source/incoming",
+            "source",
+            "hooks",
+            "feed",
+            "wire",
+            "source/framing/split",
+            "error",
+            "wire/decode",
+            "format",
+            "intake",
+            "sync",
+        ],
     ),
     (
         "source/relay",

@@ -34,6 +34,7 @@ mod playback;
 mod processes;
 mod programs;
 mod publish;
+mod pushers;
 mod readers;
 mod real_files;
 mod recording;

@@ -9,7 +9,10 @@ use std::{
 use mxr::{
     format::Media,
     part::Part,
-    source::framing::split::{Markup, RawPart, Split},
+    source::{
+        framing::split::{Markup, RawPart, Split},
+        hub::fuzz::push,
+    },
     wire::{Boundary, Bounds, Decoded, Decoder, Layout, Oddities, Oddity, encode},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -29,6 +32,18 @@ const WAYS: [&str; 12] = [
     "multipart",
     "image/svg+xml",
     "text/html",
+    "application/json",
+];
+
+/// Types of pushed bodies.
+const TYPES: [&str; 8] = [
+    "",
+    "multipart/x-mixed-replace; boundary=B",
+    "multipart/x-mixed-replace",
+    "text/plain",
+    "application/octet-stream",
+    "image/jpeg",
+    "image/svg+xml",
     "application/json",
 ];
 
@@ -110,6 +125,11 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         b"Content-Length: 9\n\n",
         b"Content-Length: 0\r\n",
         b"X-Y: z\r\n",
+        b"X-Feed: a\r\n",
+        b"X-Feed: b\r\n",
+        b"X-Feed: x\r\n",
+        b"X-Feed-Kind: lines\r\n",
+        b"X-Sequence: 2\r\n",
         b"HTTP/1.0 200 OK\r\n",
         b"Content-Type: multipart/x-mixed-replace; boundary=B\r\n\r\n",
         b"<svg>",
@@ -184,6 +204,11 @@ proptest! {
     }
 
     #[test]
+    fn read_sizes_make_no_difference_to_a_pushed_body_and_one_that_is_cut_off_has_made_the_parts_of_its_beginning(head in any::<[u8; 3]>(), media in select(TYPES.to_vec()), data in stream()) {
+        push(&[&head[..], media.as_bytes(), b"\n", &data].concat());
+    }
+
+    #[test]
     fn encoded_parts_are_decoded(parts in parts(), announced in any::<bool>(), sizes in sizes()) {
         let boundary = Boundary::random();
         let parts: Vec<Part> = parts.into_iter().enumerate().map(|(at, (media, body))| Part {
@@ -223,6 +248,13 @@ proptest! {
         let (bodies, _) = split("lines", 1000, stream.as_bytes(), &sizes);
         prop_assert_eq!(bodies.iter().map(|body| String::from_utf8(body.bytes.to_vec()).unwrap()).collect::<Vec<_>>(), lines);
     }
+}
+
+#[test]
+fn inputs_that_fuzzers_found_for_pushed_bodies_pass() {
+    let files: Vec<_> = fs::read_dir(root().join("fuzz/corpus/push")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 8, "{} files", files.len());
+    files.iter().for_each(|file| push(&fs::read(file).unwrap()));
 }
 
 /// Reads the corpus of the fuzzers once more, in pieces of every size.

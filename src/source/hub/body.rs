@@ -5,8 +5,12 @@ use std::{path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::feeds::{HubFeed, HubFeeds, Pusher};
+use super::{
+    feeds::{HubFeed, HubFeeds, Pusher},
+    stream_start::StreamStart,
+};
 use crate::{
+    client::{HeaderMap, header},
     feed::Kind,
     format::Media,
     intake::{Push, PushOutcome, PushRefusal},
@@ -95,8 +99,10 @@ pub(super) struct StreamBody {
     name: String,
     rule: Split,
     traits: StreamTraits,
-    /// Whether nothing but its bytes says what it is.
-    is_guessed: bool,
+    /// Where nothing but its bytes says what it is.
+    first: Option<StreamStart>,
+    /// Where it begins in a stream that comes in several requests.
+    piece: Option<u64>,
     taken: Option<TakenFeed>,
     bytes: u64,
     parts: u64,
@@ -114,14 +120,16 @@ struct TakenFeed {
 }
 
 impl StreamBody {
-    pub(super) fn new(name: String, announced: Announced, feeds: Arc<HubFeeds>) -> Self {
+    pub(super) fn new(name: String, announced: Announced, piece: Option<u64>, feeds: Arc<HubFeeds>) -> Self {
         let (rule, traits) = rule_of(announced);
-        let is_guessed = rule == Split::Auto && traits.media.is_none();
+        let goes_on = piece.is_some_and(|offset| feeds.goes_on(&name, offset));
+        let first = (rule == Split::Auto && traits.media.is_none() && !goes_on).then(StreamStart::default);
         Self {
             name,
             rule,
             traits,
-            is_guessed,
+            first,
+            piece,
             taken: None,
             bytes: 0,
             parts: 0,
@@ -137,14 +145,25 @@ impl StreamBody {
             Some(ref mut taken) => Ok(taken),
             None => {
                 let (feed, is_new) = self.feeds.take_over(&self.name, &self.pusher)?;
-                let reader = feed.with(&self.pusher, |feed| {
-                    feed.forget_pictures();
-                    PartReader::new(&self.rule, self.traits.clone(), feed)
-                })?;
-                info!(feed = self.name, "a pusher has come");
+                let going_on = self.piece.and_then(|offset| feed.reader_from(offset));
+                if going_on.is_none() {
+                    info!(feed = self.name, "a pusher has come");
+                }
+                let new = || feed.with(&self.pusher, |feed| PartReader::new(&self.rule, self.traits.clone(), feed));
+                let reader = going_on.map_or_else(new, Ok)?;
                 Ok(self.taken.insert(TakenFeed { feed, reader, is_new }))
             }
         }
+    }
+}
+
+/// Where a body begins in a stream that comes in several requests: souphttpclientsink of GStreamer makes one of what has gathered since
+/// the last (`Content-Range: bytes 57-2300/*`), wherever that ends.
+pub(super) fn piece_start(headers: &HeaderMap) -> Option<u64> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match text(header::CONTENT_RANGE) {
+        Some(range) => range.trim().strip_prefix("bytes ")?.split('-').next()?.parse().ok(),
+        None => text(header::USER_AGENT)?.starts_with("GStreamer souphttpclientsink").then_some(0),
     }
 }
 
@@ -177,15 +196,17 @@ impl Push for StreamBody {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let is_first = self.bytes == 0;
         self.bytes += bytes.len() as u64;
-        if is_first && self.is_guessed && bytes.contains(&0) && !is_known(bytes) {
-            let why = "neither its Content-Type nor its first bytes say what it is".to_owned();
-            return Err(PushRefusal::Type(why));
+        if let Some(first) = &mut self.first {
+            first.take(bytes).map_err(PushRefusal::Type)?;
         }
         let pusher = self.pusher.clone();
         let TakenFeed { feed, reader, .. } = self.take_over()?;
-        let whole = feed.with(&pusher, |feed| reader.push(bytes, feed))?;
+        let whole = feed.with(&pusher, |feed| {
+            // A pusher may send both.
+            feed.forget_pictures();
+            reader.push(bytes, feed)
+        })?;
         self.parts += whole as u64;
         Ok(whole)
     }
@@ -193,7 +214,14 @@ impl Push for StreamBody {
     fn finish(mut self: Box<Self>) -> Result<PushOutcome, PushRefusal> {
         let (bytes, mut parts) = (self.bytes, self.parts);
         let Some(TakenFeed { feed, mut reader, is_new }) = self.taken.take() else { return Err(PushRefusal::Empty) };
-        parts += feed.with(&self.pusher, |feed| reader.finish(feed))? as u64;
+        if let Some(offset) = self.piece {
+            feed.leave_for(&self.pusher, Some((offset + bytes, reader)));
+            return Ok(PushOutcome { parts, is_new_feed: is_new });
+        }
+        parts += feed.with(&self.pusher, |feed| {
+            feed.forget_pictures();
+            reader.finish(feed)
+        })? as u64;
         feed.leave(&self.pusher, "its pusher has ended");
         info!(feed = self.name, parts, "the pusher has ended");
         if parts == 0 { Err(PushRefusal::NoPart(bytes)) } else { Ok(PushOutcome { parts, is_new_feed: is_new }) }
@@ -213,9 +241,4 @@ impl Drop for StreamBody {
             feed.leave(&self.pusher, self.end);
         }
     }
-}
-
-/// Whether these first bytes are of a format that is recognized.
-fn is_known(bytes: &[u8]) -> bool {
-    Media::guess(Path::new(""), bytes).essence() != "application/octet-stream" || crate::wire::begins_as_multipart(bytes)
 }

@@ -17,7 +17,11 @@ use super::settings::HubSettings;
 use crate::{
     feed::{Kind, SourceState, check_name},
     intake::PushRefusal,
-    source::{Context, incoming::RemoteFeed, name_filter::NameFilter},
+    source::{
+        Context,
+        incoming::{PartReader, RemoteFeed},
+        name_filter::NameFilter,
+    },
     sync::Mutex,
 };
 
@@ -70,6 +74,8 @@ impl Pusher {
 pub(super) struct HubFeedState {
     pub(super) feed: RemoteFeed,
     pusher: Option<Pusher>,
+    /// Of a stream that comes in several requests: where the next of them begins, and what cuts it.
+    next_piece: Option<(u64, PartReader)>,
     /// When it was last pushed into, if nobody does so now.
     idle_since: Instant,
 }
@@ -90,16 +96,32 @@ impl HubFeed {
         if pusher.has_lost_it() {
             return;
         }
-        (state.pusher, state.idle_since) = (None, Instant::now());
+        (state.pusher, state.next_piece, state.idle_since) = (None, None, Instant::now());
         state.feed.publisher().set_source(SourceState::Lost { reason: reason.to_owned() });
     }
 
     /// The same for a pusher of single parts: the feed goes on to be live.
     pub(super) fn leave_live(&self, pusher: &Pusher) {
+        self.leave_for(pusher, None);
+    }
+
+    /// The same for a request behind which the stream goes on at this offset, to be cut by this reader.
+    pub(super) fn leave_for(&self, pusher: &Pusher, next: Option<(u64, PartReader)>) {
         let mut state = self.state.lock();
         if !pusher.has_lost_it() {
-            (state.pusher, state.idle_since) = (None, Instant::now());
+            (state.pusher, state.next_piece, state.idle_since) = (None, next, Instant::now());
         }
+    }
+
+    /// Whether a stream is to go on at this offset.
+    fn goes_on(&self, offset: u64) -> bool {
+        self.state.lock().next_piece.as_ref().is_some_and(|(next, _)| *next == offset)
+    }
+
+    /// What has cut the stream up to this offset, if that was the last to be pushed.
+    pub(super) fn reader_from(&self, offset: u64) -> Option<PartReader> {
+        let (next, reader) = self.state.lock().next_piece.take()?;
+        (next == offset).then_some(reader)
     }
 }
 
@@ -138,7 +160,7 @@ impl HubFeeds {
             Some(feed) => (feed.clone(), false),
             None => {
                 let feed = RemoteFeed::new(context.open(name, Kind::Newest), context.media.clone(), None);
-                let state = HubFeedState { feed, pusher: None, idle_since: Instant::now() };
+                let state = HubFeedState { feed, pusher: None, next_piece: None, idle_since: Instant::now() };
                 (Arc::new(HubFeed { state: Mutex::new(state) }), true)
             }
         };
@@ -153,6 +175,11 @@ impl HubFeeds {
         state.feed.begin();
         drop(state);
         Ok((feed, is_new))
+    }
+
+    /// Whether a stream of this name is to go on at this offset.
+    pub(super) fn goes_on(&self, name: &str, offset: u64) -> bool {
+        self.feeds.lock().get(name).is_some_and(|feed| feed.goes_on(offset))
     }
 
     /// The name of this process in `Via`.

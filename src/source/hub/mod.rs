@@ -3,8 +3,11 @@
 
 mod body;
 mod feeds;
+#[doc(hidden)]
+pub mod fuzz;
 mod settings;
 mod several;
+mod stream_start;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +15,7 @@ use tokio::time::sleep;
 
 pub use self::settings::HubSettings;
 use self::{
-    body::{PartBody, StreamBody},
+    body::{PartBody, StreamBody, piece_start},
     feeds::HubFeeds,
     several::SeveralBody,
 };
@@ -69,7 +72,10 @@ impl Intake for Hub {
                 Err(PushRefusal::Type("a multipart body is a stream: POST it to /stream/NAME".to_owned()))
             }
             PushShape::Part => Ok(Box::new(PartBody::new(head.name, &announced, limit, self.feeds.clone()))),
-            PushShape::Stream => Ok(Box::new(StreamBody::new(head.name, announced, self.feeds.clone()))),
+            PushShape::Stream => {
+                let piece = piece_start(&head.headers);
+                Ok(Box::new(StreamBody::new(head.name, announced, piece, self.feeds.clone())))
+            }
         }
     }
 

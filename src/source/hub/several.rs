@@ -63,8 +63,12 @@ impl SeveralBody {
         }
     }
 
-    /// Takes parts, and returns how many they are.
+    /// Takes parts, and returns how many they are. Those before one that is refused are published.
     fn take(&mut self, parts: Vec<Decoded>) -> Result<usize, PushRefusal> {
+        self.take_each(parts).inspect_err(|_| self.taken.values_mut().for_each(|feed| _ = feed.publish()))
+    }
+
+    fn take_each(&mut self, parts: Vec<Decoded>) -> Result<usize, PushRefusal> {
         let mut whole = 0;
         let mut before: Option<String> = None;
         for mut part in parts {
@@ -88,9 +92,7 @@ impl SeveralBody {
 
     /// Publishes the parts of this feed that have come together.
     fn publish(&mut self, name: &str) -> Result<usize, PushRefusal> {
-        let Some(NamedFeed { name, feed, pusher, stream, parts }) = self.taken.get_mut(name) else { return Ok(0) };
-        let whole = feed.with(pusher, |feed| feed.take(parts, stream));
-        let whole = whole.map_err(|why| PushRefusal::OfFeed(name.clone(), Box::new(why)))?;
+        let whole = self.taken.get_mut(name).map_or(Ok(0), NamedFeed::publish)?;
         self.parts += whole as u64;
         Ok(whole)
     }
@@ -128,6 +130,12 @@ impl SeveralBody {
 }
 
 impl NamedFeed {
+    /// Publishes the parts that have come together.
+    fn publish(&mut self) -> Result<usize, PushRefusal> {
+        let whole = self.feed.with(&self.pusher, |feed| feed.take(&mut self.parts, &self.stream));
+        whole.map_err(|why| PushRefusal::OfFeed(self.name.clone(), Box::new(why)))
+    }
+
     /// Notes what the headers of a part say of the feed.
     fn note(&mut self, part: &Decoded) -> Result<(), PushRefusal> {
         if let Some(kind) = part.headers.feed_kind.as_deref().and_then(Kind::of_header) {

@@ -9,11 +9,14 @@ use crate::{
 };
 
 /// Cuts one stream into parts.
+#[derive(Debug)]
 pub(in crate::source) struct PartReader {
     splitter: Box<dyn Splitter>,
     bodies: Vec<RawPart>,
     refused: u64,
     pub(in crate::source) stream: StreamTraits,
+    /// Whether the head of the stream says that it is text.
+    is_told_text: bool,
     /// Whether it turned out to be text after there were pictures.
     pub(in crate::source) is_error: bool,
 }
@@ -22,7 +25,7 @@ impl PartReader {
     pub(in crate::source) fn new(split: &Split, stream: StreamTraits, feed: &RemoteFeed) -> Self {
         let is_text = feed.media().or(stream.media.as_ref()).is_none_or(Media::is_utf8_text);
         let splitter = split.splitter(feed.publisher().part_bytes(), is_text);
-        Self { splitter, bodies: Vec::new(), refused: 0, stream, is_error: false }
+        Self { splitter, bodies: Vec::new(), refused: 0, is_told_text: stream.is_text, stream, is_error: false }
     }
 
     /// Takes the bytes of one read, and returns the number of parts that they complete.
@@ -40,8 +43,10 @@ impl PartReader {
     fn publish(&mut self, feed: &mut RemoteFeed) -> usize {
         let refused = self.splitter.refused();
         feed.publisher().count_refused(refused - std::mem::replace(&mut self.refused, refused));
-        self.stream.is_text |= self.splitter.makes() == Some(Makes::Text);
-        if self.stream.is_text && feed.has_pictures() {
+        let makes_text = self.splitter.makes() == Some(Makes::Text);
+        // Documents that are a line each; what has no type at all is a line anyway, which may be a banner before pictures.
+        self.stream.is_text = self.is_told_text || makes_text && self.stream.media.is_some();
+        if (self.is_told_text || makes_text) && feed.has_pictures() {
             self.is_error = true;
             self.bodies.clear();
         }

@@ -265,7 +265,7 @@ fn kind_of(raw: &RawPart, stream: &StreamTraits) -> Kind {
     let of_part = || raw.media.as_ref().filter(|_| raw.stamp.sequence.is_some()).map(|media| kind_of_part(media, &raw.bytes));
     match stream.kind {
         _ if is_image => Kind::Newest,
-        _ if stream.is_text => Kind::Lines,
+        _ if stream.is_text || raw.media.is_none() && stream.media.is_none() => Kind::Lines,
         Some(kind) => kind,
         None => of_part().unwrap_or(Kind::Newest),
     }

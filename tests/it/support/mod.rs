@@ -40,7 +40,7 @@ pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, drawn_by_ffmpeg, jpeg, jpeg
 pub use proxy::{Passes, Proxy};
 pub use recorded::{Recorded, recorded, recorded_before_a_kill, segments};
 pub use server::{Mxr, Server, mxr};
-pub use tool::{axe, python, skip, tool};
+pub use tool::{axe, gstreamer, python, skip, tool};
 pub use upstream::{Asked, MULTIPART, Upstream, multipart, relay};
 pub use viewer::{Part, Viewer};
 pub use watched::Watched;

@@ -29,6 +29,13 @@ pub fn python(module: &str) -> Option<PathBuf> {
     on_path("python3").find(has_module).or_else(|| missing(&format!("python3 with {module}")))
 }
 
+/// GStreamer's launcher, if this element is installed; without it as for `tool`.
+pub fn gstreamer(element: &str) -> Option<PathBuf> {
+    let (launch, inspect) = (tool(&["gst-launch-1.0"])?, tool(&["gst-inspect-1.0"])?);
+    let has_element = Command::new(inspect).args(["--exists", element]).status().is_ok_and(|status| status.success());
+    if has_element { Some(launch) } else { missing(&format!("GStreamer's {element}")) }
+}
+
 fn on_path(name: &str) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Servers are where only root looks for them.
