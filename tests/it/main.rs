@@ -21,6 +21,7 @@ mod guesses;
 mod hooks;
 mod hostile;
 mod hub;
+mod killed_pushers;
 mod layers;
 mod link;
 mod login;
