@@ -3,7 +3,8 @@
 
 use std::{
     net::{SocketAddr, TcpStream},
-    process::{Command, Stdio},
+    path::Path,
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -347,35 +348,89 @@ fn one_address_does_not_take_every_permit() {
 }
 
 /// The three classic slow attacks: slow heads (slowloris), slow bodies, slow reading.
+const SLOW_HEADS: &[&str] = &["-H", "-i", "1"];
+const SLOW_BODIES: &[&str] = &["-B", "-i", "1", "-s", "8192"];
+const SLOW_READERS: &[&str] = &["-X", "-w", "10", "-y", "20", "-n", "1", "-z", "5", "-k", "3"];
+
+/// slowhttptest with 200 connections; it ends when it is dropped.
+struct SlowAttack(Child);
+
+impl SlowAttack {
+    fn start(slowhttptest: &Path, kind: &[&str], url: &str) -> Self {
+        let mut command = Command::new(slowhttptest);
+        command.args(kind).args(["-c", "200", "-r", "200", "-l", "16", "-p", "1", "-u", url]);
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for SlowAttack {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until a server holds none of the connections of these attacks any more, and says how many they were. `look` is called again and
+/// again meanwhile.
+fn expect_all_cut(server: &Server, before: usize, mut look: impl FnMut()) {
+    wait_until("they are there", SOON, || server.open_files() > before + 100);
+    let (mut peak, start) = (0, Instant::now());
+    wait_until("all are closed", SOON * 2, || {
+        look();
+        let held = server.open_files().saturating_sub(before);
+        peak = peak.max(held);
+        held <= 1
+    });
+    eprintln!("slowhttptest held {peak} connections, none after {:?}", start.elapsed());
+}
+
 #[test]
 fn slow_attacks_hold_nothing_after_the_timeout() {
     let Some(slowhttptest) = tool(&["slowhttptest"]) else { return };
     let mut watched = Watched::new(&["--stall-timeout", "5"]);
     let before = watched.server.open_files();
     let url = watched.server.url("/view");
-    let attack = |kind: &[&str]| {
-        let common = ["-c", "200", "-r", "200", "-l", "16", "-p", "1", "-u", &url];
-        let mut command = Command::new(&slowhttptest);
-        command.args(kind).args(common).stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
-        command.spawn().unwrap()
-    };
-    let attacks = [
-        attack(&["-H", "-i", "1"]),
-        attack(&["-B", "-i", "1", "-s", "8192"]),
-        attack(&["-X", "-w", "10", "-y", "20", "-n", "1", "-z", "5", "-k", "3"]),
-    ];
-    wait_until("they are there", SOON, || watched.server.open_files() > before + 100);
-    let mut peak = 0;
-    let start = Instant::now();
-    wait_until("all are closed", SOON * 2, || {
-        let held = watched.server.open_files() - before;
-        peak = peak.max(held);
-        held <= 1
-    });
-    eprintln!("slowhttptest held {peak} connections, none after {:?}", start.elapsed());
-    for mut attack in attacks {
-        let _ = attack.kill();
-        attack.wait().unwrap();
-    }
+    let attacks = [SLOW_HEADS, SLOW_BODIES, SLOW_READERS].map(|kind| SlowAttack::start(&slowhttptest, kind, &url));
+    expect_all_cut(&watched.server, before, || {});
+    drop(attacks);
     watched.expect_undisturbed();
+}
+
+#[test]
+fn slow_attacks_on_a_hub_hold_nothing_after_the_timeout_and_disturb_neither_its_pushers_nor_its_viewers() {
+    let Some(slowhttptest) = tool(&["slowhttptest"]) else { return };
+    rlimit::increase_nofile_limit(1 << 16).unwrap();
+    let server = mxr(["hub", "--stall-timeout", "5"]).start();
+    let mut pusher = Connection::open(&server.host);
+    let mut push = |seed: u32| {
+        let body = noise(20_000, seed);
+        let length = body.len();
+        pusher.send(format!("PUT /snapshot/cam HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n", server.host));
+        pusher.send(&body);
+        assert!(pusher.reply("PUT").head.status < 300);
+        body
+    };
+    push(0);
+    let mut viewer = server.view("/stream/cam");
+    let mut seed = 0;
+    let mut look = || {
+        let body = push(seed);
+        assert_eq!(viewer.part_where(|part| part.sequence() == u64::from(seed) + 1).body, body);
+        seed += 1;
+    };
+    look();
+    let before = server.open_files();
+    // One body is a part, one is parts; of those that stream into one feed the newest has it.
+    let targets = [
+        (SLOW_BODIES, "/snapshot/slow"),
+        (SLOW_BODIES, "/stream/slow"),
+        (SLOW_BODIES, "/stream"),
+        (SLOW_HEADS, "/snapshot/slow"),
+        (SLOW_READERS, "/snapshot/cam"),
+    ];
+    let attacks = targets.map(|(kind, path)| SlowAttack::start(&slowhttptest, kind, &server.url(path)));
+    expect_all_cut(&server, before, &mut look);
+    drop(attacks);
+    look();
+    assert!(seed > 5, "{seed} parts went through meanwhile");
 }
