@@ -5,9 +5,7 @@ use std::{thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    A_WHILE, Browser, Connection, Folder, GREEN, Kind, Page, RED, Reply, SOON, Server, jpeg, multipart, mxr, noise, png, wait_until,
-};
+use crate::support::{A_WHILE, Connection, Folder, GREEN, RED, Reply, SOON, Server, jpeg, multipart, mxr, noise, png, wait_until};
 
 fn hub(args: &[&str]) -> Server {
     mxr(["hub"]).args(args).start()
@@ -278,39 +276,6 @@ fn without_a_token_nobody_pushes_from_another_machine_through_a_proxy() {
     let from =
         |address: &str| push(&server, "PUT", "/snapshot/a", &[&format!("X-Forwarded-For: {address}")], &png(RED)).head.status;
     assert_eq!((from("192.0.2.7"), from("127.0.0.1")), (403, 201));
-}
-
-#[test]
-fn a_page_of_another_site_pushes_nothing_by_any_method() {
-    for kind in [Kind::Chromium, Kind::Firefox] {
-        let Some(browser) = Browser::start(kind) else { continue };
-        let server = hub(&["--allow-origin", "*"]);
-        let (here, there) = (server.url(""), format!("http://localhost:{}", server.port()));
-        let page = Page::serve(&format!(
-            "<!doctype html><title>tries</title>
-             <form id=f method=post enctype=text/plain action='{there}/stream/form' target=frame><input name=a value=b></form>
-             <form id=g method=post enctype=multipart/form-data action='{here}/stream/form2' target=frame><input name=a value=b></form>
-             <iframe name=frame></iframe>
-             <script>
-             const tries = [];
-             for (const base of ['{here}', '{there}'])
-                 for (const mode of ['cors', 'no-cors'])
-                     for (const [method, path] of [['PUT', 'snapshot'], ['POST', 'snapshot'], ['POST', 'stream'], ['DELETE', 'stream']])
-                         for (const type of ['text/plain', 'image/png', 'application/x-www-form-urlencoded', ''])
-                             try {{
-                                 tries.push(fetch(`${{base}}/${{path}}/x`, {{method, mode, body: 'x', headers: type ? {{'Content-Type': type}} : {{}}}})
-                                     .then(reply => reply.status, () => 0));
-                             }} catch (error) {{}}
-             for (const base of ['{here}', '{there}']) navigator.sendBeacon(`${{base}}/stream/beacon`, 'x\\n');
-             f.submit(); g.submit();
-             Promise.all(tries).then(all => document.title = 'tried ' + all.every(status => status == 0 || status == 403));
-             </script>"
-        ));
-        browser.go(&page.url);
-        wait_until("it has tried", SOON, || browser.run("return document.title", json!([])) == json!("tried true"));
-        thread::sleep(A_WHILE);
-        assert_eq!(server.state()["feeds"], json!([]), "{kind:?}");
-    }
 }
 
 #[test]

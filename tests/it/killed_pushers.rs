@@ -238,15 +238,15 @@ fn no_line_of_a_log_is_lost_or_torn_while_its_publisher_is_killed_again_and_agai
         gate.wait(round);
         running.signal(Signal::KILL);
         running.finish();
+        wait_until("the hub has noticed", SOON, || hub.stderr().matches("its pusher is gone").count() == round);
+        let before = published(&hub, "a.log");
         running = publisher();
-        let mut is_first = true;
+        wait_until("lines come again", SOON * 2, || published(&hub, "a.log") > before);
+        take_overs.0.push(gate.since_begun());
         let last = lines.last().unwrap().as_bytes();
         while !came.contains(last) {
             let part = viewer.part();
             assert!(sent.contains(&part.body), "a torn line: {}", part.text());
-            if std::mem::take(&mut is_first) {
-                take_overs.0.push(gate.since_begun());
-            }
             came.insert(part.body);
         }
     }

@@ -11,6 +11,7 @@ mod browsers;
 mod cli;
 mod conformance;
 mod cost;
+mod cross_site_pushes;
 mod demo;
 mod dir;
 mod docs;

@@ -265,6 +265,7 @@ fn printed_port(line: &str) -> Option<u16> {
     port.trim_end_matches('.').parse().ok()
 }
 
+/// The name rebound.test is this machine's, as that of an attacker is after DNS rebinding.
 fn capabilities(kind: Kind, program: &PathBuf, profile: &Path) -> Value {
     match kind {
         Kind::Chromium => {
@@ -281,12 +282,17 @@ fn capabilities(kind: Kind, program: &PathBuf, profile: &Path) -> Value {
                 "--disable-sync",
                 "--disable-breakpad",
                 "--window-size=800,600",
+                "--host-resolver-rules=MAP rebound.test 127.0.0.1",
                 &profile,
             ];
             json!({ "goog:chromeOptions": { "binary": program, "args": args } })
         }
         Kind::Firefox => {
-            let prefs = json!({ "app.normandy.enabled": false, "network.connectivity-service.enabled": false });
+            let prefs = json!({
+                "app.normandy.enabled": false,
+                "network.connectivity-service.enabled": false,
+                "network.dns.localDomains": "rebound.test",
+            });
             let args = ["-headless", "-width", "800", "-height", "600"];
             json!({ "moz:firefoxOptions": { "binary": program, "args": args, "prefs": prefs } })
         }
