@@ -151,6 +151,7 @@ fn what_is_refused_is_refused_with_a_sentence_before_its_body_is_read() {
         ("POST", "/stream/a", &[], 411, "nothing says where the body ends"),
         ("POST", "/stream/a", &["Content-Length: 0"], 400, "the body is empty"),
         ("PUT", "/snapshot/a", &["Content-Type: multipart/form-data; boundary=x", "Content-Length: 9"], 415, "a form is not taken"),
+        ("PUT", "/snapshot/a", &["Content-Range: bytes 9-17/*", "Content-Length: 9"], 415, "a piece of a body"),
         ("PUT", "/snapshot/a", &["Content-Encoding: gzip", "Content-Length: 9"], 415, "compressed as gzip"),
         ("PUT", "/snapshot/a%2F..%2Fb", &asks, 400, "cannot be the name of a feed"),
         ("PUT", "/snapshot/%FF", &asks, 400, "not in UTF-8"),

@@ -215,7 +215,7 @@ impl Push for StreamBody {
         let (bytes, mut parts) = (self.bytes, self.parts);
         let Some(TakenFeed { feed, mut reader, is_new }) = self.taken.take() else { return Err(PushRefusal::Empty) };
         if let Some(offset) = self.piece {
-            feed.leave_for(&self.pusher, Some((offset + bytes, reader)));
+            feed.leave_for(&self.pusher, Some((offset.saturating_add(bytes), reader)));
             return Ok(PushOutcome { parts, is_new_feed: is_new });
         }
         parts += feed.with(&self.pusher, |feed| {

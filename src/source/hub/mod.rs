@@ -21,7 +21,7 @@ use self::{
 };
 use super::context::{Context, Work};
 use crate::{
-    client::HeaderMap,
+    client::{HeaderMap, header},
     error::Result,
     intake::{Intake, Push, PushHead, PushRefusal, PushShape, ReceivedRun, SeveralHead},
     source::incoming::Announced,
@@ -71,6 +71,9 @@ impl Intake for Hub {
             PushShape::Part if announced.is_multipart() => {
                 Err(PushRefusal::Type("a multipart body is a stream: POST it to /stream/NAME".to_owned()))
             }
+            PushShape::Part if head.headers.contains_key(header::CONTENT_RANGE) => Err(PushRefusal::Type(
+                "a piece of a body (Content-Range) is no part: send it whole, or pieces to /stream/NAME".to_owned(),
+            )),
             PushShape::Part => Ok(Box::new(PartBody::new(head.name, &announced, limit, self.feeds.clone()))),
             PushShape::Stream => {
                 let piece = piece_start(&head.headers);
