@@ -26,14 +26,16 @@ impl StreamStart {
         // Text has none; behind it nothing more is needed to know a picture.
         let nul = self.0.iter().position(|byte| *byte == 0);
         let first = nul.map_or(&self.0[..], |nul| &self.0[..=nul]);
-        let media = Media::guess(Path::new(""), first);
+        // A text may name it.
+        let media =
+            if first.starts_with(b"%PDF-") { Media::from_known("application/pdf") } else { Media::guess(Path::new(""), first) };
         let is_cut = matches!(media.essence(), "image/jpeg" | "image/png") || begins_as_multipart(first);
         match media.essence() {
             _ if is_cut => Ok(()),
             "application/octet-stream" if nul.is_some() => {
                 Err("neither its Content-Type nor its first bytes say what it is".to_owned())
             }
-            other if nul.is_some() || other == "application/pdf" => {
+            other if nul.is_some() || first.starts_with(b"%PDF-") => {
                 Err(format!("{other} cannot be cut into parts: PUT each to /snapshot/NAME, or send them as multipart"))
             }
             _ => Ok(()),
@@ -52,6 +54,7 @@ mod tests {
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", true),
             (b"\r\n--B\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8\xff\xe0\0", true),
             (b"BM of a log line\nGIF\n", true),
+            (b"written: %PDF-1.4\n", true),
             (b"gr\xfcn\n\x1b[1m", true),
             (b"\xff\xfea\0\n\0", false),
             (b"one\n\0two", false),
