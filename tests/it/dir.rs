@@ -310,9 +310,10 @@ fn a_skipped_frame_is_logged_once_and_costs_nothing_more() {
         assert_eq!(viewer.part().body, png(RED), "the next frame is shown");
         // Rounds still follow each other at the same pace.
         let before = server.cpu_time();
-        thread::sleep(Duration::from_secs(3));
-        let worked = server.cpu_time() - before;
-        assert!(worked < Duration::from_secs(1), "{worked:?} of work in 3 s, {mode:?}");
+        let start = Instant::now();
+        thread::sleep(Duration::from_secs(1));
+        let (worked, took) = (server.cpu_time() - before, start.elapsed());
+        assert!(worked < took / 3, "{worked:?} of work in {took:?}, {mode:?}");
         let output = server.stderr();
         let named: std::collections::HashSet<_> = output.lines().filter(|line| line.contains("left out: ")).collect();
         assert_eq!(
