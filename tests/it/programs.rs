@@ -79,6 +79,7 @@ impl Watched {
 
 /// Takes every part in the background, until the feed ends.
 fn collect(mut viewer: Viewer, parts: Parts) -> thread::JoinHandle<()> {
+    viewer.connection.patience = RUNS;
     thread::spawn(move || {
         while let Some(part) = viewer.next() {
             parts.lock().unwrap().push((part.arrived, part.body));
