@@ -308,7 +308,8 @@ fn many_silent_connections_keep_nobody_out() {
     let crowd: Vec<_> = (0..4000).map(|_| TcpStream::connect(&watched.server.host).unwrap()).collect();
     let answered = Instant::now();
     assert_eq!(watched.server.get("/healthz").head.status, 200);
-    assert!(answered.elapsed() < Duration::from_secs(2), "answered after {:?}", answered.elapsed());
+    // Those are closed after ten seconds.
+    assert!(answered.elapsed() < SOON / 2, "answered after {:?}", answered.elapsed());
     watched.push(1..5, 10_000);
     let grown = watched.server.memory().saturating_sub(before);
     eprintln!("4000 silent connections in {:?}: {} MiB", start.elapsed(), grown / MIB);
