@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, GREEN, RED, SOON, Server, Watched, mxr, noise, png, wait_until};
+use crate::support::{Connection, GREEN, RED, SOON, Server, Watched, busy, mxr, noise, png, wait_until};
 
 #[test]
 fn malformed_requests_are_400() {
@@ -140,6 +140,7 @@ fn a_head_that_is_refused_does_not_cost_the_replies_before_it() {
 
 #[test]
 fn a_crowd_with_long_heads_costs_little_memory_and_keeps_nobody_out() {
+    busy();
     let mut watched = Watched::new(&[]);
     let begin = format!("GET /snapshot HTTP/1.1\r\nHost: {}\r\nCookie: {}", watched.server.host, "a".repeat(31 << 10));
     let before = watched.server.memory();
