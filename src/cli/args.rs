@@ -89,6 +89,7 @@ pub enum Command {
     /// Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr
     Relay(RelayArgs),
     /// Serve what others push in over HTTP: curl, ffmpeg, a script, other mxr
+    #[command(mut_arg("name", |arg| arg.hide(true)))]
     Hub(HubArgs),
     /// Serve several feeds of any kind, as a file says
     Up(Up),

@@ -169,7 +169,7 @@ function refreshNow() {
 }
 
 function update() {
-  if (!feeds.length) say(ui.feeds, link.reason ? SAYS.reconnecting() : link.state)
+  if (!feeds.length) say(ui.feeds, link.reason ? SAYS.reconnecting() : link.state === 'live' ? 'There is no feed yet.' : link.state)
   const first = {}
   for (const feed of feeds) {
     const state = stateOf(feed)
