@@ -36,6 +36,7 @@ mod programs;
 mod publish;
 mod readers;
 mod real_files;
+mod recipes;
 mod recording;
 mod refuse;
 mod relay;
