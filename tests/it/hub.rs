@@ -45,6 +45,26 @@ fn feed(server: &Server, name: &str) -> Option<Value> {
 }
 
 #[test]
+fn the_tiles_of_a_hub_are_in_the_order_of_their_names() {
+    for kind in [Kind::Chromium, Kind::Firefox] {
+        let Some(browser) = Browser::start(kind) else { continue };
+        let server = hub(&[]);
+        let put = |name: &str| push(&server, "PUT", &format!("/snapshot/{name}"), &[], &png(RED));
+        put("m10");
+        put("m9");
+        browser.go(&server.url("/"));
+        let names = || browser.run("return [...document.querySelectorAll('main .name')].map(name => name.textContent)", json!([]));
+        wait_until("two tiles", SOON, || names() == json!(["m9", "m10"]));
+        put("m1");
+        wait_until("a third is the first", SOON, || names() == json!(["m1", "m9", "m10"]));
+        put("z");
+        wait_until("a fourth is the last", SOON, || names() == json!(["m1", "m9", "m10", "z"]));
+        assert_eq!(server.request("DELETE", "/stream/m9", &[]).head.status, 204);
+        wait_until("one is gone", SOON, || names() == json!(["m1", "m10", "z"]));
+    }
+}
+
+#[test]
 fn a_part_that_is_put_is_the_feed_of_its_name() {
     let server = hub(&[]);
     let made = push(&server, "PUT", "/snapshot/lab/a%20b.png", &[], &png(RED));

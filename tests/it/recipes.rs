@@ -97,7 +97,7 @@ fn a_training_goes_on_without_its_hub_by_the_recipe() {
         assert_eq!(run_python(&python, &recipe, &lines, &url, TOKEN), "trained\n");
         assert_eq!(server.get("/snapshot/loss").head.want("Content-Type"), "image/png");
         let refused = run_python(&python, &recipe, &lines, &url, "");
-        assert!(refused.contains("mxr: that is not a token to push") && refused.ends_with("trained\n"), "{refused}");
+        assert!(refused.contains("mxr: a token is needed to push") && refused.ends_with("trained\n"), "{refused}");
         server.stop();
         let alone = run_python(&python, &recipe, &lines, &url, TOKEN);
         assert!(alone.contains("not shown: ") && alone.ends_with("trained\n"), "{alone}");
