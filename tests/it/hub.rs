@@ -289,7 +289,8 @@ fn pushing_is_a_right_of_its_own() {
 fn beyond_loopback_a_token_to_push_is_generated_and_printed_apart() {
     let server = mxr(["hub", "--host", "0.0.0.0"]).spawn().listening();
     let look = String::from_utf8(server.stdout()).unwrap();
-    server.expect_log("the token to push: ");
+    // The end of the example.
+    server.expect_log("'\n");
     let log = server.stderr();
     let token = log.split("the token to push: ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap().to_owned();
     assert!(!look.contains(&token), "the URL has the token to look: {look}");
