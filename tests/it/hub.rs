@@ -136,6 +136,17 @@ fn lines_are_pushed_as_they_come_and_each_reaches_every_viewer() {
 }
 
 #[test]
+fn a_viewer_of_all_feeds_gets_the_first_lines_of_a_new_one_too() {
+    let server = hub(&[]);
+    push(&server, "PUT", "/snapshot/a", &[], &png(RED));
+    let mut viewer = server.view("/streams?history=1");
+    assert_eq!(viewer.part().body, png(RED));
+    push(&server, "POST", "/stream/log", &["Content-Type: text/plain"], b"one\ntwo\nthree\n");
+    let mut line = || viewer.part_where(|part| part.media() == "text/plain").text();
+    assert_eq!([line(), line(), line()], ["one", "two", "three"]);
+}
+
+#[test]
 fn a_pusher_takes_the_feed_over_from_another_one_which_is_told() {
     let server = hub(&[]);
     let begin = || begin(&server, "POST", "/stream/log", &["Transfer-Encoding: chunked", "Content-Type: text/plain"]);
