@@ -189,6 +189,12 @@ impl Outgoing {
         self.list.lock().latest.clone()
     }
 
+    /// Whether it is a feed of here, or was one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let list = self.list.lock();
+        list.feeds.iter().any(|feed| feed.name == name) || list.gone.iter().any(|(gone, _)| gone == name)
+    }
+
     /// Leaves a feed alone that the hub refuses, or that is another one's there. Returns for how long.
     pub(super) fn set_aside(&self, name: &str) -> Duration {
         let mut list = self.list.lock();

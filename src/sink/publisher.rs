@@ -144,7 +144,9 @@ impl HubPublisher {
             match ended {
                 Ok(EndOfVisit::Over) => return,
                 Ok(_) => sleep(SHORT).await,
-                Err(_) if was_ended => return,
+                Err(loss) if was_ended => {
+                    return warn!(hub = self.status.url(), "the last parts may not be at the hub: {}", loss.reason);
+                }
                 Err(loss) => {
                     let (pause, is_new) = losses.note(&loss);
                     self.say_lost(&loss, pause, is_new);
@@ -290,12 +292,13 @@ impl HubPublisher {
         }
     }
 
-    /// Leaves one feed alone, if the refusal is about one.
+    /// Leaves one feed alone, if the refusal is about one of those that are published.
     fn refused(&self, refusal: HubRefusal) -> std::result::Result<(), Loss> {
-        let Some(feed) = refusal.feed else { return Err(refusal.loss) };
-        let (pause, hub, reason) = (self.outgoing.set_aside(&feed), self.status.url(), &refusal.loss.reason);
-        warn!(hub, feed, ?pause, "not publishing this feed: {reason}{}", refusal.loss.hint_text());
-        self.status.lose(refusal.loss.reason);
+        let HubRefusal { feed, loss, .. } = refusal;
+        let Some(feed) = feed.filter(|feed| self.outgoing.has(feed)) else { return Err(loss) };
+        let (pause, hub, reason) = (self.outgoing.set_aside(&feed), self.status.url(), &loss.reason);
+        warn!(hub, feed, ?pause, "not publishing this feed: {reason}{}", loss.hint_text());
+        self.status.lose(loss.reason);
         Ok(())
     }
 

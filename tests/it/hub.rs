@@ -10,19 +10,19 @@ use crate::support::{
     wait_until,
 };
 
-fn hub(args: &[&str]) -> Server {
+pub(crate) fn hub(args: &[&str]) -> Server {
     mxr(["hub"]).args(args).start()
 }
 
 /// Sends a request with this body on a connection of its own.
-fn push(server: &Server, method: &str, path: &str, lines: &[&str], body: &[u8]) -> Reply {
+pub(crate) fn push(server: &Server, method: &str, path: &str, lines: &[&str], body: &[u8]) -> Reply {
     let mut connection = begin(server, method, path, &[lines, &[&format!("Content-Length: {}", body.len())]].concat());
     connection.send(body);
     connection.reply(method)
 }
 
 /// Sends the head of a request.
-fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connection {
+pub(crate) fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connection {
     let host = server.url("/").trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut connection = Connection::open(&host);
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
@@ -31,12 +31,12 @@ fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connectio
 }
 
 /// Sends a chunk.
-fn chunk(connection: &mut Connection, bytes: &[u8]) {
+pub(crate) fn chunk(connection: &mut Connection, bytes: &[u8]) {
     connection.send([format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat());
 }
 
 /// The feed of this name in `/state`.
-fn feed(server: &Server, name: &str) -> Option<Value> {
+pub(crate) fn feed(server: &Server, name: &str) -> Option<Value> {
     server.state()["feeds"].as_array().unwrap().iter().find(|feed| feed["name"] == name).cloned()
 }
 
