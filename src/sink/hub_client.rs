@@ -62,6 +62,11 @@ struct ReceivedFeed {
 }
 
 impl HubState {
+    #[cfg(test)]
+    pub(super) fn for_tests() -> Self {
+        Self { process: "mxr-hub".to_owned(), max_part: None, feeds: Vec::new() }
+    }
+
     /// How far it has each feed.
     pub(super) fn received(&self) -> HashMap<String, u64> {
         self.feeds.iter().map(|feed| (feed.name.clone(), feed.sequence)).collect()

@@ -365,8 +365,11 @@ fn programs_that_people_have_push_byte_for_byte() {
             let film = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=1"];
             let done = Command::new(&ffmpeg).args(film).args(*args).args(["-method", method, &url]).status().unwrap();
             assert!(done.success(), "{args:?} {method}");
-            let made = feed(&server, &format!("ff{number}{method}")).unwrap();
-            assert_eq!((&made["published"], &made["kind"]), (&json!(10), &json!("newest")), "{args:?} {method}");
+            // It does not wait for the reply.
+            wait_until(&format!("all of {args:?} {method} is there"), SOON, || {
+                let made = feed(&server, &format!("ff{number}{method}")).unwrap_or_default();
+                (&made["published"], &made["kind"]) == (&json!(10), &json!("newest"))
+            });
         }
     }
 }
