@@ -94,7 +94,7 @@ impl RequestHandler {
             None if push::may_be(&request, &self.options) => {
                 is_body_read = true;
                 let mark_active = || caller.conn.mark_active();
-                push::answer(&request, body, &mut visitor, &has_left, &mark_active, &self.options).await
+                push::answer(&request, body, &mut visitor, &has_left, (&mark_active, &self.shutdown), &self.options).await
             }
             None if login::is_form(&request, &self.options) => {
                 login::answer_form(&request, body, &mut visitor, &has_left, &self.options).await

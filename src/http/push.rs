@@ -11,6 +11,7 @@ use hyper::{
 };
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
@@ -69,10 +70,10 @@ pub(super) async fn answer(
     body: Incoming,
     visitor: &mut Visitor,
     has_left: HasLeft<'_>,
-    mark_active: &(dyn Fn() + Sync),
+    (mark_active, shutdown): (&(dyn Fn() + Sync), &CancellationToken),
     options: &Options,
 ) -> Result<Reply, Rejection> {
-    let reply = decide(request, body, visitor, has_left, mark_active, options).await?;
+    let reply = decide(request, body, visitor, has_left, (mark_active, shutdown), options).await?;
     if let Some(push) = &options.push {
         push.refusals.tell(&reply, visitor.address(), &options.redacted(request.uri().path()));
     }
@@ -84,7 +85,7 @@ async fn decide(
     body: Incoming,
     visitor: &mut Visitor,
     has_left: HasLeft<'_>,
-    mark_active: &(dyn Fn() + Sync),
+    (mark_active, shutdown): (&(dyn Fn() + Sync), &CancellationToken),
     options: &Options,
 ) -> Result<Reply, Rejection> {
     let Some(push) = &options.push else { return Err(Rejection::Method) };
@@ -111,7 +112,7 @@ async fn decide(
         }
         PushRequest::Received(run) => push.intake.received(&run, headers).map_or_else(|why| refused(&why), |have| received(&have)),
         PushRequest::Push(..) | PushRequest::PushSeveral => match begin(headers, wanted, right, push) {
-            Ok(begun) => read(begun, body, mark_active, options.stall).await,
+            Ok(begun) => read(begun, body, (mark_active, shutdown), options.stall).await,
             Err(reply) => *reply,
         },
     })
@@ -206,13 +207,22 @@ fn begin(headers: &HeaderMap, wanted: PushRequest, right: PushRight, push: &Push
 }
 
 /// Reads a body to its end. A pusher that is too slow, or whose feed is another's now, is answered before.
-async fn read(mut push: Box<dyn Push>, mut body: Incoming, mark_active: &(dyn Fn() + Sync), stall: Duration) -> Reply {
+async fn read(
+    mut push: Box<dyn Push>,
+    mut body: Incoming,
+    (mark_active, shutdown): (&(dyn Fn() + Sync), &CancellationToken),
+    stall: Duration,
+) -> Reply {
     let replaced = push.replaced();
     let mut pace = BodyPace::new(stall);
     loop {
         let frame = tokio::select! {
             biased;
             () = replaced.cancelled() => return refused(&push.push(&[]).err().unwrap_or(PushRefusal::Replaced)),
+            () = shutdown.cancelled() => {
+                push.note_end("the hub ends");
+                return refused(&PushRefusal::Ending);
+            }
             frame = timeout_at(pace.due(), body.frame()) => frame,
         };
         let bytes = match frame {
@@ -303,7 +313,7 @@ fn received(received: &ReceivedRun) -> Reply {
 fn refused(why: &PushRefusal) -> Reply {
     let (status, text) = in_words(why);
     let mut reply = refuse(status, &text);
-    let is_for_now = matches!(why, PushRefusal::Busy | PushRefusal::Ending | PushRefusal::TooManyFeeds(_));
+    let is_for_now = matches!(why, PushRefusal::Busy | PushRefusal::TooManyFeeds(_));
     if is_for_now {
         reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }

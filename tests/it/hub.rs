@@ -14,19 +14,19 @@ use crate::support::{
     wait_until,
 };
 
-fn hub(args: &[&str]) -> Server {
+pub(crate) fn hub(args: &[&str]) -> Server {
     mxr(["hub"]).args(args).start()
 }
 
 /// Sends a request with this body on a connection of its own.
-fn push(server: &Server, method: &str, path: &str, lines: &[&str], body: &[u8]) -> Reply {
+pub(crate) fn push(server: &Server, method: &str, path: &str, lines: &[&str], body: &[u8]) -> Reply {
     let mut connection = begin(server, method, path, &[lines, &[&format!("Content-Length: {}", body.len())]].concat());
     connection.send(body);
     connection.reply(method)
 }
 
 /// Sends the head of a request.
-fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connection {
+pub(crate) fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connection {
     let host = server.url("/").trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut connection = Connection::open(&host);
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
@@ -35,12 +35,12 @@ fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connectio
 }
 
 /// Sends a chunk.
-fn chunk(connection: &mut Connection, bytes: &[u8]) {
+pub(crate) fn chunk(connection: &mut Connection, bytes: &[u8]) {
     connection.send([format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat());
 }
 
 /// The feed of this name in `/state`.
-fn feed(server: &Server, name: &str) -> Option<Value> {
+pub(crate) fn feed(server: &Server, name: &str) -> Option<Value> {
     server.state()["feeds"].as_array().unwrap().iter().find(|feed| feed["name"] == name).cloned()
 }
 
@@ -464,8 +464,11 @@ fn programs_that_people_have_push_byte_for_byte() {
             let film = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=1"];
             let done = Command::new(&ffmpeg).args(film).args(*args).args(["-method", method, &url]).status().unwrap();
             assert!(done.success(), "{args:?} {method}");
-            let made = feed(&server, &format!("ff{number}{method}")).unwrap();
-            assert_eq!((&made["published"], &made["kind"]), (&json!(10), &json!("newest")), "{args:?} {method}");
+            // It does not wait for the reply.
+            wait_until(&format!("all of {args:?} {method} is there"), SOON, || {
+                let made = feed(&server, &format!("ff{number}{method}")).unwrap_or_default();
+                (&made["published"], &made["kind"]) == (&json!(10), &json!("newest"))
+            });
         }
     }
 }

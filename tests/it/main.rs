@@ -34,6 +34,8 @@ mod playback;
 mod processes;
 mod programs;
 mod publish;
+mod publishers;
+mod pushers;
 mod readers;
 mod real_files;
 mod recipes;
