@@ -7,7 +7,7 @@ use crate::{
     auth::{PushTokens, Token},
     cli::{HubArgs, Typed},
     error::{Error, Result},
-    http::PushOptions,
+    http::{PushOptions, Refusals},
     source::{
         SourceStart,
         hub::{Hub, HubSettings},
@@ -33,7 +33,7 @@ impl Config {
         let intake = hub_source.clone();
         let start = SourceStart::new(move |context| hub_source.source(context));
         let mut config = Self::new(start, hub.common, typed)?;
-        config.http.push = Some(PushOptions { intake, tokens });
+        config.http.push = Some(PushOptions { intake, tokens, refusals: Refusals::default() });
         Ok(config.publishing_several(true))
     }
 }
@@ -51,11 +51,15 @@ fn tokens(typed: Option<&str>, file: Option<&Path>) -> Result<PushTokens> {
     for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let cannot = |why: String| {
             let what = format!("use line {number} of --push-token-file {}", path.display());
-            Error::new(what, why).hint("a line is TOKEN, or TOKEN GLOB")
+            Error::new(what, why).hint("a line is TOKEN, or TOKEN GLOB; a token may have several lines, and a comment has its own; ? in a pattern is any letter, a space too")
         };
         let (token, names) =
             line.split_once(char::is_whitespace).map_or((line, None), |(token, names)| (token, Some(names.trim())));
         let token = Token::parse(token).map_err(|why| cannot(why.to_owned()))?;
+        // It would be taken for one pattern, which no name has.
+        if names.is_some_and(|names| names.contains(char::is_whitespace) || names.starts_with('#')) {
+            return Err(cannot("more than a pattern stands behind the token".to_owned()));
+        }
         tokens.add(token, names.map(str::to_owned)).map_err(|why| cannot(why.to_string()))?;
     }
     if tokens.is_empty() {

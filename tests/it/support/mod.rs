@@ -34,7 +34,7 @@ pub use finished::Finished;
 pub use folder::Folder;
 pub(crate) use fs_events::with_notify_too;
 pub use fs_events::{expect_all_named, is_notify, with_notify};
-pub use machine::{alone, busy};
+pub use machine::{alone, busy, share};
 pub use nginx::Nginx;
 pub use page::Page;
 pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, drawn_by_ffmpeg, jpeg, jpeg_of, near, noise, padded_png, png};
