@@ -7,7 +7,7 @@ use crate::{
     auth::{PushTokens, Token},
     cli::{HubArgs, Typed},
     error::{Error, Result},
-    http::PushOptions,
+    http::{PushOptions, Refusals},
     source::{
         SourceStart,
         hub::{Hub, HubSettings},
@@ -36,7 +36,7 @@ impl Config {
         let intake = hub_source.clone();
         let start = SourceStart::new(move |context| hub_source.source(context));
         let mut config = Self::new(start, hub.common, typed)?;
-        config.http.push = Some(PushOptions { intake, tokens });
+        config.http.push = Some(PushOptions { intake, tokens, refusals: Refusals::default() });
         Ok(config.publishing_several(true))
     }
 }

@@ -38,6 +38,7 @@ mod publishers;
 mod pushers;
 mod readers;
 mod real_files;
+mod recipes;
 mod recording;
 mod refuse;
 mod relay;
