@@ -26,6 +26,9 @@ impl Config {
         if hub.max_feeds == 0 {
             return Err(Error::usage("use --max-feeds 0", "nobody could push"));
         }
+        if hub.allow.iter().any(String::is_empty) {
+            return Err(Error::usage("use --allow \"\"", "no name is empty").hint("without --allow every name may be pushed"));
+        }
         let allow = hub.allow.into_iter().map(|glob| pattern("--allow", glob)).collect::<Result<_>>()?;
         let expire = (!hub.expire.is_zero()).then_some(hub.expire);
         let tokens = tokens(hub.push_token.as_deref(), hub.push_token_file.as_deref())?;

@@ -479,6 +479,7 @@ fn what_cannot_be_is_a_usage_error() {
         (&["--max-feeds", "0"][..], "cannot use --max-feeds 0: nobody could push"),
         (&["--name", "x"], "cannot use --name: the feeds of a hub are called as they are pushed"),
         (&["--allow", "["], "cannot use --allow"),
+        (&["--allow", ""], "cannot use --allow \"\": no name is empty"),
         (&["--push-token", "a b"], "cannot use --push-token"),
     ] {
         mxr(["hub"]).args(args).run().usage_error().stderr(text);

@@ -153,6 +153,14 @@ fn the_way_of_a_feed_is_that_of_its_newest_pusher() {
 }
 
 #[test]
+fn a_type_that_no_reader_takes_is_none() {
+    let server = hub(&[]);
+    let long = format!("Content-Type: text/{}", "a".repeat(20_000));
+    assert_eq!(push(&server, "PUT", "/snapshot/a", &[&long], &png(RED)).head.status, 201);
+    assert_eq!(server.view("/stream/a").part().media(), "image/png");
+}
+
+#[test]
 fn a_length_of_many_spaces_is_a_length() {
     let server = hub(&[]);
     let text = "GET /# HTTP/1.7\r\n1234";
