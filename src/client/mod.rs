@@ -42,7 +42,7 @@ pub use hyper::{HeaderMap, Method, StatusCode, header};
 pub use self::{
     credentials::Credentials,
     exchange::Client,
-    failure::{Awaited, ClientError, RedirectFault},
+    failure::{Awaited, ClientError, PROXY_PASSWORD, RedirectFault},
     head::HeadFault,
     proxy::ProxyRules,
     response::{Response, ResponseBody},

@@ -97,6 +97,8 @@ struct OutgoingFeed {
     told: Option<Hops>,
     /// Whether this connection has a part of it.
     has_begun: bool,
+    /// When a part of it was taken last.
+    sent: Instant,
     /// Whether it was removed; its last parts are still sent.
     is_gone: bool,
     /// Whether a part that is too large was told of.
@@ -161,6 +163,13 @@ impl Outgoing {
         if list.generation == generation { list.repeat(process) } else { None }
     }
 
+    /// The newest part of a feed of which nothing was sent for this long, as a sign of its life.
+    pub(super) fn repeat_after(&self, silence: Duration, generation: u64) -> Option<Vec<u8>> {
+        let mut list = self.list.lock();
+        let process = self.registry.process();
+        if list.generation == generation { list.repeat_after(silence, process) } else { None }
+    }
+
     /// Whether a generation is over.
     pub(super) fn is_outdated(&self, generation: u64) -> bool {
         self.list.lock().generation != generation
@@ -187,6 +196,12 @@ impl Outgoing {
     /// The last part that was taken: the name of its feed there, and its sequence.
     pub(super) fn latest(&self) -> Option<(String, u64)> {
         self.list.lock().latest.clone()
+    }
+
+    /// Whether it is a feed of here, or was one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let list = self.list.lock();
+        list.feeds.iter().any(|feed| feed.name == name) || list.gone.iter().any(|(gone, _)| gone == name)
     }
 
     /// Leaves a feed alone that the hub refuses, or that is another one's there. Returns for how long.
@@ -302,6 +317,15 @@ impl OutgoingList {
         Some(bytes)
     }
 
+    fn repeat_after(&mut self, silence: Duration, process: &str) -> Option<Vec<u8>> {
+        let Self { feeds, aside, hub, max_part, .. } = self;
+        let mut sent = feeds.iter_mut().filter(|feed| is_sent(feed, aside, hub.as_deref()));
+        let (part, feed) = sent.find_map(|feed| Some((feed.silent_part(silence, *max_part)?, feed)))?;
+        let mut bytes = Vec::new();
+        feed.append(&part, process, &mut bytes);
+        Some(bytes)
+    }
+
     fn repeat(&mut self, process: &str) -> Option<Vec<u8>> {
         let Self { feeds, aside, hub, .. } = self;
         let sent = feeds.iter_mut().filter(|feed| feed.has_begun && is_sent(feed, aside, hub.as_deref()));
@@ -315,6 +339,12 @@ impl OutgoingList {
 }
 
 impl OutgoingFeed {
+    /// The part to repeat of a feed that has been silent.
+    fn silent_part(&self, silence: Duration, most: usize) -> Option<Encoded> {
+        let is_due = self.has_begun && self.sent.elapsed() >= silence;
+        self.subscription.newest_taken().filter(|part| is_due && part.body().len() <= most)
+    }
+
     fn new(number: u64, mount: &Mount, name: String, after: Option<u64>, changes: &Arc<FeedChanges>) -> Self {
         let feed = mount.open();
         let subscription = subscribe(&feed, after);
@@ -329,6 +359,7 @@ impl OutgoingFeed {
             waker,
             told: None,
             has_begun: false,
+            sent: Instant::now(),
             is_gone: false,
             has_said_large: false,
         }
@@ -363,6 +394,7 @@ impl OutgoingFeed {
             head += &format!("X-Feed-Kind: {kind}\r\nX-Feed-Via: {}\r\n", hops.clone().with(process));
             self.told = Some(hops);
         }
+        self.sent = Instant::now();
         bytes.extend_from_slice(head.as_bytes());
         part.pieces(Layout::Plain, false, false).iter().for_each(|piece| bytes.extend_from_slice(piece.bytes()));
     }
@@ -388,4 +420,40 @@ fn subscribe(feed: &Arc<Feed>, after: Option<u64>) -> Subscription {
         Kind::Newest | Kind::Run => StartAt::default(),
     };
     feed.subscribe_from(SHARD, start).for_sink()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        feed::{Limits, Settings},
+        format::Media,
+        part::Part,
+        wire::Boundary,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn every_feed_that_is_silent_is_repeated_while_another_one_is_busy() {
+        let (opener, registry) = Registry::new(Settings::new(Boundary::random(), Limits::new(None, 1 << 20, true)));
+        let feeds = ["a", "b", "busy"].map(|name| opener.open(name, Kind::Newest));
+        let publish = |at: usize, text: &'static str| {
+            let _ = feeds[at].publish(Part::now(Media::from_known("text/html"), text));
+        };
+        (0..3).for_each(|at| publish(at, "first"));
+        let outgoing = Outgoing::new(registry, PublishNames::default(), Arc::new(PublishStatus::new(String::new())));
+        let generation = outgoing.begin(&HubState::for_tests());
+        while outgoing.take(generation).is_some() {}
+        let silence = Duration::from_secs(60);
+        let repeated = || {
+            let texts = std::iter::from_fn(|| outgoing.repeat_after(silence, generation));
+            texts.map(|bytes| String::from_utf8(bytes).unwrap().lines().next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        tokio::time::advance(silence / 2).await;
+        publish(2, "second");
+        assert!(outgoing.take(generation).is_some() && repeated().is_empty());
+        tokio::time::advance(silence / 2).await;
+        assert_eq!(repeated(), ["X-Feed: a", "X-Feed: b"]);
+        tokio::time::advance(silence / 2).await;
+        assert_eq!(repeated(), ["X-Feed: busy"]);
+    }
 }

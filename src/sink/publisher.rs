@@ -33,8 +33,10 @@ const LAST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(
 const SHORT: Duration = Duration::from_millis(200);
 /// A body of several parts is not made larger than this, in bytes: nginx takes 1 MiB unless it is told otherwise.
 const BATCH: usize = 64 << 10;
-/// How often a part is repeated where each costs a request: a hub removes feeds that nobody pushes into.
-const REPEAT_EVERY: Duration = Duration::from_secs(60);
+/// After how long a part of each feed is repeated where that costs a request, and how often that is looked for: a hub removes feeds that
+/// nobody pushes into.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
+const REPEAT_LOOK: Duration = Duration::from_secs(10);
 /// How long a proxy that has held a body back is not tried with another one.
 const HELD_FOR: Duration = Duration::from_secs(60 * 60);
 /// What lets nginx pass a body on as it comes.
@@ -144,7 +146,9 @@ impl HubPublisher {
             match ended {
                 Ok(EndOfVisit::Over) => return,
                 Ok(_) => sleep(SHORT).await,
-                Err(_) if was_ended => return,
+                Err(loss) if was_ended => {
+                    return warn!(hub = self.status.url(), "the last parts may not be at the hub: {}", loss.reason);
+                }
                 Err(loss) => {
                     let (pause, is_new) = losses.note(&loss);
                     self.say_lost(&loss, pause, is_new);
@@ -290,12 +294,13 @@ impl HubPublisher {
         }
     }
 
-    /// Leaves one feed alone, if the refusal is about one.
+    /// Leaves one feed alone, if the refusal is about one of those that are published.
     fn refused(&self, refusal: HubRefusal) -> std::result::Result<(), Loss> {
-        let Some(feed) = refusal.feed else { return Err(refusal.loss) };
-        let (pause, hub, reason) = (self.outgoing.set_aside(&feed), self.status.url(), &refusal.loss.reason);
-        warn!(hub, feed, ?pause, "not publishing this feed: {reason}{}", refusal.loss.hint_text());
-        self.status.lose(refusal.loss.reason);
+        let HubRefusal { feed, loss, .. } = refusal;
+        let Some(feed) = feed.filter(|feed| self.outgoing.has(feed)) else { return Err(loss) };
+        let (pause, hub, reason) = (self.outgoing.set_aside(&feed), self.status.url(), &loss.reason);
+        warn!(hub, feed, ?pause, "not publishing this feed: {reason}{}", loss.hint_text());
+        self.status.lose(loss.reason);
         Ok(())
     }
 
@@ -316,7 +321,11 @@ impl HubPublisher {
             }
             self.note_live(was_live);
             if asked.elapsed() >= ASK_EVERY {
-                let received = self.hub.ask().await.map_err(|refusal| refusal.loss)?.received();
+                let now = self.hub.ask().await.map_err(|refusal| refusal.loss)?;
+                if now.process != state.process {
+                    return Err(Loss::new("the hub was started again"));
+                }
+                let received = now.received();
                 asked = Instant::now();
                 if let Some((feed, _)) = expected.filter(|(feed, _): &(String, u64)| !received.contains_key(feed)) {
                     let pause = self.outgoing.set_aside(&feed);
@@ -331,10 +340,10 @@ impl HubPublisher {
     /// The parts for one body, as they were taken; none at the end of all feeds.
     async fn chunks(&self, generation: u64) -> Vec<Vec<u8>> {
         let mut chunks: Vec<Vec<u8>> = Vec::new();
-        let silence = Instant::now() + REPEAT_EVERY;
+        let next = || self.outgoing.repeat_after(REPEAT_AFTER, generation).or_else(|| self.outgoing.take(generation));
         loop {
             while chunks.iter().map(Vec::len).sum::<usize>() < BATCH
-                && let Some(chunk) = self.outgoing.take(generation)
+                && let Some(chunk) = next()
             {
                 chunks.push(chunk);
             }
@@ -343,7 +352,7 @@ impl HubPublisher {
             }
             tokio::select! {
                 () = self.outgoing.changed() => {}
-                () = sleep_until(silence) => chunks.extend(self.outgoing.repeat(generation)),
+                () = sleep(REPEAT_LOOK) => {}
             }
         }
     }

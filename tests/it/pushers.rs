@@ -1,220 +1,188 @@
-//! Programs that people have push into a hub, each as its users do: what arrives is byte for byte what they sent.
+//! Pushers that are hostile or unlucky: none of them holds memory without a bound, leaves anything behind, or harms another one.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::{
+    hub::{begin, chunk, feed, hub, push},
+    support::{A_WHILE, Connection, Folder, GREEN, RED, SOON, Server, mxr, png, wait_until},
 };
 
-use serde_json::Value;
+const CHUNKED: &str = "Transfer-Encoding: chunked";
+const MULTIPART: &str = "Content-Type: multipart/x-mixed-replace; boundary=B";
 
-use crate::support::{Folder, SOON, Server, gstreamer, multipart, mxr, noise, python, tool, wait_until};
-
-/// The type of the streams.
-const KIND: &str = "multipart/x-mixed-replace; boundary=B";
-
-fn hub() -> Server {
-    mxr(["hub", "--history", "100"]).start()
-}
-
-/// The feed of this name in `/state`.
-fn feed(server: &Server, name: &str) -> Option<Value> {
-    server.state()["feeds"].as_array().unwrap().iter().find(|feed| feed["name"] == name).cloned()
-}
-
-/// Expects that these are the parts of a feed: no other ones came, and those that are held are equal to the last of them.
-#[track_caller]
-fn expect_parts(server: &Server, name: &str, sent: &[Vec<u8>]) {
-    // Some programs end before their bytes are read.
-    wait_until(&format!("all of {name} is there"), SOON, || feed(server, name).is_some_and(|feed| feed["published"] == sent.len()));
-    assert_eq!(feed(server, name).unwrap()["refused"], 0, "{name}");
-    let held = sent.len().min(100);
-    let mut viewer = server.view(&format!("/stream/{name}?history={held}&parts={held}"));
-    let came: Vec<_> = (0..held).map(|_| viewer.part().body).collect();
-    assert!(came == sent[sent.len() - held..], "{name}");
-}
-
-/// Runs it to its end, which has to be a good one.
-#[track_caller]
-fn run(command: &mut Command) {
-    let done = command.stdin(Stdio::null()).output().unwrap();
-    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// A program that pushes: it is started with its arguments, the file, the URL, and for a stream the type.
-struct Pusher {
-    path: Option<PathBuf>,
-    args: Vec<String>,
-    /// Whether the file, the URL and the type follow the arguments as they are, rather than by curl's or wget's options.
-    is_script: bool,
-}
-
-/// A script, which is asked for three arguments.
-fn script(path: Option<PathBuf>, flag: &str, text: &str) -> Pusher {
-    Pusher { path, args: vec![flag.to_owned(), text.to_owned()], is_script: true }
-}
-
-/// A program whose argument `FILE` names the file.
-fn program(name: &str, args: &str) -> Pusher {
-    Pusher { path: tool(&[name]), args: args.split(' ').map(str::to_owned).collect(), is_script: false }
-}
-
-impl Pusher {
-    fn push(&self, file: &Path, url: &str, kind: &str) {
-        let Some(path) = &self.path else { return };
-        let file = file.to_str().unwrap();
-        let mut command = Command::new(path);
-        command.args(self.args.iter().map(|arg| arg.replace("FILE", file)));
-        match self.is_script {
-            true => command.args([file, url, kind]),
-            false if kind.is_empty() => command.arg(url),
-            false => command.args(["--header", &format!("Content-Type: {kind}"), url]),
-        };
-        run(&mut command);
-    }
-}
-
-/// Programs that send a file with its length.
-fn senders() -> Vec<Pusher> {
-    let urllib = "import sys, urllib.request as r
-file, url, kind = sys.argv[1:]
-r.urlopen(r.Request(url, open(file, 'rb').read(), {'Content-Type': kind} if kind else {}, method='PUT'))";
-    let requests = "import requests, sys
-file, url, kind = sys.argv[1:]
-requests.put(url, data=open(file, 'rb').read(), headers={'Content-Type': kind} if kind else {}).raise_for_status()";
-    let fetch = "const [file, url, kind] = process.argv.slice(1);
-const reply = await fetch(url, {method: 'PUT', body: require('fs').readFileSync(file), headers: kind ? {'Content-Type': kind} : {}});
-if (!reply.ok) throw await reply.text();";
-    let fetch = format!("(async () => {{ {fetch} }})().catch(error => {{ console.error(error); process.exit(1); }})");
-    vec![
-        program("curl", "-sSf -T FILE"),
-        program("curl", "-sSf -X POST -H Content-Type: --data-binary @FILE"),
-        program("curl", "-sSf -0 -T FILE"),
-        program("wget", "-qO- --post-file FILE"),
-        program("wget", "-qO- --method=PUT --body-file FILE"),
-        script(tool(&["python3"]), "-c", urllib),
-        script(python("requests"), "-c", requests),
-        script(tool(&["node"]), "-e", &fetch),
-    ]
-}
-
-/// Programs that send a file in chunks, whose sizes have nothing to do with the parts.
-fn streamers() -> Vec<Pusher> {
-    let requests = "import requests, sys
-file, url, kind = sys.argv[1:]
-def pieces():
-    with open(file, 'rb') as opened:
-        while piece := opened.read(7001):
-            yield piece
-requests.post(url, data=pieces(), headers={'Content-Type': kind} if kind else {}).raise_for_status()";
-    let aiohttp = "import aiohttp, asyncio, sys
-file, url, kind = sys.argv[1:]
-async def pieces():
-    with open(file, 'rb') as opened:
-        while piece := opened.read(7001):
-            yield piece
-async def push():
-    async with aiohttp.ClientSession(raise_for_status=True) as session:
-        await session.post(url, data=pieces(), headers={'Content-Type': kind} if kind else {})
-asyncio.run(push())";
-    let fetch = "const [file, url, kind] = process.argv.slice(1);
-const body = require('stream').Readable.toWeb(require('fs').createReadStream(file, {highWaterMark: 7001}));
-const reply = await fetch(url, {method: 'POST', body, duplex: 'half', headers: kind ? {'Content-Type': kind} : {}});
-if (!reply.ok) throw await reply.text();";
-    let fetch = format!("(async () => {{ {fetch} }})().catch(error => {{ console.error(error); process.exit(1); }})");
-    vec![
-        program("curl", "-sSf -H Transfer-Encoding:chunked -T FILE"),
-        program("curl", "-sSf -H Transfer-Encoding:chunked -X POST --limit-rate 1M -T FILE"),
-        script(python("requests"), "-c", requests),
-        script(python("aiohttp"), "-c", aiohttp),
-        script(tool(&["node"]), "-e", &fetch),
-    ]
+#[test]
+fn parts_that_are_not_whole_are_bounded_in_memory_together_and_a_small_one_still_comes() {
+    let server = hub(&[]);
+    let head = |feed: &str| format!("--B\r\n{feed}Content-Type: image/jpeg\r\nContent-Length: 60000000\r\n\r\n").into_bytes();
+    let bytes = vec![b'x'; 1 << 20];
+    let stalled: Vec<Connection> = (0..24)
+        .map(|number| {
+            let named = head(&format!("X-Feed: c{number}\r\n"));
+            let (path, lines, first) = match number % 3 {
+                0 => (format!("/stream/a{number}"), &[CHUNKED, MULTIPART][..], head("")),
+                1 => (format!("/snapshot/b{number}"), &[CHUNKED][..], vec![b'x']),
+                _ => ("/streams".to_owned(), &[CHUNKED, MULTIPART][..], named),
+            };
+            let mut pusher = begin(&server, "POST", &path, lines);
+            chunk(&mut pusher, &first);
+            (0..20).for_each(|_| chunk(&mut pusher, &bytes));
+            pusher
+        })
+        .collect();
+    // 480 MiB would be held.
+    let memory = server.memory_at_most() >> 20;
+    assert!(memory < 400, "{memory} MiB");
+    let mut last = begin(&server, "POST", "/snapshot/more", &[CHUNKED]);
+    (0..20).for_each(|_| chunk(&mut last, &bytes));
+    let refused = last.reply("POST");
+    assert_eq!(refused.head.status, 503);
+    assert!(refused.text().contains("too many large parts"), "{}", refused.text());
+    assert_eq!(push(&server, "PUT", "/snapshot/small", &[], &png(RED)).head.status, 201);
+    drop(stalled);
+    wait_until("there is room again", SOON, || {
+        let large = [png(RED), bytes.clone()].concat();
+        push(&server, "PUT", "/snapshot/large", &["Content-Type: image/png"], &large).head.status < 300
+    });
 }
 
 #[test]
-fn programs_that_people_have_push_a_part_byte_for_byte() {
-    let (server, folder) = (hub(), Folder::new());
-    folder.put("a.png", noise(150_000, 1));
-    for (number, pusher) in senders().into_iter().chain(streamers()).enumerate().filter(|(_, pusher)| pusher.path.is_some()) {
-        pusher.push(&folder.file("a.png"), &server.url(&format!("/snapshot/{number}")), "");
-        assert_eq!(server.get(&format!("/snapshot/{number}")).body, noise(150_000, 1), "{:?} {:?}", pusher.path, pusher.args);
-    }
-}
-
-#[test]
-fn programs_that_people_have_push_a_stream_whose_parts_are_byte_for_byte_theirs() {
-    let (server, folder) = (hub(), Folder::new());
-    let pictures: Vec<_> = (0..5).map(|seed| noise(30_000, seed)).collect();
-    folder.put("multipart", multipart("image/png", &pictures.iter().map(Vec::as_slice).collect::<Vec<_>>()));
-    folder.put("pictures", pictures.concat());
-    let lines: Vec<_> = (0..3000).map(|line| format!("line {line} of a log, with ä and ☃").into_bytes()).collect();
-    folder.put("lines", [lines.join(&b'\n'), b"\n".to_vec()].concat());
-    for (number, pusher) in senders().into_iter().chain(streamers()).enumerate().filter(|(_, pusher)| pusher.path.is_some()) {
-        for (file, kind, sent) in [("multipart", KIND, &pictures), ("pictures", "", &pictures), ("lines", "text/plain", &lines)] {
-            let name = format!("{number}-{file}");
-            pusher.push(&folder.file(file), &server.url(&format!("/stream/{name}")), kind);
-            expect_parts(&server, &name, sent);
+fn a_feed_that_is_deleted_while_others_push_it_leaves_nothing_behind() {
+    let server = hub(&["--threads", "2"]);
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                for _ in 0..150 {
+                    match number {
+                        0 => _ = server.request("DELETE", "/stream/a", &[]),
+                        _ => _ = push(server, "PUT", "/snapshot/a", &[], &png(RED)),
+                    }
+                }
+            });
         }
-    }
-}
-
-/// Pictures of a test film as files, which are numbered from 1, and their bytes.
-fn film(ffmpeg: &Path, folder: &Folder, args: &[&str], ending: &str) -> Vec<Vec<u8>> {
-    let film = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=2"];
-    run(Command::new(ffmpeg).args(film).args(args).arg(folder.file(&format!("%d.{ending}"))));
-    (1..=20).map(|number| fs::read(folder.file(&format!("{number}.{ending}"))).unwrap()).collect()
+    });
+    push(&server, "PUT", "/snapshot/a", &[], &png(GREEN));
+    assert_eq!(server.get("/snapshot/a").body, png(GREEN));
+    assert_eq!(server.request("DELETE", "/stream/a", &[]).head.status, 204);
+    assert_eq!(server.state()["feeds"], json!([]));
 }
 
 #[test]
-fn ffmpeg_pushes_its_pictures_byte_for_byte() {
-    let Some(ffmpeg) = tool(&["ffmpeg"]) else { return };
-    let (server, folder) = (hub(), Folder::new());
-    let mjpeg = film(&ffmpeg, &folder, &["-c:v", "mjpeg"], "jpg");
-    let png = film(&ffmpeg, &folder, &["-c:v", "png"], "png");
-    for (ending, args, pictures) in
-        [("jpg", &["-f", "mpjpeg"][..], &mjpeg), ("jpg", &["-f", "mjpeg"], &mjpeg), ("png", &["-f", "image2pipe"], &png)]
-    {
-        for method in ["POST", "PUT"] {
-            let name = format!("{}{method}", args[1]);
-            let mut command = Command::new(&ffmpeg);
-            command.args(["-v", "error", "-i"]).arg(folder.file(&format!("%d.{ending}"))).args(["-c", "copy"]).args(args);
-            run(command.args(["-method", method, &server.url(&format!("/stream/{name}"))]));
-            expect_parts(&server, &name, pictures);
-        }
+fn pushers_are_told_when_the_hub_ends() {
+    let server = hub(&[]);
+    let mut lines = begin(&server, "POST", "/stream/log", &[CHUNKED, "Content-Type: text/plain"]);
+    chunk(&mut lines, b"one\n");
+    let mut part = begin(&server, "PUT", "/snapshot/a", &["Content-Length: 100"]);
+    part.send("half");
+    wait_until("the line is there", SOON, || feed(&server, "log").is_some_and(|feed| feed["published"] == 1));
+    server.signal(Signal::TERM);
+    for mut pusher in [lines, part] {
+        let reply = pusher.reply("POST");
+        assert_eq!((reply.head.status, reply.text().as_str()), (503, "mxr: the hub is about to end\n"));
+    }
+    server.finish().success();
+}
+
+/// The time of the newest part.
+fn time(server: &Server, name: &str) -> f64 {
+    feed(server, name).unwrap()["newest"]["timestamp"].as_f64().unwrap()
+}
+
+#[test]
+fn the_time_of_a_part_is_believed_within_a_day_whatever_its_number_is() {
+    let server = hub(&[]);
+    push(&server, "PUT", "/snapshot/now", &[], &png(RED));
+    let now = time(&server, "now");
+    let put = |told: f64| {
+        let lines = [&format!("X-Timestamp: {told}") as &str, "X-Sequence: 7"];
+        assert!(push(&server, "PUT", "/snapshot/a", &lines, &png(RED)).head.status < 300);
+        let time = time(&server, "a");
+        server.request("DELETE", "/stream/a", &[]);
+        time
+    };
+    assert!((put(now - 3600.0) - (now - 3600.0)).abs() < 0.001);
+    for far in [1.0, now + 100_000.0, 1e300, -5.0, f64::NAN] {
+        assert!((put(far) - now).abs() < 60.0, "{far}");
     }
 }
 
-/// Runs a pipeline that makes 20 pictures and pushes them, and returns those that it has written to files meanwhile.
-fn pipeline(gst: &Path, words: &str, url: &str) -> Vec<Vec<u8>> {
+/// A body with one part of this feed.
+fn named(lines: &[&str], body: &[u8]) -> Vec<u8> {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let head = format!("--B\r\n{lines}Content-Type: image/png\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body, b"\r\n--B--\r\n"].concat()
+}
+
+#[test]
+fn a_feed_that_would_go_in_a_circle_is_taken_from_nobody() {
+    let server = hub(&[]);
+    let own = server.state()["process"].as_str().unwrap().to_owned();
+    let mut pusher = begin(&server, "POST", "/stream/log", &[CHUNKED, "Content-Type: text/plain"]);
+    chunk(&mut pusher, b"one\n");
+    wait_until("the line is there", SOON, || feed(&server, "log").is_some_and(|feed| feed["published"] == 1));
+    let circle = named(&["X-Feed: log", &format!("X-Feed-Via: 1.1 mxr-a, 1.1 {own}")], &png(RED));
+    assert_eq!(push(&server, "POST", "/streams", &[MULTIPART], &circle).head.status, 508);
+    pusher.expect_silence(A_WHILE);
+    chunk(&mut pusher, b"two\n");
+    wait_until("it goes on", SOON, || feed(&server, "log").unwrap()["published"] == 2);
+}
+
+#[test]
+fn two_spellings_of_a_name_are_one_feed() {
+    let server = hub(&[]);
+    let part = |name: &str, body: &[u8]| {
+        let lines = format!("X-Feed: {name}\r\nContent-Type: image/png\r\nContent-Length: {}\r\n\r\n", body.len());
+        [lines.as_bytes(), body, b"\r\n--B\r\n"].concat()
+    };
+    let body = [b"--B\r\n".to_vec(), part("a%20b", &png(RED)), part("%61%20b", &png(GREEN))].concat();
+    assert_eq!(push(&server, "POST", "/streams", &[MULTIPART], &body).head.status, 201);
+    assert_eq!(feed(&server, "a b").unwrap()["published"], 2);
+}
+
+#[test]
+fn the_way_of_a_feed_is_that_of_its_newest_pusher() {
+    let server = hub(&[]);
+    let body = named(&["X-Feed: a", "X-Feed-Via: 1.1 mxr-there"], &png(RED));
+    assert_eq!(push(&server, "POST", "/streams", &[MULTIPART], &body).head.status, 201);
+    assert_eq!(feed(&server, "a").unwrap()["via"], json!(["mxr-there"]));
+    assert_eq!(push(&server, "PUT", "/snapshot/a", &[], &png(GREEN)).head.status, 204);
+    assert_eq!(feed(&server, "a").unwrap()["via"], json!(null), "a relay there may read it");
+}
+
+#[test]
+fn a_type_that_no_reader_takes_is_none() {
+    let server = hub(&[]);
+    let long = format!("Content-Type: text/{}", "a".repeat(20_000));
+    assert_eq!(push(&server, "PUT", "/snapshot/a", &[&long], &png(RED)).head.status, 201);
+    assert_eq!(server.view("/stream/a").part().media(), "image/png");
+}
+
+#[test]
+fn a_length_of_many_spaces_is_a_length() {
+    let server = hub(&[]);
+    let text = "GET /# HTTP/1.7\r\n1234";
+    let length = format!("Content-Length:{}{}", " ".repeat(100), text.len());
+    let mut pusher = begin(&server, "PUT", "/snapshot/a.txt", &[&length]);
+    pusher.send(text);
+    assert_eq!(pusher.reply("PUT").head.status, 201);
+    assert_eq!(server.get("/snapshot/a.txt").text(), text);
+}
+
+#[test]
+fn a_line_of_the_token_file_that_means_something_else_is_an_error() {
     let folder = Folder::new();
-    let source = "videotestsrc is-live=true pattern=ball num-buffers=20 ! video/x-raw,width=64,height=48,framerate=20/1 ! jpegenc";
-    let words = format!("{source} ! tee name=t t. ! queue ! {words} location={url} t. ! queue ! multifilesink");
-    let location = format!("location={}", folder.file("%d.jpg").display());
-    run(Command::new(gst).arg("-q").args(words.split_whitespace()).arg(location));
-    (0..20).map(|number| fs::read(folder.file(&format!("{number}.jpg"))).unwrap()).collect()
-}
-
-#[test]
-fn gstreamer_pushes_its_pictures_byte_for_byte_over_one_request() {
-    let Some(gst) = gstreamer("curlhttpsink") else { return };
-    let server = hub();
-    for (name, words) in [("multipart", "multipartmux boundary=gst ! curlhttpsink"), ("pictures", "curlhttpsink")] {
-        let pictures = pipeline(&gst, words, &server.url(&format!("/stream/{name}")));
-        expect_parts(&server, name, &pictures);
+    for line in ["right-token-0123456789 lab/* den/*", "right-token-0123456789 # for all", "old-token-0\rright-token-0 lab/*"] {
+        folder.put("tokens", format!("{line}\n"));
+        let failed = mxr(["hub", "--push-token-file"]).arg(folder.file("tokens")).run();
+        failed.failure().stderr("cannot use line 1 of --push-token-file").no_stderr("token-0");
     }
-}
-
-#[test]
-fn gstreamer_pushes_its_pictures_byte_for_byte_in_requests_that_end_anywhere() {
-    let Some(gst) = gstreamer("souphttpclientsink") else { return };
-    let server = hub();
-    for (name, words) in [("multipart", "multipartmux boundary=gst ! souphttpclientsink"), ("pictures", "souphttpclientsink")] {
-        let pictures = pipeline(&gst, words, &server.url(&format!("/stream/{name}")));
-        // It does not send all that it has before it ends.
-        let came = feed(&server, name).unwrap()["published"].as_u64().unwrap();
-        assert!((10..=20).contains(&came), "{came}");
-        expect_parts(&server, name, &pictures[..came as usize]);
-        assert_eq!(feed(&server, name).unwrap()["source"]["state"], "live", "{name}");
-        assert!(server.stderr().matches(name).count() < 5, "{}", server.stderr());
+    folder.put("tokens", "\u{feff}right-token-0123456789\tlab/*\r\nright-token-0123456789 den/?*\r\n");
+    let server = mxr(["hub", "--push-token-file"]).arg(folder.file("tokens")).start();
+    for (name, status) in [("lab/a", 201), ("den/b%20c", 201), ("other", 403)] {
+        let path = format!("/snapshot/{name}?token=right-token-0123456789");
+        assert_eq!(push(&server, "PUT", &path, &[], &png(RED)).head.status, status, "{name}");
     }
 }

@@ -6,17 +6,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    feeds::{HubFeed, HubFeeds, Pusher},
+    feeds::{HeldBytes, HubFeed, HubFeeds, NextPiece, Pusher},
     stream_start::StreamStart,
 };
 use crate::{
     client::{HeaderMap, header},
-    feed::Kind,
+    feed::{Hops, Kind},
     format::Media,
     intake::{Push, PushOutcome, PushRefusal},
     source::{
         framing::split::{Markup, PartStamp, RawPart, Split},
-        incoming::{Announced, PartReader, StreamTraits, document_type},
+        incoming::{Announced, PartReader, RemoteFeed, StreamTraits, document_type},
     },
 };
 
@@ -34,7 +34,9 @@ pub(super) struct PartBody {
     name: String,
     media: Option<Media>,
     stamp: PartStamp,
+    hops: Hops,
     bytes: Vec<u8>,
+    held: HeldBytes,
     limit: usize,
     feeds: Arc<HubFeeds>,
     pusher: Pusher,
@@ -42,9 +44,11 @@ pub(super) struct PartBody {
 
 impl PartBody {
     /// A body of at most `limit` bytes. It takes room as it comes: one that only says its length keeps nobody out.
-    pub(super) fn new(name: String, announced: &Announced, limit: usize, feeds: Arc<HubFeeds>) -> Self {
-        let (media, stamp, pusher) = (told_type(announced), announced.stamp, Pusher::of_one());
-        Self { name, media, stamp, bytes: Vec::new(), limit, feeds, pusher }
+    pub(super) fn new(name: String, announced: Announced, limit: usize, feeds: Arc<HubFeeds>) -> Self {
+        // A number says nothing of a part that is alone.
+        let stamp = PartStamp { sequence: None, ..announced.stamp };
+        let (media, held) = (told_type(&announced), HeldBytes::new(feeds.clone()));
+        Self { name, media, stamp, hops: announced.hops, bytes: Vec::new(), held, limit, feeds, pusher: Pusher::of_one() }
     }
 }
 
@@ -55,7 +59,7 @@ impl Push for PartBody {
         if self.bytes.len() + bytes.len() > self.limit {
             return Err(PushRefusal::TooLarge(self.limit));
         }
-        self.feeds.hold(bytes.len())?;
+        self.held.set(self.bytes.len() + bytes.len())?;
         self.bytes.extend_from_slice(bytes);
         Ok(0)
     }
@@ -69,13 +73,13 @@ impl Push for PartBody {
             let why = "neither its Content-Type nor its name nor its content says what it is".to_owned();
             return Err(PushRefusal::Type(why));
         }
-        let bytes = std::mem::take(&mut self.bytes);
-        self.feeds.release(bytes.len());
-        let bytes = bytes.into();
+        let bytes = std::mem::take(&mut self.bytes).into();
         let part = RawPart { media: Some(media), bytes, class: None, stamp: self.stamp };
         let (feed, is_new_feed) = self.feeds.take_over(&self.name, &self.pusher)?;
+        let hops = std::mem::take(&mut self.hops);
         feed.with(&self.pusher, |feed| {
             feed.forget_pictures();
+            feed.publisher().set_hops(hops);
             feed.take(&mut vec![part], &StreamTraits { kind: Some(Kind::Newest), ..StreamTraits::default() })
         })?;
         feed.leave_live(&self.pusher);
@@ -88,17 +92,12 @@ impl Push for PartBody {
     }
 }
 
-impl Drop for PartBody {
-    fn drop(&mut self) {
-        self.feeds.release(self.bytes.len());
-    }
-}
-
 /// A body of parts one after the other.
 pub(super) struct StreamBody {
     name: String,
     rule: Split,
     traits: StreamTraits,
+    hops: Hops,
     /// Where nothing but its bytes says what it is.
     first: Option<StreamStart>,
     /// Where it begins in a stream that comes in several requests.
@@ -108,6 +107,7 @@ pub(super) struct StreamBody {
     parts: u64,
     /// Why it ends, if it is cut off.
     end: &'static str,
+    held: HeldBytes,
     feeds: Arc<HubFeeds>,
     pusher: Pusher,
 }
@@ -121,6 +121,7 @@ struct TakenFeed {
 
 impl StreamBody {
     pub(super) fn new(name: String, announced: Announced, piece: Option<u64>, feeds: Arc<HubFeeds>) -> Self {
+        let hops = announced.hops.clone();
         let (rule, traits) = rule_of(announced);
         let goes_on = piece.is_some_and(|offset| feeds.goes_on(&name, offset));
         let first = (rule == Split::Auto && traits.media.is_none() && !goes_on).then(StreamStart::default);
@@ -128,12 +129,14 @@ impl StreamBody {
             name,
             rule,
             traits,
+            hops,
             first,
             piece,
             taken: None,
             bytes: 0,
             parts: 0,
             end: "its pusher is gone",
+            held: HeldBytes::new(feeds.clone()),
             feeds,
             pusher: Pusher::of_one(),
         }
@@ -145,12 +148,21 @@ impl StreamBody {
             Some(ref mut taken) => Ok(taken),
             None => {
                 let (feed, is_new) = self.feeds.take_over(&self.name, &self.pusher)?;
-                let going_on = self.piece.and_then(|offset| feed.reader_from(offset));
-                if going_on.is_none() {
-                    info!(feed = self.name, "a pusher has come");
-                }
-                let new = || feed.with(&self.pusher, |feed| PartReader::new(&self.rule, self.traits.clone(), feed));
-                let reader = going_on.map_or_else(new, Ok)?;
+                let hops = std::mem::take(&mut self.hops);
+                let new = |feed: &mut RemoteFeed| {
+                    feed.publisher().set_hops(hops);
+                    PartReader::new(&self.rule, self.traits.clone(), feed)
+                };
+                let reader = match self.piece.and_then(|offset| feed.next_piece(offset)) {
+                    Some(NextPiece { reader, held, .. }) => {
+                        self.held = held;
+                        reader
+                    }
+                    None => {
+                        info!(feed = self.name, "a pusher has come");
+                        feed.with(&self.pusher, new)?
+                    }
+                };
                 Ok(self.taken.insert(TakenFeed { feed, reader, is_new }))
             }
         }
@@ -207,7 +219,9 @@ impl Push for StreamBody {
             feed.forget_pictures();
             reader.push(bytes, feed)
         })?;
+        let pending = reader.pending();
         self.parts += whole as u64;
+        self.held.set(pending)?;
         Ok(whole)
     }
 
@@ -215,7 +229,8 @@ impl Push for StreamBody {
         let (bytes, mut parts) = (self.bytes, self.parts);
         let Some(TakenFeed { feed, mut reader, is_new }) = self.taken.take() else { return Err(PushRefusal::Empty) };
         if let Some(offset) = self.piece {
-            feed.leave_for(&self.pusher, Some((offset.saturating_add(bytes), reader)));
+            let held = std::mem::replace(&mut self.held, HeldBytes::new(self.feeds.clone()));
+            feed.leave_for(&self.pusher, Some(NextPiece { offset: offset.saturating_add(bytes), reader, held }));
             return Ok(PushOutcome { parts, is_new_feed: is_new });
         }
         parts += feed.with(&self.pusher, |feed| {

@@ -74,7 +74,7 @@ impl Intake for Hub {
             PushShape::Part if head.headers.contains_key(header::CONTENT_RANGE) => Err(PushRefusal::Type(
                 "a piece of a body (Content-Range) is no part: send it whole, or pieces to /stream/NAME".to_owned(),
             )),
-            PushShape::Part => Ok(Box::new(PartBody::new(head.name, &announced, limit, self.feeds.clone()))),
+            PushShape::Part => Ok(Box::new(PartBody::new(head.name, announced, limit, self.feeds.clone()))),
             PushShape::Stream => {
                 let piece = piece_start(&head.headers);
                 Ok(Box::new(StreamBody::new(head.name, announced, piece, self.feeds.clone())))

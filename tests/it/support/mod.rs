@@ -15,6 +15,7 @@ mod picture;
 mod proxy;
 mod recorded;
 mod server;
+mod session;
 mod tool;
 mod upstream;
 mod viewer;
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use browser::{Browser, Kind};
+pub use browser::Browser;
 pub use ca::Ca;
 pub use command::{ExecServer, exec, exec_by};
 pub use connection::{Connection, Reply};
@@ -33,13 +34,14 @@ pub use finished::Finished;
 pub use folder::Folder;
 pub(crate) use fs_events::with_notify_too;
 pub use fs_events::{expect_all_named, is_notify, with_notify};
-pub use machine::alone;
+pub use machine::{alone, busy, share};
 pub use nginx::Nginx;
 pub use page::Page;
 pub use picture::{BLUE, Colour, GREEN, PALETTE, RED, drawn_by_ffmpeg, jpeg, jpeg_of, near, noise, padded_png, png};
 pub use proxy::{Passes, Proxy};
 pub use recorded::{Recorded, recorded, recorded_before_a_kill, segments};
 pub use server::{Mxr, Server, mxr};
+pub use session::Kind;
 pub use tool::{axe, gstreamer, python, skip, tool};
 pub use upstream::{Asked, MULTIPART, Upstream, multipart, relay};
 pub use viewer::{Part, Viewer};
