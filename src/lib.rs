@@ -38,6 +38,8 @@ pub mod http;
 pub mod intake;
 mod lease;
 mod loss;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 mod net;
 pub mod panic;
 pub mod part;
