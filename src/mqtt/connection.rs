@@ -1,12 +1,12 @@
 //! One connection to a broker, at QoS 0: what is published has been taken by the kernel when it says so, and what comes is handed over in
 //! order. It makes no second connection; its owner does, and subscribes anew.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, StateError,
-    mqttbytes,
+    SubscribeNoticeError, mqttbytes,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
@@ -33,7 +33,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub struct BrokerSettings {
     /// The broker.
     pub broker: Broker,
-    /// User and password, if they stand in no URL.
+    /// User and password, in place of those in the URL.
     pub credentials: Option<Credentials>,
     /// TLS, a Unix socket, and the time for a connection.
     pub client: ClientSettings,
@@ -89,38 +89,54 @@ impl BrokerConnection {
         Ok(Self { client, messages, loss, task })
     }
 
-    /// Publishes a message, and waits until the kernel has taken it: what waits longer than that would grow old.
-    pub(crate) async fn publish(&self, topic: &str, payload: Bytes, is_retained: bool) -> Result<(), Loss> {
-        let options = PublishOptions::at_most_once().retain(is_retained);
-        let sent = self.client.publish_tracked(topic, payload, options).await;
-        match sent {
-            Ok(notice) => match notice.wait_async().await {
-                Ok(_) => Ok(()),
-                Err(_) => Err(self.ended().await),
-            },
-            Err(_) => Err(self.ended().await),
-        }
-    }
-
-    /// Subscribes, and waits until the broker has accepted that. What is retained comes as messages. Messages have to be read
-    /// meanwhile by nobody: those that come wait.
-    pub(crate) async fn subscribe(&self, filter: &str) -> Result<(), Loss> {
-        let Ok(notice) = self.client.subscribe_tracked(filter, QoS::AtMostOnce).await else { return Err(self.ended().await) };
-        match notice.wait_completion_async().await {
-            Ok(()) => Ok(()),
-            Err(_) if self.task.is_finished() => Err(self.ended().await),
-            Err(error) => {
-                let reason = format!("the broker refuses a subscription to {filter}: {error}");
-                Err(Loss { hint: Some("its access rules may not allow that".into()), retry: Retry::Refused, ..Loss::new(reason) })
+    /// Publishes a message, and waits until the kernel has taken it: what waits longer than that would grow old. What comes is to be read
+    /// meanwhile. A connection that ends says why by `next` alone.
+    pub(crate) fn publish(&self, topic: String, payload: Bytes, is_retained: bool) -> impl Future<Output = ()> + Send + use<> {
+        let client = self.client.clone();
+        async move {
+            let options = PublishOptions::at_most_once().retain(is_retained);
+            let Ok(notice) = client.publish_tracked(topic, payload, options).await else { return pending().await };
+            match notice.wait_async().await {
+                Ok(_) => {}
+                Err(_) => pending().await,
             }
         }
     }
 
-    /// Subscribes no longer.
-    pub(crate) async fn unsubscribe(&self, filter: &str) -> Result<(), Loss> {
-        match self.client.unsubscribe(filter).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.ended().await),
+    /// Subscribes, and waits until the broker has accepted the first of these filters; the others are welcome. What is retained comes
+    /// as messages, which are to be read meanwhile: the broker may send any number before it answers. A connection that ends says why
+    /// by `next` alone.
+    pub(crate) fn subscribe(&self, filters: Vec<String>) -> impl Future<Output = Result<(), Loss>> + Send + use<> {
+        let client = self.client.clone();
+        async move {
+            let mut notices = Vec::new();
+            for filter in &filters {
+                let Ok(notice) = client.subscribe_tracked(filter, QoS::AtMostOnce).await else { return pending().await };
+                notices.push(notice);
+            }
+            let (Some(first), Some(filter)) = (notices.into_iter().next(), filters.first()) else { return Ok(()) };
+            match first.wait_completion_async().await {
+                Ok(()) => Ok(()),
+                Err(SubscribeNoticeError::V4SubAckFailure(_)) => {
+                    let reason = format!("the broker refuses a subscription to {filter}");
+                    let hint = Some("its access rules do not allow that".into());
+                    Err(Loss { hint, retry: Retry::Refused, ..Loss::new(reason) })
+                }
+                Err(_) => pending().await,
+            }
+        }
+    }
+
+    /// Subscribes no longer. The broker answers when it has taken all that was published before, and this waits for that. What comes is
+    /// to be read meanwhile. A connection that ends says why by `next` alone.
+    pub(crate) fn unsubscribe(&self, filter: String) -> impl Future<Output = ()> + Send + use<> {
+        let client = self.client.clone();
+        async move {
+            let Ok(notice) = client.unsubscribe_tracked(filter).await else { return pending().await };
+            match notice.wait_completion_async().await {
+                Ok(()) => {}
+                Err(_) => pending().await,
+            }
         }
     }
 
@@ -134,8 +150,8 @@ impl BrokerConnection {
 
     /// Says goodbye, so that the broker publishes no last will.
     pub(crate) async fn close(mut self) {
+        self.messages.close();
         if timeout(GOODBYE, self.client.disconnect()).await.is_ok_and(|sent| sent.is_ok()) {
-            self.messages.close();
             let _ = timeout(GOODBYE, &mut self.task).await;
         }
     }
@@ -163,16 +179,16 @@ impl fmt::Debug for BrokerConnection {
 }
 
 /// Options, with the place where a failure to connect is put: the crate would keep its words alone.
-struct Options {
+struct DialOptions {
     options: MqttOptions,
     failure: Arc<Mutex<Option<ClientError>>>,
 }
 
-fn options(settings: &BrokerSettings, will: Option<LastWill>) -> Result<Options, Loss> {
+fn options(settings: &BrokerSettings, will: Option<LastWill>) -> Result<DialOptions, Loss> {
     let BrokerSettings { broker, credentials, client } = settings;
     let mut options = MqttOptions::new(client_id(), (broker.host(), broker.target().port()));
     options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(LARGEST, LARGEST).set_clean_session(true).set_max_request_batch(1);
-    if let Some(credentials) = broker.credentials().or(credentials.as_ref()) {
+    if let Some(credentials) = credentials.as_ref().or(broker.credentials()) {
         match credentials.password() {
             "" => options.set_username(credentials.user()),
             password => options.set_credentials(credentials.user(), password.to_owned()),
@@ -195,7 +211,7 @@ fn options(settings: &BrokerSettings, will: Option<LastWill>) -> Result<Options,
             })
         }
     });
-    Ok(Options { options, failure })
+    Ok(DialOptions { options, failure })
 }
 
 /// A name that no other client has: two of one name throw each other out. Each broker has to take 23 letters and digits (3.1.1,

@@ -1,16 +1,16 @@
-//! The feeds that are published, each from where the hub has it: the bytes of their parts in turns. It is a reader of every feed all the
-//! time, so that no source rests, and knows no connection: one that ends is followed by another generation of cursors.
+//! The feeds that are published, each from where the other side has it: their parts in turns. It is a reader of every feed all the time,
+//! so that no source rests, and knows no connection and no bytes on it: one that ends is followed by another generation of cursors.
 
 use std::{collections::HashMap, sync::Arc, task::Wake, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
 
-use super::{hub_client::HubState, publish_status::PublishStatus};
+use super::publish_status::PublishStatus;
 use crate::{
-    feed::{Feed, Hops, Kind, Mount, Registry, StartAt, Subscription, TakeLimit, url_name},
+    feed::{Feed, Hops, Kind, Mount, Registry, StartAt, Subscription, TakeLimit},
     sync::Mutex,
-    wire::{Encoded, Layout},
+    wire::Encoded,
 };
 
 /// The shard that it reads.
@@ -20,7 +20,7 @@ const ASIDE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_se
 /// How long a feed has to be gone before it is removed there: it may be opened again.
 const GONE_AFTER: Duration = Duration::from_secs(5);
 
-/// What the feeds are called at the hub.
+/// What the feeds are called there.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PublishNames {
     /// The name that the user gave.
@@ -37,6 +37,35 @@ impl PublishNames {
             Some(given) => format!("{given}/{own}"),
         }
     }
+}
+
+/// The other side, as it is when a connection begins.
+#[derive(Debug, Default)]
+pub(super) struct Remote {
+    /// The name of its process, if it is one of mxr: its own feeds are not sent back to it.
+    pub(super) process: Option<String>,
+    /// Behind which sequence each feed is sent, by its name there. Of feeds of pictures the newest part is sent in any case.
+    pub(super) sent: HashMap<String, u64>,
+    /// The largest part that it takes, in bytes, and what can be done about it.
+    pub(super) max_part: Option<usize>,
+    pub(super) size_hint: &'static str,
+    /// Whether it keeps what it has until it is told otherwise, and is asked before a relayed feed is sent.
+    pub(super) is_retaining: bool,
+}
+
+/// Parts of one feed that are to be sent, at least one.
+#[derive(Debug)]
+pub(super) struct OutgoingBatch {
+    /// The name there.
+    pub(super) name: Arc<str>,
+    /// The kind of the feed.
+    pub(super) kind: Kind,
+    /// The processes that it has passed before this one.
+    pub(super) hops: Hops,
+    /// Whether its source is there.
+    pub(super) is_live: bool,
+    /// Consecutive parts.
+    pub(super) parts: Vec<Encoded>,
 }
 
 /// The feeds that are published, shared by the connection that sends them and the publisher.
@@ -69,13 +98,10 @@ struct OutgoingList {
     feeds: Vec<OutgoingFeed>,
     /// Feeds that were removed, by their names there, and when.
     gone: Vec<(String, Instant)>,
-    /// Feeds that the hub refuses, by their names there: until when, and for how long the next time.
+    /// Feeds that are refused, by their names there: until when, and for how long the next time.
     aside: HashMap<String, (Instant, Duration)>,
-    /// The largest part that the hub takes, in bytes.
-    max_part: usize,
-    /// The name of the hub's process, and how far it has each feed.
-    hub: Option<String>,
-    received: HashMap<String, u64>,
+    /// What takes them.
+    remote: Remote,
     generation: u64,
     /// Whose turn it is.
     turn: usize,
@@ -87,16 +113,17 @@ struct OutgoingList {
 struct OutgoingFeed {
     number: u64,
     feed: Arc<Feed>,
-    /// Its name there, and as it is sent.
-    name: String,
-    url_name: String,
+    /// Its name there.
+    name: Arc<str>,
     subscription: Subscription,
     /// The key of the waker of a run.
     waker: Option<usize>,
-    /// What this connection has been told of the way of the feed.
-    told: Option<Hops>,
-    /// Whether this connection has a part of it.
+    /// Whether a part of it is there.
     has_begun: bool,
+    /// Whether its source was there at the last part, or when that was told.
+    was_live: bool,
+    /// Whether it is known that the feed does not come from there.
+    is_checked: bool,
     /// Whether it was removed; its last parts are still sent.
     is_gone: bool,
     /// Whether a part that is too large was told of.
@@ -115,9 +142,7 @@ impl Outgoing {
             feeds: Vec::new(),
             gone: Vec::new(),
             aside: HashMap::new(),
-            max_part: usize::MAX,
-            hub: None,
-            received: HashMap::new(),
+            remote: Remote::default(),
             generation: 0,
             turn: 0,
             latest: None,
@@ -127,38 +152,68 @@ impl Outgoing {
         outgoing
     }
 
-    /// Begins anew, behind what the hub has. Returns the number of this generation.
-    pub(super) fn begin(&self, hub: &HubState) -> u64 {
+    /// The name of this process.
+    pub(super) fn process(&self) -> &str {
+        self.registry.process()
+    }
+
+    /// Begins anew, behind what the other side has. Returns the number of this generation.
+    pub(super) fn begin(&self, remote: Remote) -> u64 {
         let mut list = self.list.lock();
         list.generation += 1;
-        (list.hub, list.received, list.latest) = (Some(hub.process.clone()), hub.received(), None);
-        list.max_part = hub.max_part.unwrap_or(usize::MAX);
+        (list.remote, list.latest) = (remote, None);
         list.follow(&self.registry, &self.changes);
-        let OutgoingList { feeds, received, .. } = &mut *list;
-        feeds.iter_mut().for_each(|feed| feed.begin(received.get(&feed.name).copied()));
+        let OutgoingList { feeds, remote, .. } = &mut *list;
+        feeds.iter_mut().for_each(|feed| {
+            let has_begun = feed.has_begun && remote.is_retaining;
+            feed.begin(remote.sent.get(&*feed.name).copied());
+            feed.has_begun = has_begun;
+        });
         list.generation
     }
 
-    /// Has every feed told anew: another body begins.
-    pub(super) fn begin_body(&self) {
-        self.list.lock().feeds.iter_mut().for_each(|feed| feed.told = None);
-    }
-
-    /// The bytes of the next parts, with the delimiter behind each; `None` if there is none.
-    pub(super) fn take(&self, generation: u64) -> Option<Vec<u8>> {
+    /// The next parts of one feed; `None` if there is none.
+    pub(super) fn take(&self, generation: u64) -> Option<OutgoingBatch> {
         let mut list = self.list.lock();
         if list.generation != generation {
             return None;
         }
         list.follow(&self.registry, &self.changes);
-        list.take(self.registry.process())
+        list.take()
     }
 
     /// The smallest of the newest parts again, as a sign of life.
-    pub(super) fn repeat(&self, generation: u64) -> Option<Vec<u8>> {
+    pub(super) fn repeat(&self, generation: u64) -> Option<OutgoingBatch> {
+        let list = self.list.lock();
+        if list.generation == generation { list.repeat() } else { None }
+    }
+
+    /// The feeds whose source has come or gone since their last part or the last call, by their names there, and whether it is there.
+    pub(super) fn changed_lives(&self) -> Vec<(Arc<str>, bool)> {
         let mut list = self.list.lock();
-        let process = self.registry.process();
-        if list.generation == generation { list.repeat(process) } else { None }
+        let begun = list.feeds.iter_mut().filter(|feed| feed.has_begun && !feed.is_gone);
+        let changed = begun.filter_map(|feed| {
+            let is_live = feed.feed.is_live();
+            (std::mem::replace(&mut feed.was_live, is_live) != is_live).then(|| (feed.name.clone(), is_live))
+        });
+        changed.collect()
+    }
+
+    /// The feeds of which it has to be known whether they come from there, by their names there.
+    pub(super) fn unchecked(&self) -> Vec<Arc<str>> {
+        let list = self.list.lock();
+        let needs_check = |feed: &&OutgoingFeed| feed.needs_check(&list.remote) && !is_aside(feed, &list.aside);
+        list.feeds.iter().filter(needs_check).map(|feed| feed.name.clone()).collect()
+    }
+
+    /// Notes that a feed does not come from there.
+    pub(super) fn set_checked(&self, name: &str) {
+        self.list.lock().feeds.iter_mut().filter(|feed| *feed.name == *name).for_each(|feed| feed.is_checked = true);
+    }
+
+    /// The processes that a feed has passed before this one, by its name there.
+    pub(super) fn hops(&self, name: &str) -> Option<Hops> {
+        self.list.lock().feeds.iter().find(|feed| *feed.name == *name).map(|feed| feed.feed.hops())
     }
 
     /// Whether a generation is over.
@@ -170,8 +225,7 @@ impl Outgoing {
     pub(super) fn has_parts(&self) -> bool {
         let mut list = self.list.lock();
         list.follow(&self.registry, &self.changes);
-        let OutgoingList { feeds, aside, hub, .. } = &mut *list;
-        feeds.iter().any(|feed| is_sent(feed, aside, hub.as_deref()) && feed.has_parts())
+        list.feeds.iter().any(|feed| is_sent(feed, &list.aside, &list.remote) && feed.has_parts())
     }
 
     /// Whether nothing will follow.
@@ -189,13 +243,13 @@ impl Outgoing {
         self.list.lock().latest.clone()
     }
 
-    /// Leaves a feed alone that the hub refuses, or that is another one's there. Returns for how long.
+    /// Leaves a feed alone that is refused, or that is another one's there. Returns for how long.
     pub(super) fn set_aside(&self, name: &str) -> Duration {
         let mut list = self.list.lock();
         let pause = list.aside.get(name).map_or(ASIDE.0, |(_, next)| *next);
         list.aside.insert(name.to_owned(), (Instant::now() + pause, (pause * 2).min(ASIDE.1)));
-        // What was taken, the hub may not have.
-        list.feeds.iter_mut().filter(|feed| feed.name == name).for_each(|feed| feed.begin(None));
+        // What was taken may not be there.
+        list.feeds.iter_mut().filter(|feed| *feed.name == *name).for_each(|feed| feed.begin(None));
         pause
     }
 
@@ -204,7 +258,7 @@ impl Outgoing {
         let OutgoingList { feeds, gone, .. } = &mut *self.list.lock();
         let is_due = |(_, since): &mut (String, Instant)| since.elapsed() >= GONE_AFTER;
         let due = gone.extract_if(.., is_due).map(|(name, _)| name);
-        due.filter(|name| feeds.iter().all(|feed| feed.name != *name)).collect()
+        due.filter(|name| feeds.iter().all(|feed| *feed.name != **name)).collect()
     }
 
     /// Waits for a change of the feeds, or until one is no longer left alone.
@@ -230,9 +284,14 @@ impl Drop for Outgoing {
     }
 }
 
-/// Whether a feed is sent: it is not left alone, and does not come from the hub.
-fn is_sent(feed: &OutgoingFeed, aside: &HashMap<String, (Instant, Duration)>, hub: Option<&str>) -> bool {
-    aside.get(&feed.name).is_none_or(|(until, _)| *until <= Instant::now()) && !hub.is_some_and(|hub| feed.feed.hops().has(hub))
+/// Whether a feed is sent: it is not left alone, and does not come from there.
+fn is_sent(feed: &OutgoingFeed, aside: &HashMap<String, (Instant, Duration)>, remote: &Remote) -> bool {
+    let comes_back = remote.process.as_deref().is_some_and(|process| feed.feed.hops().has(process));
+    !is_aside(feed, aside) && !comes_back && !feed.needs_check(remote)
+}
+
+fn is_aside(feed: &OutgoingFeed, aside: &HashMap<String, (Instant, Duration)>) -> bool {
+    aside.get(&*feed.name).is_some_and(|(until, _)| *until > Instant::now())
 }
 
 impl OutgoingList {
@@ -254,7 +313,7 @@ impl OutgoingList {
                 warn!(feed = mounted.mount.name(), "it cannot be published as {name:?}: {why}");
                 self.aside.insert(name.clone(), (Instant::now() + ASIDE.1, ASIDE.1));
             }
-            let after = self.received.get(&name).copied();
+            let after = self.remote.sent.get(&name).copied();
             self.feeds.push(OutgoingFeed::new(mounted.number, &mounted.mount, name, after, changes));
         }
     }
@@ -263,54 +322,59 @@ impl OutgoingList {
     fn drop_gone(&mut self) {
         let is_over = |feed: &mut OutgoingFeed| feed.is_gone && !feed.subscription.has_news();
         let gone = self.feeds.extract_if(.., is_over).filter(|feed| feed.has_begun);
-        self.gone.extend(gone.map(|feed| (feed.name.clone(), Instant::now())));
+        self.gone.extend(gone.map(|feed| (feed.name.to_string(), Instant::now())));
     }
 
-    fn take(&mut self, process: &str) -> Option<Vec<u8>> {
+    fn take(&mut self) -> Option<OutgoingBatch> {
         self.drop_gone();
         loop {
-            let bytes = self.take_next(process)?;
+            let batch = self.take_next()?;
             // Those of a batch may all be too large.
-            if !bytes.is_empty() {
-                return Some(bytes);
+            if !batch.parts.is_empty() {
+                return Some(batch);
             }
         }
     }
 
-    fn take_next(&mut self, process: &str) -> Option<Vec<u8>> {
+    fn take_next(&mut self) -> Option<OutgoingBatch> {
         let count = self.feeds.len();
-        let Self { feeds, aside, hub, .. } = self;
+        let Self { feeds, aside, remote, .. } = self;
         let next = (0..count).map(|at| (self.turn + at) % count).find_map(|at| {
             let feed = &mut feeds[at];
-            let is_next = feed.subscription.has_news() && is_sent(feed, aside, hub.as_deref());
+            let is_next = feed.subscription.has_news() && is_sent(feed, aside, remote);
             is_next.then(|| feed.subscription.take(TakeLimit::ALL).map(|batch| (at, batch)))?
         });
-        let (at, batch) = next?;
+        let (at, taken) = next?;
         self.turn = at + 1;
         let feed = &mut self.feeds[at];
-        let mut bytes = Vec::new();
-        let (small, large): (Vec<_>, Vec<_>) = batch.parts.parts().partition(|part| part.body().len() <= self.max_part);
+        let max_part = self.remote.max_part();
+        let (small, large): (Vec<_>, Vec<_>) = taken.parts.parts().partition(|part| part.body().len() <= max_part);
         if let Some(part) = large.first() {
-            feed.say_too_large(part.body().len(), self.max_part);
+            feed.say_too_large(part.body().len(), &self.remote);
         }
-        small.iter().for_each(|part| feed.append(part, process, &mut bytes));
         if let Some(last) = small.last() {
             feed.has_begun = true;
-            self.latest = Some((feed.name.clone(), last.sequence()));
+            self.latest = Some((feed.name.to_string(), last.sequence()));
         }
         self.status.count_parts(small.len() as u64);
-        Some(bytes)
+        let batch = feed.batch(small);
+        feed.was_live = batch.is_live;
+        Some(batch)
     }
 
-    fn repeat(&mut self, process: &str) -> Option<Vec<u8>> {
-        let Self { feeds, aside, hub, .. } = self;
-        let sent = feeds.iter_mut().filter(|feed| feed.has_begun && is_sent(feed, aside, hub.as_deref()));
+    fn repeat(&self) -> Option<OutgoingBatch> {
+        let Self { feeds, aside, remote, .. } = self;
+        let sent = feeds.iter().filter(|feed| feed.has_begun && is_sent(feed, aside, remote));
         let newest = sent.filter_map(|feed| Some((feed.subscription.newest_taken()?, feed)));
-        let newest = newest.filter(|(part, _)| part.body().len() <= self.max_part);
+        let newest = newest.filter(|(part, _)| part.body().len() <= remote.max_part());
         let (part, feed) = newest.min_by_key(|(part, _)| part.body().len())?;
-        let mut bytes = Vec::new();
-        feed.append(&part, process, &mut bytes);
-        Some(bytes)
+        Some(feed.batch(vec![part]))
+    }
+}
+
+impl Remote {
+    fn max_part(&self) -> usize {
+        self.max_part.unwrap_or(usize::MAX)
     }
 }
 
@@ -322,49 +386,46 @@ impl OutgoingFeed {
         let waker = mount.shared().is_none().then(|| feed.register_waker(SHARD, changes.clone().into()));
         Self {
             number,
-            url_name: url_name(&name),
-            name,
+            name: name.into(),
             feed,
             subscription,
             waker,
-            told: None,
             has_begun: false,
+            was_live: false,
+            is_checked: false,
             is_gone: false,
             has_said_large: false,
         }
     }
 
-    /// Begins anew, behind what the hub has.
+    /// Begins anew, behind what the other side has.
     fn begin(&mut self, after: Option<u64>) {
         // A run is played once.
         if self.feed.kind() != Kind::Run {
             self.subscription = subscribe(&self.feed, after);
         }
-        (self.told, self.has_begun) = (None, false);
+        self.has_begun = false;
     }
 
-    fn say_too_large(&mut self, bytes: usize, limit: usize) {
+    fn say_too_large(&mut self, bytes: usize, remote: &Remote) {
         if !std::mem::replace(&mut self.has_said_large, true) {
-            let (feed, hint) = (&self.name, "--max-part of the hub allows more");
-            warn!(feed, bytes, limit, hint, "a part is too large for the hub, and is not published");
+            let (feed, limit, hint) = (&*self.name, remote.max_part(), remote.size_hint);
+            warn!(feed, bytes, limit, hint, "a part is too large to be published");
         }
+    }
+
+    /// Whether it has to be known whether the feed comes from there. One that comes from no other process cannot.
+    fn needs_check(&self, remote: &Remote) -> bool {
+        remote.is_retaining && !self.is_checked && !self.feed.hops().is_empty()
     }
 
     fn has_parts(&self) -> bool {
         self.subscription.has_news() || self.subscription.newest_taken().is_some()
     }
 
-    /// Appends a part with its headers and the delimiter behind it.
-    fn append(&mut self, part: &Encoded, process: &str, bytes: &mut Vec<u8>) {
-        let mut head = format!("X-Feed: {}\r\n", self.url_name);
-        let hops = self.feed.hops();
-        if self.told.as_ref() != Some(&hops) {
-            let kind = self.feed.kind().header_value().or(Kind::Newest.header_value()).unwrap_or_default();
-            head += &format!("X-Feed-Kind: {kind}\r\nX-Feed-Via: {}\r\n", hops.clone().with(process));
-            self.told = Some(hops);
-        }
-        bytes.extend_from_slice(head.as_bytes());
-        part.pieces(Layout::Plain, false, false).iter().for_each(|piece| bytes.extend_from_slice(piece.bytes()));
+    fn batch(&self, parts: Vec<Encoded>) -> OutgoingBatch {
+        let (kind, hops, is_live) = (self.feed.kind(), self.feed.hops(), self.feed.is_live());
+        OutgoingBatch { name: self.name.clone(), kind, hops, is_live, parts }
     }
 }
 
@@ -376,14 +437,13 @@ impl Drop for OutgoingFeed {
     }
 }
 
-/// A cursor behind what the hub has: at the newest picture, or at the oldest line that it lacks. The last that it has comes once more, so
-/// that it knows the feed to be live.
+/// A cursor behind what the other side has: at the newest picture, or at the oldest line that it lacks.
 fn subscribe(feed: &Arc<Feed>, after: Option<u64>) -> Subscription {
     let start = match feed.kind() {
         Kind::Lines => {
             let published = feed.state().published;
             let after = after.filter(|after| *after <= published).unwrap_or(0);
-            StartAt { history: None, after: Some(after.saturating_sub(1)) }
+            StartAt { history: None, after: Some(after) }
         }
         Kind::Newest | Kind::Run => StartAt::default(),
     };
