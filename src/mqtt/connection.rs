@@ -25,6 +25,9 @@ const KEEP_ALIVE: u16 = 30;
 const WRITE: u64 = 3600;
 /// Messages that wait for their reader; the broker waits behind them.
 const WAITING: usize = 64;
+/// Why a broker closes a connection that it has not accepted.
+const CLOSES: &str = "does it expect TLS (mqtts://)?";
+const CLOSES_AT_A_WILL: &str = "does it retain messages (retain_available of mosquitto)? Does it expect TLS (mqtts://)?";
 /// How long the end of a connection may take.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -71,6 +74,7 @@ pub struct BrokerConnection {
 impl BrokerConnection {
     /// Opens one, and waits until the broker has accepted it.
     pub(crate) async fn open(settings: &BrokerSettings, will: Option<LastWill>) -> Result<Self, Loss> {
+        let will_is_set = will.is_some();
         let options = options(settings, will)?;
         let (client, mut events) = AsyncClient::builder(options.options).capacity(1).build();
         let mut network = events.network_options();
@@ -81,7 +85,10 @@ impl BrokerConnection {
         let accepted = accepted.unwrap_or_else(|_| Err(ConnectionError::NetworkTimeout));
         if let Err(error) = accepted {
             let dialled = options.failure.lock().take();
-            return Err(dialled.map_or_else(|| loss_of(error, within), Loss::from));
+            let is_closed = is_closed(&error);
+            let loss = dialled.map_or_else(|| loss_of(error, within), Loss::from);
+            let hint = if will_is_set { CLOSES_AT_A_WILL } else { CLOSES };
+            return Err(if is_closed && loss.hint.is_none() { Loss { hint: Some(hint.into()), ..loss } } else { loss });
         }
         let (sender, messages) = mpsc::channel(WAITING);
         let loss = Arc::<Mutex<Option<Loss>>>::default();
@@ -236,6 +243,19 @@ async fn drive(mut events: EventLoop, sender: mpsc::Sender<Message>, loss: Arc<M
                 return;
             }
         }
+    }
+}
+
+/// Whether the other side has ended the connection.
+fn is_closed(error: &ConnectionError) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    match error {
+        ConnectionError::MqttState(StateError::ConnectionAborted) => true,
+        ConnectionError::Io(error)
+        | ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error))) => {
+            matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+        }
+        _ => false,
     }
 }
 

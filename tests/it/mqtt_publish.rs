@@ -155,7 +155,7 @@ fn a_broker_that_is_killed_and_started_again_has_everything_again() {
     let folder = folder();
     folder.put("b.png", png(GREEN));
     let url = broker.url("lab");
-    let server = mxr(["watch"]).arg(folder.path()).args(["--publish", &url, "--mqtt-discovery"]).start();
+    let server = watch(&folder, &url, &["--mqtt-discovery"]).arg(folder.file("b.png")).start();
     let mut lines = mxr(["stdin", "--split", "lines", "--publish", &url, "--publish-name", "log"]).stdin(Stdio::piped()).start();
     lines.write("1\n2\n");
     wait_for_retained(&broker, "lab/a.png", &png(RED));
@@ -182,21 +182,22 @@ fn a_broker_that_is_killed_and_started_again_has_everything_again() {
 }
 
 #[test]
-fn a_file_that_is_removed_is_emptied_at_the_broker() {
+fn a_feed_that_is_removed_is_emptied_at_the_broker() {
     let Some(broker) = Broker::start("") else { return };
     let folder = folder();
-    folder.put("b.png", png(GREEN));
-    let url = broker.url("lab");
-    let server = mxr(["watch"]).arg(folder.path()).args(["--publish", &url, "--mqtt-discovery=image"]).start();
+    let text = format!("[server]\npublish = '{}'\nmqtt-discovery = 'image'\n[feed.x]\nwatch = 'a.png'\n", broker.url("lab"));
+    folder.put("mxr.toml", format!("{text}[feed.y]\nwatch = 'a.png'\n"));
+    let server = mxr(["up"]).current_dir(&folder.path()).start();
     let all = || {
         let output = broker.subscribe("#", &["--retained-only", "-W", "1", "-F", "%t"]);
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
     };
     // Status, and of each feed the body, the meta and what Home Assistant reads.
     wait_until("both are there", SOON * 2, || all().len() == 7);
-    folder.remove("b.png");
+    folder.put("mxr.toml", text);
+    server.signal(Signal::HUP);
     wait_until("one is gone", SOON * 3, || all().len() == 4);
-    assert!(all().contains(&"lab/a.png".to_owned()) && !all().iter().any(|topic| topic.contains("b.png")), "{:?}", all());
+    assert!(all().contains(&"lab/x".to_owned()) && !all().iter().any(|topic| topic.starts_with("lab/y")), "{:?}", all());
     server.expect_log("the feed is gone here, and removed there");
 }
 
@@ -252,7 +253,8 @@ fn a_part_that_is_too_large_for_the_broker_is_named_and_the_others_flow() {
     folder.put("small.png", small(0));
     folder.put("large.png", large(0));
     let url = broker.url("lab");
-    let server = mxr(["watch"]).arg(folder.path()).args(["--publish", &url]).start();
+    let files = [folder.file("small.png"), folder.file("large.png")];
+    let server = mxr(["watch", "--publish", &url]).args(files).start();
     wait_for_retained(&broker, "lab/small.png", &small(0));
     server.expect_log("bytes of \"large.png\"");
     server.expect_log("max_packet_size");
@@ -303,8 +305,8 @@ fn pictures_are_announced_to_home_assistant_and_text_is_not() {
     folder.put("notes.txt", "hello\n");
     folder.put("drawing.svg", "<svg xmlns='http://www.w3.org/2000/svg'></svg>");
     let url = broker.url("lab");
-    let server =
-        mxr(["watch"]).arg(folder.path()).args(["--publish", &url, "--mqtt-discovery", "--publish-name", "Garaż 2.5"]).start();
+    let files = [folder.file("notes.txt"), folder.file("drawing.svg")];
+    let server = watch(&folder, &url, &["--mqtt-discovery", "--publish-name", "Garaż 2.5"]).args(files).start();
     for name in ["a.png", "notes.txt", "drawing.svg"] {
         wait_until("it is there", SOON * 2, || broker.retained(&format!("lab/Garaż 2.5/{name}")).is_some());
     }
@@ -503,7 +505,7 @@ fn a_slow_broker_gets_the_newest_picture_next_and_none_that_was_replaced_meanwhi
 fn a_broker_that_accepts_and_closes_is_asked_at_most_eight_times_in_30_seconds() {
     let host = raw_broker(drop);
     let folder = folder();
-    let server = watch(&folder, &format!("mqtt://{host}/lab"), &[]).env("MXR_LOG", "debug").start();
+    let server = watch(&folder, &format!("mqtt://{host}/lab"), &["-vv"]).start();
     wait_until("it has tried twice", SOON * 2, || pauses(&server.stderr()).len() >= 2);
     // No pause is shorter, and they grow.
     assert!(pauses(&server.stderr()).iter().all(|pause| *pause >= 4.0), "{}", server.stderr());
