@@ -188,7 +188,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__exec)
-            opts="-t -o -p -H -U -m -a -v -q -h --split --window --every --when --output --timeout --pty --screen --stderr --always --restart --linger --kill-after --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -o -p -H -U -m -a -v -q -h --split --window --every --when --output --timeout --pty --screen --stderr --always --restart --linger --kill-after --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -348,6 +348,10 @@ _mxr() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --mqtt-discovery)
+                    COMPREPLY=($(compgen -W "camera image" -- "${cur}"))
                     return 0
                     ;;
                 --port)
@@ -634,7 +638,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__hub)
-            opts="-t -o -p -H -U -m -a -v -q -h --allow --max-feeds --expire --push-token --push-token-file --type --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --name --stall-timeout --help"
+            opts="-t -o -p -H -U -m -a -v -q -h --allow --max-feeds --expire --push-token --push-token-file --type --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --name --stall-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -766,6 +770,10 @@ _mxr() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --mqtt-discovery)
+                    COMPREPLY=($(compgen -W "camera image" -- "${cur}"))
                     return 0
                     ;;
                 --port)
@@ -998,7 +1006,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__relay)
-            opts="-t -o -p -H -U -m -a -v -q -h --every --linger --always --upstream-auth-file --upstream-header --upstream-ca --upstream-insecure --upstream-unix --upstream-timeout --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -o -p -H -U -m -a -v -q -h --every --linger --always --upstream-auth-file --upstream-header --upstream-ca --upstream-insecure --upstream-unix --upstream-timeout --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1166,6 +1174,10 @@ _mxr() {
                     fi
                     return 0
                     ;;
+                --mqtt-discovery)
+                    COMPREPLY=($(compgen -W "camera image" -- "${cur}"))
+                    return 0
+                    ;;
                 --port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1282,7 +1294,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__serve)
-            opts="-r -t -o -p -H -U -m -a -v -q -h --demo --fps --speed --from --to --idle-limit --once --follow --glob --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-r -t -o -p -H -U -m -a -v -q -h --demo --fps --speed --from --to --idle-limit --once --follow --glob --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1417,6 +1429,10 @@ _mxr() {
                     fi
                     return 0
                     ;;
+                --mqtt-discovery)
+                    COMPREPLY=($(compgen -W "camera image" -- "${cur}"))
+                    return 0
+                    ;;
                 --port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1533,7 +1549,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__stdin)
-            opts="-t -o -p -H -U -m -a -v -q -h --split --window --screen --tee --exit-on-eof --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -o -p -H -U -m -a -v -q -h --split --window --screen --tee --exit-on-eof --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1652,6 +1668,10 @@ _mxr() {
                     fi
                     return 0
                     ;;
+                --mqtt-discovery)
+                    COMPREPLY=($(compgen -W "camera image" -- "${cur}"))
+                    return 0
+                    ;;
                 --port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1768,7 +1788,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__up)
-            opts="-o -p -H -U -m -a -v -q -h --check --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-o -p -H -U -m -a -v -q -h --check --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1849,6 +1869,10 @@ _mxr() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --mqtt-discovery)
+                    COMPREPLY=($(compgen -W "camera image" -- "${cur}"))
                     return 0
                     ;;
                 --port)
@@ -1967,7 +1991,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__watch)
-            opts="-t -o -p -H -U -m -a -v -q -h --glob --tail --window --settle --poll --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -o -p -H -U -m -a -v -q -h --glob --tail --window --settle --poll --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2092,6 +2116,10 @@ _mxr() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --mqtt-discovery)
+                    COMPREPLY=($(compgen -W "camera image" -- "${cur}"))
                     return 0
                     ;;
                 --port)

@@ -56,10 +56,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l segment -d 'Begin a ne
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-name -d 'What the feed is called there; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-token -d 'Show this token to the hub, or this password to the broker; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-token-file -d 'Read the token or password from this file; where the URL of a broker has no user, it is USER:PASSWORD' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub or broker itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l mqtt-discovery -d 'Announce the pictures that are published to a broker to Home Assistant, by MQTT discovery' -r -f -a "camera\t'A camera'
+image\t'An image, which has the time of its last change'"
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -87,7 +89,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand serve" -l demo -d 'Play the buil
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l once -d 'Play once instead of in a loop that all share: frames once for each viewer, a RECORDING once for all, from the first viewer on'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l follow -d 'After the last frame, wait for new ones instead of starting over'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l keep-same -d 'Push a part even if it is identical to the one before'
-complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand serve" -l publish-insecure -d 'Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand serve" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -113,10 +115,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l segment -d 'Begin a ne
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-name -d 'What the feed is called there; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-token -d 'Show this token to the hub, or this password to the broker; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-token-file -d 'Read the token or password from this file; where the URL of a broker has no user, it is USER:PASSWORD' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub or broker itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l mqtt-discovery -d 'Announce the pictures that are published to a broker to Home Assistant, by MQTT discovery' -r -f -a "camera\t'A camera'
+image\t'An image, which has the time of its last change'"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -141,7 +145,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand watch" -l route-prefix -d 'Serve
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
 json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l keep-same -d 'Push a part even if it is identical to the one before'
-complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand watch" -l publish-insecure -d 'Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand watch" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -171,10 +175,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l segment -d 'Begin a ne
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-name -d 'What the feed is called there; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-token -d 'Show this token to the hub, or this password to the broker; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-token-file -d 'Read the token or password from this file; where the URL of a broker has no user, it is USER:PASSWORD' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub or broker itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l mqtt-discovery -d 'Announce the pictures that are published to a broker to Home Assistant, by MQTT discovery' -r -f -a "camera\t'A camera'
+image\t'An image, which has the time of its last change'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -201,7 +207,7 @@ json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l tee -d 'Also copy the input to standard output, after the URLs; if nobody reads that, the input waits after 16 MiB'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l exit-on-eof -d 'Exit when the input has ended and viewers have its last parts, instead of serving them until Ctrl-C'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l keep-same -d 'Push a part even if it is identical to the one before'
-complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l publish-insecure -d 'Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand stdin" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -243,10 +249,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand exec" -l segment -d 'Begin a new
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-name -d 'What the feed is called there; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-token -d 'Show this token to the hub, or this password to the broker; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-token-file -d 'Read the token or password from this file; where the URL of a broker has no user, it is USER:PASSWORD' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub or broker itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l mqtt-discovery -d 'Announce the pictures that are published to a broker to Home Assistant, by MQTT discovery' -r -f -a "camera\t'A camera'
+image\t'An image, which has the time of its last change'"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -273,7 +281,7 @@ json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l pty -d 'Let the command see a terminal of 80x24 instead of a pipe, so that it prints line by line and in colour'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l always -d 'Start the command at once, and keep it running while nobody watches'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l keep-same -d 'Push a part even if it is identical to the one before'
-complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand exec" -l publish-insecure -d 'Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand exec" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -301,10 +309,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand relay" -l segment -d 'Begin a ne
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
-complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-name -d 'What the feed is called there; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-token -d 'Show this token to the hub, or this password to the broker; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-token-file -d 'Read the token or password from this file; where the URL of a broker has no user, it is USER:PASSWORD' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub or broker itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l mqtt-discovery -d 'Announce the pictures that are published to a broker to Home Assistant, by MQTT discovery' -r -f -a "camera\t'A camera'
+image\t'An image, which has the time of its last change'"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -331,7 +341,7 @@ json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l always -d 'Read the upstream at once, and also while nobody watches'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l upstream-insecure -d 'Believe every certificate of an https upstream: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l keep-same -d 'Push a part even if it is identical to the one before'
-complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand relay" -l publish-insecure -d 'Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand relay" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -356,10 +366,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand hub" -l segment -d 'Begin a new 
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
-complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-name -d 'What the feed is called there; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-token -d 'Show this token to the hub, or this password to the broker; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-token-file -d 'Read the token or password from this file; where the URL of a broker has no user, it is USER:PASSWORD' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub or broker itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l mqtt-discovery -d 'Announce the pictures that are published to a broker to Home Assistant, by MQTT discovery' -r -f -a "camera\t'A camera'
+image\t'An image, which has the time of its last change'"
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -385,7 +397,7 @@ json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l stall-timeout -d 'Disconnect a viewer that reads nothing, or a pusher that sends nothing, for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l keep-same -d 'Push a part even if it is identical to the one before'
-complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-insecure -d 'Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'
@@ -401,10 +413,12 @@ complete -c mxr -n "__fish_mxr_using_subcommand up" -l segment -d 'Begin a new f
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l keep -d 'Delete files in DIR that are older than this, such as 24h, or the oldest beyond this size, such as 10GB, from 1s or 64K on; only files that mxr has recorded, and never the newest' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l frames -d 'Write each part to a file of its own in this directory, named by time, feed and type' -r -f -a "(__fish_complete_directories)"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish -d 'Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached; what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded' -r -f
-complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-name -d 'What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-token -d 'Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
-complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-token-file -d 'Read the token for the hub from this file' -r -F
-complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-name -d 'What the feed is called there; of several feeds the beginning, as in NAME/plot.png [default: as here]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-token -d 'Show this token to the hub, or this password to the broker; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line' -r
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-token-file -d 'Read the token or password from this file; where the URL of a broker has no user, it is USER:PASSWORD' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-ca -d 'Believe the certificates in this file (PEM), of authorities or of the hub or broker itself, in place of the system\'s' -r -F
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l mqtt-discovery -d 'Announce the pictures that are published to a broker to Home Assistant, by MQTT discovery' -r -f -a "camera\t'A camera'
+image\t'An image, which has the time of its last change'"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s p -l port -d 'Port to listen on; 0 picks a free one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s H -l host -d 'Address to listen on; beyond loopback a token is generated, unless a secret (--auth, --token, or a file of them) or --public is given' -r
 complete -c mxr -n "__fish_mxr_using_subcommand up" -s U -l unix -d 'Listen on a Unix socket at this path instead, for a proxy on this machine' -r -F
@@ -429,7 +443,7 @@ complete -c mxr -n "__fish_mxr_using_subcommand up" -l route-prefix -d 'Serve be
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
 json\t'One JSON object per line'"
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l check -d 'Say what is wrong in the file, or that nothing is, and exit'
-complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-insecure -d 'Believe every certificate of an https hub: whoever is on the way can read and change everything'
+complete -c mxr -n "__fish_mxr_using_subcommand up" -l publish-insecure -d 'Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l open -d 'Open the viewer page in the browser (never over SSH)'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l qr -d 'Show the URL as a QR code on standard error, for a phone'
 complete -c mxr -n "__fish_mxr_using_subcommand up" -l public -d 'Let anyone who can reach the address watch, beyond loopback too'

@@ -13,8 +13,8 @@
 //! - [`client`] asks other machines over HTTP; [`intake`] is the seam between the server and the source of what others push in
 //! - [`process`] starts commands and ends them; [`hooks`] runs those of the user when a feed becomes stale or live
 //! - [`recording`] writes parts to files and reads them again; [`sink`] takes them from feeds
-//! - [`sink`] pushes the feeds into a hub
-//! - [`recording`] writes the parts of feeds to files and reads them again
+//! - [`sink`] pushes the feeds into a hub or a broker
+//! - `mqtt` speaks with brokers
 //! - [`doctor`] says what is wrong with a feed or a file
 //! - [`terminal`] writes to standard error, `escape` makes control characters visible there, [`systemd`] receives the status
 //!
@@ -38,6 +38,8 @@ pub mod http;
 pub mod intake;
 mod lease;
 mod loss;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 mod net;
 pub mod panic;
 pub mod part;
@@ -65,7 +67,7 @@ use crate::{
     feed::Registry,
     hooks::{HookSettings, Hooks},
     recording::Archive,
-    sink::{FeedRecorder, HubPublisher, RecordOutputs},
+    sink::{FeedPublisher, FeedRecorder, RecordOutputs},
     source::{Context, SourceThread, Work},
     stats::Viewers,
     terminal::Terminal,
@@ -79,7 +81,7 @@ pub struct Server {
     recorder: Option<FeedRecorder>,
     viewers: Arc<Viewers>,
     http: http::Options,
-    publisher: Option<HubPublisher>,
+    publisher: Option<FeedPublisher>,
     exit_at_end: bool,
     shutdown: CancellationToken,
 }
@@ -99,8 +101,8 @@ impl Server {
         let hooks = Hooks { settings: config.hooks, runtime: Handle::try_current().unwrap_or_else(|_| runtime.clone()) };
         let context = Context { opener, media: config.media, name: config.name, hooks, runtime, shutdown: shutdown.clone() };
         let work = config.source.start(context)?;
-        let publisher = config.publish.map(|settings| HubPublisher::new(settings, &registry)).transpose()?;
-        let published = publisher.as_ref().map(HubPublisher::status);
+        let publisher = config.publish.map(|settings| FeedPublisher::new(settings, &registry)).transpose()?;
+        let published = publisher.as_ref().map(FeedPublisher::status);
         let viewers = Viewers::with_limits(config.max_viewers, config.max_viewers_per_address);
         let recorder = outputs.map(|outputs| FeedRecorder::start(registry.clone(), outputs)).transpose()?;
         let recorded = recorder.as_ref().map(|recorder| recorder.counters().clone()).unwrap_or_default();

@@ -576,28 +576,56 @@ pub struct RecordingArgs {
     pub frames: Option<PathBuf>,
 }
 
+/// What Home Assistant makes of pictures.
+#[cfg(feature = "mqtt")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MqttDiscovery {
+    /// A camera
+    Camera,
+    /// An image, which has the time of its last change
+    Image,
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Publishing")]
 pub struct PublishArgs {
     /// Push all feeds into this `mxr hub`, over one connection from here, so that they can be seen where this machine cannot be reached;
     /// what is published does not rest. The token may stand in the URL as https://any:TOKEN@hub/, and https_proxy is heeded
+    #[cfg_attr(feature = "mqtt", doc = "")]
+    #[cfg_attr(
+        feature = "mqtt",
+        doc = "mqtt://USER@BROKER/PREFIX publishes to the topics PREFIX/NAME of an MQTT broker (mqtts:// with TLS)"
+    )]
     #[arg(long, value_name = "URL", env = "MXR_PUBLISH", hide_env_values = true, value_hint = ValueHint::Url)]
     pub publish: Option<String>,
-    /// What the feed is called at the hub; of several feeds the beginning, as in NAME/plot.png [default: as here]
+    /// What the feed is called there; of several feeds the beginning, as in NAME/plot.png [default: as here]
     #[arg(long, value_name = "NAME", env = "MXR_PUBLISH_NAME")]
     pub publish_name: Option<String>,
-    /// Show this token to the hub; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the command line
+    /// Show this token to the hub, or this password to the broker; prefer MXR_PUBLISH_TOKEN, since other users of this machine see the
+    /// command line
     #[arg(long, value_name = "TOKEN", env = "MXR_PUBLISH_TOKEN", hide_env_values = true)]
     pub publish_token: Option<String>,
-    /// Read the token for the hub from this file
+    /// Read the token or password from this file; where the URL of a broker has no user, it is USER:PASSWORD
     #[arg(long, value_name = "FILE", env = "MXR_PUBLISH_TOKEN_FILE", value_hint = ValueHint::FilePath)]
     pub publish_token_file: Option<PathBuf>,
-    /// Believe the certificates in this file (PEM), of authorities or of the hub itself, in place of the system's
+    /// Believe the certificates in this file (PEM), of authorities or of the hub or broker itself, in place of the system's
     #[arg(long, value_name = "FILE", env = "MXR_PUBLISH_CA", value_hint = ValueHint::FilePath)]
     pub publish_ca: Option<PathBuf>,
-    /// Believe every certificate of an https hub: whoever is on the way can read and change everything
+    /// Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything
     #[arg(long, env = "MXR_PUBLISH_INSECURE", value_parser = switch, action = ArgAction::SetTrue)]
     pub publish_insecure: bool,
+    /// Announce the pictures that are published to a broker to Home Assistant, by MQTT discovery
+    #[cfg(feature = "mqtt")]
+    #[arg(
+        long,
+        value_name = "KIND",
+        env = "MXR_MQTT_DISCOVERY",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "camera"
+    )]
+    pub mqtt_discovery: Option<MqttDiscovery>,
 }
 
 #[derive(Debug, Args)]

@@ -45,6 +45,8 @@ pub(super) type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 pub(super) type Idle = Arc<Mutex<Option<Connected>>>;
 
 type Plain = Either<TcpStream, UnixStream>;
+/// What is read from a server and written to it, with TLS or without.
+pub type StreamIo = Either<Plain, TlsStream<Plain>>;
 
 /// A connection that is ready for requests, one after the other.
 pub(super) struct Connected {
@@ -68,8 +70,14 @@ impl Drop for Driver {
     }
 }
 
-impl Connected {
-    /// Opens a connection. `sends`: for a body that goes on, of which the newest counts.
+/// The bytes to and from a server.
+pub(super) struct Stream {
+    pub(super) io: StreamIo,
+    pub(super) peer: Option<SocketAddr>,
+}
+
+impl Stream {
+    /// Opens one, within the time that the settings give. `sends`: what is sent goes out of date.
     pub(super) async fn open(
         origin: &Origin,
         settings: &ClientSettings,
@@ -112,12 +120,26 @@ impl Connected {
         } else {
             Either::Left(socket)
         };
+        Ok(Self { io, peer })
+    }
+}
+
+impl Connected {
+    /// Opens a connection. `sends`: for a body that goes on, of which the newest counts.
+    pub(super) async fn open(
+        origin: &Origin,
+        settings: &ClientSettings,
+        trust: &mut Trust,
+        sends: bool,
+    ) -> Result<Self, ClientError> {
+        let Stream { io, peer } = Stream::open(origin, settings, trust, sends).await?;
+        let proxy = settings.proxies.way_to(origin);
         let proxy = proxy.filter(|_| !origin.is_tls).cloned();
         Self::new(io, origin.clone(), (peer, proxy), if sends { SMALL_BUFFER } else { MAX_BUFFER }).await
     }
 
     async fn new(
-        io: Either<Plain, TlsStream<Plain>>,
+        io: StreamIo,
         origin: Origin,
         (peer, proxy): (Option<SocketAddr>, Option<Target>),
         buffer: usize,

@@ -31,11 +31,13 @@ impl Credentials {
         Some(value)
     }
 
-    pub(super) fn user(&self) -> &str {
+    /// The user.
+    pub fn user(&self) -> &str {
         &self.user
     }
 
-    pub(super) fn password(&self) -> &str {
+    /// The password.
+    pub fn password(&self) -> &str {
         &self.password
     }
 }

@@ -23,6 +23,7 @@
 mod challenge;
 mod connection;
 mod credentials;
+mod dialer;
 mod digest;
 mod exchange;
 mod failure;
@@ -40,7 +41,9 @@ mod upload;
 pub use hyper::{HeaderMap, Method, StatusCode, header};
 
 pub use self::{
+    connection::StreamIo,
     credentials::Credentials,
+    dialer::Dialer,
     exchange::Client,
     failure::{Awaited, ClientError, PROXY_PASSWORD, RedirectFault},
     head::HeadFault,

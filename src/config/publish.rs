@@ -1,4 +1,4 @@
-//! The options of `--publish`: the hub, the token for it, the names there, and the proxy on the way.
+//! The options of `--publish`: the hub or the broker, the token or password for it, the names there, and the proxy on the way.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     client::{ClientSettings, ProxyRules, Target, TargetError, header},
     error::{Error, Result},
     feed,
-    sink::{HubAccess, PublishSettings},
+    sink::{HubAccess, PublishSettings, PublishTo},
 };
 
 /// The longest silence on the connection to a hub.
@@ -31,12 +31,12 @@ impl Config {
 }
 
 fn settings(publish: PublishArgs, typed: &Typed) -> Result<Option<PublishSettings>> {
-    let others = ["publish_name", "publish_token", "publish_token_file", "publish_ca", "publish_insecure"];
+    let others = ["publish_name", "publish_token", "publish_token_file", "publish_ca", "publish_insecure", "mqtt_discovery"];
     let Some(url) = publish.publish.as_deref().filter(|url| !url.is_empty()) else {
         return match others.into_iter().find(|option| typed.has(option)) {
             Some(option) => {
                 let error = Error::usage(format!("use --{}", option.replace('_', "-")), "nothing is published");
-                Err(error.hint("--publish URL publishes to a hub"))
+                Err(error.hint("--publish URL says where to"))
             }
             None => Ok(None),
         };
@@ -47,8 +47,23 @@ fn settings(publish: PublishArgs, typed: &Typed) -> Result<Option<PublishSetting
     if let Some(name) = &publish.publish_name {
         feed::check_name(name).map_err(|why| Error::usage(format!("use --publish-name {name:?}"), why))?;
     }
+    let name = publish.publish_name.clone();
+    let to = if broker::is_meant(url) { broker::to(url, &publish)? } else { PublishTo::Hub(hub(url, &publish)?) };
+    Ok(Some(PublishSettings { to, name, are_several: false, keepalive: SILENCE }))
+}
+
+fn trust(publish: &PublishArgs) -> ClientSettings {
+    let (ca, insecure) = (publish.publish_ca.clone(), publish.publish_insecure);
+    ClientSettings { ca, insecure, ..ClientSettings::default() }
+}
+
+fn hub(url: &str, publish: &PublishArgs) -> Result<HubAccess> {
+    #[cfg(feature = "mqtt")]
+    if publish.mqtt_discovery.is_some() {
+        return Err(Error::usage("use --mqtt-discovery", "a hub announces nothing").hint("it is for --publish mqtt://BROKER/"));
+    }
     let (root, in_url) = root(url)?;
-    let authorization = authorization(&publish, in_url)?;
+    let authorization = authorization(publish, in_url)?;
     // The other variable says nothing of this hub.
     let other = if root.is_tls() { "http_proxy" } else { "https_proxy" };
     let variable = |name: &str| std::env::var(name).ok().filter(|_| !name.eq_ignore_ascii_case(other));
@@ -60,10 +75,8 @@ fn settings(publish: PublishArgs, typed: &Typed) -> Result<Option<PublishSetting
         let error = Error::usage(format!("use the proxy of {variable}"), why);
         error.hint("it looks like http://proxy:3128; NO_PROXY names the hosts that are reached without it")
     })?;
-    let client =
-        ClientSettings { ca: publish.publish_ca, insecure: publish.publish_insecure, proxies, ..ClientSettings::default() };
-    let hub = HubAccess { root, authorization, client };
-    Ok(Some(PublishSettings { hub, name: publish.publish_name, are_several: false, keepalive: SILENCE }))
+    let client = ClientSettings { proxies, ..trust(publish) };
+    Ok(HubAccess { root, authorization, client })
 }
 
 /// The root of the hub, and the token that its URL holds. No error repeats the URL.
@@ -92,14 +105,20 @@ fn of_publish(text: &str) -> String {
 }
 
 fn authorization(publish: &PublishArgs, in_url: Option<header::HeaderValue>) -> Result<Option<header::HeaderValue>> {
-    let typed = publish.publish_token.as_deref().filter(|token| !token.is_empty()).map(bearer).transpose()?;
-    let read = |path: &std::path::PathBuf| bearer(read_secret(path, "--publish-token-file")?.trim());
+    let token = secret(publish, in_url.is_some())?;
+    token.as_deref().map(bearer).transpose().map(|token| token.or(in_url))
+}
+
+/// The token or password beside the URL; there can be only one with that in the URL.
+fn secret(publish: &PublishArgs, is_in_url: bool) -> Result<Option<String>> {
+    let typed = publish.publish_token.clone().filter(|token| !token.is_empty());
+    let read = |path: &std::path::PathBuf| read_secret(path, "--publish-token-file").map(|text| text.trim().to_owned());
     let filed = publish.publish_token_file.as_ref().map(read).transpose()?;
-    let mut tokens = [in_url, typed, filed].into_iter().flatten();
-    let token = tokens.next();
-    match tokens.next() {
-        Some(_) => Err(Error::usage("use two tokens to publish", "there can be only one: in the URL, a file or MXR_PUBLISH_TOKEN")),
-        None => Ok(token),
+    match (typed, filed, is_in_url) {
+        (Some(_), Some(_), _) | (Some(_), _, true) | (_, Some(_), true) => {
+            Err(Error::usage("use two tokens to publish", "there can be only one: in the URL, a file or MXR_PUBLISH_TOKEN"))
+        }
+        (typed, filed, _) => Ok(typed.or(filed)),
     }
 }
 
@@ -109,6 +128,67 @@ fn bearer(token: &str) -> Result<header::HeaderValue> {
     let mut value = value.ok().filter(|_| is_word).ok_or_else(|| Error::usage("use the token to publish", "it is not one word"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Brokers, which this build does not know.
+#[cfg(not(feature = "mqtt"))]
+mod broker {
+    use super::{Error, PublishArgs, PublishTo, Result};
+
+    pub(super) fn is_meant(url: &str) -> bool {
+        let scheme = url.trim().split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        matches!(scheme.as_deref(), Some("mqtt" | "mqtts"))
+    }
+
+    pub(super) fn to(_: &str, _: &PublishArgs) -> Result<PublishTo> {
+        let error = Error::usage("use the URL of --publish", "this mxr was built without MQTT");
+        Err(error.hint("cargo install mxr-cli builds it with MQTT, which is the default"))
+    }
+}
+
+/// Brokers.
+#[cfg(feature = "mqtt")]
+mod broker {
+    use super::{Error, PublishArgs, PublishTo, Result, secret, trust};
+    use crate::{
+        cli::MqttDiscovery,
+        client::Credentials,
+        mqtt::{Broker, BrokerSettings, TopicPrefix},
+        sink::{BrokerAccess, DiscoveredAs},
+    };
+
+    pub(super) fn is_meant(url: &str) -> bool {
+        Broker::is_meant(url)
+    }
+
+    pub(super) fn to(url: &str, publish: &PublishArgs) -> Result<PublishTo> {
+        let wrong = |why: &str| Error::usage("use the URL of --publish", why);
+        let looks = "it looks like mqtt://USER@BROKER/PREFIX, with the password in the file of --publish-token-file or in MXR_PUBLISH_TOKEN";
+        let (broker, path) = Broker::parse(url).map_err(|why| wrong(&why.to_string()).hint(looks))?;
+        let prefix = TopicPrefix::new(&path).map_err(|why| wrong(&format!("{path:?} is no prefix of topics: {why}")))?;
+        let credentials = credentials(&broker, publish)?;
+        let client = trust(publish);
+        let discovery = publish.mqtt_discovery.map(|kind| match kind {
+            MqttDiscovery::Camera => DiscoveredAs::Camera,
+            MqttDiscovery::Image => DiscoveredAs::Image,
+        });
+        Ok(PublishTo::Broker(BrokerAccess { broker: BrokerSettings { broker, credentials, client }, prefix, discovery }))
+    }
+
+    /// User and password where the URL has none, or has the user alone.
+    fn credentials(broker: &Broker, publish: &PublishArgs) -> Result<Option<Credentials>> {
+        let in_url = broker.credentials();
+        let Some(secret) = secret(publish, in_url.is_some_and(|known| !known.password().is_empty()))? else { return Ok(None) };
+        let pair = match in_url {
+            Some(known) => Some((known.user().to_owned(), secret.clone())),
+            None => secret.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned())),
+        };
+        let wrong = |why| Error::usage("use the password to publish", why);
+        let (user, password) = pair.ok_or_else(|| {
+            wrong("there is no user for it").hint("the URL has one as in mqtt://USER@BROKER/, or the password is USER:PASSWORD")
+        })?;
+        Credentials::new(user, password).map(Some).ok_or_else(|| wrong("it has control characters"))
+    }
 }
 
 #[cfg(test)]
@@ -123,10 +203,12 @@ mod tests {
             publish_token_file: None,
             publish_ca: None,
             publish_insecure: false,
+            #[cfg(feature = "mqtt")]
+            mqtt_discovery: None,
         };
-        let settings = settings(publish, &Typed::default()).map_err(|error| error.to_string())?.unwrap();
-        let shown = settings.hub.authorization.map(|value| value.to_str().unwrap().to_owned());
-        Ok((settings.hub.root.to_string(), shown))
+        let hub = hub(url, &publish).map_err(|error| error.to_string())?;
+        let shown = hub.authorization.map(|value| value.to_str().unwrap().to_owned());
+        Ok((hub.root.to_string(), shown))
     }
 
     #[test]

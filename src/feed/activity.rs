@@ -25,6 +25,11 @@ impl Feed {
         FeedActivity { published, newest_at, source: self.source.lock().state().clone() }
     }
 
+    /// Whether its source is there: it is not lost, and has not ended.
+    pub fn is_live(&self) -> bool {
+        !self.has_ended() && !matches!(self.source.lock().state(), SourceState::Lost { .. } | SourceState::Ended { .. })
+    }
+
     /// Waits for a change of the source's state from the moment of this call on.
     pub fn source_changed(&self) -> Notified<'_> {
         self.source_changed.notified()

@@ -50,6 +50,11 @@ impl Hops {
         self.0.iter().any(|known| known == name)
     }
 
+    /// Their names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Whether a process is among both.
     pub fn meets(&self, other: &Self) -> bool {
         self.0.iter().any(|name| other.has(name))

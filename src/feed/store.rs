@@ -280,7 +280,7 @@ impl Feed {
     pub(super) fn set_source(&self, state: SourceState) {
         self.source.lock().set(state);
         self.source_changed.notify_waiters();
-        self.shards[0].changed.notify_waiters();
+        self.shards[0].wake();
     }
 
     /// Notes that its source plays parts that were made long ago.

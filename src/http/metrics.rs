@@ -213,13 +213,13 @@ impl Scrape {
         table.gauges("mxr_recorded_failing", "1 while parts cannot be recorded", failing)
     }
 
-    /// Of publishing to a hub.
+    /// Of publishing.
     fn published(&self, table: &mut Table<'_>) -> fmt::Result {
         let Some(status) = &self.published else { return Ok(()) };
-        table.counter("mxr_publish_parts", "Parts sent to the hub, without repeats", status.published())?;
-        table.counter("mxr_publish_connects", "Times that sending to the hub was begun", status.connects())?;
+        table.counter("mxr_publish_parts", "Parts sent by --publish, without repeats", status.published())?;
+        table.counter("mxr_publish_connects", "Times that publishing was begun", status.connects())?;
         let is_live = status.state().0 == PublishState::Live;
-        table.gauge("mxr_publish_live", "1 while parts go to the hub", f64::from(u8::from(is_live)))
+        table.gauge("mxr_publish_live", "1 while parts are published", f64::from(u8::from(is_live)))
     }
 
     fn viewers(&self, table: &mut Table<'_>) -> fmt::Result {

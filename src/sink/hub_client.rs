@@ -8,6 +8,7 @@ use hyper::body::Body;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
+use super::outgoing_feed::Remote;
 use crate::{
     client::{Client, ClientError, ClientSettings, HeaderMap, Method, PROXY_PASSWORD, Response, StatusCode, Target, header},
     error::Result,
@@ -62,14 +63,17 @@ struct ReceivedFeed {
 }
 
 impl HubState {
-    #[cfg(test)]
-    pub(super) fn for_tests() -> Self {
-        Self { process: "mxr-hub".to_owned(), max_part: None, feeds: Vec::new() }
-    }
-
     /// How far it has each feed.
     pub(super) fn received(&self) -> HashMap<String, u64> {
         self.feeds.iter().map(|feed| (feed.name.clone(), feed.sequence)).collect()
+    }
+
+    /// What is sent to it.
+    pub(super) fn remote(&self) -> Remote {
+        // The last line that it has comes once more, so that it knows the feed to be live.
+        let sent = self.feeds.iter().map(|feed| (feed.name.clone(), feed.sequence.saturating_sub(1))).collect();
+        let size_hint = "--max-part of the hub allows more";
+        Remote { process: Some(self.process.clone()), sent, max_part: self.max_part, size_hint, is_retaining: false }
     }
 }
 

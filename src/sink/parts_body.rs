@@ -2,6 +2,7 @@
 //! sent is new. While nothing changes, a part is repeated.
 
 use std::{
+    collections::HashMap,
     io,
     pin::Pin,
     sync::Arc,
@@ -16,8 +17,42 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::outgoing::Outgoing;
-use crate::wire::Boundary;
+use super::{outgoing::Outgoing, outgoing_feed::OutgoingBatch};
+use crate::{
+    feed::{Hops, Kind, url_name},
+    wire::{Boundary, Layout},
+};
+
+/// Writes the parts of one body. A feed is told of with its first part, and when its way changes.
+#[derive(Debug)]
+pub(super) struct PartsWriter {
+    process: String,
+    told: HashMap<Arc<str>, (Kind, Hops)>,
+}
+
+impl PartsWriter {
+    pub(super) fn new(process: &str) -> Self {
+        Self { process: process.to_owned(), told: HashMap::new() }
+    }
+
+    /// These parts with their headers, and the delimiter behind each.
+    pub(super) fn write(&mut self, batch: &OutgoingBatch) -> Vec<u8> {
+        let OutgoingBatch { name, kind, hops, parts, .. } = batch;
+        let name_line = format!("X-Feed: {}\r\n", url_name(name));
+        let mut bytes = Vec::new();
+        for part in parts {
+            bytes.extend_from_slice(name_line.as_bytes());
+            if self.told.get(name).is_none_or(|(known, way)| (known, way) != (kind, hops)) {
+                let value = kind.header_value().or(Kind::Newest.header_value()).unwrap_or_default();
+                let line = format!("X-Feed-Kind: {value}\r\nX-Feed-Via: {}\r\n", hops.clone().with(&self.process));
+                bytes.extend_from_slice(line.as_bytes());
+                self.told.insert(name.clone(), (*kind, hops.clone()));
+            }
+            part.pieces(Layout::Plain, false, false).iter().for_each(|piece| bytes.extend_from_slice(piece.bytes()));
+        }
+        bytes
+    }
+}
 
 /// The parts of all feeds as a body.
 pub(super) struct PartsBody {
@@ -27,6 +62,7 @@ pub(super) struct PartsBody {
 /// Where the parts come from.
 pub(super) struct PartsFeeder {
     outgoing: Arc<Outgoing>,
+    writer: PartsWriter,
     generation: u64,
     boundary: Boundary,
     keepalive: Duration,
@@ -48,7 +84,8 @@ pub(super) struct UploadProgress {
 impl PartsFeeder {
     pub(super) fn new(outgoing: Arc<Outgoing>, generation: u64, boundary: Boundary, keepalive: Duration) -> Self {
         let (progress, last) = (watch::Sender::default(), Instant::now());
-        Self { outgoing, generation, boundary, keepalive, progress, last, has_ended: false }
+        let writer = PartsWriter::new(outgoing.process());
+        Self { outgoing, writer, generation, boundary, keepalive, progress, last, has_ended: false }
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<UploadProgress> {
@@ -79,8 +116,8 @@ impl PartsFeeder {
     /// The next parts, or what ends the body.
     async fn wait(&mut self) -> Bytes {
         loop {
-            if let Some(bytes) = self.outgoing.take(self.generation) {
-                return bytes.into();
+            if let Some(batch) = self.outgoing.take(self.generation) {
+                return self.writer.write(&batch).into();
             }
             if self.outgoing.is_outdated(self.generation) {
                 std::future::pending::<()>().await;
@@ -92,8 +129,8 @@ impl PartsFeeder {
             tokio::select! {
                 () = self.outgoing.changed() => {}
                 () = sleep_until(self.last + self.keepalive) => {
-                    if let Some(bytes) = self.outgoing.repeat(self.generation) {
-                        return bytes.into();
+                    if let Some(batch) = self.outgoing.repeat(self.generation) {
+                        return self.writer.write(&batch).into();
                     }
                     self.last = Instant::now();
                 }

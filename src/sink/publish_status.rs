@@ -20,9 +20,9 @@ pub enum PublishState {
     Connecting,
     /// It has nothing to publish yet.
     Waiting,
-    /// Parts go to the hub.
+    /// Parts are on their way.
     Live,
-    /// The hub is lost, or refuses; it is tried again later.
+    /// The hub or broker is lost, or refuses; it is tried again later.
     Lost,
 }
 
@@ -63,7 +63,7 @@ impl PublishStatus {
         self.published.fetch_add(parts, Relaxed);
     }
 
-    /// The hub, without secrets.
+    /// The hub or broker, without secrets.
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -28,6 +28,8 @@ mod link;
 mod login;
 mod metrics;
 mod missed_events;
+#[cfg(feature = "mqtt")]
+mod mqtt_publish;
 mod nginx;
 mod overload;
 mod page;

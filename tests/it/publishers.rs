@@ -113,6 +113,6 @@ fn the_last_parts_that_nobody_has_taken_are_told_at_the_end() {
     server.write("one\n");
     wait_until("it is lost", SOON, || publish(&server)["state"] == "lost");
     drop(server.take_stdin());
-    server.expect_log("the last parts may not be at the hub: no connection to");
+    server.expect_log("the last parts may not be there: no connection to");
     server.finish().success();
 }

@@ -1,6 +1,7 @@
 //! Support for the black-box tests: the real binary on a free port, a viewer that reads its bytes strictly, folders and pictures to
 //! feed it, real browsers to show it. It knows the program only from outside: its command line, its routes and its bytes.
 
+mod broker;
 mod browser;
 mod ca;
 mod command;
@@ -26,6 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use broker::Broker;
 pub use browser::Browser;
 pub use ca::Ca;
 pub use command::{ExecServer, exec, exec_by};
