@@ -23,11 +23,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "source/relay",
             "doctor",
             "http",
             "source/exec",
             "source/hub",
-            "source/relay",
             "terminal",
             "sink",
             "source/playback",
@@ -50,6 +50,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "file",
             "format",
             "process",
+        ],
+    ),
+    (
+        "source/relay",
+        &[
+            "source/broker",
+            "source/incoming",
+            "mqtt",
+            "source",
+            "loss",
+            "client",
+            "feed",
+            "source/framing/split",
+            "error",
+            "wire/decode",
+            "escape",
+            "format",
+            "panic",
         ],
     ),
     (
@@ -89,6 +107,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
+    ("source/broker", &["source/incoming", "mqtt", "source", "loss", "feed", "source/framing/split", "escape", "format"]),
     (
         "source/exec",
         &[
@@ -110,22 +129,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "source/hub",
         &["source/incoming", "source", "feed", "source/framing/split", "error", "wire/decode", "format", "intake", "sync"],
-    ),
-    (
-        "source/relay",
-        &[
-            "source/incoming",
-            "source",
-            "loss",
-            "client",
-            "feed",
-            "source/framing/split",
-            "error",
-            "wire/decode",
-            "escape",
-            "format",
-            "panic",
-        ],
     ),
     ("terminal", &["sink", "feed", "recording", "stats", "escape"]),
     ("sink", &["mqtt", "loss", "client", "feed", "recording", "wire", "error", "escape", "format", "panic", "sync"]),

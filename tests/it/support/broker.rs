@@ -45,11 +45,6 @@ impl Broker {
         listens == Some(true)
     }
 
-    /// Its folder, for files that the configuration names.
-    pub fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
     /// `127.0.0.1:PORT`
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
