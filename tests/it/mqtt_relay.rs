@@ -81,31 +81,34 @@ fn picture(run: &str, sequence: u64, time: f64) -> Value {
     told("image/jpeg", "newest", run, sequence, time)
 }
 
-/// Sends these packets to each client that subscribes, before it says that it has accepted the first subscription.
-fn fake_broker(packets: Vec<u8>) -> String {
+/// Sends these packets to the clients that subscribe, before it says that it has accepted the first subscription. All but the last are
+/// for one client, whose connection ends then.
+fn fake_broker(turns: &[Vec<u8>]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let host = listener.local_addr().unwrap();
+    let (host, turns) = (listener.local_addr().unwrap(), turns.to_vec());
     thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let packets = packets.clone();
-            thread::spawn(move || {
-                let mut has_sent = false;
-                while let Some((kind, body)) = read_packet(&mut stream) {
-                    match kind {
-                        0x10 => stream.write_all(&[0x20, 2, 0, 0]).unwrap(),
-                        0x82 => {
-                            if !std::mem::replace(&mut has_sent, true) {
-                                stream.write_all(&packets).unwrap();
-                            }
-                            stream.write_all(&[0x90, 3, body[0], body[1], 0]).unwrap();
-                        }
-                        _ => {}
-                    }
-                }
-            });
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let (packets, is_last) = (turns[number.min(turns.len() - 1)].clone(), number + 1 >= turns.len());
+            thread::spawn(move || serve(stream, packets, is_last));
         }
     });
     format!("mqtt://{host}")
+}
+
+fn serve(mut stream: TcpStream, mut packets: Vec<u8>, is_last: bool) {
+    while let Some((kind, body)) = read_packet(&mut stream) {
+        match kind {
+            0x10 => stream.write_all(&[0x20, 2, 0, 0]).unwrap(),
+            0x82 => {
+                stream.write_all(&std::mem::take(&mut packets)).unwrap();
+                stream.write_all(&[0x90, 3, body[0], body[1], 0]).unwrap();
+                if !is_last {
+                    return;
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 fn read_packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
@@ -228,7 +231,7 @@ fn a_retained_part_has_the_time_that_mxr_tells_of_it_whichever_of_both_comes_fir
     (meta["bytes"], meta["via"]) = (jpeg(RED).len().into(), json!(["mxr-a", "mxr-b"]));
     let meta = publish("mxr/a.jpg/meta", meta.to_string().as_bytes(), true);
     for packets in [[body.clone(), meta.clone()].concat(), [meta, body].concat()] {
-        let server = relay(&format!("{}/mxr/#", fake_broker(packets)), &[]);
+        let server = relay(&format!("{}/mxr/#", fake_broker(&[packets])), &[]);
         wait_for_part(&server, "a.jpg", &jpeg(RED));
         let feed = feed(&server, "a.jpg").unwrap();
         assert_eq!((&feed["newest"]["timestamp"], &feed["published"]), (&json!(1_764_000_000.25), &json!(1)));
@@ -241,7 +244,7 @@ fn a_part_that_was_on_its_way_while_its_reader_came_has_what_is_told_of_it() {
     let mut meta = told("text/csv", "newest", "mxr-a", 7, 1_764_000_000.25);
     meta["bytes"] = 3.into();
     let packets = [publish("mxr/a/meta", meta.to_string().as_bytes(), true), publish("mxr/a", b"1,2", false)].concat();
-    let server = relay(&format!("{}/mxr/#", fake_broker(packets)), &[]);
+    let server = relay(&format!("{}/mxr/#", fake_broker(&[packets])), &[]);
     wait_for_published(&server, "a", 1);
     let newest = feed(&server, "a").unwrap()["newest"].clone();
     assert_eq!((&newest["type"], &newest["timestamp"]), (&json!("text/csv"), &json!(1_764_000_000.25)));
@@ -250,7 +253,7 @@ fn a_part_that_was_on_its_way_while_its_reader_came_has_what_is_told_of_it() {
 #[test]
 fn any_number_of_retained_messages_may_come_before_the_subscription_is_accepted() {
     let packets: Vec<u8> = (0..200).flat_map(|number| publish(&format!("a/{number}"), &jpeg(RED), true)).collect();
-    let server = relay(&format!("{}/a/#", fake_broker(packets)), &[]);
+    let server = relay(&format!("{}/a/#", fake_broker(&[packets])), &[]);
     server.expect_log("subscribed");
     wait_until("all are there", SOON, || names(&server).len() == 200);
 }
@@ -443,25 +446,21 @@ fn after_the_broker_was_killed_all_feeds_come_back_and_nothing_older_after_somet
 
 #[test]
 fn what_a_broker_retained_long_ago_does_not_come_after_what_is_newer() {
-    let Some(mut broker) = Broker::start("") else { return skip("mosquitto is missing") };
-    let mut client = Client::of(&broker);
-    client.part("mxr/a", &jpeg(RED), &picture("mxr-b", 1, now()));
-    client.retain("other/a", &jpeg(RED));
-    let server = relay(&broker.url("#"), &[]);
-    wait_for_part(&server, "mxr/a", &jpeg(RED));
-    client.send("other/a", &jpeg(GREEN));
-    wait_for_part(&server, "other/a", &jpeg(GREEN));
-    broker.kill();
-    wait_for_state(&server, "mxr/a", "lost");
-    // It is full again before the relay has subscribed.
-    broker.start_again();
-    let mut client = Client::of(&broker);
-    client.part("mxr/a", &jpeg(GREEN), &picture("mxr-a", 9, now() - 100.0));
-    client.retain("other/a", &jpeg(RED));
-    client.retain("z/last", b"x");
+    let part = |body: &[u8], run, time| {
+        let mut meta = picture(run, 1, time);
+        meta["bytes"] = body.len().into();
+        [publish("mxr/a/meta", meta.to_string().as_bytes(), true), publish("mxr/a", body, true)].concat()
+    };
+    let value = |body: &[u8], is_retained| publish("other/a", body, is_retained);
+    let first = [part(&jpeg(RED), "mxr-b", now()), value(&jpeg(RED), true), value(&jpeg(GREEN), false)].concat();
+    // A broker that was started again with what it had saved before.
+    let second = [part(&jpeg(GREEN), "mxr-a", now() - 100.0), value(&jpeg(RED), true), publish("z/last", b"x", true)].concat();
+    let server = relay(&format!("{}/#", fake_broker(&[first, second])), &[]);
     wait_for_published(&server, "z/last", 1);
     wait_for_state(&server, "mxr/a", "live");
-    assert_eq!(server.get("/snapshot/mxr/a").body, jpeg(RED));
+    assert!(server.get("/snapshot/mxr/a").body == jpeg(RED));
+    assert!(server.get("/snapshot/other/a").body == jpeg(GREEN));
+    assert_eq!(feed(&server, "other/a").unwrap()["published"], 1);
 }
 
 #[test]

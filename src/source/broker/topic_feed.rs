@@ -157,8 +157,9 @@ impl TopicFeed {
     pub(super) fn take_live(&mut self, body: Bytes, opener: &mut FeedOpener) -> BodyFate {
         self.note_sign(false);
         // What was retained is older, and shows that the topic has a value.
-        if self.held.take().is_some() && !self.is_of_mxr() {
+        if let Some(held) = self.held.take().filter(|_| !self.is_of_mxr()) {
             self.stream.kind.get_or_insert(Kind::Newest);
+            self.retained = Some(digest(&held));
         }
         let told = self.next.take_if(|next| next.bytes.is_none_or(|bytes| bytes == body.len()));
         let Some(NextBody { stamp, .. }) = told else { return self.publish(body, None, false, opener) };
@@ -183,12 +184,11 @@ impl TopicFeed {
         match self.told_of(&body) {
             Some(stamp) => self.publish_retained(body, stamp, opener),
             None if is_last => {
-                let digest = Some((body.len(), crc32fast::hash(&body)));
                 // One that comes again would be older than what has come live.
-                if self.is_newest(&body) || digest == self.retained {
+                let is_again = self.retained.replace(digest(&body)) == Some(digest(&body));
+                if is_again || self.is_newest(&body) {
                     return BodyFate::Taken;
                 }
-                self.retained = digest;
                 self.publish(body, None, true, opener)
             }
             None => {
@@ -320,6 +320,11 @@ impl TopicFeed {
 
 fn stamp_of(meta: &PartMeta) -> PartStamp {
     PartStamp { time: meta.time(), sequence: Some(meta.sequence) }
+}
+
+/// The length and checksum of a body.
+fn digest(body: &Bytes) -> (usize, u32) {
+    (body.len(), crc32fast::hash(body))
 }
 
 /// A text that is one line, as `echo` makes it, without the end of the line.
