@@ -185,12 +185,7 @@ mod tests {
             #[cfg(feature = "mqtt")]
             mqtt_discovery: None,
         };
-        let settings = settings(publish, &Typed::default()).map_err(|error| error.to_string())?.unwrap();
-        let hub = match settings.to {
-            PublishTo::Hub(hub) => hub,
-            #[cfg(feature = "mqtt")]
-            PublishTo::Broker(broker) => return Ok((broker.to_string(), None)),
-        };
+        let hub = hub(url, &publish).map_err(|error| error.to_string())?;
         let shown = hub.authorization.map(|value| value.to_str().unwrap().to_owned());
         Ok((hub.root.to_string(), shown))
     }

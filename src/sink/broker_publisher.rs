@@ -2,7 +2,7 @@
 //! whether this process is there. It makes no second connection.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     fmt,
     pin::pin,
     sync::Arc,
@@ -15,10 +15,11 @@ use tracing::{debug, info, warn};
 
 use super::{
     discovery::DiscoveredAs,
-    outgoing::{OutgoingBatch, Remote},
+    outgoing_feed::{OutgoingBatch, Remote},
     publish_progress::{EndOfVisit, PublishProgress},
     retain_check::RetainCheck,
     size_limit::{SIZE_HINT, SizeLimit, SizeVerdict},
+    topic_proof::{TOPIC_HINT, TopicProof},
 };
 use crate::{
     feed::Kind,
@@ -64,6 +65,7 @@ pub(super) struct BrokerPublisher {
     sent: HashMap<String, u64>,
     /// What was told last of each feed.
     metas: HashMap<Arc<str>, PartMeta>,
+    topics: TopicProof,
     sizes: SizeLimit,
     retained: RetainCheck,
     /// The type of the pictures of each feed that was announced on this connection; none where its parts are no pictures.
@@ -74,11 +76,12 @@ pub(super) struct BrokerPublisher {
 
 impl BrokerPublisher {
     pub(super) fn new(access: BrokerAccess) -> Self {
-        let (sizes, retained) = Default::default();
+        let (topics, sizes, retained) = Default::default();
         Self {
             access,
             sent: HashMap::new(),
             metas: HashMap::new(),
+            topics,
             sizes,
             retained,
             announced: HashMap::new(),
@@ -90,6 +93,7 @@ impl BrokerPublisher {
     pub(super) async fn visit(&mut self, progress: &mut PublishProgress) -> Result<EndOfVisit, Loss> {
         let will = LastWill { topic: self.access.prefix.status(), payload: OFFLINE };
         let connection = BrokerConnection::open(&self.access.broker, Some(will)).await?;
+        self.topics.begin();
         self.sizes.begin();
         self.retained.begin();
         self.announced.clear();
@@ -100,13 +104,25 @@ impl BrokerPublisher {
                 link.connection.close().await;
                 Ok(EndOfVisit::Over)
             }
-            Err(loss) => match self.sizes.end(loss) {
-                SizeVerdict::Refused(loss) => Err(loss),
-                SizeVerdict::Unknown(loss) if began.elapsed() < GOOD_VISIT => {
-                    Err(Loss { retry: Retry::NotBefore(AFTER_SHORT), ..loss })
-                }
-                SizeVerdict::Unknown(loss) => Err(loss),
-            },
+            Err(loss) => Err(self.note_loss(progress, loss, began)),
+        }
+    }
+
+    /// Finds out why a connection has ended.
+    fn note_loss(&mut self, progress: &PublishProgress, loss: Loss, began: Instant) -> Loss {
+        if let Some(name) = self.topics.refused() {
+            let alike = progress.outgoing.names().into_iter().filter(|other| self.topics.is_alike(other, &name));
+            alike.chain(Some(name.clone())).collect::<HashSet<_>>().iter().for_each(|name| {
+                progress.outgoing.set_aside(name);
+            });
+            let reason =
+                format!("{} at the topic {:?}, which is left out for minutes", loss.reason, self.access.prefix.body(&name));
+            return Loss { reason, hint: Some(TOPIC_HINT.into()), ..loss };
+        }
+        match self.sizes.end(loss) {
+            SizeVerdict::Refused(loss) => loss,
+            SizeVerdict::Unknown(loss) if began.elapsed() < GOOD_VISIT => Loss { retry: Retry::NotBefore(AFTER_SHORT), ..loss },
+            SizeVerdict::Unknown(loss) => loss,
         }
     }
 
@@ -159,7 +175,12 @@ impl BrokerPublisher {
             // Lines that a relay gives again after a restart are known by their times.
             if at == 0 || is_retained || !batch.hops.is_empty() {
                 let meta = meta_of(batch, part, process);
+                let is_to_be_proven = self.topics.send(name);
                 link.publish(&self.access.prefix.meta(name), meta.to_json(), true).await?;
+                if is_to_be_proven {
+                    link.settle(&self.access.prefix).await?;
+                    self.topics.prove();
+                }
                 self.metas.insert(name.clone(), meta);
             }
             self.send_body(link, name, part, is_retained).await?;
@@ -174,11 +195,11 @@ impl BrokerPublisher {
         let is_to_be_proven = self.sizes.send(name, body.len());
         link.publish(&topic, Bytes::copy_from_slice(body), is_retained).await?;
         if is_to_be_proven {
-            // The answer comes when the part was taken.
-            link.unsubscribe(&self.access.prefix.meta("mxr")).await?;
+            link.settle(&self.access.prefix).await?;
             self.sizes.prove();
         }
         if is_retained && self.retained.publish(&topic, body.len()) && !link.subscribe(&topic).await? {
+            info!(to = %self.access, topic, "the broker does not let this user read the topic: whether parts arrive is not known");
             self.retained.refuse();
         }
         Ok(())
@@ -209,10 +230,9 @@ impl BrokerPublisher {
             info!(to = progress.url(), feed = name, "the feed is gone here, and removed there");
         }
         for name in outgoing.unchecked() {
-            let topic = prefix.meta(&name);
-            if !self.asked.contains_key(&topic) {
-                link.subscribe(&topic).await?;
-                self.asked.insert(topic, (name, Instant::now()));
+            if let Entry::Vacant(place) = self.asked.entry(prefix.meta(&name)) {
+                link.subscribe(place.key()).await?;
+                place.insert((name, Instant::now()));
             }
         }
         let is_unknown = |_: &String, (_, since): &mut (Arc<str>, Instant)| since.elapsed() >= KNOWN_WITHIN;
@@ -334,7 +354,11 @@ impl BrokerLink {
         }
     }
 
-    /// Returns when the broker has taken all that was published before.
+    /// Waits until the broker has taken all that was published before: it answers in order, and where there was no subscription, too.
+    async fn settle(&mut self, prefix: &TopicPrefix) -> Result<(), Loss> {
+        self.unsubscribe(&format!("{}/none", prefix.status())).await
+    }
+
     async fn unsubscribe(&mut self, topic: &str) -> Result<(), Loss> {
         let unsubscribed = self.connection.unsubscribe(topic.to_owned());
         self.until(unsubscribed).await

@@ -8,7 +8,7 @@ use hyper::body::Body;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::outgoing::Remote;
+use super::outgoing_feed::Remote;
 use crate::{
     client::{Client, ClientError, ClientSettings, HeaderMap, Method, Response, StatusCode, Target, header},
     error::Result,

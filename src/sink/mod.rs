@@ -9,6 +9,7 @@ mod discovery;
 mod hub_client;
 mod hub_publisher;
 mod outgoing;
+mod outgoing_feed;
 mod outputs;
 mod parts_body;
 mod publish_progress;
@@ -19,6 +20,8 @@ mod recorder;
 mod retain_check;
 #[cfg(feature = "mqtt")]
 mod size_limit;
+#[cfg(feature = "mqtt")]
+mod topic_proof;
 
 #[cfg(feature = "mqtt")]
 pub use self::{broker_publisher::BrokerAccess, discovery::DiscoveredAs};

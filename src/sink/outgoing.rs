@@ -6,15 +6,15 @@ use std::{collections::HashMap, sync::Arc, task::Wake, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
 
-use super::publish_status::PublishStatus;
+use super::{
+    outgoing_feed::{OutgoingBatch, OutgoingFeed, Remote, SHARD},
+    publish_status::PublishStatus,
+};
 use crate::{
-    feed::{Feed, Hops, Kind, Mount, Registry, StartAt, Subscription, TakeLimit},
+    feed::{Registry, TakeLimit},
     sync::Mutex,
-    wire::Encoded,
 };
 
-/// The shard that it reads.
-const SHARD: usize = 0;
 /// How long a feed that another one publishes is left alone, at first and at most.
 const ASIDE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(15 * 60));
 /// How long a feed has to be gone before it is removed there: it may be opened again.
@@ -37,35 +37,6 @@ impl PublishNames {
             Some(given) => format!("{given}/{own}"),
         }
     }
-}
-
-/// The other side, as it is when a connection begins.
-#[derive(Debug, Default)]
-pub(super) struct Remote {
-    /// The name of its process, if it is one of mxr: its own feeds are not sent back to it.
-    pub(super) process: Option<String>,
-    /// Behind which sequence each feed is sent, by its name there. Of feeds of pictures the newest part is sent in any case.
-    pub(super) sent: HashMap<String, u64>,
-    /// The largest part that it takes, in bytes, and what can be done about it.
-    pub(super) max_part: Option<usize>,
-    pub(super) size_hint: &'static str,
-    /// Whether it keeps what it has until it is told otherwise, and is asked before a relayed feed is sent.
-    pub(super) is_retaining: bool,
-}
-
-/// Parts of one feed that are to be sent, at least one.
-#[derive(Debug)]
-pub(super) struct OutgoingBatch {
-    /// The name there.
-    pub(super) name: Arc<str>,
-    /// The kind of the feed.
-    pub(super) kind: Kind,
-    /// The processes that it has passed before this one.
-    pub(super) hops: Hops,
-    /// Whether its source is there.
-    pub(super) is_live: bool,
-    /// Consecutive parts.
-    pub(super) parts: Vec<Encoded>,
 }
 
 /// The feeds that are published, shared by the connection that sends them and the publisher.
@@ -107,27 +78,6 @@ struct OutgoingList {
     turn: usize,
     /// The last part that was taken.
     latest: Option<(String, u64)>,
-}
-
-#[derive(Debug)]
-struct OutgoingFeed {
-    number: u64,
-    feed: Arc<Feed>,
-    /// Its name there.
-    name: Arc<str>,
-    subscription: Subscription,
-    /// The key of the waker of a run.
-    waker: Option<usize>,
-    /// Whether a part of it is there.
-    has_begun: bool,
-    /// Whether its source was there at the last part, or when that was told.
-    was_live: bool,
-    /// Whether it is known that the feed does not come from there.
-    is_checked: bool,
-    /// Whether it was removed; its last parts are still sent.
-    is_gone: bool,
-    /// Whether a part that is too large was told of.
-    has_said_large: bool,
 }
 
 impl Outgoing {
@@ -186,34 +136,6 @@ impl Outgoing {
     pub(super) fn repeat(&self, generation: u64) -> Option<OutgoingBatch> {
         let list = self.list.lock();
         if list.generation == generation { list.repeat() } else { None }
-    }
-
-    /// The feeds whose source has come or gone since their last part or the last call, by their names there, and whether it is there.
-    pub(super) fn changed_lives(&self) -> Vec<(Arc<str>, bool)> {
-        let mut list = self.list.lock();
-        let begun = list.feeds.iter_mut().filter(|feed| feed.has_begun && !feed.is_gone);
-        let changed = begun.filter_map(|feed| {
-            let is_live = feed.feed.is_live();
-            (std::mem::replace(&mut feed.was_live, is_live) != is_live).then(|| (feed.name.clone(), is_live))
-        });
-        changed.collect()
-    }
-
-    /// The feeds of which it has to be known whether they come from there, by their names there.
-    pub(super) fn unchecked(&self) -> Vec<Arc<str>> {
-        let list = self.list.lock();
-        let needs_check = |feed: &&OutgoingFeed| feed.needs_check(&list.remote) && !is_aside(feed, &list.aside);
-        list.feeds.iter().filter(needs_check).map(|feed| feed.name.clone()).collect()
-    }
-
-    /// Notes that a feed does not come from there.
-    pub(super) fn set_checked(&self, name: &str) {
-        self.list.lock().feeds.iter_mut().filter(|feed| *feed.name == *name).for_each(|feed| feed.is_checked = true);
-    }
-
-    /// The processes that a feed has passed before this one, by its name there.
-    pub(super) fn hops(&self, name: &str) -> Option<Hops> {
-        self.list.lock().feeds.iter().find(|feed| *feed.name == *name).map(|feed| feed.feed.hops())
     }
 
     /// Whether a generation is over.
@@ -278,6 +200,43 @@ impl Outgoing {
     }
 }
 
+/// What a place that keeps things is told beside parts, and asked before them.
+#[cfg(feature = "mqtt")]
+impl Outgoing {
+    /// The feeds whose source has come or gone since their last part or the last call, by their names there, and whether it is there.
+    pub(super) fn changed_lives(&self) -> Vec<(Arc<str>, bool)> {
+        let mut list = self.list.lock();
+        let begun = list.feeds.iter_mut().filter(|feed| feed.has_begun && !feed.is_gone);
+        let changed = begun.filter_map(|feed| {
+            let is_live = feed.feed.is_live();
+            (std::mem::replace(&mut feed.was_live, is_live) != is_live).then(|| (feed.name.clone(), is_live))
+        });
+        changed.collect()
+    }
+
+    /// The feeds of which it has to be known whether they come from there, by their names there.
+    pub(super) fn unchecked(&self) -> Vec<Arc<str>> {
+        let list = self.list.lock();
+        let needs_check = |feed: &&OutgoingFeed| feed.needs_check(&list.remote) && !is_aside(feed, &list.aside);
+        list.feeds.iter().filter(needs_check).map(|feed| feed.name.clone()).collect()
+    }
+
+    /// Notes that a feed does not come from there.
+    pub(super) fn set_checked(&self, name: &str) {
+        self.list.lock().feeds.iter_mut().filter(|feed| *feed.name == *name).for_each(|feed| feed.is_checked = true);
+    }
+
+    /// The names there of all feeds.
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        self.list.lock().feeds.iter().map(|feed| feed.name.clone()).collect()
+    }
+
+    /// The processes that a feed has passed before this one, by its name there.
+    pub(super) fn hops(&self, name: &str) -> Option<crate::feed::Hops> {
+        self.list.lock().feeds.iter().find(|feed| *feed.name == *name).map(|feed| feed.feed.hops())
+    }
+}
+
 impl Drop for Outgoing {
     fn drop(&mut self) {
         self.registry.remove_waker(SHARD, self.key);
@@ -286,8 +245,7 @@ impl Drop for Outgoing {
 
 /// Whether a feed is sent: it is not left alone, and does not come from there.
 fn is_sent(feed: &OutgoingFeed, aside: &HashMap<String, (Instant, Duration)>, remote: &Remote) -> bool {
-    let comes_back = remote.process.as_deref().is_some_and(|process| feed.feed.hops().has(process));
-    !is_aside(feed, aside) && !comes_back && !feed.needs_check(remote)
+    !is_aside(feed, aside) && !feed.comes_from(remote) && !feed.needs_check(remote)
 }
 
 fn is_aside(feed: &OutgoingFeed, aside: &HashMap<String, (Instant, Duration)>) -> bool {
@@ -314,7 +272,7 @@ impl OutgoingList {
                 self.aside.insert(name.clone(), (Instant::now() + ASIDE.1, ASIDE.1));
             }
             let after = self.remote.sent.get(&name).copied();
-            self.feeds.push(OutgoingFeed::new(mounted.number, &mounted.mount, name, after, changes));
+            self.feeds.push(OutgoingFeed::new(mounted.number, &mounted.mount, name, after, changes.clone().into()));
         }
     }
 
@@ -370,82 +328,4 @@ impl OutgoingList {
         let (part, feed) = newest.min_by_key(|(part, _)| part.body().len())?;
         Some(feed.batch(vec![part]))
     }
-}
-
-impl Remote {
-    fn max_part(&self) -> usize {
-        self.max_part.unwrap_or(usize::MAX)
-    }
-}
-
-impl OutgoingFeed {
-    fn new(number: u64, mount: &Mount, name: String, after: Option<u64>, changes: &Arc<FeedChanges>) -> Self {
-        let feed = mount.open();
-        let subscription = subscribe(&feed, after);
-        // Shared feeds wake by the registry.
-        let waker = mount.shared().is_none().then(|| feed.register_waker(SHARD, changes.clone().into()));
-        Self {
-            number,
-            name: name.into(),
-            feed,
-            subscription,
-            waker,
-            has_begun: false,
-            was_live: false,
-            is_checked: false,
-            is_gone: false,
-            has_said_large: false,
-        }
-    }
-
-    /// Begins anew, behind what the other side has.
-    fn begin(&mut self, after: Option<u64>) {
-        // A run is played once.
-        if self.feed.kind() != Kind::Run {
-            self.subscription = subscribe(&self.feed, after);
-        }
-        self.has_begun = false;
-    }
-
-    fn say_too_large(&mut self, bytes: usize, remote: &Remote) {
-        if !std::mem::replace(&mut self.has_said_large, true) {
-            let (feed, limit, hint) = (&*self.name, remote.max_part(), remote.size_hint);
-            warn!(feed, bytes, limit, hint, "a part is too large to be published");
-        }
-    }
-
-    /// Whether it has to be known whether the feed comes from there. One that comes from no other process cannot.
-    fn needs_check(&self, remote: &Remote) -> bool {
-        remote.is_retaining && !self.is_checked && !self.feed.hops().is_empty()
-    }
-
-    fn has_parts(&self) -> bool {
-        self.subscription.has_news() || self.subscription.newest_taken().is_some()
-    }
-
-    fn batch(&self, parts: Vec<Encoded>) -> OutgoingBatch {
-        let (kind, hops, is_live) = (self.feed.kind(), self.feed.hops(), self.feed.is_live());
-        OutgoingBatch { name: self.name.clone(), kind, hops, is_live, parts }
-    }
-}
-
-impl Drop for OutgoingFeed {
-    fn drop(&mut self) {
-        if let Some(key) = self.waker {
-            self.feed.remove_waker(SHARD, key);
-        }
-    }
-}
-
-/// A cursor behind what the other side has: at the newest picture, or at the oldest line that it lacks.
-fn subscribe(feed: &Arc<Feed>, after: Option<u64>) -> Subscription {
-    let start = match feed.kind() {
-        Kind::Lines => {
-            let published = feed.state().published;
-            let after = after.filter(|after| *after <= published).unwrap_or(0);
-            StartAt { history: None, after: Some(after) }
-        }
-        Kind::Newest | Kind::Run => StartAt::default(),
-    };
-    feed.subscribe_from(SHARD, start).for_sink()
 }

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::outgoing::{Outgoing, OutgoingBatch};
+use super::{outgoing::Outgoing, outgoing_feed::OutgoingBatch};
 use crate::{
     feed::{Hops, Kind, url_name},
     wire::{Boundary, Layout},

@@ -51,6 +51,7 @@ impl PublishProgress {
     }
 
     /// Notes that there is a connection, and nothing to publish.
+    #[cfg(feature = "mqtt")]
     pub(super) fn note_waiting(&self) {
         if self.live_since.is_none() {
             self.status.set(PublishState::Waiting);

@@ -59,9 +59,9 @@ pub struct FeedPublisher {
 
 #[derive(Debug)]
 enum PublishRoute {
-    Hub(HubPublisher),
+    Hub(Box<HubPublisher>),
     #[cfg(feature = "mqtt")]
-    Broker(BrokerPublisher),
+    Broker(Box<BrokerPublisher>),
 }
 
 impl FeedPublisher {
@@ -74,10 +74,10 @@ impl FeedPublisher {
         let (url, to) = match to {
             PublishTo::Hub(hub) => {
                 let url = hub.root.to_string();
-                (url, PublishRoute::Hub(HubPublisher::new(hub, keepalive, registry)?))
+                (url, PublishRoute::Hub(Box::new(HubPublisher::new(hub, keepalive, registry)?)))
             }
             #[cfg(feature = "mqtt")]
-            PublishTo::Broker(broker) => (broker.to_string(), PublishRoute::Broker(BrokerPublisher::new(broker))),
+            PublishTo::Broker(broker) => (broker.to_string(), PublishRoute::Broker(Box::new(BrokerPublisher::new(broker)))),
         };
         let status = Arc::new(PublishStatus::new(url));
         let names = PublishNames { given: name, are_several };

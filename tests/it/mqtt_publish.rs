@@ -488,13 +488,13 @@ fn a_slow_broker_gets_the_newest_picture_next_and_none_that_was_replaced_meanwhi
     folder.put("a.png", picture(0));
     let server = watch(&folder, &format!("mqtt://{host}/lab"), &[]).start();
     wait_until("it has the first", SOON * 3, || bodies.lock().unwrap().len() == 1);
-    let last = (1..=6).map(|seed| {
+    let mut last = Vec::new();
+    for seed in 1..=6 {
         let bytes = picture(seed);
         folder.put("a.png", &bytes);
         wait_until("it is shown", SOON * 2, || server.state()["feeds"][0]["published"] == u64::from(seed) + 1);
-        bytes[bytes.len() - 8..].to_vec()
-    });
-    let last = last.last().unwrap();
+        last = bytes[bytes.len() - 8..].to_vec();
+    }
     drop(release);
     wait_until("it has the last", SOON * 3, || bodies.lock().unwrap().contains(&last));
     let count = bodies.lock().unwrap().len();
@@ -510,6 +510,34 @@ fn a_broker_that_accepts_and_closes_is_asked_at_most_eight_times_in_30_seconds()
     // No pause is shorter, and they grow.
     assert!(pauses(&server.stderr()).iter().all(|pause| *pause >= 4.0), "{}", server.stderr());
     wait_for_state(&server, "lost");
+}
+
+#[test]
+fn a_topic_that_a_broker_cuts_the_connection_at_is_named_and_the_other_feeds_go_on() {
+    let bodies = Arc::<Mutex<Vec<String>>>::default();
+    let seen = bodies.clone();
+    // As nats-server before 2.10.
+    let host = raw_broker(move |mut stream| {
+        while let Some((kind, rest)) = packet(&mut stream) {
+            acknowledge(&mut stream, kind, &rest);
+            if kind >> 4 == 3 {
+                let topic = String::from_utf8(rest[2..2 + usize::from(rest[1])].to_vec()).unwrap();
+                if topic.contains('.') {
+                    return;
+                }
+                seen.lock().unwrap().push(topic);
+            }
+        }
+    });
+    let folder = folder();
+    let files: Vec<_> = ["b.png", "plot"].iter().map(|name| folder.file(name)).collect();
+    files.iter().for_each(|file| folder.put(file.file_name().unwrap().to_str().unwrap(), png(GREEN)));
+    let server = watch(&folder, &format!("mqtt://{host}/lab"), &[]).args(&files).start();
+    server.expect_log("at the topic \"lab/a.png\"");
+    wait_until("the other is there", SOON, || bodies.lock().unwrap().contains(&"lab/plot".to_owned()));
+    wait_for_state(&server, "live");
+    // Both with a dot are left out at once.
+    assert_eq!(published(&server)["connects"], 2, "{}", server.stderr());
 }
 
 /// The pauses that a log tells of, in seconds.
