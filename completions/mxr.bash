@@ -638,7 +638,7 @@ _mxr() {
             return 0
             ;;
         mxr__subcmd__hub)
-            opts="-t -o -p -H -U -m -a -v -q -h --allow --max-feeds --expire --push-token --push-token-file --type --name --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --stall-timeout --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --help"
+            opts="-t -o -p -H -U -m -a -v -q -h --allow --max-feeds --expire --push-token --push-token-file --type --max-fps --keep-same --max-part --history --on-stale --on-live --stale-after --record --segment --keep --frames --publish --publish-name --publish-token --publish-token-file --publish-ca --publish-insecure --mqtt-discovery --port --host --unix --unix-mode --tls-cert --tls-key --max-viewers --max-viewers-per-address --keepalive --history-bytes --boundary --threads --open --qr --auth --auth-file --token --token-file --public --allow-host --allow-origin --allow-embed --route-prefix --trust-proxy --verbose --quiet --log-format --name --stall-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -680,10 +680,6 @@ _mxr() {
                     return 0
                     ;;
                 -t)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --name)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -828,10 +824,6 @@ _mxr() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --stall-timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --keepalive)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -886,6 +878,14 @@ _mxr() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

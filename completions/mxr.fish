@@ -355,7 +355,6 @@ complete -c mxr -n "__fish_mxr_using_subcommand hub" -l expire -d 'Remove a feed
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l push-token -d 'Require this token to push; beyond loopback one is generated unless there is one; prefer MXR_PUSH_TOKEN, since other users of this machine see the command line' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l push-token-file -d 'Read tokens to push from this file of lines TOKEN, or TOKEN GLOB for feeds whose names match' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -s t -l type -d 'Media type of every part [default: guessed from the name, else from the content; lines are text/plain]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand hub" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l max-fps -d 'At most N parts per second: the newest of each interval, and always the last one' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l max-part -d 'Largest part, such as 512K, 64M, 1G (K is 1024, KB is 1000); longer lines are cut, larger pictures and files are skipped' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l history -d 'Parts kept for viewers that ask for ?history=N, including the newest [default: 1; 10000 for lines]' -r
@@ -381,7 +380,6 @@ complete -c mxr -n "__fish_mxr_using_subcommand hub" -l tls-cert -d 'Serve https
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l tls-key -d 'Private key of that certificate (PEM); refused if every user of this machine can read it' -r -F
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -s m -l max-viewers -d 'Maximum number of viewers at once; further ones get 503' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l max-viewers-per-address -d 'Maximum number of viewers per address (per /64 for IPv6); further ones get 503 [default: as --max-viewers]' -r
-complete -c mxr -n "__fish_mxr_using_subcommand hub" -l stall-timeout -d 'Disconnect a viewer that reads nothing for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l keepalive -d 'Repeat the newest part after this long without a new one, in seconds or as 500ms, 2s, 1m, 1h; 0 disables it' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l history-bytes -d 'Memory for the past parts of all feeds together, without the newest of each; beyond it the oldest go first' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l boundary -d 'Boundary between parts, for readers that expect a certain one [default: random]' -r
@@ -396,6 +394,8 @@ complete -c mxr -n "__fish_mxr_using_subcommand hub" -l allow-embed -d 'Let page
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l route-prefix -d 'Serve below this path, such as /cam, for a proxy that passes it on' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l log-format -d 'Format of the log' -r -f -a "text\t'One readable line per event'
 json\t'One JSON object per line'"
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l name -d 'What the feed is called, in /stream/NAME, in /state and on the page [default: the name of the file, command or host; stdin; demo]' -r
+complete -c mxr -n "__fish_mxr_using_subcommand hub" -l stall-timeout -d 'Disconnect a viewer that reads nothing, or a pusher that sends nothing, for this long: 500ms, 2s, 1m, 1h, or a number of seconds' -r
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l keep-same -d 'Push a part even if it is identical to the one before'
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l publish-insecure -d 'Believe every certificate of an https hub or mqtts broker: whoever is on the way can read and change everything'
 complete -c mxr -n "__fish_mxr_using_subcommand hub" -l open -d 'Open the viewer page in the browser (never over SSH)'

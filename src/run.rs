@@ -125,7 +125,9 @@ async fn serve_until_told(config: Config, terminal: Terminal) -> Result<()> {
         && let Some(token) = server.generate_push_token()
     {
         // Not in the log, and apart from the token to look.
-        terminal.say(format!("the token to push: {token}\n"));
+        let url = listeners.iter().flat_map(|listener| urls(listener, server.http())).rfind(|url| !is_path(url));
+        let example = url.map(|url| format!("to try it: curl -T plot.png '{url}snapshot/plot.png?token={token}'\n"));
+        terminal.say(format!("the token to push: {token}\n{}", example.unwrap_or_default()));
     }
     listen_to_signals(&shutdown, reload)?;
     announce(&listeners, server.http(), show, &terminal);

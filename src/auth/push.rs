@@ -71,7 +71,8 @@ impl PushTokens {
         let pair = shown::pair(headers);
         let in_url = shown::token_in(uri);
         let shown = [in_url.as_deref(), shown::bearer(headers), pair.as_ref().map(|(_, password)| password.as_str())];
-        let shown: Vec<&str> = shown.into_iter().flatten().collect();
+        // An empty one is shown where a variable is not set.
+        let shown: Vec<&str> = shown.into_iter().flatten().filter(|shown| !shown.is_empty()).collect();
         let right: Vec<_> = self.tokens.iter().filter(|known| shown.iter().any(|shown| known.token.is(shown))).collect();
         match right.is_empty() {
             true if shown.is_empty() => Err(PushDenial::Nothing),
@@ -127,6 +128,7 @@ mod tests {
         }
         assert_eq!(check(&tokens, "/?token=all", &[], "window").await, Ok(true));
         assert_eq!(check(&tokens, "/", &[], "window").await, Err(PushDenial::Nothing));
+        assert_eq!(check(&tokens, "/?token=", &[("authorization", "Basic YW55Og==")], "window").await, Err(PushDenial::Nothing));
         assert_eq!(check(&tokens, "/?token=al", &[], "window").await, Err(PushDenial::Wrong));
     }
 }

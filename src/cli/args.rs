@@ -89,6 +89,7 @@ pub enum Command {
     /// Serve feeds of other machines, each over one connection however many watch: cameras, pictures, other mxr
     Relay(RelayArgs),
     /// Serve what others push in over HTTP: curl, ffmpeg, a script, other mxr
+    #[command(mut_arg("name", |arg| arg.hide(true)), mut_arg("stall_timeout", |arg| arg.help(HUB_STALL)))]
     Hub(HubArgs),
     /// Serve several feeds of any kind, as a file says
     Up(Up),
@@ -320,6 +321,9 @@ pub struct RelayArgs {
     #[command(flatten)]
     pub common: Common,
 }
+
+const HUB_STALL: &str = "\
+Disconnect a viewer that reads nothing, or a pusher that sends nothing, for this long: 500ms, 2s, 1m, 1h, or a number of seconds";
 
 const HUB_EXAMPLES: &str = "\
 Pushing:

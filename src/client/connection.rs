@@ -95,12 +95,13 @@ impl Stream {
             }
             None => {
                 let next = proxy.map_or(origin, Target::origin);
+                let named = |name: &str| if proxy.is_some() { format!("the proxy {name}") } else { name.to_owned() };
                 let found = timeout_at(deadline, lookup_host((next.host.as_str(), next.port))).await;
                 let found = found.map_err(|_| late(Awaited::Address))?;
-                let addresses = found.map_err(|cause| ClientError::Resolve { host: next.host.clone(), cause })?;
+                let addresses = found.map_err(|cause| ClientError::Resolve { host: named(&next.host), cause })?;
                 let dialled = timeout_at(deadline, dial(in_turns(addresses), ATTEMPT_DELAY)).await;
                 let socket = dialled.map_err(|_| late(Awaited::Connection))?;
-                let socket = socket.map_err(|cause| ClientError::Connect { to: next.to_string(), cause })?;
+                let socket = socket.map_err(|cause| ClientError::Connect { to: named(&next.to_string()), cause })?;
                 let _ = socket.set_nodelay(true);
                 if sends {
                     keep_new(&socket);

@@ -8,6 +8,10 @@ use bytes::Bytes;
 use super::{head::HeadFault, target::TargetError};
 use crate::escape::Escaped;
 
+/// What to do where a proxy asks for a password (407).
+pub const PROXY_PASSWORD: &str =
+    "it asks for user and password, which stand in the URL of the proxy: http://user:password@proxy:3128";
+
 /// A request without a response that can be used, or a body that broke off. `Display` is the cause, without "cannot".
 #[derive(Debug)]
 pub enum ClientError {
@@ -154,6 +158,7 @@ impl ClientError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Tls { hint, .. } => *hint,
+            Self::Proxy { cause, .. } if cause.starts_with("answers 407") => Some(PROXY_PASSWORD),
             Self::Proxy { .. } => Some("NO_PROXY names the hosts that are reached without it"),
             Self::Head { fault: HeadFault::Tls, .. } => Some("begin the URL with https://"),
             Self::Head { fault: HeadFault::Rtsp, .. } => Some("use the HTTP port; ffmpeg turns RTSP into MJPEG"),

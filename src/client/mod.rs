@@ -45,7 +45,7 @@ pub use self::{
     credentials::Credentials,
     dialer::Dialer,
     exchange::Client,
-    failure::{Awaited, ClientError, RedirectFault},
+    failure::{Awaited, ClientError, PROXY_PASSWORD, RedirectFault},
     head::HeadFault,
     proxy::ProxyRules,
     response::{Response, ResponseBody},

@@ -88,16 +88,25 @@ pub(super) async fn tunnel<T: AsyncRead + AsyncWrite + Unpin>(
     let request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{secret}\r\n");
     socket.write_all(request.as_bytes()).await.map_err(|error| failed(format!("takes no request: {error}")))?;
     let mut head = Vec::new();
-    // The server behind it waits for TLS to begin here, so nothing follows the head.
-    while !head.ends_with(b"\r\n\r\n") {
+    while !has_end(&head) {
         let read = socket.read_buf(&mut head).await.map_err(|error| failed(format!("does not answer: {error}")))?;
         if read == 0 || head.len() > MOST_HEAD {
             return Err(failed("does not answer as a proxy".to_owned()));
         }
     }
-    let head = String::from_utf8_lossy(&head);
-    let status = head.lines().next().and_then(|line| line.split_once(' ')).map_or("", |(_, status)| status);
-    if status.starts_with('2') { Ok(()) } else { Err(failed(format!("answers {status}"))) }
+    let text = String::from_utf8_lossy(&head);
+    let status = text.lines().next().and_then(|line| line.split_once(' ')).map_or("", |(_, status)| status);
+    match status.starts_with('2') {
+        // The server behind it waits for TLS to begin here, so nothing follows the head.
+        true if head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n") => Ok(()),
+        true => Err(failed("sends more than the head of its answer".to_owned())),
+        false => Err(failed(format!("answers {status}"))),
+    }
+}
+
+/// Whether the empty line behind a head is there. An error has a body behind it.
+fn has_end(head: &[u8]) -> bool {
+    head.windows(2).any(|end| end == b"\n\n") || head.windows(3).any(|end| end == b"\n\r\n")
 }
 
 #[cfg(test)]

@@ -46,11 +46,14 @@ impl Client {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Response, ClientError> {
+        let mut headers = headers.clone();
+        // hyper says nothing of an empty body.
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
         let whole = || Full::new(body.clone()).map_err(|never: Infallible| match never {}).boxed_unsync();
         let within = Some(self.settings.head_timeout);
         let idle = self.idle.lock().take();
         if let Some(connected) = idle.filter(|connected| connected.is_for(target.origin())) {
-            let request = request(method.clone(), target, headers, whole(), &connected);
+            let request = request(method.clone(), target, &headers, whole(), &connected);
             match self.send_upload(connected, target, request, within).await {
                 // The server has closed it meanwhile.
                 Err(ClientError::Closed | ClientError::Head { fault: HeadFault::Unasked, .. }) => {}
@@ -58,7 +61,7 @@ impl Client {
             }
         }
         let connected = self.connect(target.origin()).await?;
-        let request = request(method, target, headers, whole(), &connected);
+        let request = request(method, target, &headers, whole(), &connected);
         self.send_upload(connected, target, request, within).await
     }
 

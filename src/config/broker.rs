@@ -1,8 +1,11 @@
 //! The URLs of brokers, in builds that know MQTT and in those that do not. It opens no connection.
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 #[cfg(feature = "mqtt")]
-use crate::mqtt::{Broker, BrokerPath};
+use crate::{
+    error::Result,
+    mqtt::{Broker, BrokerPath},
+};
 
 /// Whether a URL is one of a broker.
 pub(super) fn is_broker(url: &str) -> bool {

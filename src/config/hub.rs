@@ -7,7 +7,7 @@ use crate::{
     auth::{PushTokens, Token},
     cli::{HubArgs, Typed},
     error::{Error, Result},
-    http::PushOptions,
+    http::{PushOptions, Refusals},
     source::{
         SourceStart,
         hub::{Hub, HubSettings},
@@ -26,6 +26,9 @@ impl Config {
         if hub.max_feeds == 0 {
             return Err(Error::usage("use --max-feeds 0", "nobody could push"));
         }
+        if hub.allow.iter().any(String::is_empty) {
+            return Err(Error::usage("use --allow \"\"", "no name is empty").hint("without --allow every name may be pushed"));
+        }
         let allow = hub.allow.into_iter().map(|glob| pattern("--allow", glob)).collect::<Result<_>>()?;
         let expire = (!hub.expire.is_zero()).then_some(hub.expire);
         let tokens = tokens(hub.push_token.as_deref(), hub.push_token_file.as_deref())?;
@@ -33,7 +36,7 @@ impl Config {
         let intake = hub_source.clone();
         let start = SourceStart::new(move |context| hub_source.source(context));
         let mut config = Self::new(start, hub.common, typed)?;
-        config.http.push = Some(PushOptions { intake, tokens });
+        config.http.push = Some(PushOptions { intake, tokens, refusals: Refusals::default() });
         Ok(config.publishing_several(true))
     }
 }
@@ -51,11 +54,15 @@ fn tokens(typed: Option<&str>, file: Option<&Path>) -> Result<PushTokens> {
     for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let cannot = |why: String| {
             let what = format!("use line {number} of --push-token-file {}", path.display());
-            Error::new(what, why).hint("a line is TOKEN, or TOKEN GLOB")
+            Error::new(what, why).hint("a line is TOKEN, or TOKEN GLOB; a token may have several lines, and a comment has its own; ? in a pattern is any letter, a space too")
         };
         let (token, names) =
             line.split_once(char::is_whitespace).map_or((line, None), |(token, names)| (token, Some(names.trim())));
         let token = Token::parse(token).map_err(|why| cannot(why.to_owned()))?;
+        // It would be taken for one pattern, which no name has.
+        if names.is_some_and(|names| names.contains(char::is_whitespace) || names.starts_with('#')) {
+            return Err(cannot("more than a pattern stands behind the token".to_owned()));
+        }
         tokens.add(token, names.map(str::to_owned)).map_err(|why| cannot(why.to_string()))?;
     }
     if tokens.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Config, access::read_secret, broker::is_broker, relay};
 use crate::{
     cli::{PublishArgs, Typed},
-    client::{ClientSettings, ProxyRules, Target, header},
+    client::{ClientSettings, ProxyRules, Target, TargetError, header},
     error::{Error, Result},
     feed,
     sink::{HubAccess, PublishSettings, PublishTo},
@@ -64,8 +64,14 @@ fn hub(url: &str, publish: &PublishArgs) -> Result<HubAccess> {
     }
     let (root, in_url) = root(url)?;
     let authorization = authorization(publish, in_url)?;
-    let proxies = ProxyRules::of_environment(|name| std::env::var(name).ok());
-    let proxies = proxies.map_err(|(variable, why)| {
+    // The other variable says nothing of this hub.
+    let other = if root.is_tls() { "http_proxy" } else { "https_proxy" };
+    let variable = |name: &str| std::env::var(name).ok().filter(|_| !name.eq_ignore_ascii_case(other));
+    let proxies = ProxyRules::of_environment(variable).map_err(|(variable, why)| {
+        let why = match why {
+            TargetError::Scheme(scheme) => format!("its scheme is {scheme}, and only proxies of http can be used"),
+            why => why.to_string(),
+        };
         let error = Error::usage(format!("use the proxy of {variable}"), why);
         error.hint("it looks like http://proxy:3128; NO_PROXY names the hosts that are reached without it")
     })?;
@@ -75,7 +81,7 @@ fn hub(url: &str, publish: &PublishArgs) -> Result<HubAccess> {
 
 /// The root of the hub, and the token that its URL holds. No error repeats the URL.
 fn root(url: &str) -> Result<(Target, Option<header::HeaderValue>)> {
-    let target = relay::target(url).map_err(|error| error.map(&|text| text.replace("use the URL", "use the URL of --publish")))?;
+    let target = relay::target(url).map_err(|error| error.map(&of_publish))?;
     let path = target.path().trim_end_matches('/').to_owned() + "/";
     let of_query = match target.query() {
         None | Some("") => None,
@@ -91,6 +97,11 @@ fn root(url: &str) -> Result<(Target, Option<header::HeaderValue>)> {
     }
     let root = target.with_path(&path).map_err(|why| Error::usage("use the URL of --publish", why))?;
     Ok((root.without_credentials(), of_query.or(of_user)))
+}
+
+/// A text about the URL of an upstream, for that of a hub.
+fn of_publish(text: &str) -> String {
+    text.replace("use the URL", "use the URL of --publish").replace("--upstream-auth-file", "--publish-token-file")
 }
 
 fn authorization(publish: &PublishArgs, in_url: Option<header::HeaderValue>) -> Result<Option<header::HeaderValue>> {

@@ -31,6 +31,8 @@ use crate::{
 const MOST_BYTES: u64 = 1 << 20;
 /// The source that can be read only once.
 const STDIN: &str = "stdin";
+/// The command that is no source of one feed.
+const HUB: &str = "hub";
 /// The file of somebody who begins.
 const EXAMPLE: &str = "two lines make a file: [feed.plot] and watch = \"plot.png\"";
 
@@ -188,6 +190,11 @@ impl TableReader<'_> {
     fn member(&mut self, table: &FileTable) -> Option<Member> {
         let sources = cli::sources();
         let (source, keys): (Vec<Key>, Vec<Key>) = table.keys.iter().cloned().partition(|key| sources.contains(&key.name));
+        if let Some(hub) = source.iter().find(|key| key.name == HUB) {
+            let hint = "run `mxr hub` beside this; with 'publish' below [server] these feeds are pushed into it";
+            self.mistakes.push(Mistake::new(hub.line, "a hub is a server of its own, not a feed", Some(hint)));
+            return None;
+        }
         let is_demo = keys.iter().any(|key| key.name == "demo" && key.value == KeyValue::Switch(true));
         let (command, place) = match &source[..] {
             [source] => (source.name.as_str(), self.arguments(source)?),
@@ -214,7 +221,7 @@ impl TableReader<'_> {
 
     /// Says that there is no source, or which key may have been meant to be it.
     fn without_source(&mut self, table: &FileTable, sources: &[String]) {
-        let sources: Vec<&str> = sources.iter().map(String::as_str).chain(["demo"]).collect();
+        let sources: Vec<&str> = sources.iter().map(String::as_str).filter(|source| *source != HUB).chain(["demo"]).collect();
         let is_known = |key: &&Key| sources.iter().any(|source| Keys::of_source(source).has(&key.name));
         let (known, unknown): (Vec<&Key>, Vec<&Key>) = table.keys.iter().partition(is_known);
         for key in unknown {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::cursor::{Accepts, Cursor};
-use crate::feed::{Registry, StartAt};
+use crate::feed::{Kind, Registry, StartAt};
 
 /// The options of a viewer's request, besides the feeds.
 #[derive(Debug, Default)]
@@ -31,12 +31,15 @@ pub(crate) struct AllFeeds {
     /// The number of the newest mount that it has joined, and the version of the registry that it has seen.
     joined: u64,
     version: u64,
+    /// Whether it has joined the feeds that were there when it came.
+    has_begun: bool,
 }
 
 impl AllFeeds {
     /// All feeds, of which it has joined none yet.
     pub(crate) fn new(registry: Arc<Registry>, shard: usize, history: Option<usize>, accepts: Accepts) -> Self {
-        Self { registry, shard, history, after: HashMap::new(), accepts: accepts.of_several(), joined: 0, version: 0 }
+        let accepts = accepts.of_several();
+        Self { registry, shard, history, after: HashMap::new(), accepts, joined: 0, version: 0, has_begun: false }
     }
 
     /// The same for a viewer that has the parts up to these sequences.
@@ -55,12 +58,16 @@ impl AllFeeds {
 
     /// Cursors for the feeds that were added since the last call.
     pub(super) fn join(&mut self) -> Vec<Cursor> {
+        let has_begun = std::mem::replace(&mut self.has_begun, true);
         self.version = self.registry.version();
         let list = self.registry.list();
         let new = list.iter().filter(|mounted| mounted.number > self.joined);
         let cursors = new.map(|mounted| {
-            let after = self.after.remove(mounted.mount.name());
-            let subscription = mounted.mount.open().subscribe_from(self.shard, StartAt { history: self.history, after });
+            let (after, feed) = (self.after.remove(mounted.mount.name()), mounted.mount.open());
+            // It missed none of a feed that came after it: what it asked for is how far back it begins in those that were there.
+            let is_later = has_begun && after.is_none() && feed.kind() == Kind::Lines;
+            let history = if is_later { Some(usize::MAX) } else { self.history };
+            let subscription = feed.subscribe_from(self.shard, StartAt { history, after });
             Cursor::new(subscription, self.accepts)
         });
         let cursors = cursors.collect();

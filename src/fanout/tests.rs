@@ -495,6 +495,23 @@ async fn a_viewer_of_all_feeds_sees_them_come_and_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lines_of_a_feed_that_comes_later_are_sent_from_the_first() {
+    let (publisher, setup) = setup(Kind::Lines);
+    for line in ["old 1", "old 2"] {
+        publisher.publish(text(line)).unwrap();
+    }
+    let mut viewer = setup.enter_all(1 << 16);
+    let there = read_until(&mut viewer, "old 2\r\n--b0undary\r\n").await;
+    assert!(!there.contains("old 1"), "{there}");
+    let later = setup.opener.open("later", Kind::Lines);
+    for line in ["new 1", "new 2", "new 3"] {
+        later.publish(text(line)).unwrap();
+    }
+    let come = read_until(&mut viewer, "new 3\r\n--b0undary\r\n").await;
+    assert!(come.contains("new 1\r\n") && come.contains("new 2\r\n") && !come.contains("X-Dropped"), "{come}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_removed_feed_ends_only_for_its_own_viewers() {
     let (publisher, setup) = setup(Kind::Newest);
     let mut stays = setup.enter(1 << 16, StreamOptions::default());

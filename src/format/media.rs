@@ -9,6 +9,9 @@ use super::names::{charset_of, type_of};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Media(Arc<str>);
 
+/// The longest type in bytes: it stands in the head of each part, which readers bound.
+const MOST_BYTES: usize = 1000;
+
 impl Media {
     /// The type of a line of text.
     pub const TEXT: &'static str = "text/plain; charset=utf-8";
@@ -24,6 +27,9 @@ impl Media {
         }
         if !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
             return Err("it has characters that a header cannot hold".to_owned());
+        }
+        if text.len() > MOST_BYTES {
+            return Err(format!("it is longer than {MOST_BYTES} bytes"));
         }
         Ok(Self::from_known(if media.params().next().is_some() { text.trim() } else { media.essence_str() }))
     }

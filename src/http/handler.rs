@@ -94,7 +94,7 @@ impl RequestHandler {
             None if push::may_be(&request, &self.options) => {
                 is_body_read = true;
                 let mark_active = || caller.conn.mark_active();
-                push::answer(&request, body, &mut visitor, &has_left, &mark_active, &self.options).await
+                push::answer(&request, body, &mut visitor, &has_left, (&mark_active, &self.shutdown), &self.options).await
             }
             None if login::is_form(&request, &self.options) => {
                 login::answer_form(&request, body, &mut visitor, &has_left, &self.options).await
@@ -104,9 +104,12 @@ impl RequestHandler {
                 Err(rejection) => Err(rejection),
             },
         };
+        if let Err(Rejection::ForeignHost(name)) = &answered {
+            self.options.hosts.warn_of(&self.options.redacted(name));
+        }
         let mut reply = answered
             .unwrap_or_else(|rejection| login::offer_form(response::reject(&rejection), &rejection, headers, &self.options));
-        push::name_methods(&mut reply, &request, &self.options);
+        push::explain_methods(&mut reply, &request, &visitor, &self.options);
         if request::has_body(headers) && !is_body_read {
             response::close(&mut reply);
         }
@@ -135,11 +138,7 @@ impl RequestHandler {
         transport: &Mutex<Transport>,
     ) -> Result<Route, Rejection> {
         let Options { access, hosts, sites, prefix, .. } = &*self.options;
-        request::check(request, hosts, visitor).inspect_err(|rejection| {
-            if let Rejection::ForeignHost(name) = rejection {
-                hosts.warn_of(&access.redacted(name));
-            }
-        })?;
+        request::check(request, hosts, visitor)?;
         if request.method() == Method::OPTIONS {
             // It has no secret, and gives away nothing.
             return sites.allowed_origin(request.headers()).map(|_| Route::Preflight).ok_or(Rejection::ForeignSite);
@@ -341,13 +340,18 @@ impl RequestHandler {
     fn unknown(&self, selector: &FeedSelector) -> Reply {
         let list = self.registry.list();
         let names: Vec<&str> = list.iter().map(|mounted| mounted.mount.name()).collect();
-        let names = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
+        if names.is_empty() {
+            return response::text(StatusCode::NOT_FOUND, &self.options.without_feeds());
+        }
         let asked = match selector {
             FeedSelector::Named(name) | FeedSelector::Camera(name) => name.clone(),
             FeedSelector::Number(number) => format!("number {number}"),
             FeedSelector::All => "any".to_owned(),
         };
-        response::text(StatusCode::NOT_FOUND, &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names)))
+        response::text(
+            StatusCode::NOT_FOUND,
+            &format!("mxr: there is no feed {asked:?}\nhint: there is {}", Escaped(names.join(", "))),
+        )
     }
 }
 

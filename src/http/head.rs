@@ -115,7 +115,8 @@ impl HeadScan {
             return self.line();
         }
         self.in_line += usize::from(*byte != b'\r');
-        if self.line_start.len() < LINE_START {
+        // However many spaces stand before a value.
+        if self.line_start.len() < LINE_START && !matches!(*byte, b' ' | b'\t') {
             self.line_start.push(*byte);
         }
         self.place = match (self.place, *byte) {

@@ -55,6 +55,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
             None => options.archive.is_some().into(),
         },
         "frames": options.recorded.frames.as_deref().map(recorded),
+        "hub": options.push.is_some(),
         "publish": options.published.as_deref().map(published),
         "left_out_feeds": feeds.left_out(),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),

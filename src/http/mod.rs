@@ -18,6 +18,7 @@ mod past;
 mod push;
 mod query;
 mod reads;
+mod refusals;
 mod request;
 mod response;
 mod route;
@@ -29,5 +30,6 @@ pub use self::{
     host::Hosts,
     options::{Options, PushOptions},
     origin::Sites,
+    refusals::Refusals,
     workers::serve,
 };

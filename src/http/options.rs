@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use hyper::http::uri::Authority;
 
-use super::{host::Hosts, origin::Sites, request::Visitor};
+use super::{host::Hosts, origin::Sites, refusals::Refusals, request::Visitor};
 use crate::{
     auth::{Access, PushTokens, Site},
     conn::tls::Tls,
@@ -55,6 +55,8 @@ pub struct PushOptions {
     pub intake: Arc<dyn Intake>,
     /// The tokens that give the right to push. Without one, everybody on this machine may who may also look.
     pub tokens: PushTokens,
+    /// The refusals that the log has told.
+    pub refusals: Refusals,
 }
 
 impl Default for Options {
@@ -85,6 +87,17 @@ impl Options {
     pub(super) fn redacted(&self, text: &str) -> String {
         let text = self.access.redacted(text);
         self.push.as_ref().map_or(text.clone(), |push| push.tokens.redacted(&text))
+    }
+
+    /// What is said where there is no feed yet.
+    pub(super) fn without_feeds(&self) -> String {
+        let hint = self.push.as_ref().map(|_| format!("\nhint: {}", self.how_to_push()));
+        format!("mxr: there is no feed yet{}", hint.unwrap_or_default())
+    }
+
+    /// The requests that push.
+    pub(super) fn how_to_push(&self) -> String {
+        format!("PUT {0}/snapshot/NAME is one part, POST {0}/stream/NAME a stream of them", self.prefix)
     }
 
     /// The site that a visitor's browser believes to be at.

@@ -11,12 +11,14 @@ use hyper::{
 };
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::{
     login,
     options::{Options, PushOptions},
     origin,
+    refusals::Sentence,
     request::{self, Rejection, Visitor},
     response::{self, Reply},
     route::{self, FeedSelector, Route, route},
@@ -62,13 +64,28 @@ pub(super) fn may_be<B>(request: &Request<B>, options: &Options) -> bool {
         && !matches!(route(request, &options.prefix), Route::NotFound | Route::Page | Route::Slash | Route::Quit)
 }
 
-/// Answers a request to push.
+/// Answers a request to push, and tells the log if it is refused.
 pub(super) async fn answer(
     request: &Request<()>,
     body: Incoming,
     visitor: &mut Visitor,
     has_left: HasLeft<'_>,
-    mark_active: &(dyn Fn() + Sync),
+    (mark_active, shutdown): (&(dyn Fn() + Sync), &CancellationToken),
+    options: &Options,
+) -> Result<Reply, Rejection> {
+    let reply = decide(request, body, visitor, has_left, (mark_active, shutdown), options).await?;
+    if let Some(push) = &options.push {
+        push.refusals.tell(&reply, visitor.address(), &options.redacted(request.uri().path()));
+    }
+    Ok(reply)
+}
+
+async fn decide(
+    request: &Request<()>,
+    body: Incoming,
+    visitor: &mut Visitor,
+    has_left: HasLeft<'_>,
+    (mark_active, shutdown): (&(dyn Fn() + Sync), &CancellationToken),
     options: &Options,
 ) -> Result<Reply, Rejection> {
     let Some(push) = &options.push else { return Err(Rejection::Method) };
@@ -76,7 +93,7 @@ pub(super) async fn answer(
     if origin::is_cross_site(request.headers(), visitor) {
         return Ok(refuse(StatusCode::FORBIDDEN, "mxr: a page of another site may not push"));
     }
-    let wanted = match read_request(request, &options.prefix) {
+    let wanted = match read_request(request, options) {
         Ok(wanted) => wanted,
         Err(reply) => return Ok(*reply),
     };
@@ -95,22 +112,20 @@ pub(super) async fn answer(
         }
         PushRequest::Received(run) => push.intake.received(&run, headers).map_or_else(|why| refused(&why), |have| received(&have)),
         PushRequest::Push(..) | PushRequest::PushSeveral => match begin(headers, wanted, right, push) {
-            Ok(begun) => read(begun, body, mark_active, options.stall).await,
+            Ok(begun) => read(begun, body, (mark_active, shutdown), options.stall).await,
             Err(reply) => *reply,
         },
     })
 }
 
 /// What a request wants, or why it wants nothing that can be done.
-fn read_request(request: &Request<()>, prefix: &str) -> Result<PushRequest, Box<Reply>> {
-    let (shape, feed) = match route(request, prefix) {
+fn read_request(request: &Request<()>, options: &Options) -> Result<PushRequest, Box<Reply>> {
+    let (shape, feed) = match route(request, &options.prefix) {
         Route::Snapshot { feed, .. } => (PushShape::Part, feed),
         Route::Stream { feeds, .. } => (PushShape::Stream, feeds),
         Route::BadQuery(why) => return Err(Box::new(refuse(StatusCode::BAD_REQUEST, &format!("mxr: {why}")))),
         _ => {
-            let mut reply = refuse(StatusCode::METHOD_NOT_ALLOWED, "mxr: only GET and HEAD are answered here");
-            reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Err(Box::new(reply));
+            return Err(Box::new(astray(options)));
         }
     };
     let name = match feed {
@@ -119,8 +134,8 @@ fn read_request(request: &Request<()>, prefix: &str) -> Result<PushRequest, Box<
         }
         FeedSelector::Named(name) => name,
         _ => {
-            let text = "mxr: a name is missing\nhint: PUT /snapshot/NAME is one part, POST /stream/NAME a stream of them";
-            return Err(Box::new(refuse(StatusCode::BAD_REQUEST, text)));
+            let text = format!("mxr: a name is missing\nhint: {}", options.how_to_push());
+            return Err(Box::new(refuse(StatusCode::BAD_REQUEST, &text)));
         }
     };
     if name.contains(char::REPLACEMENT_CHARACTER) {
@@ -149,9 +164,6 @@ async fn admit(
         Ok(right) => return Ok(Ok(right)),
         Err(denial) => denial,
     };
-    if denial == PushDenial::Wrong {
-        warn!(source = visitor.address().map(display), "a wrong token to push");
-    }
     Ok(Err(Box::new(deny(&denial))))
 }
 
@@ -195,13 +207,22 @@ fn begin(headers: &HeaderMap, wanted: PushRequest, right: PushRight, push: &Push
 }
 
 /// Reads a body to its end. A pusher that is too slow, or whose feed is another's now, is answered before.
-async fn read(mut push: Box<dyn Push>, mut body: Incoming, mark_active: &(dyn Fn() + Sync), stall: Duration) -> Reply {
+async fn read(
+    mut push: Box<dyn Push>,
+    mut body: Incoming,
+    (mark_active, shutdown): (&(dyn Fn() + Sync), &CancellationToken),
+    stall: Duration,
+) -> Reply {
     let replaced = push.replaced();
     let mut pace = BodyPace::new(stall);
     loop {
         let frame = tokio::select! {
             biased;
             () = replaced.cancelled() => return refused(&push.push(&[]).err().unwrap_or(PushRefusal::Replaced)),
+            () = shutdown.cancelled() => {
+                push.note_end("the hub ends");
+                return refused(&PushRefusal::Ending);
+            }
             frame = timeout_at(pace.due(), body.frame()) => frame,
         };
         let bytes = match frame {
@@ -270,7 +291,16 @@ fn accepted(outcome: PushOutcome) -> Reply {
 /// A refusal, after which the connection is closed: bytes of the body may still be on the way.
 fn refuse(status: StatusCode, text: &str) -> Reply {
     let mut reply = response::text(status, text);
+    reply.extensions_mut().insert(Sentence::of(text));
     response::close(&mut reply);
+    reply
+}
+
+/// Refuses a push to a path that is no feed's.
+fn astray(options: &Options) -> Reply {
+    let text = format!("mxr: nothing can be pushed to this path\nhint: {}", options.how_to_push());
+    let mut reply = refuse(StatusCode::METHOD_NOT_ALLOWED, &text);
+    reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     reply
 }
 
@@ -283,7 +313,7 @@ fn received(received: &ReceivedRun) -> Reply {
 fn refused(why: &PushRefusal) -> Reply {
     let (status, text) = in_words(why);
     let mut reply = refuse(status, &text);
-    let is_for_now = matches!(why, PushRefusal::Busy | PushRefusal::Ending | PushRefusal::TooManyFeeds(_));
+    let is_for_now = matches!(why, PushRefusal::Busy | PushRefusal::TooManyFeeds(_));
     if is_for_now {
         reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
@@ -334,10 +364,16 @@ fn in_words(why: &PushRefusal) -> (StatusCode, String) {
     }
 }
 
-/// Names all methods in the refusal of another one, where the path can be pushed to.
-pub(super) fn name_methods<B>(reply: &mut Reply, request: &Request<B>, options: &Options) {
-    let is_of_feed = || matches!(route(request, &options.prefix), Route::Stream { .. } | Route::Snapshot { .. });
-    if reply.status() == StatusCode::METHOD_NOT_ALLOWED && options.push.is_some() && is_of_feed() {
-        reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+/// Says in the refusal of a method how to push: which methods the path of a feed has, and that any other path is none to push to.
+pub(super) fn explain_methods<B>(reply: &mut Reply, request: &Request<B>, visitor: &Visitor, options: &Options) {
+    let Some(push) = options.push.as_ref().filter(|_| reply.status() == StatusCode::METHOD_NOT_ALLOWED) else { return };
+    let is_feed = matches!(route(request, &options.prefix), Route::Stream { .. } | Route::Snapshot { .. });
+    match *request.method() {
+        Method::PUT | Method::POST if !is_feed => {
+            *reply = astray(options);
+            push.refusals.tell(reply, visitor.address(), &options.redacted(request.uri().path()));
+        }
+        _ if is_feed => drop(reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS))),
+        _ => {}
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::outgoing_feed::Remote;
 use crate::{
-    client::{Client, ClientError, ClientSettings, HeaderMap, Method, Response, StatusCode, Target, header},
+    client::{Client, ClientError, ClientSettings, HeaderMap, Method, PROXY_PASSWORD, Response, StatusCode, Target, header},
     error::Result,
     escape::Escaped,
     feed::{Hops, url_name},
@@ -22,8 +22,9 @@ use crate::{
 const REPLY: (usize, Duration) = (1 << 20, Duration::from_secs(10));
 /// The most characters of a sentence that is repeated.
 const SENTENCE: usize = 200;
-/// The pause after 429 where the hub asks for none.
+/// The pause after 429 where the hub asks for none, and the longest that it may ask for.
 const TOO_MANY: Duration = Duration::from_secs(60);
+const LONGEST_ASKED: Duration = Duration::from_secs(15 * 60);
 
 /// A hub, and the right to push into it.
 #[derive(Debug, Clone)]
@@ -171,15 +172,18 @@ impl HubRefusal {
             Some(sentence) => format!("the hub answers {}: {}", status.as_u16(), Escaped(sentence)),
             None => format!("the hub answers {status}"),
         };
+        let asked = response.retry_after().map(|pause| pause.min(LONGEST_ASKED));
         let retry = match status.as_u16() {
             300..=399 | 401 | 403 | 404 | 405 | 409 | 415 | 508 => Retry::Refused,
-            429 => Retry::NotBefore(response.retry_after().unwrap_or_default().max(TOO_MANY)),
-            _ => response.retry_after().map_or(Retry::Soon, |pause| Retry::NotBefore(pause.min(TOO_MANY * 15))),
+            429 => Retry::NotBefore(asked.unwrap_or_default().max(TOO_MANY)),
+            _ => asked.map_or(Retry::Soon, Retry::NotBefore),
         };
         let hint = match status.as_u16() {
-            300..=399 => Some("nothing is published to where it redirects: give that URL".into()),
+            300..=399 => Some(redirect_hint(response.header("Location")).into()),
             401 => Some("--publish-token-file or MXR_PUBLISH_TOKEN gives the token to push that the hub has printed".into()),
-            404 | 405 => Some("it takes the URL of a `mxr hub`, with the path that a proxy puts before its routes".into()),
+            407 => Some(PROXY_PASSWORD.into()),
+            400 if feed.is_some() => None,
+            400 | 404 | 405 => Some("it takes the URL of a `mxr hub`, with the path that a proxy puts before its routes".into()),
             409 => Some("--publish-name gives it another name there".into()),
             508 => Some("the hub is this process, or reads from it".into()),
             _ => None,
@@ -193,6 +197,17 @@ impl From<ClientError> for HubRefusal {
         let mut loss = Loss::from(error);
         loss.hint = loss.hint.map(|hint| of_publish(&hint).into());
         Self::without_response(loss)
+    }
+}
+
+/// What to do about a redirect to this URL, which stands in a line of the log.
+fn redirect_hint(location: Option<&str>) -> String {
+    let place = location.and_then(|location| location.split(['?', '#']).next());
+    let root = place.map(|place| place.strip_suffix("streams").unwrap_or(place)).filter(|root| !root.contains('@'));
+    let root: String = root.unwrap_or_default().chars().take(SENTENCE).collect();
+    match root.as_str() {
+        "" => "nothing is published to where it redirects: give that URL".to_owned(),
+        root => format!("nothing is published to where it redirects: give that URL, {}", Escaped(root)),
     }
 }
 

@@ -23,8 +23,10 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A body of several parts is not made larger than this, in bytes: nginx takes 1 MiB unless it is told otherwise.
 const BATCH: usize = 64 << 10;
-/// How often a part is repeated where each costs a request: a hub removes feeds that nobody pushes into.
-const REPEAT_EVERY: Duration = Duration::from_secs(60);
+/// After how long a part of each feed is repeated where that costs a request, and how often that is looked for: a hub removes feeds that
+/// nobody pushes into.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
+const REPEAT_LOOK: Duration = Duration::from_secs(10);
 /// How long a proxy that has held a body back is not tried with another one.
 const HELD_FOR: Duration = Duration::from_secs(60 * 60);
 /// What lets nginx pass a body on as it comes.
@@ -204,7 +206,11 @@ impl HubPublisher {
             }
             progress.note_live();
             if asked.elapsed() >= ASK_EVERY {
-                let received = self.hub.ask().await.map_err(|refusal| refusal.loss)?.received();
+                let now = self.hub.ask().await.map_err(|refusal| refusal.loss)?;
+                if now.process != state.process {
+                    return Err(Loss::new("the hub was started again"));
+                }
+                let received = now.received();
                 asked = Instant::now();
                 if let Some((feed, _)) = expected.filter(|(feed, _): &(String, u64)| !received.contains_key(feed)) {
                     let pause = progress.outgoing.set_aside(&feed);
@@ -219,10 +225,10 @@ impl HubPublisher {
     /// The parts for one body, as they were taken; none at the end of all feeds.
     async fn chunks(&self, progress: &PublishProgress, generation: u64) -> Vec<Vec<u8>> {
         let (mut chunks, mut writer): (Vec<Vec<u8>>, _) = (Vec::new(), PartsWriter::new(&self.process));
-        let silence = Instant::now() + REPEAT_EVERY;
+        let next = || progress.outgoing.repeat_after(REPEAT_AFTER, generation).or_else(|| progress.outgoing.take(generation));
         loop {
             while chunks.iter().map(Vec::len).sum::<usize>() < BATCH
-                && let Some(batch) = progress.outgoing.take(generation)
+                && let Some(batch) = next()
             {
                 chunks.push(writer.write(&batch));
             }
@@ -231,7 +237,7 @@ impl HubPublisher {
             }
             tokio::select! {
                 () = progress.outgoing.changed() => {}
-                () = sleep_until(silence) => chunks.extend(progress.outgoing.repeat(generation).map(|batch| writer.write(&batch))),
+                () = sleep(REPEAT_LOOK) => {}
             }
         }
     }
@@ -265,11 +271,12 @@ impl HubPublisher {
     }
 }
 
-/// Leaves one feed alone, if the refusal is about one.
+/// Leaves one feed alone, if the refusal is about one of those that are published.
 fn refused(progress: &PublishProgress, refusal: HubRefusal) -> std::result::Result<(), Loss> {
-    let Some(feed) = refusal.feed else { return Err(refusal.loss) };
-    let (pause, hub, reason) = (progress.outgoing.set_aside(&feed), progress.status.url(), &refusal.loss.reason);
-    warn!(hub, feed, ?pause, "not publishing this feed: {reason}{}", refusal.loss.hint_text());
-    progress.status.lose(refusal.loss.reason);
+    let HubRefusal { feed, loss, .. } = refusal;
+    let Some(feed) = feed.filter(|feed| progress.outgoing.has(feed)) else { return Err(loss) };
+    let (pause, hub, reason) = (progress.outgoing.set_aside(&feed), progress.status.url(), &loss.reason);
+    warn!(hub, feed, ?pause, "not publishing this feed: {reason}{}", loss.hint_text());
+    progress.status.lose(loss.reason);
     Ok(())
 }

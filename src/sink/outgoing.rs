@@ -134,8 +134,14 @@ impl Outgoing {
 
     /// The smallest of the newest parts again, as a sign of life.
     pub(super) fn repeat(&self, generation: u64) -> Option<OutgoingBatch> {
-        let list = self.list.lock();
+        let mut list = self.list.lock();
         if list.generation == generation { list.repeat() } else { None }
+    }
+
+    /// The newest part of a feed of which nothing was sent for this long, as a sign of its life.
+    pub(super) fn repeat_after(&self, silence: Duration, generation: u64) -> Option<OutgoingBatch> {
+        let mut list = self.list.lock();
+        if list.generation == generation { list.repeat_after(silence) } else { None }
     }
 
     /// Whether a generation is over.
@@ -163,6 +169,12 @@ impl Outgoing {
     /// The last part that was taken: the name of its feed there, and its sequence.
     pub(super) fn latest(&self) -> Option<(String, u64)> {
         self.list.lock().latest.clone()
+    }
+
+    /// Whether it is a feed of here, or was one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let list = self.list.lock();
+        list.feeds.iter().any(|feed| *feed.name == *name) || list.gone.iter().any(|(gone, _)| gone == name)
     }
 
     /// Leaves a feed alone that is refused, or that is another one's there. Returns for how long.
@@ -320,12 +332,55 @@ impl OutgoingList {
         Some(batch)
     }
 
-    fn repeat(&self) -> Option<OutgoingBatch> {
+    fn repeat_after(&mut self, silence: Duration) -> Option<OutgoingBatch> {
         let Self { feeds, aside, remote, .. } = self;
-        let sent = feeds.iter().filter(|feed| feed.has_begun && is_sent(feed, aside, remote));
+        let mut sent = feeds.iter_mut().filter(|feed| is_sent(feed, aside, remote));
+        let (part, feed) = sent.find_map(|feed| Some((feed.silent_part(silence, remote.max_part())?, feed)))?;
+        Some(feed.batch(vec![part]))
+    }
+
+    fn repeat(&mut self) -> Option<OutgoingBatch> {
+        let Self { feeds, aside, remote, .. } = self;
+        let sent = feeds.iter_mut().filter(|feed| feed.has_begun && is_sent(feed, aside, remote));
         let newest = sent.filter_map(|feed| Some((feed.subscription.newest_taken()?, feed)));
         let newest = newest.filter(|(part, _)| part.body().len() <= remote.max_part());
         let (part, feed) = newest.min_by_key(|(part, _)| part.body().len())?;
         Some(feed.batch(vec![part]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        feed::{Kind, Limits, Settings},
+        format::Media,
+        part::Part,
+        wire::Boundary,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn every_feed_that_is_silent_is_repeated_while_another_one_is_busy() {
+        let (opener, registry) = Registry::new(Settings::new(Boundary::random(), Limits::new(None, 1 << 20, true)));
+        let feeds = ["a", "b", "busy"].map(|name| opener.open(name, Kind::Newest));
+        let publish = |at: usize, text: &'static str| {
+            let _ = feeds[at].publish(Part::now(Media::from_known("text/html"), text));
+        };
+        (0..3).for_each(|at| publish(at, "first"));
+        let outgoing = Outgoing::new(registry, PublishNames::default(), Arc::new(PublishStatus::new(String::new())));
+        let generation = outgoing.begin(Remote::default());
+        while outgoing.take(generation).is_some() {}
+        let silence = Duration::from_secs(60);
+        let repeated = || {
+            let texts = std::iter::from_fn(|| outgoing.repeat_after(silence, generation));
+            texts.map(|batch| batch.name.to_string()).collect::<Vec<_>>()
+        };
+        tokio::time::advance(silence / 2).await;
+        publish(2, "second");
+        assert!(outgoing.take(generation).is_some() && repeated().is_empty());
+        tokio::time::advance(silence / 2).await;
+        assert_eq!(repeated(), ["a", "b"]);
+        tokio::time::advance(silence / 2).await;
+        assert_eq!(repeated(), ["busy"]);
     }
 }

@@ -1,7 +1,8 @@
 //! One feed that is published: its cursor, how far the other side has it, and its parts as they are handed out. It knows no connection.
 
-use std::{collections::HashMap, sync::Arc, task::Waker};
+use std::{collections::HashMap, sync::Arc, task::Waker, time::Duration};
 
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::{
@@ -53,6 +54,8 @@ pub(super) struct OutgoingFeed {
     pub(super) waker: Option<usize>,
     /// Whether a part of it is there.
     pub(super) has_begun: bool,
+    /// When a part of it was taken last.
+    pub(super) sent: Instant,
     /// Whether its source was there at the last part, or when that was told.
     pub(super) was_live: bool,
     /// Whether it is known that the feed does not come from there.
@@ -83,11 +86,18 @@ impl OutgoingFeed {
             subscription,
             waker,
             has_begun: false,
+            sent: Instant::now(),
             was_live: false,
             is_checked: false,
             is_gone: false,
             has_said_large: false,
         }
+    }
+
+    /// The part to repeat of a feed that has been silent.
+    pub(super) fn silent_part(&self, silence: Duration, most: usize) -> Option<Encoded> {
+        let is_due = self.has_begun && self.sent.elapsed() >= silence;
+        self.subscription.newest_taken().filter(|part| is_due && part.body().len() <= most)
     }
 
     /// Begins anew, behind what the other side has.
@@ -120,8 +130,9 @@ impl OutgoingFeed {
         self.subscription.has_news() || self.subscription.newest_taken().is_some()
     }
 
-    pub(super) fn batch(&self, parts: Vec<Encoded>) -> OutgoingBatch {
+    pub(super) fn batch(&mut self, parts: Vec<Encoded>) -> OutgoingBatch {
         let (kind, hops, is_live) = (self.feed.kind(), self.feed.hops(), self.feed.is_live());
+        self.sent = Instant::now();
         OutgoingBatch { name: self.name.clone(), kind, hops, is_live, parts }
     }
 }

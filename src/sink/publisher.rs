@@ -130,7 +130,10 @@ impl FeedPublisher {
             match ended {
                 Ok(EndOfVisit::Over) => return,
                 Ok(EndOfVisit::Again) => sleep(SHORT).await,
-                Err(_) if was_ended => return,
+                Err(loss) if was_ended => {
+                    let to = self.progress.url();
+                    return warn!(to, "the last parts may not be there: {}", loss.reason);
+                }
                 Err(loss) => {
                     let (pause, is_new) = losses.note(&loss);
                     self.progress.say_lost(&loss, pause, is_new);

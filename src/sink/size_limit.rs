@@ -165,11 +165,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_size_that_has_passed_is_not_suspected_for_a_broker_that_is_started_again() {
         let mut limit = SizeLimit::default();
-        for _ in 0..2 {
+        for _ in 0..3 {
             let reason = visit(&mut limit, &[100_000], None).reason;
             assert_eq!((reason, limit.max_part()), (loss().reason, None));
         }
-        // Twice in a row: from now on it has to be proven again.
+        // Twice behind a size that had passed: from now on it has to be proven again.
         visit(&mut limit, &[], Some(100_000));
         assert_eq!(limit.max_part(), Some(99_999));
     }

@@ -56,12 +56,12 @@ fn wait_for_colour(browser: &Browser, colour: Colour) -> Option<f64> {
     look_for(Duration::from_millis(1500), || newest_seen(browser).filter(|(seen, _)| near(*seen, colour)).map(|(_, at)| at))
 }
 
-/// A watched picture, and a browser at a bare page of the server's own origin.
+/// A watched picture, and a browser at a bare page of the server's own origin, to be measured.
 fn watched_picture(kind: Kind) -> Option<(Folder, Server, Browser)> {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--keepalive", "0"]).start();
-    let browser = Browser::start(kind)?;
+    let browser = Browser::start_alone(kind)?;
     browser.go(&server.url("/healthz"));
     Some((folder, server, browser))
 }

@@ -302,7 +302,7 @@ fn a_signal_ends_it_cleanly_with_viewers_connected() {
             viewer.expect_end();
         }
         server.finish().success();
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?} for {signal:?}", start.elapsed());
+        assert!(start.elapsed() < SOON / 2, "{:?} for {signal:?}", start.elapsed());
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, Part, RED, SOON, Server, jpeg, mxr, png, wait_until};
+use crate::support::{A_WHILE, BLUE, Folder, GREEN, PALETTE, Part, RED, SOON, Server, alone, busy, jpeg, mxr, png, wait_until};
 
 fn serve(folder: &Folder, args: &[&str]) -> Server {
     mxr(["serve"]).arg(folder.path()).args(args).start()
@@ -256,6 +256,7 @@ fn a_hundred_thousand_frames_start_at_once() {
     for at in 0..100_000 {
         fs::write(folder.file(&format!("frame{at}.txt")), at.to_string()).unwrap();
     }
+    alone();
     let start = Instant::now();
     let server = serve(&folder, &["--once", "--fps", "100"]);
     let printed = start.elapsed();
@@ -271,6 +272,7 @@ fn a_hundred_thousand_frames_start_at_once() {
 #[test]
 fn a_directory_is_not_loaded_into_memory() {
     let folder = Folder::new();
+    busy();
     for at in 0..100 {
         folder.put(&format!("{at}.txt"), at.to_string() + &"x".repeat(2_000_000));
     }
@@ -278,7 +280,7 @@ fn a_directory_is_not_loaded_into_memory() {
     let mut viewer = server.view("/stream");
     let start = Instant::now();
     while viewer.part().sequence() < 150 {
-        assert!(start.elapsed() < 2 * SOON);
+        assert!(start.elapsed() < 6 * SOON);
     }
     let memory = server.memory() >> 20;
     assert!(memory < 140, "{memory} MiB for 200 MB of frames");
@@ -310,9 +312,10 @@ fn a_skipped_frame_is_logged_once_and_costs_nothing_more() {
         assert_eq!(viewer.part().body, png(RED), "the next frame is shown");
         // Rounds still follow each other at the same pace.
         let before = server.cpu_time();
-        thread::sleep(Duration::from_secs(3));
-        let worked = server.cpu_time() - before;
-        assert!(worked < Duration::from_secs(1), "{worked:?} of work in 3 s, {mode:?}");
+        let start = Instant::now();
+        thread::sleep(Duration::from_secs(1));
+        let (worked, took) = (server.cpu_time() - before, start.elapsed());
+        assert!(worked < took / 3, "{worked:?} of work in {took:?}, {mode:?}");
         let output = server.stderr();
         let named: std::collections::HashSet<_> = output.lines().filter(|line| line.contains("left out: ")).collect();
         assert_eq!(

@@ -200,7 +200,7 @@ fn every_option_and_variable_is_in_a_man_page() {
     let pages = man_pages();
     for command in root_command().get_subcommands() {
         let page = &pages[&format!("mxr-{}.1", command.get_name())];
-        for arg in command.get_arguments() {
+        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
             let named = arg.get_long().map(|long| long.replace('-', r"\-"));
             let variable = arg.get_env().map(|name| name.to_str().unwrap().to_owned());
             for word in named.into_iter().chain(variable) {
@@ -518,7 +518,8 @@ fn paragraphs(text: &str, roff: &mut Roff) {
 }
 
 fn environment(command: &clap::Command, roff: &mut Roff) {
-    let variables: Vec<_> = command.get_arguments().filter_map(|arg| Some((arg.get_env()?.to_str()?, arg))).collect();
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let variables: Vec<_> = shown.filter_map(|arg| Some((arg.get_env()?.to_str()?, arg))).collect();
     roff.control("SH", ["ENVIRONMENT"]);
     if variables.is_empty() {
         roff.text([roman("Every option of a command has an environment variable, which the man page of the command names.")]);

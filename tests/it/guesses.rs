@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     access::{BEARER, RIGHT, WRONG, status, watched},
-    support::{A_WHILE, Connection, Folder, NAVIGATION, SOON, Server, mxr, wait_until},
+    support::{A_WHILE, Connection, Folder, NAVIGATION, SOON, Server, busy, mxr, wait_until},
 };
 
 /// A password file with a bcrypt hash of this cost for `me:secret`.
@@ -67,7 +67,7 @@ fn hashing_a_password_does_not_delay_the_shutdown() {
         let idle = server.cpu_time();
         wait_until("it is at work", SOON, || server.cpu_time() > idle + A_WHILE);
         server.terminate();
-        server.finish_within(Duration::from_secs(2)).success();
+        server.finish_within(SOON / 2).success();
         drop(guesses);
     }
 }
@@ -166,8 +166,9 @@ fn a_right_secret_is_answered_beside_one_who_guesses_at_its_address() {
 
 #[test]
 fn a_right_password_that_has_to_be_hashed_gets_in_beside_one_who_guesses_at_its_address() {
+    busy();
     let folder = Folder::new();
-    let users = hashed(&folder, 5);
+    let users = hashed(&folder, 4);
     let server = mxr(["serve", "--demo", "--auth-file", &users]).start();
     beside_a_guesser(&server, |_| "/state".to_owned(), || assert_eq!(status(&server, "/state", &[RIGHT]), 200));
 }

@@ -1,7 +1,11 @@
 //! `mxr hub`: what is pushed in becomes a feed byte for byte, under a name that its pusher chooses; and what is refused is refused with
 //! a sentence, before its body is read.
 
-use std::{process::Command, thread, time::Duration};
+use std::{
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -10,19 +14,19 @@ use crate::support::{
     wait_until,
 };
 
-fn hub(args: &[&str]) -> Server {
+pub(crate) fn hub(args: &[&str]) -> Server {
     mxr(["hub"]).args(args).start()
 }
 
 /// Sends a request with this body on a connection of its own.
-fn push(server: &Server, method: &str, path: &str, lines: &[&str], body: &[u8]) -> Reply {
+pub(crate) fn push(server: &Server, method: &str, path: &str, lines: &[&str], body: &[u8]) -> Reply {
     let mut connection = begin(server, method, path, &[lines, &[&format!("Content-Length: {}", body.len())]].concat());
     connection.send(body);
     connection.reply(method)
 }
 
 /// Sends the head of a request.
-fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connection {
+pub(crate) fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connection {
     let host = server.url("/").trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut connection = Connection::open(&host);
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
@@ -31,13 +35,33 @@ fn begin(server: &Server, method: &str, path: &str, lines: &[&str]) -> Connectio
 }
 
 /// Sends a chunk.
-fn chunk(connection: &mut Connection, bytes: &[u8]) {
+pub(crate) fn chunk(connection: &mut Connection, bytes: &[u8]) {
     connection.send([format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat());
 }
 
 /// The feed of this name in `/state`.
-fn feed(server: &Server, name: &str) -> Option<Value> {
+pub(crate) fn feed(server: &Server, name: &str) -> Option<Value> {
     server.state()["feeds"].as_array().unwrap().iter().find(|feed| feed["name"] == name).cloned()
+}
+
+#[test]
+fn the_tiles_of_a_hub_are_in_the_order_of_their_names() {
+    for kind in [Kind::Chromium, Kind::Firefox] {
+        let Some(browser) = Browser::start(kind) else { continue };
+        let server = hub(&[]);
+        let put = |name: &str| push(&server, "PUT", &format!("/snapshot/{name}"), &[], &png(RED));
+        put("m10");
+        put("m9");
+        browser.go(&server.url("/"));
+        let names = || browser.run("return [...document.querySelectorAll('main .name')].map(name => name.textContent)", json!([]));
+        wait_until("two tiles", SOON, || names() == json!(["m9", "m10"]));
+        put("m1");
+        wait_until("a third is the first", SOON, || names() == json!(["m1", "m9", "m10"]));
+        put("z");
+        wait_until("a fourth is the last", SOON, || names() == json!(["m1", "m9", "m10", "z"]));
+        assert_eq!(server.request("DELETE", "/stream/m9", &[]).head.status, 204);
+        wait_until("one is gone", SOON, || names() == json!(["m1", "m10", "z"]));
+    }
 }
 
 #[test]
@@ -112,6 +136,17 @@ fn lines_are_pushed_as_they_come_and_each_reaches_every_viewer() {
 }
 
 #[test]
+fn a_viewer_of_all_feeds_gets_the_first_lines_of_a_new_one_too() {
+    let server = hub(&[]);
+    push(&server, "PUT", "/snapshot/a", &[], &png(RED));
+    let mut viewer = server.view("/streams?history=1");
+    assert_eq!(viewer.part().body, png(RED));
+    push(&server, "POST", "/stream/log", &["Content-Type: text/plain"], b"one\ntwo\nthree\n");
+    let mut line = || viewer.part_where(|part| part.media() == "text/plain").text();
+    assert_eq!([line(), line(), line()], ["one", "two", "three"]);
+}
+
+#[test]
 fn a_pusher_takes_the_feed_over_from_another_one_which_is_told() {
     let server = hub(&[]);
     let begin = || begin(&server, "POST", "/stream/log", &["Transfer-Encoding: chunked", "Content-Type: text/plain"]);
@@ -158,7 +193,7 @@ fn what_is_refused_is_refused_with_a_sentence_before_its_body_is_read() {
         ("PUT", "/snapshot/a%2F..%2Fb", &asks, 400, "cannot be the name of a feed"),
         ("PUT", "/snapshot/%FF", &asks, 400, "not in UTF-8"),
         ("PUT", "/snapshot", &asks, 400, "a name is missing"),
-        ("PUT", "/state", &asks, 405, "only GET and HEAD are answered here"),
+        ("PUT", "/state", &asks, 405, "nothing can be pushed to this path"),
         ("PATCH", "/stream/a", &asks, 405, "only GET and HEAD"),
         ("DELETE", "/stream/nothing", &[], 404, "no such feed"),
         ("PUT", "/snapshot/a", &["Content-Length: 9", "Origin: http://evil.example"], 403, "another site may not push"),
@@ -265,12 +300,76 @@ fn pushing_is_a_right_of_its_own() {
 fn beyond_loopback_a_token_to_push_is_generated_and_printed_apart() {
     let server = mxr(["hub", "--host", "0.0.0.0"]).spawn().listening();
     let look = String::from_utf8(server.stdout()).unwrap();
-    server.expect_log("the token to push: ");
+    // The end of the example.
+    server.expect_log("'\n");
     let log = server.stderr();
     let token = log.split("the token to push: ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap().to_owned();
     assert!(!look.contains(&token), "the URL has the token to look: {look}");
     assert_eq!(push(&server, "PUT", "/snapshot/a", &[], &png(RED)).head.status, 401);
     assert_eq!(push(&server, "PUT", &format!("/snapshot/a?token={token}"), &[], &png(RED)).head.status, 201);
+    let Some(curl) = tool(&["curl"]) else { return };
+    let folder = Folder::new();
+    folder.put("plot.png", png(GREEN));
+    let example = log.lines().find_map(|line| line.strip_prefix("to try it: ")).unwrap();
+    let with_curl = example.replacen("curl", curl.to_str().unwrap(), 1);
+    let done = Command::new("sh").args(["-c", &with_curl]).current_dir(folder.path()).stderr(Stdio::null()).status().unwrap();
+    assert!(done.success(), "{example}");
+    assert_eq!(server.get(&format!("{}&after=0", look_at(&look, "plot.png"))).body, png(GREEN));
+}
+
+/// The path of a snapshot, with the token of the printed URLs.
+fn look_at(printed: &str, name: &str) -> String {
+    let (_, query) = printed.trim().rsplit_once('?').unwrap();
+    format!("/snapshot/{name}?{query}")
+}
+
+#[test]
+fn a_refused_push_is_told_to_the_log_once_a_minute_without_its_secrets() {
+    let server = hub(&["--push-token", "WholePushToken16", "--max-part", "1K"]);
+    let put = |path: &str, lines: &[&str], body: &[u8]| push(&server, "PUT", path, lines, body).head.status;
+    for _ in 0..3 {
+        assert_eq!(put("/snapshot/plot.png", &[], b"x"), 401);
+    }
+    server.expect_logs("a push is refused", 1);
+    server.expect_log("path=\"/snapshot/plot.png\" reason=\"a token is needed to push\"");
+    assert_eq!(put("/snapshot/WholePushToken16?token=WholePushToken16", &[], &noise(2000, 1)), 413);
+    server.expect_log("reason=\"a part has at most 1024 bytes\"");
+    let mut foreign = Connection::open(&server.host);
+    foreign.send("PUT /snapshot/a HTTP/1.1\r\nHost: hub.example\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(foreign.reply("PUT").head.status, 403);
+    server.expect_log("--allow-host hub.example lets it pass");
+    let log = server.stderr();
+    assert!(!log.contains("PushToken"), "{log}");
+}
+
+#[test]
+fn a_push_to_a_path_of_no_feed_is_told_where_to_push() {
+    let server = hub(&["--route-prefix", "/lab"]);
+    for (method, path) in [("PUT", "/lab/plot.png"), ("POST", "/lab/upload"), ("POST", "/lab/view"), ("PUT", "/plot.png")] {
+        let reply = push(&server, method, path, &[], &png(RED));
+        assert_eq!(reply.head.status, 405, "{method} {path}");
+        assert!(reply.text().contains("PUT /lab/snapshot/NAME is one part, POST /lab/stream/NAME"), "{}", reply.text());
+    }
+    server.expect_logs("nothing can be pushed to this path", 1);
+}
+
+#[test]
+fn a_hub_without_feeds_says_so() {
+    let server = hub(&[]);
+    for path in ["/", "/stream", "/snapshot", "/snapshot/a", "/parts"] {
+        let reply = server.get(path);
+        assert_eq!(reply.head.status, 404, "{path}");
+        assert!(reply.text().starts_with("mxr: there is no feed yet\nhint: PUT /snapshot/NAME"), "{path}: {}", reply.text());
+    }
+    for kind in [Kind::Chromium, Kind::Firefox] {
+        let Some(browser) = Browser::start(kind) else { continue };
+        browser.go(&server.url("/"));
+        let says = || browser.run("return document.querySelector('main').textContent", json!([]));
+        wait_until("the page says so", SOON, || says() == json!("There is no feed yet."));
+        push(&server, "PUT", "/snapshot/a", &[], &png(RED));
+        wait_until("the first feed fills the page", SOON, || browser.run("return document.title", json!([])) == json!("a · live"));
+        assert_eq!(server.request("DELETE", "/stream/a", &[]).head.status, 204);
+    }
 }
 
 #[test]
@@ -365,8 +464,11 @@ fn programs_that_people_have_push_byte_for_byte() {
             let film = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=1"];
             let done = Command::new(&ffmpeg).args(film).args(*args).args(["-method", method, &url]).status().unwrap();
             assert!(done.success(), "{args:?} {method}");
-            let made = feed(&server, &format!("ff{number}{method}")).unwrap();
-            assert_eq!((&made["published"], &made["kind"]), (&json!(10), &json!("newest")), "{args:?} {method}");
+            // It does not wait for the reply.
+            wait_until(&format!("all of {args:?} {method} is there"), SOON, || {
+                let made = feed(&server, &format!("ff{number}{method}")).unwrap_or_default();
+                (&made["published"], &made["kind"]) == (&json!(10), &json!("newest"))
+            });
         }
     }
 }
@@ -377,10 +479,13 @@ fn what_cannot_be_is_a_usage_error() {
         (&["--max-feeds", "0"][..], "cannot use --max-feeds 0: nobody could push"),
         (&["--name", "x"], "cannot use --name: the feeds of a hub are called as they are pushed"),
         (&["--allow", "["], "cannot use --allow"),
+        (&["--allow", ""], "cannot use --allow \"\": no name is empty"),
         (&["--push-token", "a b"], "cannot use --push-token"),
     ] {
         mxr(["hub"]).args(args).run().usage_error().stderr(text);
     }
+    let help = mxr(["hub", "--help"]).run().success().printed();
+    assert!(!help.contains("--name"), "{help}");
     let folder = Folder::new();
     folder.put("tokens", "ok\nso [\n");
     let failed = mxr(["hub", "--push-token-file"]).arg(folder.file("tokens")).run();

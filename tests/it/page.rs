@@ -383,7 +383,7 @@ const WATCH_TASKS: &str = "
 
 fn a_burst_of_lines_leaves_the_tab_alive_and_what_was_missed_is_told(kind: Kind) {
     let mut server = mxr(["stdin"]).stdin(Stdio::piped()).start();
-    let Some(browser) = Browser::start(kind) else { return };
+    let Some(browser) = Browser::start_alone(kind) else { return };
     browser.go(&server.url("/"));
     server.write("the first\n");
     wait_for_text(&browser, "the first");

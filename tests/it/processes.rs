@@ -227,14 +227,16 @@ fn an_output_without_end_takes_no_memory_and_holds_up_no_reply() {
 fn a_terminal_that_closes_ends_mxr_and_the_command() {
     let Some(script) = tool(&["script"]) else { return };
     let mut line = Command::new(script);
-    let program = format!("'{}' exec --port 0 --always -- sleep 304", env!("CARGO_BIN_EXE_mxr"));
+    // No other run of the tests has this number.
+    let number = format!("304.{}", std::process::id());
+    let program = format!("'{}' exec --port 0 --always -- sleep {number}", env!("CARGO_BIN_EXE_mxr"));
     let mut terminal = line.args(["-qec", &program, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut output = [0; 200];
     let read = terminal.stdout.as_mut().unwrap().read(&mut output).unwrap();
     assert!(read > 0);
     let runs = || {
         let all = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.unwrap().path().join("cmdline")).ok());
-        all.filter(|line| line == b"sleep\x00304\0").count()
+        all.filter(|line| *line == format!("sleep\0{number}\0").as_bytes()).count()
     };
     wait_until("it runs", SOON, || runs() == 1);
     terminal.kill().unwrap();

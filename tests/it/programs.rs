@@ -14,7 +14,7 @@ use std::{
 
 use rustix::fs::inotify;
 
-use crate::support::{Folder, PALETTE, Server, Viewer, mxr, padded_png, png, python, tool, wait_for};
+use crate::support::{Folder, PALETTE, Server, Viewer, busy, mxr, padded_png, png, python, tool, wait_for};
 
 /// The time that the last state may take on a busy machine. A fixed delay would be visible in the printed times.
 const BUSY: Duration = Duration::from_secs(5);
@@ -79,6 +79,7 @@ impl Watched {
 
 /// Takes every part in the background, until the feed ends.
 fn collect(mut viewer: Viewer, parts: Parts) -> thread::JoinHandle<()> {
+    viewer.connection.patience = RUNS;
     thread::spawn(move || {
         while let Some(part) = viewer.next() {
             parts.lock().unwrap().push((part.arrived, part.body));
@@ -199,6 +200,7 @@ fn rsync_in_place() {
 
 #[test]
 fn imagemagick_at_twelve_megapixels() {
+    busy();
     for file in ["plot.png", "plot.jpg"] {
         drawn(file, tool(&["convert"]), 1, |convert, number| {
             command(convert, ["-size", "4000x3000", &format!("gradient:#{number}00-#00{number}"), "-quality", "10", file])
@@ -208,6 +210,7 @@ fn imagemagick_at_twelve_megapixels() {
 
 #[test]
 fn pillow() {
+    busy();
     for file in ["plot.png", "plot.jpg"] {
         drawn(file, python("PIL"), 3, |python, number| {
             let script = format!(

@@ -21,12 +21,12 @@ fn hub(args: &[&str]) -> Server {
     mxr(["hub"]).args(args).start()
 }
 
-fn watch(folder: &Folder, url: &str, args: &[&str]) -> Mxr {
+pub(crate) fn watch(folder: &Folder, url: &str, args: &[&str]) -> Mxr {
     mxr(["watch"]).arg(folder.file("a.png")).args(["--publish", url]).args(args)
 }
 
 /// A folder with a red picture.
-fn folder() -> Folder {
+pub(crate) fn folder() -> Folder {
     let folder = Folder::new();
     folder.put("a.png", png(RED));
     folder
@@ -43,7 +43,7 @@ fn feed(server: &Server, name: &str) -> Option<Value> {
     server.state()["feeds"].as_array().unwrap().iter().find(|feed| feed["name"] == name).cloned()
 }
 
-fn names(server: &Server) -> Vec<String> {
+pub(crate) fn names(server: &Server) -> Vec<String> {
     let state = server.state();
     let mut names: Vec<String> =
         state["feeds"].as_array().unwrap().iter().map(|feed| feed["name"].as_str().unwrap().to_owned()).collect();
@@ -51,7 +51,7 @@ fn names(server: &Server) -> Vec<String> {
     names
 }
 
-fn publish(server: &Server) -> Value {
+pub(crate) fn publish(server: &Server) -> Value {
     server.state()["publish"].clone()
 }
 
@@ -241,7 +241,7 @@ fn what_is_no_hub_is_told() {
 }
 
 /// A hub of raw bytes: it answers questions, and calls this with each stream.
-fn raw_hub(stream: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Upstream {
+pub(crate) fn raw_hub(stream: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Upstream {
     Upstream::serve(move |mut asked| match asked.path().contains("?received=") {
         true => _ = asked.reply("200 OK", "application/json", r#"{"process": "mxr-other", "feeds": []}"#),
         false => stream(asked.socket),
@@ -382,7 +382,7 @@ fn mistakes_in_the_options_are_told_before_anything_is_published() {
     watch(&["--publish-name", "x"]).stderr("cannot use --publish-name: nothing is published");
     watch(&["--publish", "ftp://u:s3cret@hub/"]).stderr("its scheme is ftp").no_stderr("s3cret");
     watch(&["--publish", "http://hub/", "--publish-name", "a//b"]).stderr("cannot use --publish-name");
-    mxr(["watch", ".", "--publish", "http://hub/"]).env("https_proxy", "socks5://x").run().usage_error().stderr("https_proxy");
+    mxr(["watch", ".", "--publish", "https://hub/"]).env("https_proxy", "socks5://x").run().usage_error().stderr("https_proxy");
 }
 
 /// A proxy that makes a tunnel to this host, whatever it is asked for. Returns its address and the heads.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, GREEN, RED, SOON, Server, Watched, mxr, noise, png, wait_until};
+use crate::support::{Connection, GREEN, RED, SOON, Server, Watched, busy, mxr, noise, png, wait_until};
 
 #[test]
 fn malformed_requests_are_400() {
@@ -140,6 +140,7 @@ fn a_head_that_is_refused_does_not_cost_the_replies_before_it() {
 
 #[test]
 fn a_crowd_with_long_heads_costs_little_memory_and_keeps_nobody_out() {
+    busy();
     let mut watched = Watched::new(&[]);
     let begin = format!("GET /snapshot HTTP/1.1\r\nHost: {}\r\nCookie: {}", watched.server.host, "a".repeat(31 << 10));
     let before = watched.server.memory();
@@ -211,7 +212,7 @@ fn a_body_is_not_waited_for() {
     let start = Instant::now();
     let request = "POST /stream HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000000\r\n\r\nbegin";
     assert_eq!(watched.answer(request), 405);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < SOON / 2, "less than a body that does not come may take");
     watched.expect_undisturbed();
 }
 

@@ -9,7 +9,9 @@ use std::{fs, process::Stdio, thread, time::Duration};
 use cells::cells;
 use tmux::{Pane, Shot};
 
-use crate::support::{A_WHILE, Browser, Folder, Kind, SOON, Server, exec, exec_by, look_for, mxr, tool, wait_for, wait_until};
+use crate::support::{
+    A_WHILE, Browser, Folder, Kind, SOON, Server, busy, exec, exec_by, look_for, mxr, tool, wait_for, wait_until,
+};
 
 fn screen(size: &str) -> Server {
     let flag = if size.is_empty() { "--screen".to_owned() } else { format!("--screen={size}") };
@@ -92,6 +94,7 @@ fn an_unchanged_screen_is_not_pushed_again() {
 
 #[test]
 fn a_flood_is_read_in_bounded_memory_while_others_are_served() {
+    busy();
     let mut server = screen("");
     server.write("begin\n");
     wait_for_screen(&server, "begin\n\x1b[0;7m \x1b[m\n");

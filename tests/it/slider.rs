@@ -277,10 +277,13 @@ fn a_drag_ends_at_the_part_under_the_thumb(kind: Kind) {
     let colour = |at: usize| PALETTE[at % PALETTE.len()];
     folder.put("a.png", png(colour(0)));
     let server = mxr(["watch"]).arg(folder.file("a.png")).args(["--history", "50"]).start();
-    for at in 1..PICTURES {
-        folder.put("a.png", png(colour(at)));
-        published(&server, 0, at + 1);
-    }
+    let publish = |at: usize| {
+        if at > 0 {
+            folder.put("a.png", png(colour(at)));
+        }
+        published(&server, 0, at + 1)
+    };
+    let times: Vec<f64> = (0..PICTURES).map(publish).collect();
     let Some(browser) = Browser::start(kind) else { return };
     browser.go(&server.url("/"));
     wait_for_colour(&browser, colour(PICTURES - 1));
@@ -302,7 +305,10 @@ fn a_drag_ends_at_the_part_under_the_thumb(kind: Kind) {
         headers(&browser).contains(text.as_str().unwrap()) && browser.run("return window.most", json!([])) == json!(1)
     });
     let shown = sequence().expect("a sequence");
-    assert!((8..34).contains(&shown), "near the middle of {PICTURES}: {shown}");
+    let (first, last) = (times[0], times[PICTURES - 1]);
+    // A busy machine publishes some sooner after each other than others.
+    let share = |at: usize| (times[at] - first) / (last - first);
+    assert!(share(shown - 1) < 0.55 && share(shown) > 0.45, "in the middle of these is not the part {shown}: {times:?}");
     wait_for_colour(&browser, colour(shown - 1));
     let counts = browser.run("return [window.most, window.asked < window.events + 5, window.events > 3]", json!([]));
     assert_eq!(counts, json!([1, true, true]), "one request at a time");

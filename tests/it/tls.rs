@@ -17,7 +17,7 @@ use rustix::{
 use serde_json::json;
 
 use crate::support::{
-    Browser, Ca, Connection, Folder, GREEN, Kind, RED, SOON, Server, mxr, near, noise, png, printed_by, tool, wait_until,
+    Browser, Ca, Connection, Folder, GREEN, RED, SOON, Server, mxr, near, noise, png, printed_by, tool, wait_until,
 };
 
 /// A watched red picture over https.
@@ -128,7 +128,7 @@ fn chromium_shows_the_page_over_https() {
     let ca = Ca::new();
     let key = ca.sign("one");
     let pin = BASE64_STANDARD.encode(sha256(&key));
-    let Some(browser) = Browser::start_trusting(Kind::Chromium, Some(&pin)) else { return };
+    let Some(browser) = Browser::start_trusting(&pin) else { return };
     let (folder, server) = watched(&ca, &["--token", "T0ken"]);
     browser.go_by_way_of(&server.url("/?token=T0ken"), &server.url("/"));
     wait_until("the picture is on the screen", SOON, || browser.screenshot().pixels().any(|pixel| near(pixel.0, RED)));

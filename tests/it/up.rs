@@ -120,6 +120,7 @@ fn every_mistake_is_told_with_its_line_and_the_key_that_was_meant() {
         ("[feed.a]\nwatch = 'x'\ntype = 1979-05-27", "mxr.toml:3: 'type': the value is a date"),
         ("[feed.a]\nwatch = 'x'\nglob = {}", "mxr.toml:3: 'glob': the value is a table"),
         ("[feed.a]\nmax-fps = 1", "mxr.toml:1: the feed 'a' has no source"),
+        ("[feed.a]\nhub = true", "mxr.toml:2: a hub is a server of its own, not a feed"),
         ("[feed.a]\nwatch = 'x'\nstdin = true", "mxr.toml:3: 'stdin' and 'watch' are two sources"),
         ("[feed.a]\nstdin = true\n[feed.b]\nstdin = true", "mxr.toml:4: the feed 'a' reads standard input already"),
         ("[feed.a]\nstdin = false", "mxr.toml:2: a source is not false"),

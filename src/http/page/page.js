@@ -9,6 +9,7 @@ const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node =>
   TOLD_MS = 8e3,
   feeds = [],
   byName = new Map(),
+  byNumber = new Intl.Collator([], {numeric: true}),
   // Tells which feeds are on the screen, or nearly.
   screen = new IntersectionObserver(seen => {
     for (const {target, isIntersecting} of seen) byName.get(target.feed)?.reveal(isIntersecting)
@@ -16,7 +17,7 @@ const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map(node =>
     refresh()
   }, {root: ui.feeds, rootMargin: '300px'})
 // The feed that fills the page; undefined while all are tiled.
-let focus, started, paused, refreshing, telling, cost = 0, refreshed = 0, film
+let focus, started, isHub, paused, refreshing, telling, cost = 0, refreshed = 0, film
 
 const picture = () => focus?.shows?.picture,
   log = () => focus?.shows?.log,
@@ -34,6 +35,7 @@ const link = makeLink(place, {
     if (feeds.length > count) route()
   },
   server(told) {
+    isHub = told.hub
     const restarted = started !== told.started,
       names = new Set(told.feeds.map(info => info.name)),
       count = feeds.length,
@@ -73,9 +75,11 @@ function feedOf(name) {
   // Returning false would cancel the click, for example on a branch of JSON.
   feed = new Feed(name, () => void (focus || String(getSelection()) || go(feed)))
   if (!feeds.length) say(ui.feeds)
-  feeds.push(feed)
+  // Those of a hub come in any order.
+  const next = isHub && feeds.find(other => byNumber.compare(other.name, name) > 0)
+  feeds.splice(next ? feeds.indexOf(next) : feeds.length, 0, feed)
   byName.set(name, feed)
-  ui.feeds.append(set(feed.el, {feed: name}))
+  ui.feeds.insertBefore(set(feed.el, {feed: name}), next ? next.el : null)
   set(feed, {paused, past: moment, visible: false, look: past.at, isGone: past.isGone})
   screen.observe(feed.el)
   return feed
@@ -169,7 +173,7 @@ function refreshNow() {
 }
 
 function update() {
-  if (!feeds.length) say(ui.feeds, link.reason ? SAYS.reconnecting() : link.state)
+  if (!feeds.length) say(ui.feeds, link.reason ? SAYS.reconnecting() : link.state === 'live' ? 'There is no feed yet.' : link.state)
   const first = {}
   for (const feed of feeds) {
     const state = stateOf(feed)

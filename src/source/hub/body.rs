@@ -5,9 +5,9 @@ use std::{path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::feeds::{HubFeed, HubFeeds, Pusher};
+use super::feeds::{HeldBytes, HubFeed, HubFeeds, Pusher};
 use crate::{
-    feed::Kind,
+    feed::{Hops, Kind},
     format::Media,
     intake::{Push, PushOutcome, PushRefusal},
     source::{
@@ -30,7 +30,9 @@ pub(super) struct PartBody {
     name: String,
     media: Option<Media>,
     stamp: PartStamp,
+    hops: Hops,
     bytes: Vec<u8>,
+    held: HeldBytes,
     limit: usize,
     feeds: Arc<HubFeeds>,
     pusher: Pusher,
@@ -38,9 +40,11 @@ pub(super) struct PartBody {
 
 impl PartBody {
     /// A body of at most `limit` bytes. It takes room as it comes: one that only says its length keeps nobody out.
-    pub(super) fn new(name: String, announced: &Announced, limit: usize, feeds: Arc<HubFeeds>) -> Self {
-        let (media, stamp, pusher) = (told_type(announced), announced.stamp, Pusher::of_one());
-        Self { name, media, stamp, bytes: Vec::new(), limit, feeds, pusher }
+    pub(super) fn new(name: String, announced: Announced, limit: usize, feeds: Arc<HubFeeds>) -> Self {
+        // A number says nothing of a part that is alone.
+        let stamp = PartStamp { sequence: None, ..announced.stamp };
+        let (media, held) = (told_type(&announced), HeldBytes::new(feeds.clone()));
+        Self { name, media, stamp, hops: announced.hops, bytes: Vec::new(), held, limit, feeds, pusher: Pusher::of_one() }
     }
 }
 
@@ -51,7 +55,7 @@ impl Push for PartBody {
         if self.bytes.len() + bytes.len() > self.limit {
             return Err(PushRefusal::TooLarge(self.limit));
         }
-        self.feeds.hold(bytes.len())?;
+        self.held.set(self.bytes.len() + bytes.len())?;
         self.bytes.extend_from_slice(bytes);
         Ok(0)
     }
@@ -65,13 +69,13 @@ impl Push for PartBody {
             let why = "neither its Content-Type nor its name nor its content says what it is".to_owned();
             return Err(PushRefusal::Type(why));
         }
-        let bytes = std::mem::take(&mut self.bytes);
-        self.feeds.release(bytes.len());
-        let bytes = bytes.into();
+        let bytes = std::mem::take(&mut self.bytes).into();
         let part = RawPart { media: Some(media), bytes, class: None, stamp: self.stamp };
         let (feed, is_new_feed) = self.feeds.take_over(&self.name, &self.pusher)?;
+        let hops = std::mem::take(&mut self.hops);
         feed.with(&self.pusher, |feed| {
             feed.forget_pictures();
+            feed.publisher().set_hops(hops);
             feed.take(&mut vec![part], &StreamTraits { kind: Some(Kind::Newest), ..StreamTraits::default() })
         })?;
         feed.leave_live(&self.pusher);
@@ -84,17 +88,12 @@ impl Push for PartBody {
     }
 }
 
-impl Drop for PartBody {
-    fn drop(&mut self) {
-        self.feeds.release(self.bytes.len());
-    }
-}
-
 /// A body of parts one after the other.
 pub(super) struct StreamBody {
     name: String,
     rule: Split,
     traits: StreamTraits,
+    hops: Hops,
     /// Whether nothing but its bytes says what it is.
     is_guessed: bool,
     taken: Option<TakenFeed>,
@@ -102,6 +101,7 @@ pub(super) struct StreamBody {
     parts: u64,
     /// Why it ends, if it is cut off.
     end: &'static str,
+    held: HeldBytes,
     feeds: Arc<HubFeeds>,
     pusher: Pusher,
 }
@@ -115,17 +115,20 @@ struct TakenFeed {
 
 impl StreamBody {
     pub(super) fn new(name: String, announced: Announced, feeds: Arc<HubFeeds>) -> Self {
+        let hops = announced.hops.clone();
         let (rule, traits) = rule_of(announced);
         let is_guessed = rule == Split::Auto && traits.media.is_none();
         Self {
             name,
             rule,
             traits,
+            hops,
             is_guessed,
             taken: None,
             bytes: 0,
             parts: 0,
             end: "its pusher is gone",
+            held: HeldBytes::new(feeds.clone()),
             feeds,
             pusher: Pusher::of_one(),
         }
@@ -137,8 +140,10 @@ impl StreamBody {
             Some(ref mut taken) => Ok(taken),
             None => {
                 let (feed, is_new) = self.feeds.take_over(&self.name, &self.pusher)?;
+                let hops = std::mem::take(&mut self.hops);
                 let reader = feed.with(&self.pusher, |feed| {
                     feed.forget_pictures();
+                    feed.publisher().set_hops(hops);
                     PartReader::new(&self.rule, self.traits.clone(), feed)
                 })?;
                 info!(feed = self.name, "a pusher has come");
@@ -186,7 +191,9 @@ impl Push for StreamBody {
         let pusher = self.pusher.clone();
         let TakenFeed { feed, reader, .. } = self.take_over()?;
         let whole = feed.with(&pusher, |feed| reader.push(bytes, feed))?;
+        let pending = reader.pending();
         self.parts += whole as u64;
+        self.held.set(pending)?;
         Ok(whole)
     }
 

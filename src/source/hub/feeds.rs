@@ -21,8 +21,10 @@ use crate::{
     sync::Mutex,
 };
 
-/// Bytes of bodies that are parts of their own and are not whole yet. One is always taken.
+/// Bytes of parts that are not whole yet, of all bodies together. One body is always taken.
 const HELD_BYTES: usize = 256 << 20;
+/// Bytes of each body that do not count: large ones that stall do not keep small ones out.
+const SMALL_BYTES: usize = 128 << 10;
 
 /// The feeds of a hub.
 #[derive(Debug)]
@@ -121,19 +123,22 @@ impl HubFeeds {
         if !self.settings.allow.is_empty() && !self.settings.allow.iter().any(allows) {
             return Err(PushRefusal::NotAllowed);
         }
-        let feeds = self.feeds.lock();
-        if !feeds.contains_key(name) && feeds.len() >= self.settings.max_feeds {
-            return Err(PushRefusal::TooManyFeeds(self.settings.max_feeds));
-        }
+        self.check_room(&self.feeds.lock(), name)?;
         Ok(part_bytes)
+    }
+
+    fn check_room(&self, feeds: &HashMap<String, Arc<HubFeed>>, name: &str) -> Result<(), PushRefusal> {
+        let has_room = feeds.contains_key(name) || feeds.len() < self.settings.max_feeds;
+        if has_room { Ok(()) } else { Err(PushRefusal::TooManyFeeds(self.settings.max_feeds)) }
     }
 
     /// Gives the feed of this name to this pusher, who takes it over from another one. Returns it, and whether it is new.
     pub(super) fn take_over(&self, name: &str, pusher: &Pusher) -> Result<(Arc<HubFeed>, bool), PushRefusal> {
-        // The limit may have been reached since the check.
         self.check(name)?;
         let context = self.context.get().ok_or(PushRefusal::Ending)?;
+        // Until its pusher is known, no other request and no lapse of time removes it.
         let mut feeds = self.feeds.lock();
+        self.check_room(&feeds, name)?;
         let (feed, is_new) = match feeds.get(name) {
             Some(feed) => (feed.clone(), false),
             None => {
@@ -143,7 +148,6 @@ impl HubFeeds {
             }
         };
         feeds.insert(name.to_owned(), feed.clone());
-        drop(feeds);
         let mut state = feed.state.lock();
         if let Some(before) = state.pusher.replace(pusher.clone()) {
             info!(feed = name, "another pusher takes the feed over");
@@ -175,8 +179,8 @@ impl HubFeeds {
 
     /// Removes a feed, and ends its pusher. Returns whether there was one.
     pub(super) fn remove(&self, name: &str) -> bool {
-        let removed = self.feeds.lock().remove(name);
-        removed.inspect(|feed| self.close(name, feed)).is_some()
+        let mut feeds = self.feeds.lock();
+        feeds.remove(name).inspect(|feed| self.close(name, feed)).is_some()
     }
 
     /// Removes the feeds that nobody has pushed into for long enough.
@@ -186,35 +190,53 @@ impl HubFeeds {
             let state = feed.state.lock();
             state.pusher.is_none() && state.idle_since.elapsed() >= expire
         };
-        let expired: Vec<_> = self.feeds.lock().extract_if(|_, feed| is_expired(feed)).collect();
-        for (name, feed) in expired {
+        let mut feeds = self.feeds.lock();
+        for (name, feed) in feeds.extract_if(|_, feed| is_expired(feed)) {
             info!(feed = name, "nobody has pushed into the feed for {}: it is removed", humantime::format_duration(expire));
             self.close(&name, &feed);
         }
     }
 
+    /// Ends a feed that has left the list, which stays locked meanwhile: another one of its name would be ended in its place.
     fn close(&self, name: &str, feed: &HubFeed) {
         feed.state.lock().pusher.take().iter().for_each(|pusher| pusher.has_lost.cancel());
         if let Some(context) = self.context.get() {
             context.opener.remove(name);
         }
     }
+}
 
-    /// Notes bytes that a body holds until it is whole.
-    ///
-    /// # Errors
-    /// `PushRefusal::Busy` where all bodies together hold too many.
-    pub(super) fn hold(&self, bytes: usize) -> Result<(), PushRefusal> {
-        let before = self.held.fetch_add(bytes, Relaxed);
-        if before > 0 && before.saturating_add(bytes) > HELD_BYTES {
-            self.release(bytes);
-            return Err(PushRefusal::Busy);
-        }
-        Ok(())
+/// The bytes that a body holds until they are a whole part.
+#[derive(Debug)]
+pub(super) struct HeldBytes {
+    feeds: Arc<HubFeeds>,
+    counted: usize,
+}
+
+impl HeldBytes {
+    /// Of a body that holds none.
+    pub(super) fn new(feeds: Arc<HubFeeds>) -> Self {
+        Self { feeds, counted: 0 }
     }
 
-    /// Notes that they are not held any more.
-    pub(super) fn release(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Relaxed);
+    /// Notes how many they are now.
+    ///
+    /// # Errors
+    /// `PushRefusal::Busy` where they become more, and all bodies together hold too many.
+    pub(super) fn set(&mut self, bytes: usize) -> Result<(), PushRefusal> {
+        let before = std::mem::replace(&mut self.counted, bytes.saturating_sub(SMALL_BYTES));
+        let Some(more) = self.counted.checked_sub(before) else {
+            self.feeds.held.fetch_sub(before - self.counted, Relaxed);
+            return Ok(());
+        };
+        let all = self.feeds.held.fetch_add(more, Relaxed);
+        let is_busy = more > 0 && all > before && all.saturating_add(more) > HELD_BYTES;
+        if is_busy { Err(PushRefusal::Busy) } else { Ok(()) }
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.feeds.held.fetch_sub(self.counted, Relaxed);
     }
 }

@@ -68,7 +68,7 @@ impl Intake for Hub {
             PushShape::Part if announced.is_multipart() => {
                 Err(PushRefusal::Type("a multipart body is a stream: POST it to /stream/NAME".to_owned()))
             }
-            PushShape::Part => Ok(Box::new(PartBody::new(head.name, &announced, limit, self.feeds.clone()))),
+            PushShape::Part => Ok(Box::new(PartBody::new(head.name, announced, limit, self.feeds.clone()))),
             PushShape::Stream => Ok(Box::new(StreamBody::new(head.name, announced, self.feeds.clone()))),
         }
     }

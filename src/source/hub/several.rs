@@ -7,9 +7,9 @@ use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::feeds::{HubFeed, HubFeeds, Pusher};
+use super::feeds::{HeldBytes, HubFeed, HubFeeds, Pusher};
 use crate::{
-    feed::{Hops, Kind},
+    feed::{Hops, Kind, url_name},
     intake::{Push, PushOutcome, PushRefusal, SeveralHead},
     source::{
         framing::split::{RawPart, whole_part},
@@ -31,6 +31,7 @@ pub(super) struct SeveralBody {
     parts: u64,
     has_new_feed: bool,
     end: &'static str,
+    held: HeldBytes,
     feeds: Arc<HubFeeds>,
     body: CancellationToken,
 }
@@ -58,6 +59,7 @@ impl SeveralBody {
             parts: 0,
             has_new_feed: false,
             end: "its pusher is gone",
+            held: HeldBytes::new(feeds.clone()),
             feeds,
             body: CancellationToken::new(),
         }
@@ -68,22 +70,31 @@ impl SeveralBody {
         let mut whole = 0;
         let mut before: Option<String> = None;
         for mut part in parts {
-            let Some(name) = part.headers.feed.take() else {
+            let Some(name) = part.headers.feed.take().map(in_one_spelling) else {
                 return Err(PushRefusal::Type("a part does not name its feed by X-Feed".to_owned()));
             };
             if let Some(before) = before.replace(name.clone()).filter(|before| *before != name) {
                 whole += self.publish(&before)?;
             }
             let of_feed = |why| PushRefusal::OfFeed(decoded(&name), Box::new(why));
+            let hops = part.headers.feed_via.as_deref().map(|via| Hops::of_via([via]));
+            if self.is_loop(hops.as_ref()) {
+                return Err(of_feed(PushRefusal::Loop));
+            }
             if !self.taken.contains_key(&name) {
                 let feed = self.take_over(&name).map_err(of_feed)?;
                 self.taken.insert(name.clone(), feed);
             }
             let Some(feed) = self.taken.get_mut(&name) else { continue };
-            feed.note(&part).map_err(of_feed)?;
+            feed.note(&part, hops).map_err(of_feed)?;
             feed.parts.extend(whole_part(part));
         }
         Ok(whole + before.map_or(Ok(0), |name| self.publish(&name))?)
+    }
+
+    /// Whether a feed comes from this process. It is not taken over then: its pusher is another one.
+    fn is_loop(&self, hops: Option<&Hops>) -> bool {
+        self.feeds.process().zip(hops).is_some_and(|(process, hops)| hops.has(process))
     }
 
     /// Publishes the parts of this feed that have come together.
@@ -95,8 +106,8 @@ impl SeveralBody {
         Ok(whole)
     }
 
-    fn take_over(&mut self, url_name: &str) -> Result<NamedFeed, PushRefusal> {
-        let name = percent_decode_str(url_name).decode_utf8().map_err(|_| PushRefusal::Name("it is not in UTF-8"))?.into_owned();
+    fn take_over(&mut self, encoded: &str) -> Result<NamedFeed, PushRefusal> {
+        let name = percent_decode_str(encoded).decode_utf8().map_err(|_| PushRefusal::Name("it is not in UTF-8"))?.into_owned();
         if !(self.may_push)(&name) {
             return Err(PushRefusal::OtherFeeds);
         }
@@ -129,19 +140,12 @@ impl SeveralBody {
 
 impl NamedFeed {
     /// Notes what the headers of a part say of the feed.
-    fn note(&mut self, part: &Decoded) -> Result<(), PushRefusal> {
+    fn note(&mut self, part: &Decoded, hops: Option<Hops>) -> Result<(), PushRefusal> {
         if let Some(kind) = part.headers.feed_kind.as_deref().and_then(Kind::of_header) {
             self.stream.kind = Some(kind);
         }
-        let Some(via) = &part.headers.feed_via else { return Ok(()) };
-        let hops = Hops::of_via([via.as_str()]);
-        self.feed.with(&self.pusher, |feed| match feed.is_loop(&hops) {
-            true => Err(PushRefusal::Loop),
-            false => {
-                feed.publisher().set_hops(hops);
-                Ok(())
-            }
-        })?
+        let Some(hops) = hops else { return Ok(()) };
+        self.feed.with(&self.pusher, |feed| feed.publisher().set_hops(hops))
     }
 }
 
@@ -158,7 +162,9 @@ impl Push for SeveralBody {
         self.bytes += bytes.len() as u64;
         let mut parts = Vec::new();
         self.decoder.push(bytes, &mut parts);
-        self.take(parts)
+        let whole = self.take(parts)?;
+        self.held.set(self.decoder.pending())?;
+        Ok(whole)
     }
 
     fn finish(mut self: Box<Self>) -> Result<PushOutcome, PushRefusal> {
@@ -187,6 +193,15 @@ impl Drop for SeveralBody {
     }
 }
 
-fn decoded(url_name: &str) -> String {
-    percent_decode_str(url_name).decode_utf8_lossy().into_owned()
+/// A name in the spelling of `url_name`, so that two spellings of one feed do not take it from each other.
+fn in_one_spelling(name: String) -> String {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    match percent_decode_str(&name).decode_utf8() {
+        Ok(decoded) if !is_plain => url_name(&decoded),
+        _ => name,
+    }
+}
+
+fn decoded(encoded: &str) -> String {
+    percent_decode_str(encoded).decode_utf8_lossy().into_owned()
 }

@@ -37,6 +37,11 @@ impl PartReader {
         self.publish(feed)
     }
 
+    /// Bytes held of a part whose end has not come.
+    pub(in crate::source) fn pending(&self) -> usize {
+        self.splitter.pending()
+    }
+
     fn publish(&mut self, feed: &mut RemoteFeed) -> usize {
         let refused = self.splitter.refused();
         feed.publisher().count_refused(refused - std::mem::replace(&mut self.refused, refused));

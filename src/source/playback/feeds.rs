@@ -116,6 +116,16 @@ impl PlayedFeeds {
         self.feeds.insert(name, PlayedFeed { publisher, kind: None, last: None });
     }
 
+    /// Notes that nothing plays until somebody wants it. Before anybody can ask: a snapshot waits for a source that rests.
+    pub(super) fn rest(&self) {
+        self.feeds.values().for_each(|feed| feed.publisher.set_source(SourceState::Idle));
+    }
+
+    /// Notes that it is about to play.
+    pub(super) fn wake(&self) {
+        self.feeds.values().for_each(|feed| feed.publisher.set_source(SourceState::Starting));
+    }
+
     /// Begins another round, in which the same parts are no repeats.
     pub(super) fn begin(&mut self) {
         self.feeds.values_mut().for_each(|feed| feed.last = None);

@@ -64,7 +64,8 @@ struct PlayStretch {
 }
 
 impl RecordingPlayer {
-    /// Finds the stretch, opens the feeds and shows what is due at once.
+    /// Finds the stretch, opens the feeds and shows what is due at once; once waits for a reader with that, as the pause behind the
+    /// first part is a part of the recording.
     pub(super) fn begin(settings: PlaybackSettings, mut files: RecordedFiles, feeds: PlayedFeeds) -> Result<Self, Unplayable> {
         let stretch = PlayStretch::of(&settings, &mut files)?;
         let schedule = Schedule::new(Instant::now(), &settings);
@@ -73,7 +74,11 @@ impl RecordingPlayer {
         player.find_beginning()?;
         let heads = player.heads_ahead()?;
         player.feeds.open_all(&heads);
-        player.begin_round(Instant::now());
+        if player.settings.once {
+            player.feeds.rest();
+        } else {
+            player.begin_round(Instant::now());
+        }
         Ok(player)
     }
 
@@ -158,7 +163,8 @@ impl RecordingPlayer {
         if self.settings.once {
             self.feeds.wanted().await;
             tokio::time::sleep(GRACE).await;
-            self.schedule.move_to(Instant::now());
+            self.feeds.wake();
+            self.begin_round(Instant::now());
         }
         loop {
             self.play_round().await;

@@ -46,11 +46,6 @@ impl Schedule {
         self.pacing.due(&head);
     }
 
-    /// Lets what was due up to now have been due at this moment.
-    pub(super) fn move_to(&mut self, now: Instant) {
-        self.anchor = now.checked_sub(self.last).unwrap_or(now);
-    }
-
     /// When the next part is due; `now` moves it if the time has passed by far.
     pub(super) fn deadline(&mut self, head: &PartHead, now: Instant) -> Instant {
         let due = self.pacing.due(head);

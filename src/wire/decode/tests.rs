@@ -246,6 +246,13 @@ mod dialects {
     }
 
     #[test]
+    fn a_length_that_is_only_told_takes_no_room() {
+        let mut decoder = Decoder::new(Some("B"), Bounds::bodies(64 << 20));
+        decoder.push(b"--B\r\nContent-Length: 60000000\r\n\r\nx", &mut Vec::new());
+        assert!(decoder.buffer.capacity() < 1 << 16, "{}", decoder.buffer.capacity());
+    }
+
+    #[test]
     fn lengths_that_are_wrong() {
         for (first, second) in [("3", "2"), ("999", "4"), ("7", "99"), ("-1", "x"), ("5000", "0"), ("18446744073709551616", "1")] {
             let text = format!(

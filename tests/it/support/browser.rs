@@ -1,75 +1,62 @@
-//! Real browsers, headless, driven over WebDriver (https://www.w3.org/TR/webdriver2/): Chromium by
-//! chromedriver, Firefox by geckodriver, each with an empty profile. Dropping one ends its processes.
+//! A real browser for one test: it goes to pages, presses keys, and says what is on the screen.
+//!
+//! To start one takes longer than many a test. So the tests of a kind of browser take turns with one: each has a new tab, and
+//! its traces are removed behind it. A test that fails takes the browser with it.
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
 };
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use image::RgbImage;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use ureq::Agent;
 
-use super::{SOON, alone, tool, wait_until};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Chromium,
-    Firefox,
-}
+use super::{
+    SOON, alone,
+    machine::share,
+    session::{Kind, Session},
+    wait_until,
+};
 
 pub struct Browser {
-    driver: Driver,
-    agent: Agent,
-    /// The URL of the driver's session.
-    session: String,
+    /// There until the end.
+    session: Option<Session>,
+    turn: Option<Turn>,
 }
 
-/// The driver's process, with the browser among its descendants.
-struct Driver {
-    process: Child,
-    profile: TempDir,
-}
+/// Where the next test finds the browser that this one has.
+type Turn = MutexGuard<'static, Option<Session>>;
 
-/// The time that a browser may take to start on a busy machine.
-const START: Duration = Duration::from_secs(60);
+static CHROMIUM: Mutex<Option<Session>> = Mutex::new(None);
+static FIREFOX: Mutex<Option<Session>> = Mutex::new(None);
 
 impl Browser {
-    /// Starts a browser; `None` if it is not installed.
+    /// The browser of this kind, when its turn comes; `None` if it is not installed. A test can have one of each kind.
     pub fn start(kind: Kind) -> Option<Self> {
-        Self::start_trusting(kind, None)
+        // First: a test that has the browser must not wait for the machine.
+        share();
+        let turns = match kind {
+            Kind::Chromium => &CHROMIUM,
+            Kind::Firefox => &FIREFOX,
+        };
+        let mut turn = turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = Some(turn.take().or_else(|| Session::start(kind, None))?);
+        Some(Self { session, turn: Some(turn) })
     }
 
-    /// The same; Chromium trusts the key with this `pin` as if an authority had signed it.
-    pub fn start_trusting(kind: Kind, pin: Option<&str>) -> Option<Self> {
-        let (driver, program) = match kind {
-            Kind::Chromium => (tool(&["chromedriver"])?, tool(&["chromium", "chromium-browser", "google-chrome"])?),
-            Kind::Firefox => (tool(&["geckodriver"])?, tool(&["firefox-esr", "firefox"])?),
-        };
-        // A browser uses all processors, and the tests measure its times.
+    /// The same, with the machine for itself: for a test that measures times.
+    pub fn start_alone(kind: Kind) -> Option<Self> {
         alone();
-        let (driver, port) = Driver::start(kind, &driver);
-        let agent = Agent::config_builder().timeout_global(Some(START)).http_status_as_error(false).build().into();
-        let mut browser = Self { driver, agent, session: format!("http://127.0.0.1:{port}/session") };
-        let mut capabilities = capabilities(kind, &program, browser.driver.profile.path());
-        if let (Some(pin), Some(args)) = (pin, capabilities["goog:chromeOptions"]["args"].as_array_mut()) {
-            args.push(json!(format!("--ignore-certificate-errors-spki-list={pin}")));
-        }
-        // Feeds never finish loading, so commands must not wait for that; and a script in a frame that disappears never ends.
-        capabilities["pageLoadStrategy"] = json!("none");
-        capabilities["timeouts"] = json!({ "script": 3000 });
-        let answer = browser.post("", json!({ "capabilities": { "alwaysMatch": capabilities } }));
-        let id = answer["sessionId"].as_str().expect("a session");
-        browser.session = format!("{}/{id}", browser.session);
-        Some(browser)
+        Self::start(kind)
+    }
+
+    /// Another Chromium, which trusts the key with this `pin` as if an authority had signed it.
+    pub fn start_trusting(pin: &str) -> Option<Self> {
+        share();
+        Some(Self { session: Some(Session::start(Kind::Chromium, Some(pin))?), turn: None })
     }
 
     /// Navigates, and waits until the new document exists, loaded or not.
@@ -108,7 +95,7 @@ impl Browser {
     /// Sets the colour scheme that Chromium's user prefers, light or dark.
     pub fn prefer(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        self.post("/goog/cdp/execute", json!({ "cmd": "Emulation.setEmulatedMedia", "params": features }));
+        self.session().chromium("Emulation.setEmulatedMedia", features).expect("Chromium");
     }
 
     /// Clicks at a point of the window.
@@ -143,8 +130,7 @@ impl Browser {
     }
 
     fn screenshot_png(&self) -> Option<Vec<u8>> {
-        let mut answer = self.agent.get(format!("{}/screenshot", self.session)).call().ok()?;
-        BASE64_STANDARD.decode(value(&mut answer).ok()?.as_str()?).ok()
+        BASE64_STANDARD.decode(self.session().get("/screenshot").ok()?.as_str()?).ok()
     }
 
     /// The visible text, including that of frames.
@@ -172,8 +158,11 @@ impl Browser {
     }
 
     fn try_post(&self, command: &str, body: Value) -> Result<Value, String> {
-        let sent = self.agent.post(format!("{}{command}", self.session)).send_json(body);
-        value(&mut sent.expect("the driver answers"))
+        self.session().post(command, body)
+    }
+
+    fn session(&self) -> &Session {
+        self.session.as_ref().expect("it is there until the end")
     }
 }
 
@@ -182,120 +171,10 @@ impl Drop for Browser {
         if thread::panicking() {
             let name = thread::current().name().unwrap_or("failed").replace(':', "-");
             eprintln!("the browser showed: {:?}", self.keep_screenshot(&name));
+            return;
         }
-        let processes = self.driver.descendants();
-        let _ = self.agent.delete(&self.session).call();
-        // Ends the processes that the session left: the driver first, so that it restarts nothing.
-        self.driver.end();
-        for (pid, started) in processes {
-            if process(pid).is_some_and(|(_, again)| again == started) {
-                let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
-            }
+        if let Some(turn) = &mut self.turn {
+            **turn = self.session.take().filter(|session| session.clean().is_ok());
         }
     }
-}
-
-impl Driver {
-    /// Starts the driver on a free port. chromedriver picks one that is free under IPv6, and exits if it is in use under IPv4: then
-    /// this tries again.
-    fn start(kind: Kind, program: &Path) -> (Self, u16) {
-        (0..5).find_map(|_| Self::try_start(kind, program)).expect("the driver says its port")
-    }
-
-    fn try_start(kind: Kind, program: &Path) -> Option<(Self, u16)> {
-        let profile = tempfile::Builder::new().prefix("mxr-test-browser-").tempdir().unwrap();
-        let mut command = Command::new(program);
-        match kind {
-            Kind::Chromium => command.arg("--port=0"),
-            Kind::Firefox => command.args(["--port", "0", "--websocket-port", "0", "--profile-root"]).arg(profile.path()),
-        };
-        command.env("HOME", profile.path()).env("TMPDIR", profile.path());
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let (sender, port) = mpsc::channel();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        // It reads on to the end: a full pipe would stop the driver.
-        thread::spawn(move || {
-            for port in lines.map_while(Result::ok).filter_map(|line| printed_port(&line)) {
-                let _ = sender.send(port);
-            }
-        });
-        let driver = Self { process, profile };
-        let port = port.recv_timeout(START).ok()?;
-        Some((driver, port))
-    }
-
-    /// Every descendant of the driver, with its start time, which identifies it.
-    fn descendants(&self) -> Vec<(i32, u64)> {
-        let all: Vec<_> = fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter_map(|pid| process(pid).map(|(parent, started)| (pid, parent, started)))
-            .collect();
-        let mut family = vec![(self.process.id() as i32, 0)];
-        let mut next = 0;
-        while let Some(&(ancestor, _)) = family.get(next) {
-            family.extend(all.iter().filter(|(_, parent, _)| *parent == ancestor).map(|(pid, _, started)| (*pid, *started)));
-            next += 1;
-        }
-        family.split_off(1)
-    }
-
-    fn end(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// Parent and start time of a process (proc_pid_stat(5), fields 4 and 22).
-fn process(pid: i32) -> Option<(i32, u64)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    Some((fields[1].parse().ok()?, fields[19].parse().ok()?))
-}
-
-/// `… started successfully on port 34567.`, `… Listening on 127.0.0.1:34567`
-fn printed_port(line: &str) -> Option<u16> {
-    let (_, port) = line.split_once("successfully on port ").or_else(|| line.split_once("Listening on 127.0.0.1:"))?;
-    port.trim_end_matches('.').parse().ok()
-}
-
-fn capabilities(kind: Kind, program: &PathBuf, profile: &Path) -> Value {
-    match kind {
-        Kind::Chromium => {
-            let profile = format!("--user-data-dir={}", profile.display());
-            let args = [
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--disable-dev-shm-usage",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--disable-breakpad",
-                "--window-size=800,600",
-                &profile,
-            ];
-            json!({ "goog:chromeOptions": { "binary": program, "args": args } })
-        }
-        Kind::Firefox => {
-            let prefs = json!({ "app.normandy.enabled": false, "network.connectivity-service.enabled": false });
-            let args = ["-headless", "-width", "800", "-height", "600"];
-            json!({ "moz:firefoxOptions": { "binary": program, "args": args, "prefs": prefs } })
-        }
-    }
-}
-
-/// The result of a command, or the driver's error message.
-fn value(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Value, String> {
-    let status = answer.status();
-    let body: Value = answer.body_mut().with_config().limit(1 << 27).read_json().map_err(|error| error.to_string())?;
-    if status.is_success() { Ok(body["value"].clone()) } else { Err(body["value"].to_string()) }
 }

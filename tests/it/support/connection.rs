@@ -14,6 +14,8 @@ pub struct Connection {
     received: Vec<u8>,
     /// When the last bytes were received.
     pub arrival: Instant,
+    /// The time that it waits for more before the test fails.
+    pub patience: Duration,
 }
 
 /// The status line and the header fields of a reply.
@@ -48,7 +50,7 @@ impl Connection {
 
     pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { stream, received: Vec::new(), arrival: Instant::now() }
+        Self { stream, received: Vec::new(), arrival: Instant::now(), patience: 3 * SOON }
     }
 
     pub fn stream(&self) -> &TcpStream {
@@ -82,8 +84,8 @@ impl Connection {
 
     /// Reads more bytes; fails the test if none arrive in time. Returns false at the end of the stream.
     fn more(&mut self, wanted: &str) -> bool {
-        let Some(bytes) = self.read_once(SOON) else {
-            panic!("waited {SOON:?} in vain for {wanted}; unread: {}", show(&self.received));
+        let Some(bytes) = self.read_once(self.patience) else {
+            panic!("waited {:?} in vain for {wanted}; unread: {}", self.patience, show(&self.received));
         };
         self.received.extend_from_slice(&bytes);
         !bytes.is_empty()

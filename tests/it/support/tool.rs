@@ -20,7 +20,7 @@ pub fn axe() -> Option<PathBuf> {
     Some(file).filter(|file| file.is_file()).or_else(|| missing("axe-core"))
 }
 
-/// A Python with this module; without one as for `tool`.
+/// A Python with this module, or with these (`PIL, requests`); without one as for `tool`.
 pub fn python(module: &str) -> Option<PathBuf> {
     let has_module = |python: &PathBuf| {
         let import = format!("import {module}");
