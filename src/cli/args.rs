@@ -299,6 +299,12 @@ pub enum RestartWhen {
 pub struct RelayArgs {
     /// Feeds of other machines: multipart in any dialect, a picture or document that is asked for again and again, text that goes on
     /// as lines, or the root of another mxr with all its feeds; user and password may stand in the URL as http://user:password@host/
+    #[cfg_attr(feature = "mqtt", doc = "")]
+    #[cfg_attr(
+        feature = "mqtt",
+        doc = "mqtt://USER@BROKER/PREFIX/# reads all topics below PREFIX of an MQTT broker (mqtts:// with TLS), mqtt://BROKER/TOPIC one, all \
+               the time, whoever watches: --every, --linger and --upstream-header are for other URLs"
+    )]
     #[arg(value_name = "URL", required = true, value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
     /// Ask for a plain picture or document again after this time; while it stays the same, nothing is pushed

@@ -2,6 +2,7 @@
 //! it knows no socket, no feed and no request.
 
 mod access;
+mod broker;
 mod doctor;
 mod exec;
 mod hook;

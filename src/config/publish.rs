@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, access::read_secret, relay};
+use super::{Config, access::read_secret, broker::is_broker, relay};
 use crate::{
     cli::{PublishArgs, Typed},
     client::{ClientSettings, ProxyRules, Target, TargetError, header},
@@ -48,7 +48,7 @@ fn settings(publish: PublishArgs, typed: &Typed) -> Result<Option<PublishSetting
         feed::check_name(name).map_err(|why| Error::usage(format!("use --publish-name {name:?}"), why))?;
     }
     let name = publish.publish_name.clone();
-    let to = if broker::is_meant(url) { broker::to(url, &publish)? } else { PublishTo::Hub(hub(url, &publish)?) };
+    let to = if is_broker(url) { broker::to(url, &publish)? } else { PublishTo::Hub(hub(url, &publish)?) };
     Ok(Some(PublishSettings { to, name, are_several: false, keepalive: SILENCE }))
 }
 
@@ -133,16 +133,10 @@ fn bearer(token: &str) -> Result<header::HeaderValue> {
 /// Brokers, which this build does not know.
 #[cfg(not(feature = "mqtt"))]
 mod broker {
-    use super::{Error, PublishArgs, PublishTo, Result};
-
-    pub(super) fn is_meant(url: &str) -> bool {
-        let scheme = url.trim().split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        matches!(scheme.as_deref(), Some("mqtt" | "mqtts"))
-    }
+    use super::{super::broker::no_broker, PublishArgs, PublishTo, Result};
 
     pub(super) fn to(_: &str, _: &PublishArgs) -> Result<PublishTo> {
-        let error = Error::usage("use the URL of --publish", "this mxr was built without MQTT");
-        Err(error.hint("cargo install mxr-cli builds it with MQTT, which is the default"))
+        Err(no_broker("use the URL of --publish"))
     }
 }
 
@@ -156,10 +150,6 @@ mod broker {
         mqtt::{Broker, BrokerSettings, TopicPrefix},
         sink::{BrokerAccess, DiscoveredAs},
     };
-
-    pub(super) fn is_meant(url: &str) -> bool {
-        Broker::is_meant(url)
-    }
 
     pub(super) fn to(url: &str, publish: &PublishArgs) -> Result<PublishTo> {
         let wrong = |why: &str| Error::usage("use the URL of --publish", why);

@@ -2,7 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Config, access::read_secret};
+#[cfg(feature = "mqtt")]
+use super::broker::broker;
+#[cfg(not(feature = "mqtt"))]
+use super::broker::no_broker;
+use super::{Config, access::read_secret, broker::is_broker};
 use crate::{
     cli::{RelayArgs, Typed, UpstreamArgs},
     client::{ClientSettings, Credentials, HeaderMap, Target, header},
@@ -11,6 +15,11 @@ use crate::{
         SourceStart,
         relay::{self, RelaySettings},
     },
+};
+#[cfg(feature = "mqtt")]
+use crate::{
+    mqtt::{Broker, TopicFilter},
+    sink::{PublishSettings, PublishTo},
 };
 
 /// The shortest time between two requests.
@@ -39,12 +48,50 @@ impl Config {
             let why = "one leaves the upstream after the last viewer, the other does not";
             return Err(Error::usage("use --linger with --always", why));
         }
+        if relay.urls.iter().all(|url| is_broker(url)) {
+            check_for_brokers(&typed)?;
+        }
         let linger = (!relay.always).then_some(relay.linger);
         let settings = settings(&relay.urls, relay.every, linger, relay.upstream)?;
-        let are_several = settings.upstreams.len() > 1 || settings.upstreams.iter().any(relay::may_be_root);
+        let are_several = relay::may_be_several(&settings);
+        #[cfg(feature = "mqtt")]
+        let brokers = settings.brokers.clone();
         let mut config = Self::new(SourceStart::new(|context| relay::source(settings, &context)), relay.common, typed)?;
         config.expect_every(relay.every);
+        #[cfg(feature = "mqtt")]
+        check_no_circle(&brokers, config.publish.as_ref())?;
         Ok(config.publishing_several(are_several))
+    }
+}
+
+/// Refuses what has nothing to act on where all upstreams are brokers.
+fn check_for_brokers(typed: &Typed) -> Result<()> {
+    let options = [
+        ("every", "a broker sends what is new by itself", Some("--max-fps limits the rate")),
+        ("linger", "a broker is read all the time", None),
+        ("upstream_header", "a topic has no headers", None),
+    ];
+    match options.into_iter().find(|(option, ..)| typed.has(option)) {
+        Some((option, why, hint)) => {
+            let error = Error::usage(format!("use --{} for a broker", option.replace('_', "-")), why);
+            Err(hint.into_iter().fold(error, Error::hint))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses to publish to the topics that are relayed.
+#[cfg(feature = "mqtt")]
+fn check_no_circle(brokers: &[(Broker, TopicFilter)], publish: Option<&PublishSettings>) -> Result<()> {
+    let Some(PublishTo::Broker(access)) = publish.map(|publish| &publish.to) else { return Ok(()) };
+    let is_same = |broker: &Broker| broker.to_string() == access.broker.broker.to_string();
+    match brokers.iter().find(|(broker, filter)| is_same(broker) && filter.overlaps(&access.prefix)) {
+        Some((_, filter)) => {
+            let what = format!("publish below {} what is read from {}", access.prefix.as_str(), filter.as_str());
+            Err(Error::usage(what, "it would go in a circle")
+                .hint("another prefix in the URL of --publish is none of these topics"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -60,9 +107,35 @@ pub(super) fn settings(urls: &[String], every: Duration, linger: Option<Duration
     if let Some(path) = path_of(urls) {
         return Err(not_a_url(path, "relay", &format!("mxr watch {path}")));
     }
-    let upstreams = urls.iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
+    let (of_brokers, of_http): (Vec<_>, Vec<_>) = urls.iter().partition(|url| is_broker(url));
+    let upstreams = of_http.into_iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
+    #[cfg(feature = "mqtt")]
+    let brokers = of_brokers.into_iter().map(|url| topics(url)).collect::<Result<Vec<_>>>()?;
+    #[cfg(not(feature = "mqtt"))]
+    if !of_brokers.is_empty() {
+        return Err(no_broker("use the URL"));
+    }
     let timeout = args.upstream_timeout;
-    Ok(RelaySettings { upstreams, timeout, client: client(args)?, every, linger })
+    Ok(RelaySettings {
+        upstreams,
+        #[cfg(feature = "mqtt")]
+        brokers,
+        timeout,
+        client: client(args)?,
+        every,
+        linger,
+    })
+}
+
+/// A broker, and what is read there.
+#[cfg(feature = "mqtt")]
+fn topics(url: &str) -> Result<(Broker, TopicFilter)> {
+    let (broker, path) = broker(url)?;
+    let filter = TopicFilter::new(&path).map_err(|why| {
+        let hint = "mqtt://BROKER/PREFIX/# stands for all topics below PREFIX, mqtt://BROKER/TOPIC for one";
+        Error::usage(format!("read the topics {path:?}"), why).hint(hint)
+    })?;
+    Ok((broker, filter))
 }
 
 /// What is a path and no URL.

@@ -38,6 +38,7 @@ pub struct Registry {
     version: AtomicU64,
     openers: AtomicUsize,
     groups: AtomicU64,
+    left_out: AtomicU64,
     /// Cancelled at the end of all feeds.
     ended: CancellationToken,
 }
@@ -97,7 +98,16 @@ impl Registry {
         let wakers = (0..shards).map(|_| Arc::default()).collect();
         let (mounts, ended) = (Mutex::default(), CancellationToken::new());
         let of_feeds = settings.clone();
-        let registry = Arc::new(Self { settings, wakers, mounts, version: 0.into(), openers: 1.into(), groups: 0.into(), ended });
+        let registry = Arc::new(Self {
+            settings,
+            wakers,
+            mounts,
+            version: 0.into(),
+            openers: 1.into(),
+            groups: 0.into(),
+            left_out: 0.into(),
+            ended,
+        });
         (Opener { registry: registry.clone(), settings: of_feeds, group: 0 }, registry)
     }
 
@@ -149,6 +159,11 @@ impl Registry {
     /// Waits until `end` is called.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+
+    /// The number of feeds that sources have not opened, since they would be too many.
+    pub fn left_out(&self) -> u64 {
+        self.left_out.load(Relaxed)
     }
 
     /// Registers a waker for every change of a shared feed in a loop's shard and of the list. Returns the key for `remove_waker`.
@@ -282,6 +297,11 @@ impl Opener {
         let groups: Vec<u64> = openers.into_iter().map(|opener| opener.group).collect();
         let place = |mounted: &Mounted| groups.iter().position(|group| *group == mounted.group);
         self.registry.change(|mounts| Arc::make_mut(&mut mounts.list).sort_by_key(place));
+    }
+
+    /// Counts a feed that is not opened, since there are too many.
+    pub fn count_left_out(&self) {
+        self.registry.left_out.fetch_add(1, Relaxed);
     }
 
     /// The registry itself.

@@ -57,6 +57,7 @@ pub(super) fn state(feeds: &feed::Registry, viewers: &Viewers, options: &Options
         "frames": options.recorded.frames.as_deref().map(recorded),
         "hub": options.push.is_some(),
         "publish": options.published.as_deref().map(published),
+        "left_out_feeds": feeds.left_out(),
         "feeds": feeds.list().iter().map(|mounted| mounted.mount.state()).collect::<Vec<_>>(),
         "refused": viewers.rejected.sum(),
         "refused_by_cause": viewers.rejected,
@@ -100,11 +101,12 @@ pub(super) fn reply(feeds: &feed::Registry, viewers: &Arc<Viewers>, options: &Op
     let (list, of_runs) = (feeds.list(), |mount: &feed::Mount| mount.shared().is_none());
     let states =
         |runs: bool| list.iter().filter(move |mounted| of_runs(&mounted.mount) == runs).map(|mounted| mounted.mount.state());
-    let history = feeds.settings().history.state();
+    let (history, left_out) = (feeds.settings().history.state(), feeds.left_out());
     let (feeds, runs) = (states(false).collect(), states(true).collect());
     registry.register_collector(Box::new(Scrape {
         feeds,
         runs,
+        left_out,
         history,
         recorded: options.recorded.clone(),
         published: options.published.clone(),
@@ -124,6 +126,8 @@ struct Scrape {
     feeds: Vec<FeedState>,
     /// Runs have no number but that of refused parts: each belongs to one viewer.
     runs: Vec<FeedState>,
+    /// Feeds that sources have not opened.
+    left_out: u64,
     history: HistoryState,
     recorded: RecordedCounters,
     published: Option<Arc<PublishStatus>>,
@@ -168,6 +172,7 @@ impl Scrape {
             self.history.bytes as f64,
         )?;
         table.gauge("mxr_history_bytes_limit", "The most that it may be (--history-bytes)", self.history.limit as f64)?;
+        table.counter("mxr_feeds_left_out", "Feeds that were not opened, since there were too many", self.left_out)?;
         self.commands(table)?;
         self.upstreams(table)?;
         let ages = self.feeds.iter().filter_map(|feed| Some((("feed", feed.name.as_str()), feed.age()?.as_secs_f64())));

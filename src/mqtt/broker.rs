@@ -16,15 +16,10 @@ pub struct Broker {
     target: Target,
 }
 
-/// What stands behind the broker in a URL, decoded: a prefix or a filter of topics, without a slash at its beginning.
+/// What stands behind the broker and a slash in a URL, decoded: a prefix or a filter of topics.
 pub type BrokerPath = String;
 
 impl Broker {
-    /// Whether a URL is one of a broker.
-    pub fn is_meant(url: &str) -> bool {
-        scheme_of(url).is_some()
-    }
-
     /// The broker and the path of a URL.
     ///
     /// # Errors
@@ -43,7 +38,7 @@ impl Broker {
         let has_port = place.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
         let port = if has_port { String::new() } else { format!(":{port}") };
         let target = format!("{http}://{authority}{port}/").parse()?;
-        let path = percent_decode_str(path.trim_start_matches('/')).decode_utf8().map_err(|_| TargetError::Path)?;
+        let path = percent_decode_str(path.strip_prefix('/').unwrap_or(path)).decode_utf8().map_err(|_| TargetError::Path)?;
         Ok((Self { scheme, target }, path.into_owned()))
     }
 
@@ -100,6 +95,7 @@ mod tests {
             ("MQTT://user:pass@Broker:2883/frigate/+/snapshot", "mqtt://broker:2883", "frigate/+/snapshot"),
             ("mqtt://[::1]/mxr/#", "mqtt://[::1]:1883", "mxr/#"),
             ("mqtt://broker:80/home%20lab/#", "mqtt://broker:80", "home lab/#"),
+            ("mqtt://broker//esp/cam", "mqtt://broker:1883", "/esp/cam"),
         ] {
             let (broker, found) = Broker::parse(url).unwrap();
             assert_eq!((broker.to_string().as_str(), found.as_str()), (shown, path), "{url}");

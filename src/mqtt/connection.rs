@@ -86,7 +86,7 @@ impl BrokerConnection {
         if let Err(error) = accepted {
             let dialled = options.failure.lock().take();
             let is_closed = is_closed(&error);
-            let loss = dialled.map_or_else(|| loss_of(error, within), Loss::from);
+            let loss = dialled.map_or_else(|| loss_of(error, within), |error| not_dialled(error, &settings.broker));
             let hint = if will_is_set { CLOSES_AT_A_WILL } else { CLOSES };
             return Err(if is_closed && loss.hint.is_none() { Loss { hint: Some(hint.into()), ..loss } } else { loss });
         }
@@ -221,6 +221,13 @@ fn options(settings: &BrokerSettings, will: Option<LastWill>) -> Result<DialOpti
     Ok(DialOptions { options, failure })
 }
 
+/// Why there is no connection, with the URL that the user knows.
+fn not_dialled(error: ClientError, broker: &Broker) -> Loss {
+    let loss = Loss::from(error);
+    let asked = broker.target().to_string();
+    Loss { reason: loss.reason.replace(asked.trim_end_matches('/'), &broker.to_string()), ..loss }
+}
+
 /// A name that no other client has: two of one name throw each other out. Each broker has to take 23 letters and digits (3.1.1,
 /// section 3.1.3.1).
 fn client_id() -> String {
@@ -277,7 +284,11 @@ fn loss_of(error: ConnectionError, within: Duration) -> Loss {
         },
         ConnectionError::Io(error)
         | ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error))) => {
-            Loss::new(error.to_string())
+            match error.kind() {
+                // Of tokio's codec, for a message that breaks off.
+                std::io::ErrorKind::Other => Loss::new("the broker has closed the connection in the middle of a message"),
+                _ => Loss::new(error.to_string()),
+            }
         }
         ConnectionError::RequestsDone | ConnectionError::MqttState(StateError::ConnectionAborted) => {
             Loss::new("the broker has closed the connection")

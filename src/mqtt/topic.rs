@@ -57,19 +57,30 @@ impl TopicPrefix {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicFilter {
     filter: String,
-    /// The levels before the first wildcard; names do not repeat them.
+    /// The levels before the first wildcard, and before the last level; names do not repeat them.
     fixed: String,
 }
 
-/// What a topic is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TopicRole {
-    /// A part of the feed of this name.
-    Body(String),
-    /// The newest part of the feed of this name, if it is a publisher of mxr that writes it.
-    Meta(String),
-    /// Whether publishers are there, if it is one of mxr that writes it.
-    Status,
+/// What a topic is about, where it is one of mxr. Other programs may have topics of such names with something else in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopicRole<'a> {
+    /// The parts of a feed.
+    Body,
+    /// The newest part of the feed whose parts are in this topic.
+    Meta(&'a str),
+    /// Whether publishers of this prefix are there.
+    Status(&'a str),
+}
+
+impl<'a> TopicRole<'a> {
+    /// The role of a topic.
+    pub fn of(topic: &'a str) -> Self {
+        match topic.rsplit_once('/') {
+            Some((body, META)) => Self::Meta(body),
+            Some((prefix, STATUS)) => Self::Status(prefix),
+            _ => Self::Body,
+        }
+    }
 }
 
 impl TopicFilter {
@@ -90,21 +101,52 @@ impl TopicFilter {
         if path.starts_with('$') {
             return Err("topics that begin with $ are the broker's own");
         }
-        if path.chars().any(char::is_control) || path.len() > LONGEST - 2 {
+        if path.chars().any(char::is_control) || path.len() > LONGEST / 2 {
             return Err("it has control characters, or is too long");
         }
-        let fixed: Vec<&str> = levels.iter().copied().take_while(|level| !is_wild(level)).collect();
-        Ok(if fixed.len() == levels.len() {
-            // That of a feed of mxr has a level more, about its newest part. `a/#` is for `a` too.
-            Self { filter: format!("{path}/#"), fixed: fixed[..fixed.len() - 1].join("/") }
-        } else {
-            Self { filter: path.to_owned(), fixed: fixed.join("/") }
-        })
+        let fixed: Vec<&str> = levels[..levels.len() - 1].iter().copied().take_while(|level| !is_wild(level)).collect();
+        Ok(Self { filter: path.to_owned(), fixed: fixed.join("/") })
     }
 
-    /// As it is sent to the broker.
+    /// As the user wrote it.
     pub fn as_str(&self) -> &str {
         &self.filter
+    }
+
+    /// Whether it is the topic of one feed.
+    pub fn is_one_topic(&self) -> bool {
+        !self.filter.split('/').any(|level| matches!(level, "+" | "#"))
+    }
+
+    /// What is sent to the broker: the filter itself first, then what mxr publishes about the parts in those topics.
+    pub fn subscriptions(&self) -> Vec<String> {
+        let mut all = vec![self.filter.clone()];
+        if !self.is_open() {
+            all.push(format!("{}/{META}", self.filter));
+        }
+        let ends = self.fixed.match_indices('/').map(|(at, _)| at).chain(Some(self.fixed.len()));
+        let statuses = ends.filter(|end| *end > 0).map(|end| format!("{}/{STATUS}", &self.fixed[..end]));
+        all.extend(statuses.filter(|status| !self.covers(status)));
+        all
+    }
+
+    /// Whether it is for all levels below.
+    fn is_open(&self) -> bool {
+        self.filter == "#" || self.filter.ends_with("/#")
+    }
+
+    /// Whether it is for this topic.
+    fn covers(&self, topic: &str) -> bool {
+        let mut levels = topic.split('/');
+        for level in self.filter.split('/') {
+            match (level, levels.next()) {
+                ("#", _) => return true,
+                ("+", Some(_)) => {}
+                (level, Some(other)) if level == other => {}
+                _ => return false,
+            }
+        }
+        levels.next().is_none()
     }
 
     /// Whether the topics below a prefix are among those that it is for.
@@ -118,23 +160,23 @@ impl TopicFilter {
                 _ => return false,
             }
         }
-        true
+        // A filter of fewer levels, without the wildcard for all below, is for no topic there.
+        false
     }
 
-    /// What a topic is about.
-    pub fn role(&self, topic: &str) -> TopicRole {
+    /// The name of the feed whose parts are in this topic; nothing if the filter is not for it.
+    pub fn name(&self, topic: &str) -> Option<String> {
+        if topic.starts_with('$') || !self.covers(topic) {
+            return None;
+        }
         let below = match topic.strip_prefix(self.fixed.as_str()) {
             Some(rest) if self.fixed.is_empty() => rest,
             Some(rest) => rest.strip_prefix('/').unwrap_or(rest),
             None => topic,
         };
-        // The topic that all levels of the filter stand for.
+        // `a/#` is for `a` too.
         let below = if below.is_empty() { topic.rsplit('/').next().unwrap_or(topic) } else { below };
-        match below.rsplit_once('/') {
-            None if below == STATUS => TopicRole::Status,
-            Some((name, META)) => TopicRole::Meta(unescaped(name)),
-            _ => TopicRole::Body(unescaped(below)),
-        }
+        Some(unescaped(below))
     }
 }
 
@@ -167,11 +209,14 @@ mod tests {
 
     use super::*;
 
+    fn name(filter: &str, topic: &str) -> Option<String> {
+        TopicFilter::new(filter).unwrap().name(topic)
+    }
+
     #[test]
     fn a_name_is_readable_in_its_topic_and_comes_back_from_it() {
         let prefix = TopicPrefix::new("home/mxr/").unwrap();
-        let filter = TopicFilter::new("home/mxr/#").unwrap();
-        for (name, topic) in [
+        for (feed, topic) in [
             ("plot.png", "home/mxr/plot.png"),
             ("Garaż 2.5", "home/mxr/Garaż 2.5"),
             ("lab/plot", "home/mxr/lab/plot"),
@@ -184,16 +229,16 @@ mod tests {
             ("$SYS", "home/mxr/$SYS"),
             ("%6Deta", "home/mxr/%256Deta"),
         ] {
-            assert_eq!(prefix.body(name), topic);
-            assert_eq!(filter.role(topic), TopicRole::Body(name.to_owned()));
-            assert_eq!(filter.role(&prefix.meta(name)), TopicRole::Meta(name.to_owned()));
+            assert_eq!(prefix.body(feed), topic);
+            assert_eq!((TopicRole::of(topic), name("home/mxr/#", topic).as_deref()), (TopicRole::Body, Some(feed)));
+            assert_eq!(TopicRole::of(&prefix.meta(feed)), TopicRole::Meta(topic));
         }
-        assert_eq!(filter.role(&prefix.status()), TopicRole::Status);
+        assert_eq!(TopicRole::of(&prefix.status()), TopicRole::Status("home/mxr"));
     }
 
     #[test]
     fn names_of_foreign_topics_are_what_the_wildcards_stand_for() {
-        for (path, topic, name) in [
+        for (filter, topic, expected) in [
             ("frigate/#", "frigate/front/person/snapshot", "front/person/snapshot"),
             ("frigate/+/person/snapshot", "frigate/front/person/snapshot", "front/person/snapshot"),
             ("frigate/front/snapshot", "frigate/front/snapshot", "snapshot"),
@@ -203,10 +248,27 @@ mod tests {
             ("mxr/#", "mxr", "mxr"),
             ("x/#", "x/a%20b", "a%20b"),
         ] {
-            assert_eq!(TopicFilter::new(path).unwrap().role(topic), TopicRole::Body(name.to_owned()), "{path}");
+            assert_eq!(name(filter, topic).as_deref(), Some(expected), "{filter}");
         }
-        assert_eq!(TopicFilter::new("a/b").unwrap().as_str(), "a/b/#");
-        assert_eq!(TopicFilter::new("a/b").unwrap().role("a/b/meta"), TopicRole::Meta("b".to_owned()));
+        for (filter, topic) in [("a/b", "a/b/c"), ("a/+", "a/b/meta"), ("a/b", "a"), ("#", "$SYS/broker/uptime")] {
+            assert_eq!(name(filter, topic), None, "{filter} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_reader_asks_for_what_is_told_of_the_parts_too() {
+        for (filter, all) in [
+            ("#", &["#"][..]),
+            ("mxr/#", &["mxr/#"]),
+            ("mxr/lab/#", &["mxr/lab/#", "mxr/status"]),
+            ("mxr/lab/plot", &["mxr/lab/plot", "mxr/lab/plot/meta", "mxr/status", "mxr/lab/status"]),
+            ("mxr/+", &["mxr/+", "mxr/+/meta"]),
+            ("+/cam", &["+/cam", "+/cam/meta"]),
+            ("plot", &["plot", "plot/meta"]),
+        ] {
+            assert_eq!(TopicFilter::new(filter).unwrap().subscriptions(), all, "{filter}");
+        }
+        assert!(TopicFilter::new("a/b").unwrap().is_one_topic() && !TopicFilter::new("a/#").unwrap().is_one_topic());
     }
 
     #[test]
@@ -228,20 +290,20 @@ mod tests {
         {
             assert!(overlaps(filter, prefix), "{filter} {prefix}");
         }
-        for (filter, prefix) in [("frigate/#", "mxr"), ("mxr/a/#", "mxr/b")] {
+        for (filter, prefix) in [("frigate/#", "mxr"), ("mxr/a/#", "mxr/b"), ("mxr/plot", "mxr/plot")] {
             assert!(!overlaps(filter, prefix), "{filter} {prefix}");
         }
     }
 
     proptest! {
         #[test]
-        fn every_name_comes_back_from_its_topic(name in "[a-z%+#$ /é]{1,12}|(meta|status|x)(/(meta|status|%6Deta)){0,3}") {
-            prop_assume!(crate::feed::check_name(&name).is_ok());
+        fn every_name_comes_back_from_its_topic(feed in "[a-z%+#$ /é]{1,12}|(meta|status|x)(/(meta|status|%6Deta)){0,3}") {
+            prop_assume!(crate::feed::check_name(&feed).is_ok());
             let prefix = TopicPrefix::new("p").unwrap();
-            let filter = TopicFilter::new("p/#").unwrap();
-            prop_assert!(!prefix.body(&name).contains(['+', '#']));
-            prop_assert_eq!(filter.role(&prefix.body(&name)), TopicRole::Body(name.clone()));
-            prop_assert_eq!(filter.role(&prefix.meta(&name)), TopicRole::Meta(name));
+            let (body, meta) = (prefix.body(&feed), prefix.meta(&feed));
+            prop_assert!(!body.contains(['+', '#']));
+            prop_assert_eq!((TopicRole::of(&body), name("p/#", &body)), (TopicRole::Body, Some(feed.clone())));
+            prop_assert_eq!(TopicRole::of(&meta), TopicRole::Meta(body.as_str()));
         }
     }
 }

@@ -167,12 +167,13 @@ impl BrokerPublisher {
         Remote { process: None, sent, max_part, size_hint: SIZE_HINT, is_retaining: true }
     }
 
-    /// Sends parts, and before each, or before several lines, what is to be known about it.
+    /// Sends parts, and before each, or before several lines of this process, what is to be known about it.
     async fn send(&mut self, link: &mut BrokerLink, process: &str, batch: &OutgoingBatch) -> Result<(), Loss> {
         let OutgoingBatch { name, kind, parts, .. } = batch;
         let is_retained = *kind != Kind::Lines;
         for (at, part) in parts.iter().enumerate() {
-            if at == 0 || is_retained {
+            // Lines that a relay gives again after a restart are known by their times.
+            if at == 0 || is_retained || !batch.hops.is_empty() {
                 let meta = meta_of(batch, part, process);
                 let is_to_be_proven = self.topics.send(name);
                 link.publish(&self.access.prefix.meta(name), meta.to_json(), true).await?;

@@ -33,6 +33,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "mqtt")]
+mod broker;
 mod context;
 pub mod demo;
 pub mod exec;

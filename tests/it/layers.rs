@@ -23,11 +23,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "source/relay",
             "doctor",
             "http",
             "source/exec",
             "source/hub",
-            "source/relay",
             "terminal",
             "sink",
             "source/playback",
@@ -50,6 +50,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "file",
             "format",
             "process",
+        ],
+    ),
+    (
+        "source/relay",
+        &[
+            "source/broker",
+            "source/incoming",
+            "mqtt",
+            "source",
+            "loss",
+            "client",
+            "feed",
+            "source/framing/split",
+            "error",
+            "wire/decode",
+            "escape",
+            "format",
+            "panic",
         ],
     ),
     (
@@ -89,6 +107,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
+    ("source/broker", &["source/incoming", "mqtt", "source", "loss", "feed", "source/framing/split", "escape", "format"]),
     (
         "source/exec",
         &[
@@ -121,22 +140,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "format",
             "intake",
             "sync",
-        ],
-    ),
-    (
-        "source/relay",
-        &[
-            "source/incoming",
-            "source",
-            "loss",
-            "client",
-            "feed",
-            "source/framing/split",
-            "error",
-            "wire/decode",
-            "escape",
-            "format",
-            "panic",
         ],
     ),
     ("terminal", &["sink", "feed", "recording", "stats", "escape"]),

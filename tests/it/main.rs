@@ -30,6 +30,8 @@ mod metrics;
 mod missed_events;
 #[cfg(feature = "mqtt")]
 mod mqtt_publish;
+#[cfg(feature = "mqtt")]
+mod mqtt_relay;
 mod nginx;
 mod overload;
 mod page;

@@ -22,7 +22,7 @@ use crate::{
     format::{Completeness, Media, inspect},
     part::Part,
     process::Exit,
-    source::{framing::Framing, wanted::Wanted},
+    source::{framing::Framing, kinds::media_of, wanted::Wanted},
 };
 
 /// A command that runs again and again.
@@ -260,7 +260,7 @@ impl RunFeeds {
             None if body.is_empty() && is_success && self.is_of_text() => {
                 (Media::from_known(Media::TEXT), Bytes::from_static(EMPTY_LINE))
             }
-            None => (media_of(&body), body.into()),
+            None => (media_of(Path::new(""), &body), body.into()),
         };
         let media = self.media.clone().unwrap_or(guessed);
         // A command that failed may have left half a picture.
@@ -293,15 +293,6 @@ impl RunFeeds {
 /// (docs/field.md, Players and readers).
 const EMPTY_LINE: &[u8] = b"\n";
 
-/// The type that the output shows. JSON has no first bytes of its own, so all of it has to be JSON.
-fn media_of(body: &[u8]) -> Media {
-    let is_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
-    if is_json && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
-        return Media::from_known("application/json");
-    }
-    Media::guess(Path::new(""), body)
-}
-
 /// The status of timeout(1) for a command that it ended.
 const TIMED_OUT: i32 = 124;
 
@@ -322,21 +313,6 @@ mod tests {
         {
             let millis = Duration::from_millis;
             assert_eq!(until_next(millis(elapsed), millis(every)), millis(next), "{elapsed} of {every}");
-        }
-    }
-
-    #[test]
-    fn the_type_of_an_output_is_what_it_shows() {
-        for (body, media) in [
-            (&b"{\"a\": [1]}\n"[..], "application/json"),
-            (b"[1, 2]", "application/json"),
-            (b"[1] 4711\n", Media::TEXT),
-            (b"{ unfinished", Media::TEXT),
-            (b"\x1b[31mred\x1b[0m\n", Media::TEXT),
-            (b"\x89PNG\r\n\x1a\n", "image/png"),
-            (b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "image/svg+xml"),
-        ] {
-            assert_eq!(media_of(body).as_str(), media, "{}", body.escape_ascii());
         }
     }
 

@@ -60,8 +60,10 @@ pub(in crate::source) struct RemotePosition {
 /// What is known of all parts of one stream.
 #[derive(Debug, Clone, Default)]
 pub(in crate::source) struct StreamTraits {
-    /// The boundary.
+    /// The boundary, or the name of the process.
     pub(in crate::source) run: Option<String>,
+    /// Whether no other run ever has that name, as a boundary may be the same for all: its numbers only grow, whatever its clock says.
+    pub(in crate::source) has_unique_run: bool,
     /// Whether the upstream is an edge.
     pub(in crate::source) is_of_edge: bool,
     /// The kind of their feed, if the upstream tells it.
@@ -199,6 +201,7 @@ impl RemoteFeed {
         let mut missed = 0;
         match self.position.as_mut().filter(|last| last.run == *run) {
             // A server whose boundary is always the same may have been started again.
+            Some(last) if sequence <= last.sequence && stream.has_unique_run => return true,
             Some(last) if sequence <= last.sequence && stamp.time <= last.time && !(is_anew && sequence < last.sequence) => {
                 return true;
             }
@@ -353,6 +356,17 @@ mod tests {
         feed.begin();
         feed.take(&mut vec![picture(1, 50), picture(1, 50), picture(2, 51)], &stream);
         assert_eq!((published(&feed), feed.new_parts()), (5, 2));
+    }
+
+    #[test]
+    fn a_run_whose_name_is_its_own_never_begins_anew() {
+        let stream = StreamTraits { has_unique_run: true, ..of_run("A", Some(Kind::Newest)) };
+        let picture = |number, seconds| raw("image/png", "x", Some(number), Some(seconds));
+        let mut feed = feed();
+        feed.take(&mut vec![picture(8, 100), picture(9, 101)], &stream);
+        feed.begin();
+        feed.take(&mut vec![picture(8, 200), picture(9, 201)], &stream);
+        assert_eq!((published(&feed), feed.has_made_part()), (2, true));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Feeds of other machines as sources: one connection each, while somebody watches. It decides what is asked and when; `client` asks,
-//! and `framing` cuts what comes. It knows nothing of how its own feeds are served.
+//! `framing` cuts what comes, and `broker` reads topics. It knows nothing of how its own feeds are served.
 
 mod names;
 mod polling;
@@ -18,20 +18,29 @@ use self::{
     upstream::Upstream,
     visit::UpstreamVisits,
 };
+#[cfg(feature = "mqtt")]
+use super::broker::BrokerTopics;
 use super::{
     context::{Context, Work},
     incoming::RemoteFeed,
 };
+#[cfg(feature = "mqtt")]
+use crate::mqtt::BrokerSettings;
 use crate::{
-    client::{Client, Target},
+    client::Client,
     error::Result,
     feed::Kind,
     panic::{PanicScope, catch_async},
 };
 
-/// Whether a URL may be the root of another mxr, which has any number of feeds.
-pub fn may_be_root(target: &Target) -> bool {
-    root_of(target).is_some()
+/// Whether there may be several feeds: of several upstreams, of the root of another mxr, or of the topics of a broker.
+pub fn may_be_several(settings: &RelaySettings) -> bool {
+    let upstreams = &settings.upstreams;
+    #[cfg(feature = "mqtt")]
+    let (brokers, has_wildcard) = (settings.brokers.len(), settings.brokers.iter().any(|(_, filter)| !filter.is_one_topic()));
+    #[cfg(not(feature = "mqtt"))]
+    let (brokers, has_wildcard) = (0, false);
+    has_wildcard || upstreams.len() + brokers > 1 || upstreams.iter().any(|target| root_of(target).is_some())
 }
 
 /// Feeds of other machines as a source.
@@ -48,6 +57,14 @@ pub fn source(settings: RelaySettings, context: &Context) -> Result<Work> {
         let visits = UpstreamVisits::new(target.clone(), Client::new(settings.client.clone())?, &settings);
         let feed = RemoteFeed::new(context.open(name, Kind::Lines), context.media.clone(), None);
         works.push(Box::pin(Upstream::new(visits, feed, settings.linger).work()));
+    }
+    #[cfg(feature = "mqtt")]
+    for (broker, filter) in settings.brokers {
+        let client = settings.client.clone();
+        let has_password = broker.credentials().is_some_and(|known| !known.password().is_empty());
+        let credentials = client.credentials.clone().filter(|_| !has_password);
+        let broker = BrokerSettings { broker, credentials, client };
+        works.push(Box::pin(BrokerTopics::new(broker, filter, context).work()));
     }
     Ok(Box::pin(async move {
         let mut tasks = JoinSet::new();
