@@ -1,6 +1,7 @@
 //! Support for the black-box tests: the real binary on a free port, a viewer that reads its bytes strictly, folders and pictures to
 //! feed it, real browsers to show it. It knows the program only from outside: its command line, its routes and its bytes.
 
+#[cfg(feature = "mqtt")]
 mod broker;
 mod browser;
 mod ca;
@@ -27,6 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "mqtt")]
 pub use broker::Broker;
 pub use browser::Browser;
 pub use ca::Ca;
