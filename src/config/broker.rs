@@ -7,6 +7,10 @@ use crate::{
     mqtt::{Broker, BrokerPath},
 };
 
+/// What is wrong with a question mark in such a URL.
+#[cfg(feature = "mqtt")]
+pub(super) const NO_QUERY: &str = "the URL of a broker has no query; in a topic ? is written as %3F";
+
 /// Whether a URL is one of a broker.
 pub(super) fn is_broker(url: &str) -> bool {
     let scheme = url.trim_start().split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -17,7 +21,7 @@ pub(super) fn is_broker(url: &str) -> bool {
 #[cfg(feature = "mqtt")]
 pub(super) fn broker(url: &str) -> Result<(Broker, BrokerPath)> {
     Broker::parse(url).map_err(|error| {
-        let hint = error.hint();
+        let hint = error.hint().or(url.contains('?').then_some(NO_QUERY));
         hint.into_iter().fold(Error::usage("use the URL", error), Error::hint)
     })
 }

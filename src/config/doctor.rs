@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::relay::{client, target};
+use super::{
+    broker::is_broker,
+    relay::{client, target},
+};
 use crate::{
     cli::DoctorArgs,
     doctor::{DoctorSettings, Subject},
@@ -25,6 +28,10 @@ pub(super) fn settings(args: DoctorArgs) -> Result<DoctorSettings> {
     }
     let url = args.subject.to_str().filter(|text| text.contains("://"));
     let subject = match url {
+        Some(url) if is_broker(url) => {
+            let error = Error::usage("look at the URL", "doctor reads no brokers");
+            return Err(error.hint("mxr relay reads them, and mosquitto_sub -v shows what is there"));
+        }
         Some(url) => Subject::Url(Box::new(target(url)?), Box::new(client(args.upstream)?)),
         None => path(PathBuf::from(&args.subject))?,
     };

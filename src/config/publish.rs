@@ -81,7 +81,7 @@ fn hub(url: &str, publish: &PublishArgs) -> Result<HubAccess> {
 
 /// The root of the hub, and the token that its URL holds. No error repeats the URL.
 fn root(url: &str) -> Result<(Target, Option<header::HeaderValue>)> {
-    let target = relay::target(url).map_err(|error| error.map(&of_publish))?;
+    let target = relay::target(url).map_err(|error| error.map(&|text| relay::with_brokers(&of_publish(text))))?;
     let path = target.path().trim_end_matches('/').to_owned() + "/";
     let of_query = match target.query() {
         None | Some("") => None,
@@ -143,7 +143,7 @@ mod broker {
 /// Brokers.
 #[cfg(feature = "mqtt")]
 mod broker {
-    use super::{Error, PublishArgs, PublishTo, Result, secret, trust};
+    use super::{super::broker::NO_QUERY, Error, PublishArgs, PublishTo, Result, secret, trust};
     use crate::{
         cli::MqttDiscovery,
         client::Credentials,
@@ -154,7 +154,8 @@ mod broker {
     pub(super) fn to(url: &str, publish: &PublishArgs) -> Result<PublishTo> {
         let wrong = |why: &str| Error::usage("use the URL of --publish", why);
         let looks = "it looks like mqtt://USER@BROKER/PREFIX, with the password in the file of --publish-token-file or in MXR_PUBLISH_TOKEN";
-        let (broker, path) = Broker::parse(url).map_err(|why| wrong(&why.to_string()).hint(looks))?;
+        let hint = if url.contains('?') { NO_QUERY } else { looks };
+        let (broker, path) = Broker::parse(url).map_err(|why| wrong(&why.to_string()).hint(hint))?;
         let prefix = TopicPrefix::new(&path).map_err(|why| wrong(&format!("{path:?} is no prefix of topics: {why}")))?;
         let credentials = credentials(&broker, publish)?;
         let client = trust(publish);
@@ -174,6 +175,11 @@ mod broker {
             None => secret.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned())),
         };
         let wrong = |why| Error::usage("use the password to publish", why);
+        if in_url.is_some_and(|known| secret.starts_with(&format!("{}:", known.user()))) {
+            return Err(
+                wrong("it begins with the user, whom the URL has").hint("beside mqtt://USER@BROKER/ it is the password alone")
+            );
+        }
         let (user, password) = pair.ok_or_else(|| {
             wrong("there is no user for it").hint("the URL has one as in mqtt://USER@BROKER/, or the password is USER:PASSWORD")
         })?;

@@ -108,7 +108,8 @@ pub(super) fn settings(urls: &[String], every: Duration, linger: Option<Duration
         return Err(not_a_url(path, "relay", &format!("mxr watch {path}")));
     }
     let (of_brokers, of_http): (Vec<_>, Vec<_>) = urls.iter().partition(|url| is_broker(url));
-    let upstreams = of_http.into_iter().map(|url| target(url)).collect::<Result<Vec<_>>>()?;
+    let upstreams = of_http.into_iter().map(|url| target(url).map_err(|error| error.map(&with_brokers)));
+    let upstreams = upstreams.collect::<Result<Vec<_>>>()?;
     #[cfg(feature = "mqtt")]
     let brokers = of_brokers.into_iter().map(|url| topics(url)).collect::<Result<Vec<_>>>()?;
     #[cfg(not(feature = "mqtt"))]
@@ -116,12 +117,27 @@ pub(super) fn settings(urls: &[String], every: Duration, linger: Option<Duration
         return Err(no_broker("use the URL"));
     }
     let timeout = args.upstream_timeout;
+    let client = client(args)?;
+    #[cfg(feature = "mqtt")]
+    if let Some(filed) = &client.credentials {
+        let is_other = |user: &str| user != filed.user();
+        if brokers
+            .iter()
+            .filter_map(|(broker, _)| broker.credentials())
+            .any(|known| known.password().is_empty() && is_other(known.user()))
+        {
+            return Err(Error::usage(
+                "use two users for a broker",
+                "one is in the URL, the other in the file of --upstream-auth-file",
+            ));
+        }
+    }
     Ok(RelaySettings {
         upstreams,
         #[cfg(feature = "mqtt")]
         brokers,
         timeout,
-        client: client(args)?,
+        client,
         every,
         linger,
     })
@@ -155,6 +171,16 @@ pub(super) fn target(url: &str) -> Result<Target> {
         let error = Error::usage("use the URL", error);
         hint.into_iter().fold(error, Error::hint)
     })
+}
+
+/// A text about schemes, for a URL that may be that of a broker, too.
+pub(super) fn with_brokers(text: &str) -> String {
+    match cfg!(feature = "mqtt") {
+        true => text
+            .replace("not http or https", "not http, https, mqtt or mqtts")
+            .replace("http:// or https://", "http://, https://, mqtt:// or mqtts://"),
+        false => text.to_owned(),
+    }
 }
 
 /// How upstreams are asked.

@@ -27,7 +27,7 @@ const WRITE: u64 = 3600;
 const WAITING: usize = 64;
 /// Why a broker closes a connection that it has not accepted.
 const CLOSES: &str = "does it expect TLS (mqtts://)?";
-const CLOSES_AT_A_WILL: &str = "does it retain messages (retain_available of mosquitto)? Does it expect TLS (mqtts://)?";
+const CLOSES_AT_A_WILL: &str = "does it expect TLS (mqtts://)? Does it retain messages (retain_available of mosquitto)?";
 /// How long the end of a connection may take.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -40,6 +40,20 @@ pub struct BrokerSettings {
     pub credentials: Option<Credentials>,
     /// TLS, a Unix socket, and the time for a connection.
     pub client: ClientSettings,
+}
+
+impl BrokerSettings {
+    /// Checks what can be checked without a connection.
+    ///
+    /// # Errors
+    /// If the file of certificates cannot be used.
+    pub fn check(&self) -> crate::error::Result<()> {
+        Dialer::new(self.client.clone()).map(drop)
+    }
+
+    fn known_credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref().or(self.broker.credentials())
+    }
 }
 
 /// What the broker publishes, retained, once the connection is lost.
@@ -86,7 +100,12 @@ impl BrokerConnection {
         if let Err(error) = accepted {
             let dialled = options.failure.lock().take();
             let is_closed = is_closed(&error);
-            let loss = dialled.map_or_else(|| loss_of(error, within), |error| not_dialled(error, &settings.broker));
+            let is_anonymous = settings.known_credentials().is_none();
+            let loss = match (dialled, error) {
+                (Some(error), _) => not_dialled(error, &settings.broker),
+                (None, ConnectionError::ConnectionRefused(code)) => refusal(code, is_anonymous),
+                (None, error) => loss_of(error, within),
+            };
             let hint = if will_is_set { CLOSES_AT_A_WILL } else { CLOSES };
             return Err(if is_closed && loss.hint.is_none() { Loss { hint: Some(hint.into()), ..loss } } else { loss });
         }
@@ -192,10 +211,10 @@ struct DialOptions {
 }
 
 fn options(settings: &BrokerSettings, will: Option<LastWill>) -> Result<DialOptions, Loss> {
-    let BrokerSettings { broker, credentials, client } = settings;
+    let BrokerSettings { broker, client, .. } = settings;
     let mut options = MqttOptions::new(client_id(), (broker.host(), broker.target().port()));
     options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(LARGEST, LARGEST).set_clean_session(true).set_max_request_batch(1);
-    if let Some(credentials) = credentials.as_ref().or(broker.credentials()) {
+    if let Some(credentials) = settings.known_credentials() {
         match credentials.password() {
             "" => options.set_username(credentials.user()),
             password => options.set_credentials(credentials.user(), password.to_owned()),
@@ -223,8 +242,13 @@ fn options(settings: &BrokerSettings, will: Option<LastWill>) -> Result<DialOpti
 
 /// Why there is no connection, with the URL that the user knows.
 fn not_dialled(error: ClientError, broker: &Broker) -> Loss {
-    let loss = Loss::from(error);
+    let is_of_tls = matches!(error, ClientError::Tls { .. });
+    let mut loss = Loss::from(error);
     let asked = broker.target().to_string();
+    // The words are for servers of HTTP.
+    if is_of_tls && loss.hint.as_ref().is_some_and(|hint| hint.contains("http://")) {
+        loss.hint = Some("is it a port without TLS? That is for mqtt://".into());
+    }
     Loss { reason: loss.reason.replace(asked.trim_end_matches('/'), &broker.to_string()), ..loss }
 }
 
@@ -266,22 +290,30 @@ fn is_closed(error: &ConnectionError) -> bool {
     }
 }
 
+/// Why a broker does not accept a connection, in words.
+fn refusal(code: ConnectReturnCode, is_anonymous: bool) -> Loss {
+    let refused = |reason: &str, hint: &'static str| Loss { hint: Some(hint.into()), retry: Retry::Refused, ..Loss::new(reason) };
+    match code {
+        ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => match is_anonymous {
+            true => refused(
+                "the broker wants a user and a password",
+                "--upstream-auth-file FILE has a line USER:PASSWORD; in the URL, mqtt://USER:PASSWORD@HOST/, other users see it",
+            ),
+            false => refused("the broker refuses the user and password", "or the user may not connect from here"),
+        },
+        ConnectReturnCode::RefusedProtocolVersion => refused("the broker does not speak MQTT 3.1.1", "mxr speaks no other"),
+        ConnectReturnCode::BadClientId => refused("the broker refuses the name of the client", "mxr chooses a random one"),
+        _ => Loss::new("the broker is not available"),
+    }
+}
+
 /// Why a broker is lost, in words.
 fn loss_of(error: ConnectionError, within: Duration) -> Loss {
     let within = humantime::format_duration(within);
-    let refused = |reason: &str, hint: &'static str| Loss { hint: Some(hint.into()), retry: Retry::Refused, ..Loss::new(reason) };
     match error {
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
             Loss { hint: Some("is it a broker for MQTT?".into()), ..Loss::new(format!("no answer for {within}")) }
         }
-        ConnectionError::ConnectionRefused(code) => match code {
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-                refused("the broker refuses the user and password", "they stand in the URL as mqtt://USER:PASSWORD@HOST/")
-            }
-            ConnectReturnCode::RefusedProtocolVersion => refused("the broker does not speak MQTT 3.1.1", "mxr speaks no other"),
-            ConnectReturnCode::BadClientId => refused("the broker refuses the name of the client", "mxr chooses a random one"),
-            _ => Loss::new("the broker is not available"),
-        },
         ConnectionError::Io(error)
         | ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error))) => {
             match error.kind() {

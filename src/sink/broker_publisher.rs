@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     discovery::DiscoveredAs,
+    hub_client::of_publish,
     outgoing_feed::{OutgoingBatch, Remote},
     publish_progress::{EndOfVisit, PublishProgress},
     retain_check::RetainCheck,
@@ -22,6 +23,7 @@ use super::{
     topic_proof::{TOPIC_HINT, TopicProof},
 };
 use crate::{
+    error::Error,
     feed::Kind,
     format::Media,
     loss::{GOOD_VISIT, Loss, Retry},
@@ -75,9 +77,14 @@ pub(super) struct BrokerPublisher {
 }
 
 impl BrokerPublisher {
-    pub(super) fn new(access: BrokerAccess) -> Self {
+    /// A publisher that has no connection yet.
+    ///
+    /// # Errors
+    /// If the certificates for the broker cannot be used.
+    pub(super) fn new(access: BrokerAccess) -> Result<Self, Error> {
+        access.broker.check().map_err(|error| error.map(&of_publish))?;
         let (topics, sizes, retained) = Default::default();
-        Self {
+        Ok(Self {
             access,
             sent: HashMap::new(),
             metas: HashMap::new(),
@@ -86,13 +93,14 @@ impl BrokerPublisher {
             retained,
             announced: HashMap::new(),
             asked: HashMap::new(),
-        }
+        })
     }
 
     /// One connection.
     pub(super) async fn visit(&mut self, progress: &mut PublishProgress) -> Result<EndOfVisit, Loss> {
         let will = LastWill { topic: self.access.prefix.status(), payload: OFFLINE };
-        let connection = BrokerConnection::open(&self.access.broker, Some(will)).await?;
+        let opened = BrokerConnection::open(&self.access.broker, Some(will)).await;
+        let connection = opened.map_err(|loss| Loss { hint: loss.hint.map(|hint| of_publish(&hint).into()), ..loss })?;
         self.topics.begin();
         self.sizes.begin();
         self.retained.begin();
@@ -243,9 +251,13 @@ impl BrokerPublisher {
         if let Some((topic, bytes)) = self.retained.expire() {
             let (to, hint) = (
                 progress.url(),
-                "of mosquitto: retain_available, message_size_limit, acl_file; of EMQX: retainer.max_payload_size",
+                "may the user write and read it (acl_file)? Does the broker retain messages of that size (of mosquitto: \
+                 retain_available, message_size_limit; of EMQX: retainer.max_payload_size)?",
             );
-            warn!(to, topic, bytes, hint, "the broker does not retain this part: readers that come later do not have it at once");
+            warn!(
+                to,
+                topic, bytes, hint, "this part does not come back from the broker: readers that come later do not have it at once"
+            );
             link.unsubscribe(&topic).await?;
         }
         Ok(())

@@ -211,7 +211,7 @@ fn redirect_hint(location: Option<&str>) -> String {
     }
 }
 
-/// A text about the options of upstreams, for those of the hub.
-fn of_publish(text: &str) -> String {
-    text.replace("--upstream-", "--publish-")
+/// A text about the options of upstreams, for those of the publisher.
+pub(super) fn of_publish(text: &str) -> String {
+    text.replace("--upstream-auth-file", "--publish-token-file").replace("--upstream-", "--publish-")
 }

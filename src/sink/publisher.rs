@@ -77,7 +77,7 @@ impl FeedPublisher {
                 (url, PublishRoute::Hub(Box::new(HubPublisher::new(hub, keepalive, registry)?)))
             }
             #[cfg(feature = "mqtt")]
-            PublishTo::Broker(broker) => (broker.to_string(), PublishRoute::Broker(Box::new(BrokerPublisher::new(broker)))),
+            PublishTo::Broker(broker) => (broker.to_string(), PublishRoute::Broker(Box::new(BrokerPublisher::new(broker)?))),
         };
         let status = Arc::new(PublishStatus::new(url));
         let names = PublishNames { given: name, are_several };

@@ -164,7 +164,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "panic",
         ],
     ),
-    ("mqtt", &["loss", "client", "sync"]),
+    ("mqtt", &["loss", "client", "error", "sync"]),
     (
         "source",
         &[

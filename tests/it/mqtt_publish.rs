@@ -281,13 +281,13 @@ fn a_broker_that_swallows_large_parts_is_told_of() {
     wait_for_retained(&broker, "lab/a.png", &png(RED));
     let large = padded_png(GREEN, 100_000, 1);
     folder.put("a.png", &large);
-    wait_until("it is told of", SOON * 3, || server.stderr().contains("the broker does not retain this part"));
+    wait_until("it is told of", SOON * 3, || server.stderr().contains("this part does not come back from the broker"));
     let log = server.stderr();
     assert!(log.contains(&format!("bytes={}", large.len())) && log.contains("message_size_limit"), "{log}");
     assert_eq!((&published(&server)["connects"], &published(&server)["state"]), (&json!(1), &json!("live")));
     folder.put("a.png", png(GREEN));
     wait_for_retained(&broker, "lab/a.png", &png(GREEN));
-    server.expect_logs("the broker does not retain this part", 1);
+    server.expect_logs("this part does not come back from the broker", 1);
 }
 
 #[test]
@@ -405,6 +405,8 @@ fn a_broker_with_tls_is_believed_by_its_own_authority_alone() {
     let wrong = trusting(&other.ca());
     wait_for_state(&wrong, "lost");
     wrong.expect_log("certificate");
+    wrong.expect_log("--publish-ca FILE believes");
+    watch(&folder, &url, &["--publish-ca", "/none.pem"]).run().failure().stderr("cannot use --publish-ca /none.pem: ");
     wait_for_state(&watch(&folder, &url, &["--publish-insecure"]).start(), "live");
 }
 
@@ -415,13 +417,16 @@ fn a_url_that_nothing_can_be_published_to_is_refused_at_the_start() {
         ("mqtt://broker/lab/#", "a wildcard"),
         ("mqtt://broker/+/lab", "a wildcard"),
         ("mqtt://broker/$SYS/lab", "$"),
-        ("mqtt://broker/lab?qos=1", "cannot use the URL of --publish"),
+        ("mqtt://broker/lab?qos=1", "in a topic ? is written as %3F"),
+        ("mqt://broker/lab", "its scheme is mqt, not http, https, mqtt or mqtts"),
+        ("mqtt:/broker/lab", "begin it with http://, https://, mqtt:// or mqtts://"),
     ] {
         watch(&folder, url, &[]).run().usage_error().stderr(reason);
     }
     let run = |url: &str, token: &str, args: &[&str]| watch(&folder, url, args).env("MXR_PUBLISH_TOKEN", token).run().usage_error();
     run("mqtt://user:pass@broker/", "secret", &[]).stderr("there can be only one").no_stderr("pass@").no_stderr("secret");
     run("mqtt://broker/", "secret", &[]).stderr("USER:PASSWORD").no_stderr("secret");
+    run("mqtt://ann@broker/", "ann:secret", &[]).stderr("it is the password alone").no_stderr("secret");
     run("http://hub/", "", &["--mqtt-discovery"]).stderr("a hub announces nothing");
     mxr(["watch"]).arg(folder.file("a.png")).arg("--mqtt-discovery").run().usage_error().stderr("nothing is published");
 }

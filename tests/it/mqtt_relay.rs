@@ -381,6 +381,18 @@ fn of_300_retained_topics_256_are_feeds_and_the_others_are_counted() {
 }
 
 #[test]
+fn topics_that_hold_nothing_that_can_be_shown_are_counted_and_ten_of_them_told() {
+    let Some(broker) = Broker::start("") else { return skip("mosquitto is missing") };
+    let mut client = Client::of(&broker);
+    (0..12).for_each(|number| client.retain(&format!("a/{number}"), b"\x00\xff\x01\xfe"));
+    assert!(broker.retained("a/11").is_some());
+    let server = relay(&broker.url("a/#"), &[]);
+    wait_until("they are counted", SOON * 2, || server.state()["left_out_feeds"] == 12);
+    server.expect_logs("it is neither a picture nor text", 10);
+    server.expect_logs("further ones are not told", 1);
+}
+
+#[test]
 fn five_megabytes_pass_and_what_is_larger_than_a_part_may_be_is_refused_with_a_sentence() {
     let Some((_broker, mut client, server)) = relayed("#", &["--max-part", "6MB"]) else { return };
     let large = padded_png(RED, 5_000_000, 0);
@@ -489,9 +501,12 @@ fn a_wrong_password_is_said_and_the_right_one_is_read_from_a_file() {
     server.expect_log("the broker refuses the user and password");
     assert!(!server.stderr().contains("wrong"), "{}", server.stderr());
     assert_eq!(server.source()["state"], "lost");
+    let anonymous = relay(&broker.url("#"), &[]);
+    anonymous.expect_log("the broker wants a user and a password; --upstream-auth-file FILE has a line USER:PASSWORD");
     let of_file = folder.file("auth");
     fs::write(&of_file, "lab:p@ss\n").unwrap();
     let args = ["--upstream-auth-file", of_file.to_str().unwrap()];
+    mxr(["relay", "mqtt://ann@b/#"]).args(args).run().usage_error().stderr("use two users for a broker").no_stderr("p@ss");
     broker.publish("a", b"x", &["-r", "-u", "lab", "-P", "p@ss"]);
     for (server, name) in
         [(relay(&broker.url("#"), &args), "a"), (relay(&format!("mqtt://lab:p%40ss@{}/a", broker.host()), &[]), "a")]
@@ -511,6 +526,9 @@ fn a_broker_is_reached_over_tls_with_its_certificate_alone() {
     let url = format!("mqtts://{}/#", broker.host());
     let refused = relay(&url, &[]);
     refused.expect_log("certificate");
+    mxr(["relay", &url, "--upstream-ca", "/none.pem"]).run().failure().stderr("cannot use --upstream-ca /none.pem: ");
+    let plain = Broker::start("").unwrap();
+    relay(&format!("mqtts://{}/#", plain.host()), &[]).expect_log("is it a port without TLS? That is for mqtt://");
     for args in [&["--upstream-ca", file.to_str().unwrap()][..], &["--upstream-insecure"]] {
         wait_for_part(&relay(&url, args), "a", b"x");
     }
@@ -526,6 +544,8 @@ fn options_that_nothing_can_be_done_with_are_refused() {
         (&["mqtt://u:secret@b/$SYS/#"], "topics that begin with $ are the broker's own"),
         (&["mqtt://u:sec/ret@b/#"], "the user or password in the URL cannot be read"),
         (&["mqtt://b/#", "mqtt://b/#"], "one of them is there twice"),
+        (&["mqtt://b/lab?x=1"], "in a topic ? is written as %3F"),
+        (&["tcp://b/lab"], "its scheme is tcp, not http, https, mqtt or mqtts"),
         (
             &["mqtt://b/mxr/#", "--publish", "mqtt://b/mxr/lab"],
             "publish below mxr/lab what is read from mxr/#: it would go in a circle",

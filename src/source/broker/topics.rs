@@ -26,6 +26,8 @@ use crate::{
 const MOST_FEEDS: usize = 256;
 /// Topics beyond them that are counted, once each.
 const MOST_COUNTED: usize = 65_536;
+/// Topics that are told of, since they are nothing that can be shown.
+const MOST_SAID: usize = 10;
 /// After so long without a retained message nothing more is told of those that have come.
 const QUIET: Duration = Duration::from_millis(50);
 /// How long a publisher has to be offline: another one of the same prefix contradicts at once.
@@ -47,7 +49,8 @@ pub(super) struct Topics {
     all_told_at: Option<Instant>,
     /// Topics that have no feed since there are too many, by their hashes.
     left_out: HashSet<u64>,
-    has_said_unknown: bool,
+    /// Topics whose bytes are nothing that can be shown, by their hashes.
+    unknown: HashSet<u64>,
 }
 
 /// Prefixes whose publisher is offline, and from when on that counts.
@@ -81,7 +84,7 @@ impl Topics {
             quiet_at: None,
             all_told_at: None,
             left_out: HashSet::new(),
-            has_said_unknown: false,
+            unknown: HashSet::new(),
         }
     }
 
@@ -121,6 +124,11 @@ impl Topics {
         }
         if self.all_told_at.take_if(|at| *at <= now).is_some() {
             self.feeds.values_mut().for_each(TopicFeed::note_all_told);
+            if self.feeds.is_empty() {
+                let (broker, topics) = (&self.broker, self.filter.as_str());
+                let hint = "a URL that ends with /# is for all topics below; the user may be allowed to read none (acl_file)";
+                info!(broker, topics, hint, "there is no message yet");
+            }
         }
         self.settle_offline(now);
         for (topic, feed) in self.feeds.extract_if(|_, feed| feed.gone_at().is_some_and(|at| at <= now)) {
@@ -229,12 +237,17 @@ impl Topics {
                 .remove(topic)
                 .filter(|feed| feed.feed_name().is_some())
                 .map(|feed| self.feeds.insert(topic.to_owned(), feed));
-            let (topic, is_said) = (Escaped(topic), std::mem::replace(&mut self.has_said_unknown, true));
-            match is_said {
-                false => {
-                    info!(broker = self.broker, %topic, "left out: it is neither a picture nor text; --type would say what it is")
+            if self.unknown.len() < MOST_COUNTED && self.unknown.insert(hash_of(topic)) {
+                self.opener.count_left_out();
+                let (topic, further) =
+                    (Escaped(topic), if self.unknown.len() == MOST_SAID { "; further ones are not told" } else { "" });
+                match self.unknown.len() <= MOST_SAID {
+                    true => info!(
+                        broker = self.broker, %topic,
+                        "left out: it is neither a picture nor text; --type would say what it is{further}"
+                    ),
+                    false => debug!(broker = self.broker, %topic, "left out as well"),
                 }
-                true => debug!(broker = self.broker, %topic, "left out as well"),
             }
         }
     }
@@ -247,9 +260,7 @@ impl Topics {
 
     /// Counts a topic for which there is no feed.
     fn leave_out(&mut self, topic: &str) {
-        let mut hasher = DefaultHasher::new();
-        topic.hash(&mut hasher);
-        if self.left_out.len() < MOST_COUNTED && self.left_out.insert(hasher.finish()) {
+        if self.left_out.len() < MOST_COUNTED && self.left_out.insert(hash_of(topic)) {
             self.opener.count_left_out();
             if self.left_out.len() == 1 {
                 let (topics, most) = (self.filter.as_str(), MOST_FEEDS);
@@ -257,6 +268,12 @@ impl Topics {
             }
         }
     }
+}
+
+fn hash_of(topic: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    topic.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The name of a feed as it can stand in a URL; none where that is too long.

@@ -64,6 +64,7 @@ pub fn source(settings: RelaySettings, context: &Context) -> Result<Work> {
         let has_password = broker.credentials().is_some_and(|known| !known.password().is_empty());
         let credentials = client.credentials.clone().filter(|_| !has_password);
         let broker = BrokerSettings { broker, credentials, client };
+        broker.check()?;
         works.push(Box::pin(BrokerTopics::new(broker, filter, context).work()));
     }
     Ok(Box::pin(async move {
