@@ -532,3 +532,30 @@ fn of_many_feeds_chromium_paints_those_on_the_screen() {
 fn of_many_feeds_firefox_paints_those_on_the_screen() {
     only_tiles_on_the_screen_are_painted(Kind::Firefox);
 }
+
+fn a_second_window_streams_as_the_first_does(kind: Kind) {
+    let folder = Folder::new();
+    folder.put("a.txt", "the first text");
+    let server = mxr(["watch"]).arg(folder.file("a.txt")).start();
+    let Some(browser) = Browser::start(kind) else { return };
+    for windows in 1..=3 {
+        if windows > 1 {
+            browser.open_window();
+        }
+        browser.go(&server.url("/"));
+        wait_for_text(&browser, "the first text");
+        // Each has a stream.
+        server.wait_for_viewers(windows);
+    }
+    assert!(!header(&browser).contains("polling"), "{}", header(&browser));
+}
+
+#[test]
+fn a_second_window_of_chromium_streams_as_the_first_does() {
+    a_second_window_streams_as_the_first_does(Kind::Chromium);
+}
+
+#[test]
+fn a_second_window_of_firefox_streams_as_the_first_does() {
+    a_second_window_streams_as_the_first_does(Kind::Firefox);
+}

@@ -95,8 +95,9 @@ function makeLink(place, on) {
     return poll(link, {part: part => on.part(part, tries = 0)}, signal => learn(signal, heard = Date.now()), signal)
   }
 
+  // Firefox lets a request for a URL wait for the end of the one before it, of another window too, unless it is not for the cache.
   async function get(path, signal, method = 'GET') {
-    const reply = await fetch(place(path), {signal, method, headers: {Accept: ACCEPT}})
+    const reply = await fetch(place(path), {signal, method, cache: 'no-store', headers: {Accept: ACCEPT}})
     // In steps of four seconds, since the header only has whole ones.
     link.skew = 4 * round((Date.parse(reply.headers.get('date')) - Date.now()) / 4000) || 0
     if (reply.ok) return reply

@@ -73,6 +73,12 @@ impl Browser {
         wait_until(&format!("the browser is at {end}"), SOON, is_there);
     }
 
+    /// Opens another window beside this one, and goes on there.
+    pub fn open_window(&self) {
+        let new = self.post("/window/new", json!({ "type": "window" }));
+        self.post("/window", json!({ "handle": new["handle"] }));
+    }
+
     /// Runs a script with arguments and returns what it returns.
     pub fn run(&self, script: &str, arguments: Value) -> Value {
         self.post("/execute/sync", json!({ "script": script, "args": arguments }))
