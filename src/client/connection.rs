@@ -10,6 +10,7 @@ use hyper::{
     client::conn::http1::{Builder, SendRequest},
 };
 use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpStream, UnixStream, lookup_host},
     task::{JoinHandle, JoinSet},
@@ -36,6 +37,8 @@ const MAX_BUFFER: usize = 128 * 1024;
 const SMALL_BUFFER: usize = 16 * 1024;
 /// Bytes that wait unsent in the kernel for such a connection, about, and how long it may hear nothing.
 const UNSENT: (u32, Duration) = (16 * 1024, Duration::from_secs(30));
+/// How often the other end is asked then whether it is there.
+const PROBE: Duration = Duration::from_secs(10);
 /// Headers in one response at most.
 const MAX_HEADERS: usize = 256;
 
@@ -181,12 +184,13 @@ impl Connected {
     }
 }
 
-/// Lets little wait in the kernel, and ends a connection whose other end has vanished.
-#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "socket2 sets no such options on macOS"))]
+/// Lets little wait in the kernel, and ends a connection whose other end has vanished, also while nothing is sent.
 fn keep_new(socket: &TcpStream) {
+    let socket = SockRef::from(socket);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(UNSENT.1).with_interval(PROBE));
+    // socket2 sets no such options on macOS.
     #[cfg(target_os = "linux")]
     {
-        let socket = socket2::SockRef::from(socket);
         let _ = socket.set_tcp_notsent_lowat(UNSENT.0);
         let _ = socket.set_tcp_user_timeout(Some(UNSENT.1));
     }

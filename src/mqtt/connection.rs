@@ -19,12 +19,16 @@ use crate::{
 
 /// The largest packet of MQTT in bytes (3.1.1, section 2.2.3). What is too large for a feed, the feed refuses.
 const LARGEST: usize = 268_435_455;
-/// The silence after which a sign of life is sent, in seconds. A broker gives a client up after one and a half times this.
+/// The silence after which a publisher sends a sign of life, in seconds. A broker gives a client up after one and a half times this, and
+/// publishes its last will.
 const KEEP_ALIVE: u16 = 30;
+/// The same of a reader. It has no will, and an answer comes behind a message that is on its way: a large one on a slow line may take so long.
+/// A broker that has vanished is noticed by the kernel.
+const KEEP_ALIVE_OF_READER: u16 = 120;
 /// How long one write may take, in seconds: a vanished broker is noticed by the kernel, and a slow one may take a large part slowly.
 const WRITE: u64 = 3600;
 /// Messages that wait for their reader; the broker waits behind them.
-const WAITING: usize = 64;
+const WAITING: usize = 16;
 /// Why a broker closes a connection that it has not accepted.
 const CLOSES: &str = "does it expect TLS (mqtts://)?";
 const CLOSES_AT_A_WILL: &str = "does it expect TLS (mqtts://)? Does it retain messages (retain_available of mosquitto)?";
@@ -213,7 +217,8 @@ struct DialOptions {
 fn options(settings: &BrokerSettings, will: Option<LastWill>) -> Result<DialOptions, Loss> {
     let BrokerSettings { broker, client, .. } = settings;
     let mut options = MqttOptions::new(client_id(), (broker.host(), broker.target().port()));
-    options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(LARGEST, LARGEST).set_clean_session(true).set_max_request_batch(1);
+    let keep_alive = if will.is_some() { KEEP_ALIVE } else { KEEP_ALIVE_OF_READER };
+    options.set_keep_alive(keep_alive).set_max_packet_size(LARGEST, LARGEST).set_clean_session(true).set_max_request_batch(1);
     if let Some(credentials) = settings.known_credentials() {
         match credentials.password() {
             "" => options.set_username(credentials.user()),
@@ -245,8 +250,7 @@ fn not_dialled(error: ClientError, broker: &Broker) -> Loss {
     let is_of_tls = matches!(error, ClientError::Tls { .. });
     let mut loss = Loss::from(error);
     let asked = broker.target().to_string();
-    // The words are for servers of HTTP.
-    if is_of_tls && loss.hint.as_ref().is_some_and(|hint| hint.contains("http://")) {
+    if is_of_tls && loss.hint.as_ref().is_some_and(|hint| hint.contains("without TLS")) {
         loss.hint = Some("is it a port without TLS? That is for mqtt://".into());
     }
     Loss { reason: loss.reason.replace(asked.trim_end_matches('/'), &broker.to_string()), ..loss }

@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+/// The longest payload in bytes that is read. mxr writes no longer one: at most 50 names of 100 bytes, and a media type.
+const LONGEST: usize = 16 * 1024;
+
 /// What is to be known about a part; it is published right before the part itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartMeta {
@@ -27,6 +30,9 @@ pub struct PartMeta {
 impl PartMeta {
     /// From the payload of a topic; nothing if another program has written it.
     pub fn parse(payload: &[u8]) -> Option<Self> {
+        if payload.len() > LONGEST {
+            return None;
+        }
         serde_json::from_slice(payload).ok()
     }
 
@@ -87,5 +93,7 @@ mod tests {
         let json = r#"{"type":"a","time":-1e300,"sequence":1,"bytes":1,"kind":"newest","via":[],"live":true,"more":1}"#;
         let read = PartMeta::parse(json.as_bytes()).unwrap();
         assert_eq!((read.time(), read.process()), (None, None));
+        let via = format!(r#"["{}"]"#, "x".repeat(LONGEST));
+        assert_eq!(PartMeta::parse(json.replace("[]", &via).as_bytes()), None, "it would be held");
     }
 }

@@ -2,18 +2,18 @@
 //! whether this process is there. It makes no second connection.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     fmt,
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{
+    broker_link::BrokerLink,
     discovery::DiscoveredAs,
     hub_client::of_publish,
     outgoing_feed::{OutgoingBatch, Remote},
@@ -106,7 +106,7 @@ impl BrokerPublisher {
         self.retained.begin();
         self.announced.clear();
         self.asked.clear();
-        let (began, mut link) = (Instant::now(), BrokerLink { connection, inbox: VecDeque::new() });
+        let (began, mut link) = (Instant::now(), BrokerLink::new(connection));
         match self.serve(progress, &mut link).await {
             Ok(()) => {
                 link.connection.close().await;
@@ -144,7 +144,8 @@ impl BrokerPublisher {
         let generation = outgoing.begin(self.remote());
         let mut next_look = Instant::now();
         loop {
-            while let Some(message) = link.inbox.pop_front() {
+            // Not those that come meanwhile: parts have their turn too.
+            for message in link.inbox.take() {
                 self.receive(progress, link, message).await?;
             }
             let batch = outgoing.take(generation);
@@ -162,7 +163,7 @@ impl BrokerPublisher {
                     progress.note_waiting();
                     tokio::select! {
                         () = outgoing.changed() => {}
-                        message = link.connection.next() => link.inbox.push_back(message?),
+                        message = link.connection.next() => link.inbox.put(message?),
                         () = sleep(LOOK_EVERY) => {}
                     }
                 }
@@ -327,52 +328,4 @@ fn check_way(progress: &PublishProgress, name: &str, told: &[u8]) {
     let (pause, to) = (progress.outgoing.set_aside(name), progress.url());
     let hint = "--publish-name, or another prefix in the URL";
     warn!(to, feed = name, ?pause, hint, "not publishing this feed: it comes from this topic, and would go in a circle");
-}
-
-/// A connection, with what has come and is not yet looked at.
-struct BrokerLink {
-    connection: BrokerConnection,
-    inbox: VecDeque<Message>,
-}
-
-impl BrokerLink {
-    /// Waits for this, and takes what comes meanwhile.
-    async fn until<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Loss> {
-        let mut work = pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return Ok(done),
-                message = self.connection.next() => self.inbox.push_back(message?),
-            }
-        }
-    }
-
-    async fn publish(&mut self, topic: &str, payload: impl Into<Bytes>, is_retained: bool) -> Result<(), Loss> {
-        let published = self.connection.publish(topic.to_owned(), payload.into(), is_retained);
-        self.until(published).await
-    }
-
-    /// Returns whether the broker allows it.
-    async fn subscribe(&mut self, topic: &str) -> Result<bool, Loss> {
-        let subscribed = self.connection.subscribe(vec![topic.to_owned()]);
-        match self.until(subscribed).await? {
-            Ok(()) => Ok(true),
-            Err(loss) if loss.retry == Retry::Refused => {
-                debug!("{}", loss.reason);
-                Ok(false)
-            }
-            Err(loss) => Err(loss),
-        }
-    }
-
-    /// Waits until the broker has taken all that was published before: it answers in order, and where there was no subscription, too.
-    async fn settle(&mut self, prefix: &TopicPrefix) -> Result<(), Loss> {
-        self.unsubscribe(&format!("{}/none", prefix.status())).await
-    }
-
-    async fn unsubscribe(&mut self, topic: &str) -> Result<(), Loss> {
-        let unsubscribed = self.connection.unsubscribe(topic.to_owned());
-        self.until(unsubscribed).await
-    }
 }

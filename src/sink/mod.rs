@@ -3,6 +3,8 @@
 
 mod arrivals;
 #[cfg(feature = "mqtt")]
+mod broker_link;
+#[cfg(feature = "mqtt")]
 mod broker_publisher;
 #[cfg(feature = "mqtt")]
 mod discovery;

@@ -571,3 +571,33 @@ fn a_broker_that_takes_nothing_holds_the_end_up_for_a_limited_time() {
     server.terminate();
     server.finish_within(SOON * 2).success().stderr("the last parts are not taken");
 }
+
+#[test]
+fn a_broker_that_sends_without_end_gets_the_parts_all_the_same() {
+    let bodies = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+    let seen = bodies.clone();
+    let message = |topic: &str, body: &[u8]| {
+        let length = (2 + topic.len() + body.len()) as u8;
+        [&[0x30, length, 0, topic.len() as u8], topic.as_bytes(), body].concat()
+    };
+    // Each answer to what it says asks for another thousand.
+    let flood = [message("lab/status", b"offline"), message("lab/other", b"never asked for")].concat().repeat(1000);
+    let host = raw_broker(move |mut stream| {
+        while let Some((kind, rest)) = packet(&mut stream) {
+            acknowledge(&mut stream, kind, &rest);
+            match kind >> 4 {
+                3 if rest.starts_with(b"\0\x09lab/a.png") && !rest.starts_with(b"\0\x0elab/a.png/meta") => {
+                    seen.lock().unwrap().push(rest[11..].to_vec());
+                }
+                3 => stream.write_all(&flood).unwrap_or_default(),
+                _ => {}
+            }
+        }
+    });
+    let folder = folder();
+    let _server = watch(&folder, &format!("mqtt://{host}/lab"), &[]).start();
+    for color in [RED, GREEN] {
+        folder.put("a.png", png(color));
+        wait_until("it has the part", SOON * 2, || bodies.lock().unwrap().contains(&png(color)));
+    }
+}

@@ -569,3 +569,32 @@ fn topics_stand_below_the_name_of_their_table_in_a_file() {
     thread::sleep(A_WHILE);
     assert_eq!(server.get("/snapshot/lab/temperature").text(), "21.5");
 }
+
+#[test]
+fn a_topic_that_no_feed_can_be_called_after_is_told_of_as_such() {
+    let Some((_broker, mut client, server)) = relayed("lab/#", &[]) else { return };
+    client.retain(&format!("lab/{}", "x".repeat(201)), &png(RED));
+    client.retain("lab/a", &png(RED));
+    server.expect_log("no feed can have its name");
+    wait_for_part(&server, "a", &png(RED));
+    assert!(!server.stderr().contains("more topics than feeds"), "{}", server.stderr());
+    assert_eq!(server.state()["left_out_feeds"], 1);
+}
+
+#[test]
+fn a_flood_of_publishers_that_are_offline_holds_up_no_topic() {
+    let pictures = (0..200).flat_map(|number| publish(&format!("lab/{number}"), &png(RED), true));
+    let offline = (0..50_000).flat_map(|number| publish(&format!("p{number}/status"), b"offline", number % 2 == 0));
+    let host = fake_broker(&[pictures.chain(offline).chain(publish("last", &png(GREEN), false)).collect()]);
+    let server = relay(&format!("{host}/#"), &[]);
+    wait_for_part(&server, "last", &png(GREEN));
+}
+
+#[test]
+fn a_large_message_on_a_slow_line_has_two_minutes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _server = relay(&format!("mqtt://{}/#", listener.local_addr().unwrap()), &[]);
+    let (_, connect) = read_packet(&mut listener.accept().unwrap().0).unwrap();
+    // Behind the name, the version and the flags: the silence after which the broker is asked for a sign of life.
+    assert_eq!(connect[8..10], 120u16.to_be_bytes());
+}

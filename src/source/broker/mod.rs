@@ -1,11 +1,12 @@
 //! Topics of a broker as feeds: one connection reads all of them all the time, since a broker skips nothing for a reader that is slow,
 //! and the newest parts are held for viewers here. It decides when the broker is connected to; `topics` decides what becomes of messages.
 
+mod offline;
 mod opener;
 mod topic_feed;
 mod topics;
 
-use std::{future::pending, pin::pin};
+use std::{future::pending, pin::pin, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
@@ -16,6 +17,9 @@ use crate::{
     loss::{GOOD_VISIT, Loss, Losses},
     mqtt::{BrokerConnection, BrokerSettings, TopicFilter},
 };
+
+/// How long a broker has at least for its answer to a subscription, after each message.
+const LATE: Duration = Duration::from_secs(120);
 
 /// The topics of one broker as a source.
 pub(super) struct BrokerTopics {
@@ -51,12 +55,17 @@ impl BrokerTopics {
         };
         let good = Instant::now() + GOOD_VISIT;
         let (mut is_subscribed, mut is_good) = (false, false);
+        // A large retained message may come slowly before the answer.
+        let mut late = Instant::now() + settings.client.connect_timeout.max(LATE);
         let mut subscribing = pin!(connection.subscribe(filter.subscriptions()));
         loop {
             let due = topics.due();
             tokio::select! {
                 message = connection.next() => match message {
-                    Ok(message) => topics.take(message),
+                    Ok(message) => {
+                        late = Instant::now() + settings.client.connect_timeout.max(LATE);
+                        topics.take(message);
+                    }
                     Err(loss) => return loss,
                 },
                 accepted = &mut subscribing, if !is_subscribed => match accepted {
@@ -67,6 +76,7 @@ impl BrokerTopics {
                     }
                     Err(loss) => return loss,
                 },
+                () = sleep_until(late), if !is_subscribed => return Loss::new("the broker does not answer a subscription"),
                 () = sleep_until(good), if !is_good => {
                     is_good = true;
                     losses.note_live(true);

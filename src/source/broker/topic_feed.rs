@@ -102,6 +102,11 @@ impl TopicFeed {
         self.held.is_some()
     }
 
+    /// The length of the body that is held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Whether a publisher of mxr tells of its parts.
     pub(super) fn is_of_mxr(&self) -> bool {
         self.meta.is_some()

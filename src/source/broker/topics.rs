@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
+    offline::{OfflinePrefixes, is_below},
     opener::FeedOpener,
     topic_feed::{BodyFate, TopicFeed},
 };
@@ -24,14 +25,16 @@ use crate::{
 
 /// The most feeds of one filter.
 const MOST_FEEDS: usize = 256;
+/// Characters of a topic without a feed that the log says.
+const LONGEST_SAID: usize = 250;
 /// Topics beyond them that are counted, once each.
 const MOST_COUNTED: usize = 65_536;
 /// Topics that are told of, since they are nothing that can be shown.
 const MOST_SAID: usize = 10;
 /// After so long without a retained message nothing more is told of those that have come.
 const QUIET: Duration = Duration::from_millis(50);
-/// How long a publisher has to be offline: another one of the same prefix contradicts at once.
-const OFFLINE_AFTER: Duration = Duration::from_secs(1);
+/// The most bytes of retained bodies that wait for what may be told of them.
+const MOST_HELD: usize = 256 * 1024 * 1024;
 /// So long after a subscription and the last retained message a broker has told all that it has.
 const ALL_TOLD_AFTER: Duration = Duration::from_secs(5);
 
@@ -51,23 +54,8 @@ pub(super) struct Topics {
     left_out: HashSet<u64>,
     /// Topics whose bytes are nothing that can be shown, by their hashes.
     unknown: HashSet<u64>,
-}
-
-/// Prefixes whose publisher is offline, and from when on that counts.
-#[derive(Default)]
-struct OfflinePrefixes(HashMap<String, Instant>);
-
-impl OfflinePrefixes {
-    /// Since when the publisher of this topic has been offline.
-    fn since(&self, topic: &str, now: Instant) -> Option<Instant> {
-        let is_prefix = |prefix: &str| topic.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
-        self.0.iter().filter(|(prefix, from)| **from <= now && is_prefix(prefix)).map(|(_, from)| *from).max()
-    }
-
-    /// When the next one begins to count.
-    fn due(&self, now: Instant) -> Option<Instant> {
-        self.0.values().filter(|from| **from > now).min().copied()
-    }
+    has_said_too_many: bool,
+    has_said_no_name: bool,
 }
 
 impl Topics {
@@ -85,12 +73,14 @@ impl Topics {
             all_told_at: None,
             left_out: HashSet::new(),
             unknown: HashSet::new(),
+            has_said_too_many: false,
+            has_said_no_name: false,
         }
     }
 
     /// Notes that a connection begins.
     pub(super) fn begin(&mut self) {
-        self.offline.0.clear();
+        self.offline.clear();
         (self.quiet_at, self.all_told_at) = (None, None);
         self.feeds.values_mut().for_each(TopicFeed::begin);
         self.opener.begin();
@@ -113,7 +103,7 @@ impl Topics {
     /// When `tick` is to be called.
     pub(super) fn due(&self) -> Option<Instant> {
         let gone = self.feeds.values().filter_map(TopicFeed::gone_at);
-        self.quiet_at.into_iter().chain(self.all_told_at).chain(self.offline.due(Instant::now())).chain(gone).min()
+        self.quiet_at.into_iter().chain(self.all_told_at).chain(self.offline.due()).chain(gone).min()
     }
 
     /// Does what is due.
@@ -130,7 +120,9 @@ impl Topics {
                 info!(broker, topics, hint, "there is no message yet");
             }
         }
-        self.settle_offline(now);
+        for prefix in self.offline.take_due(now) {
+            self.settle_below(&prefix, now);
+        }
         for (topic, feed) in self.feeds.extract_if(|_, feed| feed.gone_at().is_some_and(|at| at <= now)) {
             if let Some(feed) = feed.feed_name() {
                 info!(feed, broker = self.broker, topic = %Escaped(topic), "the feed is gone there, and is removed");
@@ -139,9 +131,10 @@ impl Topics {
         }
     }
 
-    fn settle_offline(&mut self, now: Instant) {
-        for (topic, feed) in &mut self.feeds {
-            if let Some(since) = self.offline.since(topic, now) {
+    fn settle_below(&mut self, prefix: &str, now: Instant) {
+        let Self { feeds, offline, .. } = self;
+        for (topic, feed) in feeds.iter_mut().filter(|(topic, _)| is_below(topic, prefix)) {
+            if let Some(since) = offline.since(topic, now) {
                 feed.settle(Some(since));
             }
         }
@@ -171,10 +164,9 @@ impl Topics {
     fn note_status(&mut self, prefix: &str, is_online: bool, is_retained: bool) {
         let now = Instant::now();
         if is_online {
-            self.offline.0.remove(prefix);
-        } else {
-            self.offline.0.entry(prefix.to_owned()).or_insert(if is_retained { now } else { now + OFFLINE_AFTER });
-            self.settle_offline(now);
+            self.offline.remove(prefix);
+        } else if self.offline.insert(prefix, is_retained, now) {
+            self.settle_below(prefix, now);
         }
     }
 
@@ -195,6 +187,10 @@ impl Topics {
         let Some((feed, opener)) = self.feed(topic) else { return };
         let fate = if is_retained { feed.take_retained(body, opener) } else { feed.take_live(body, opener) };
         self.note_fate(topic, &fate);
+        // The retained messages of a broker may never end.
+        if fate == BodyFate::Held && self.feeds.values().map(TopicFeed::held_bytes).sum::<usize>() > MOST_HELD {
+            self.release_all();
+        }
     }
 
     fn end(&mut self, topic: &str) {
@@ -221,9 +217,9 @@ impl Topics {
         if !self.feeds.contains_key(topic) {
             // Others come with the subscriptions to what is told of parts.
             let name = self.filter.name(topic)?;
-            match feed_name(&name).filter(|_| self.feeds.len() < MOST_FEEDS) {
-                Some(name) => drop(self.feeds.insert(topic.to_owned(), TopicFeed::new(name))),
-                None => self.leave_out(topic),
+            match feed_name(&name) {
+                Some(name) if self.feeds.len() < MOST_FEEDS => drop(self.feeds.insert(topic.to_owned(), TopicFeed::new(name))),
+                name => self.leave_out(topic, name.is_some()),
             }
         }
         Some((self.feeds.get_mut(topic)?, &mut self.opener))
@@ -259,12 +255,21 @@ impl Topics {
     }
 
     /// Counts a topic for which there is no feed.
-    fn leave_out(&mut self, topic: &str) {
-        if self.left_out.len() < MOST_COUNTED && self.left_out.insert(hash_of(topic)) {
-            self.opener.count_left_out();
-            if self.left_out.len() == 1 {
+    fn leave_out(&mut self, topic: &str, has_name: bool) {
+        if self.left_out.len() >= MOST_COUNTED || !self.left_out.insert(hash_of(topic)) {
+            return;
+        }
+        self.opener.count_left_out();
+        let (broker, is_said) = (&self.broker, if has_name { &mut self.has_said_too_many } else { &mut self.has_said_no_name });
+        match (std::mem::replace(is_said, true), has_name) {
+            (true, _) => {}
+            (false, true) => {
                 let (topics, most) = (self.filter.as_str(), MOST_FEEDS);
-                warn!(broker = self.broker, topics, most, "there are more topics than feeds; the others are left out");
+                warn!(broker, topics, most, "there are more topics than feeds; the others are left out");
+            }
+            (false, false) => {
+                let topic = Escaped(topic.chars().take(LONGEST_SAID).collect::<String>());
+                info!(broker, %topic, "left out: no feed can have its name, which is too long or empty");
             }
         }
     }
