@@ -26,9 +26,8 @@ use tokio_rustls::{
 use super::failure::ClientError;
 use crate::conn::tls::read_certificates;
 
-const OLD_TLS: &str =
-    "the server may have only TLS 1.0 or 1.1, which mxr has not; connect without TLS, or through a proxy such as stunnel";
-const NO_TLS: &str = "is it a port without TLS?";
+const OLD_TLS: &str = "the server may have only TLS 1.0 or 1.1, which mxr has not; use http://, or a proxy such as stunnel";
+const NO_TLS: &str = "is it a port for http://?";
 const UNKNOWN: &str =
     "--upstream-ca FILE believes the server's certificate or its authority; --upstream-insecure believes every server";
 const OLD_CERTIFICATE: &str = "give the server a new certificate; --upstream-insecure believes every server";

@@ -187,7 +187,7 @@ async fn old_tls_and_no_tls_are_told_apart() {
     assert!(error.hint().unwrap().contains("TLS 1.0 or 1.1"), "{error:?}");
     let error = ask(insecure(), "localhost", answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await).await.unwrap_err();
     assert_eq!(error.to_string(), "TLS: the server does not speak TLS");
-    assert_eq!(error.hint(), Some("is it a port without TLS?"));
+    assert_eq!(error.hint(), Some("is it a port for http://?"));
 }
 
 #[test]
