@@ -250,7 +250,8 @@ fn not_dialled(error: ClientError, broker: &Broker) -> Loss {
     let is_of_tls = matches!(error, ClientError::Tls { .. });
     let mut loss = Loss::from(error);
     let asked = broker.target().to_string();
-    if is_of_tls && loss.hint.as_ref().is_some_and(|hint| hint.contains("without TLS")) {
+    // The words are for servers of HTTP.
+    if is_of_tls && loss.hint.as_ref().is_some_and(|hint| hint.contains("http://")) {
         loss.hint = Some("is it a port without TLS? That is for mqtt://".into());
     }
     Loss { reason: loss.reason.replace(asked.trim_end_matches('/'), &broker.to_string()), ..loss }
