@@ -292,7 +292,7 @@ fn another_mxr_is_relayed_over_https_with_a_token_and_over_a_unix_socket() {
     for trust in [&["--upstream-ca", ca.ca().to_str().unwrap()][..], &["--upstream-insecure"]] {
         let edge = mxr(["relay", &url, "-vv"]).args(trust).start();
         wait_for_names(&edge, &["a.png"]);
-        assert_eq!(edge.get("/snapshot").body, png(RED));
+        wait_until("its picture is there", SOON, || edge.get("/snapshot").body == png(RED));
         assert!(!edge.stderr().contains("abcdefgh"), "{}", edge.stderr());
     }
     let edge = mxr(["relay", &url]).start();
@@ -302,12 +302,12 @@ fn another_mxr_is_relayed_over_https_with_a_token_and_over_a_unix_socket() {
     let of_file = format!("@{}", folder.file("headers").display());
     let stream = format!("https://{}/stream/a.png", origin.host);
     let edge = mxr(["relay", &stream, "--upstream-insecure", "--upstream-header", &of_file]).start();
-    assert_eq!(edge.get("/snapshot/a.png").body, png(RED));
+    wait_until("its picture is there", SOON, || edge.get("/snapshot/a.png").body == png(RED));
     let socket = folder.file("mxr.sock");
     let _origin = mxr(["watch"]).arg(folder.file("a.png")).arg("--unix").arg(&socket).spawn().listening();
     let edge = mxr(["relay", "http://localhost/", "--upstream-unix"]).arg(&socket).start();
     wait_for_names(&edge, &["a.png"]);
-    assert_eq!(edge.get("/snapshot").body, png(RED));
+    wait_until("its picture is there", SOON, || edge.get("/snapshot").body == png(RED));
 }
 
 #[test]
