@@ -331,7 +331,9 @@ fn frames_that_are_refused_count_in_state_and_metrics() {
     for mode in ["--once", "--follow", "--keep-same"] {
         let folder = folder_of(&["1.txt", "4.txt"]);
         folder.put("2.txt", "x".repeat(2000));
-        folder.put("3.png", &png(RED)[..20]);
+        // Its writer has it open: otherwise it is shown as it is, if the server takes long enough to start.
+        let mut writer = fs::File::create(folder.file("3.png")).unwrap();
+        writer.write_all(&png(RED)[..20]).unwrap();
         let server = serve(&folder, &[mode, "--max-part", "1KiB", "--fps", "50"]);
         let mut viewer = server.view("/stream");
         viewer.part_where(|part| part.text() == "4.txt");
@@ -339,6 +341,7 @@ fn frames_that_are_refused_count_in_state_and_metrics() {
         let line = format!("mxr_feed_refused_total{{feed=\"{name}\"}} 2\n");
         assert!(server.get("/metrics").text().contains(&line), "{mode}: {}", server.get("/metrics").text());
         assert_eq!(server.state()["feeds"][0]["refused"], 2, "{mode}");
+        drop(writer);
     }
 }
 
